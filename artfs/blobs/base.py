@@ -1,0 +1,83 @@
+"""The blob port: immutable objects, named by namespace and SHA-256.
+
+An adapter stores whole objects and reads ranges of them. What an object *means* (a blob, or a
+pack of small ones) and whether its bytes are right is decided above; an adapter never verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from artfs.model import ByteRange, Digest
+
+
+class Namespace(StrEnum):
+    """The two kinds of stored objects (docs/design.md, format)."""
+
+    BLOBS = "blobs"
+    PACKS = "packs"
+
+
+class ObjectKey(msgspec.Struct, frozen=True):
+    """The name of a stored object: `<namespace>/<first 2 hex digits>/<other 62>`."""
+
+    namespace: Namespace
+    sha256: Digest
+
+    def __str__(self) -> str:
+        text = self.sha256.hex()
+        return f"{self.namespace.value}/{text[:2]}/{text[2:]}"
+
+
+class StoredObject(msgspec.Struct, frozen=True):
+    """What a listing says of one object."""
+
+    key: ObjectKey
+    size_bytes: int
+    modified_s: float
+
+
+class ObjectStore(Protocol):
+    """Immutable objects. Every method blocks and is safe to call from many threads.
+
+    Every method may raise BackendUnavailable, PermissionDenied and, when it writes, OutOfSpace.
+    """
+
+    def put(self, key: ObjectKey, source: Path, *, consume: bool) -> None:
+        """Store the file `source` under `key`, durably and atomically, before returning.
+
+        With `consume` the caller gives the file away: it is moved where that saves a copy, and
+        gone afterwards in any case. Storing a key that exists is a no-op (same key, same bytes).
+        """
+        ...
+
+    def read(self, key: ObjectKey, span: ByteRange) -> bytes:
+        """Return exactly the bytes of `span`, unverified.
+
+        Raises: BlobNotFound; IntegrityError where the object ends before `span` does.
+        """
+        ...
+
+    def open_local(self, key: ObjectKey) -> int | None:
+        """Return a new read-only file descriptor of the object where it is a local file.
+
+        The caller closes it. None where objects are not local files. Raises: BlobNotFound.
+        """
+        ...
+
+    def size(self, key: ObjectKey) -> int | None:
+        """Return the object's size in bytes, or None where it does not exist."""
+        ...
+
+    def delete(self, key: ObjectKey) -> None:
+        """Remove the object; one that does not exist is no error."""
+        ...
+
+    def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
+        """List a namespace, in no particular order."""
+        ...

@@ -1,0 +1,205 @@
+"""Every error that artfs raises on purpose, in one tree.
+
+    ArtfsError
+    ├─ NotFound             ArtifactNotFound, VersionNotFound, AliasNotFound, PathNotFound,
+    │                       BlobNotFound, RunNotFound, StagingNotFound
+    ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
+    ├─ IntegrityError       stored bytes do not match their digest or size
+    ├─ ReferenceChanged     a foreign object no longer matches its pin
+    ├─ BackendUnavailable   DeadlineExceeded → WaitTimeoutError
+    ├─ PermissionDenied
+    ├─ ReadOnly
+    ├─ OutOfSpace
+    ├─ InvalidName          (also a ValueError)
+    ├─ InvalidManifest      (also a ValueError)
+    ├─ InvalidArgument      (also a ValueError)
+    ├─ ConfigError          StoreFormatError
+    ├─ Unsupported          a scheme, codec or feature that is not there
+    ├─ MountError
+    └─ ArtifactStatusError  (also an AttributeError) ArtifactNotLoggedError, ArtifactFinalizedError
+
+An error says what it is about (`subject`), why it failed (`reason`) and, where there is
+something to do about it, what (`hint`). No errno lives here: `artfs/fuse/errno.py` maps these
+classes to errno, and `exit_code` is what the command line returns.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ArtfsError(Exception):
+    """Base of all errors that artfs raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, subject: str, reason: str = "", *, hint: str = "") -> None:
+        super().__init__(subject, reason, hint)
+        self.subject = subject
+        self.reason = reason
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.subject, self.reason, self.hint) if part)
+
+
+class NotFound(ArtfsError):
+    """A name, version, path or blob does not exist."""
+
+    exit_code = 3
+
+
+class ArtifactNotFound(NotFound):
+    """The store has no artifact of this name."""
+
+
+class VersionNotFound(NotFound):
+    """The artifact has no such version."""
+
+
+class AliasNotFound(NotFound):
+    """The artifact has no such alias."""
+
+
+class PathNotFound(NotFound):
+    """The version, or the local file system, has nothing at this path."""
+
+
+class BlobNotFound(NotFound):
+    """The store lost, or never had, these bytes."""
+
+
+class RunNotFound(NotFound):
+    """The store knows no such run."""
+
+
+class StagingNotFound(NotFound):
+    """There is no such staging area."""
+
+
+class Conflict(ArtfsError):
+    """Something else holds or changed what this operation needs."""
+
+    exit_code = 4
+
+
+class VersionExists(Conflict):
+    """Another version or artifact already stands where this one should go."""
+
+
+class AliasMoved(Conflict):
+    """An alias does not point to the version that the caller expected."""
+
+
+class StagingBusy(Conflict):
+    """A staging area is owned by another process, or has files open for writing."""
+
+
+class SourceChanged(Conflict):
+    """A local file changed while it was being read into the store."""
+
+
+class IntegrityError(ArtfsError):
+    """Stored bytes do not match their digest or size."""
+
+    exit_code = 5
+
+
+class ReferenceChanged(ArtfsError):
+    """A foreign object no longer matches the pin of the entry that refers to it."""
+
+    exit_code = 6
+
+
+class BackendUnavailable(ArtfsError):
+    """A store, catalog or foreign server could not be reached, or answered nonsense."""
+
+    exit_code = 7
+
+
+class DeadlineExceeded(BackendUnavailable):
+    """An operation did not end within its deadline."""
+
+
+class WaitTimeoutError(DeadlineExceeded):
+    """`Artifact.wait(timeout)` ran out of time."""
+
+
+class PermissionDenied(ArtfsError):
+    """The operating system or a backend refused access."""
+
+    exit_code = 8
+
+
+class ReadOnly(ArtfsError):
+    """A mutation of something that can only be read."""
+
+    exit_code = 8
+
+
+class OutOfSpace(ArtfsError):
+    """A disk, quota or bucket is full."""
+
+    exit_code = 9
+
+
+class InvalidName(ArtfsError, ValueError):
+    """A name, alias or entry path breaks the naming rules."""
+
+    exit_code = 10
+
+
+class InvalidManifest(ArtfsError, ValueError):
+    """A directory object or W&B manifest is malformed."""
+
+    exit_code = 10
+
+
+class InvalidArgument(ArtfsError, ValueError):
+    """An argument has a value that makes no sense."""
+
+    exit_code = 10
+
+
+class ConfigError(ArtfsError):
+    """The configuration, or the store that it names, cannot be used."""
+
+    exit_code = 11
+
+
+class StoreFormatError(ConfigError):
+    """Not a store, a damaged one, or one written by a newer artfs."""
+
+
+class Unsupported(ArtfsError):
+    """A scheme, codec or feature that is not available here."""
+
+    exit_code = 12
+
+
+class MountError(ArtfsError):
+    """A mount could not be made, found or ended."""
+
+    exit_code = 13
+
+
+class ArtifactStatusError(ArtfsError, AttributeError):
+    """An artifact is not in the state that an attribute or method needs.
+
+    `name` and `obj` are those of AttributeError: the attribute and the artifact.
+    """
+
+    def __init__(
+        self, subject: str, reason: str = "", *, hint: str = "", name: str = "", obj: object = None
+    ) -> None:
+        super().__init__(subject, reason, hint=hint)
+        self.name = name
+        self.obj = obj
+
+
+class ArtifactNotLoggedError(ArtifactStatusError):
+    """The artifact must be logged before this can be used."""
+
+
+class ArtifactFinalizedError(ArtifactStatusError):
+    """The artifact is finalized: nothing can be added to it any more."""

@@ -1,0 +1,85 @@
+"""The entries of a directory object: file, reference, symlink, directory.
+
+They are msgpack arrays that begin with a one-letter kind, so that a directory of a million
+entries stays small and decodes fast. New fields go to the end, with a default.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+
+import msgspec
+
+from artfs.model import Digest
+
+
+class FileEntry(msgspec.Struct, frozen=True, array_like=True, tag="f"):
+    """An uploaded blob. Of its mode only the executable bit is kept."""
+
+    name: str
+    sha256: Digest
+    size_bytes: int
+    md5: bytes
+    blocks: Digest | None
+    """The SHA-256 of the block list, itself a blob; None for content of one block or less."""
+    executable: bool
+    mtime_ns: int
+
+    @property
+    def digest(self) -> str:
+        """The W&B digest: base64 of the binary md5."""
+        return b64encode(self.md5).decode("ascii")
+
+
+class Pin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What proves that a foreign object is still the one that was referred to.
+
+    Every field that is set must hold on each read; a pin with none set cannot be checked.
+    """
+
+    etag: str | None = None
+    """The ETag as sent, with its quotes and any `W/`."""
+    version_id: str | None = None
+    generation: int | None = None
+    mtime_ns: int | None = None
+    last_modified: str | None = None
+    md5: bytes | None = None
+    """The binary md5 of the whole content, where it is known."""
+
+
+class ReferenceEntry(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """A foreign object, pinned, never copied into the store."""
+
+    name: str
+    uri: str
+    digest: str
+    """The W&B digest of the entry: an ETag, a base64 md5, or the URI itself."""
+    size_bytes: int | None
+    pin: Pin
+    extra: dict[str, Any]
+    """W&B's `extra` of the manifest entry, kept word for word."""
+    mtime_ns: int = 0
+
+
+class SymlinkEntry(msgspec.Struct, frozen=True, array_like=True, tag="s"):
+    """A symbolic link, kept as it was written and never followed by artfs."""
+
+    name: str
+    target: str
+
+
+class DirectoryEntry(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """A directory, by the SHA-256 of its directory object, with its totals."""
+
+    name: str
+    sha256: Digest
+    size_bytes: int
+    """The sum over all files and references below it; references of unknown size count 0."""
+    file_count: int
+    """Files and references below it, at any depth."""
+
+
+Entry = FileEntry | ReferenceEntry | SymlinkEntry | DirectoryEntry
+
+LeafEntry = FileEntry | ReferenceEntry | SymlinkEntry

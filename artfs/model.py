@@ -1,0 +1,207 @@
+"""Frozen values and naming rules that every layer shares. No I/O."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Any, NewType
+
+import msgspec
+
+from artfs.errors import InvalidName
+
+Digest = NewType("Digest", bytes)
+"""The SHA-256 of some content: 32 raw bytes, the key under which it is stored."""
+
+BLOCK_SIZE_BYTES = 4 * 1024 * 1024
+"""The unit of fetching, caching and verifying (docs/design.md)."""
+
+SMALL_BLOB_LIMIT_BYTES = 1024 * 1024
+"""Blobs below this size are stored in packs."""
+
+MAX_NAME_CHARS = 128
+MAX_ENTRY_NAME_BYTES = 255
+MAX_METADATA_KEYS = 100
+
+_NAME = re.compile(r"[a-zA-Z0-9_\-.]+")
+_VERSION = re.compile(r"v(0|[1-9][0-9]*)")
+_WANDB_DIGEST = re.compile(r"[0-9a-f]{32}")
+
+
+class ByteRange(msgspec.Struct, frozen=True):
+    """`length` bytes from `start`; both in bytes, never negative."""
+
+    start: int
+    length: int
+
+    @property
+    def stop(self) -> int:
+        """The offset behind the last byte."""
+        return self.start + self.length
+
+
+def block_count(size_bytes: int) -> int:
+    """How many blocks content of this size has; empty content has none."""
+    return -(-size_bytes // BLOCK_SIZE_BYTES)
+
+
+def block_range(index: int, size_bytes: int) -> ByteRange:
+    """The bytes of block `index` in content of `size_bytes`."""
+    start = index * BLOCK_SIZE_BYTES
+    return ByteRange(start, min(BLOCK_SIZE_BYTES, size_bytes - start))
+
+
+class VersionState(StrEnum):
+    """A version's life: only COMMITTED ones can be named, read and mounted."""
+
+    PENDING = "PENDING"
+    COMMITTED = "COMMITTED"
+    DELETED = "DELETED"
+
+
+class RunState(StrEnum):
+    """A run's life."""
+
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class ArtifactPath(msgspec.Struct, frozen=True):
+    """What `[[entity/]project/]name[:selector]` says; parts that it left out are None.
+
+    `selector` is an alias, `vN` or a W&B digest of 32 hexadecimal digits.
+    """
+
+    entity: str | None
+    project: str | None
+    name: str
+    selector: str | None
+
+    def __str__(self) -> str:
+        path = "/".join(part for part in (self.entity, self.project, self.name) if part)
+        return f"{path}:{self.selector}" if self.selector else path
+
+
+def parse_artifact_path(text: str) -> ArtifactPath:
+    """Split `[[entity/]project/]name[:alias|vN|digest]`.
+
+    Raises: InvalidName.
+    """
+    path, colon, selector = text.partition(":")
+    parts = path.split("/")
+    if len(parts) > 3 or (colon and not selector):
+        raise InvalidName(
+            text, "not an artifact path", hint="write [[entity/]project/]name[:alias|vN|digest]"
+        )
+    name = check_name(parts[-1], kind="artifact")
+    project = check_name(parts[-2], kind="project") if len(parts) > 1 else None
+    entity = check_name(parts[-3], kind="entity") if len(parts) > 2 else None
+    if selector and version_index(selector) is None and not is_wandb_digest(selector):
+        check_alias(selector)
+    return ArtifactPath(entity, project, name, selector or None)
+
+
+def version_index(text: str) -> int | None:
+    """7 for `v7`; None for anything that is not spelled like a version."""
+    match = _VERSION.fullmatch(text)
+    return int(match[1]) if match else None
+
+
+def is_wandb_digest(text: str) -> bool:
+    """Whether `text` is spelled like an artifact's W&B digest."""
+    return _WANDB_DIGEST.fullmatch(text) is not None
+
+
+def check_name(text: str, *, kind: str) -> str:
+    """Return `text` if it may name an entity, project or artifact.
+
+    Raises: InvalidName. The character set is W&B's; the length limit and the refusal of `.` and
+    `..` are what a mount needs.
+    """
+    if _NAME.fullmatch(text) is None or text in {".", ".."}:
+        raise InvalidName(
+            repr(text),
+            f"not a valid {kind} name",
+            hint="use letters, digits, underscores, hyphens and dots",
+        )
+    if len(text) > MAX_NAME_CHARS:
+        raise InvalidName(
+            repr(text[:20] + "…"),
+            f"{kind} name of {len(text)} characters",
+            hint=f"use at most {MAX_NAME_CHARS}",
+        )
+    return text
+
+
+def check_type(text: str) -> str:
+    """Return `text` if it may be an artifact's type.
+
+    Raises: InvalidName.
+    """
+    if not text or len(text) > MAX_NAME_CHARS or "/" in text or ":" in text or not text.isprintable():
+        raise InvalidName(
+            repr(text[:140]),
+            "not a valid artifact type",
+            hint=f"use 1 to {MAX_NAME_CHARS} characters without '/' and ':'",
+        )
+    return text
+
+
+def check_alias(text: str) -> str:
+    """Return `text` if a person may give it as an alias.
+
+    Raises: InvalidName. `vN` is refused: those names are the store's own.
+    """
+    reason = None
+    if not text or text in {".", ".."} or not text.isprintable():
+        reason = "not a valid alias"
+    elif "/" in text or ":" in text:
+        reason = "an alias cannot contain '/' or ':'"
+    elif version_index(text) is not None:
+        reason = "an alias cannot be spelled like a version"
+    elif len(text) > MAX_NAME_CHARS or len(text.encode()) > MAX_ENTRY_NAME_BYTES:
+        reason = f"an alias has at most {MAX_NAME_CHARS} characters"
+    if reason:
+        raise InvalidName(repr(text[:140]), reason)
+    return text
+
+
+def check_entry_name(name: str) -> str:
+    """Return `name` if it may name one entry of a directory.
+
+    Raises: InvalidName for an empty name, `.`, `..`, a slash, NUL, over 255 bytes, or a name
+    that is not UTF-8 (which Python shows as lone surrogates).
+    """
+    reason = None
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        reason = "not a valid entry name"
+    else:
+        try:
+            if len(name) * 4 > MAX_ENTRY_NAME_BYTES and len(name.encode()) > MAX_ENTRY_NAME_BYTES:
+                reason = f"longer than {MAX_ENTRY_NAME_BYTES} bytes"
+            elif not name.isascii():
+                name.encode()
+        except UnicodeEncodeError:
+            reason = "not UTF-8"
+    if reason:
+        raise InvalidName(repr(name), reason)
+    return name
+
+
+def split_entry_path(path: str) -> list[str]:
+    """The checked parts of a path inside a version.
+
+    Raises: InvalidName for a path that is empty, absolute, or has an empty, `.` or `..` part.
+    """
+    try:
+        return [check_entry_name(part) for part in path.split("/")]
+    except InvalidName as error:
+        raise InvalidName(
+            repr(path),
+            f"not a valid path inside an artifact ({error.reason})",
+            hint="use a relative path without '.', '..' and empty parts",
+        ) from None
+
+
+Metadata = dict[str, Any]
