@@ -18,6 +18,7 @@ from artfs.model import (
     parse_artifact_path,
     version_index,
 )
+import itertools
 
 
 @pytest.mark.parametrize(
@@ -95,4 +96,4 @@ def test_blocks_cover_the_content_exactly(size_bytes: int) -> None:
     ranges = [block_range(index, size_bytes) for index in range(block_count(size_bytes))]
     assert sum(span.length for span in ranges) == size_bytes
     assert all(span.length > 0 for span in ranges)
-    assert all(a.stop == b.start for a, b in zip(ranges, ranges[1:], strict=False))
+    assert all(a.stop == b.start for a, b in itertools.pairwise(ranges))
