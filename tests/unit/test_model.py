@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,6 @@ from artfs.model import (
     parse_artifact_path,
     version_index,
 )
-import itertools
 
 
 @pytest.mark.parametrize(
