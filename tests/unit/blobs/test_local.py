@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import signal
@@ -284,27 +285,29 @@ def test_processes_that_put_one_key_at_once_all_succeed_and_store_it_once(
     assert not list(tmp_path.glob("source*"))
 
 
-def test_threads_that_put_one_key_at_once_keep_the_first_file(
+def test_an_object_that_appears_during_a_put_is_not_overwritten(
     root: Path, store: LocalObjectStore, tmp_path: Path
 ) -> None:
-    barrier = threading.Barrier(4)
-    inodes: dict[int, set[int]] = {round_: set() for round_ in range(100)}
-
-    def put(number: int) -> None:
-        for round_ in inodes:
-            data = str(round_).encode()
-            source = tmp_path / f"source{number}"
-            source.write_bytes(data)
-            barrier.wait()
-            store.put(key_of(data), source, consume=True)
-            inodes[round_].add(object_path(root, key_of(data)).stat().st_ino)
-
-    threads = [threading.Thread(target=put, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(len(seen) == 1 for seen in inodes.values())
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    path = object_path(root, key_of(b"content"))
+    path.parent.mkdir()
+    directory = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    put = threading.Thread(
+        target=store.put, args=(key_of(b"content"), source), kwargs={"consume": True}
+    )
+    put.start()
+    # Its mode changes right before it is moved: now the put believes that there is no object.
+    while stat.S_IMODE(source.stat().st_mode) != 0o444:
+        os.sched_yield()
+    with path.open("xb") as first:
+        first.write(b"content")
+    inode = path.stat().st_ino
+    os.close(directory)
+    put.join()
+    assert path.stat().st_ino == inode
+    assert not source.exists()
 
 
 PUT_FOR_EVER = """
