@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -298,9 +299,10 @@ def test_an_object_that_appears_during_a_put_is_not_overwritten(
         target=store.put, args=(key_of(b"content"), source), kwargs={"consume": True}
     )
     put.start()
-    # Its mode changes right before it is moved: now the put believes that there is no object.
-    while stat.S_IMODE(source.stat().st_mode) != 0o444:
-        os.sched_yield()
+    # Wait until the put, which found no object when it began, queues for the lock.
+    waiter = re.compile(rf"-> FLOCK .*:{path.parent.stat().st_ino} ")
+    while not waiter.search(Path("/proc/locks").read_text()):
+        assert put.is_alive()
     with path.open("xb") as first:
         first.write(b"content")
     inode = path.stat().st_ino
