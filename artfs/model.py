@@ -139,7 +139,13 @@ def check_type(text: str) -> str:
 
     Raises: InvalidName.
     """
-    if not text or len(text) > MAX_NAME_CHARS or "/" in text or ":" in text or not text.isprintable():
+    if (
+        not text
+        or len(text) > MAX_NAME_CHARS
+        or "/" in text
+        or ":" in text
+        or not text.isprintable()
+    ):
         raise InvalidName(
             repr(text[:140]),
             "not a valid artifact type",
