@@ -1,0 +1,112 @@
+"""What a mount's process and its clients say to each other, as JSON lines."""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from artfs.config import runtime_path
+from artfs.daemon.options import MountOptions
+
+
+class MountRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to mount where."""
+
+    store: str
+    """The directory or URL of the store."""
+    target: str | None
+    """`project`, `project/name` or `project/name:selector`; None: the whole store."""
+    mountpoint: Path
+    options: MountOptions = MountOptions()
+
+
+class MountState(StrEnum):
+    """Whether a mount can be used."""
+
+    MOUNTED = "mounted"
+    UNRESPONSIVE = "unresponsive"
+    """Its process lives and does not answer."""
+    DEAD = "dead"
+    """Its process is gone; the next mount or umount here cleans up."""
+
+
+class Counters(msgspec.Struct, kw_only=True):
+    """What a mount did since it started; bytes are of content."""
+
+    lookups: int = 0
+    listings: int = 0
+    """Requests for a part of a directory."""
+    opens: int = 0
+    open_files: int = 0
+    """Open now."""
+    reads: int = 0
+    bytes_served: int = 0
+    """Sent to the kernel, which keeps them: a second read may not be seen here."""
+    blocks_loaded: int = 0
+    bytes_loaded: int = 0
+    """Read from the store or network, and verified."""
+    bytes_buffered: int = 0
+    """Held in memory now."""
+    errors: int = 0
+    """Answers that were an error, but for names that do not exist."""
+
+
+class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A mount, as seen from outside."""
+
+    mountpoint: Path
+    state: MountState
+    pid: int | None = None
+    kind: str = "mount"
+    store: str | None = None
+    target: str | None = None
+    """As it was asked for; None: the whole store, or not known because the mount is dead."""
+    version: str | None = None
+    """`project/name:vN` where the mount shows one version."""
+    started_at_s: float | None = None
+    """Seconds since the Unix epoch."""
+    options: MountOptions | None = None
+    counters: Counters | None = None
+    log: Path | None = None
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A client's line: `status` or `stop`."""
+
+    command: str
+
+
+class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to one command."""
+
+    status: MountStatus | None = None
+    error: str | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A new process's one line to the one that started it."""
+
+    status: MountStatus | None = None
+    error: tuple[str, str, str, str] | None = None
+    """Class, subject, reason and hint of an ArtfsError."""
+
+
+def socket_path(mountpoint: Path) -> Path:
+    """The control socket of a mount; the mountpoint is absolute and without symlinks.
+
+    Raises: ConfigError.
+    """
+    return runtime_path() / f"{_key(mountpoint)}.sock"
+
+
+def log_name(mountpoint: Path) -> str:
+    """The name of a mount's log file."""
+    readable = "".join(c if c.isalnum() else "-" for c in mountpoint.name)[:40]
+    return f"mount-{readable}-{_key(mountpoint)[:8]}.log"
+
+
+def _key(mountpoint: Path) -> str:
+    return hashlib.sha256(bytes(mountpoint)).hexdigest()[:24]
