@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from artfs.cli.frame import default_project, json_option, store_option
-from artfs.cli.output import format_duration, print_json, print_line
+from artfs.cli.mounts import mount_value, mounted_name
+from artfs.cli.output import print_json, print_line
 from artfs.config import store_location
-
-if TYPE_CHECKING:
-    from artfs.daemon.messages import MountStatus
+from artfs.daemon import client
 
 
 @click.command(short_help="Mount a store, project, artifact or version as a directory.")
@@ -51,8 +49,6 @@ def command(
     """
     if not 1 <= len(words) <= 2:
         raise click.UsageError("expected [TARGET] MOUNTPOINT", context)
-    from artfs.daemon import client  # noqa: PLC0415 - `--help` does not need it
-
     request = client.MountRequest(
         store=store_location(store),
         target=_with_project(words[0]) if len(words) == 2 else None,
@@ -73,21 +69,3 @@ def _with_project(target: str) -> str:
     """The target with the default project, where it names a version and no project."""
     project = default_project()
     return f"{project}/{target}" if project and ":" in target and "/" not in target else target
-
-
-def mounted_name(status: MountStatus) -> str:
-    """What a mount shows, for a person."""
-    return status.version or status.target or f"the store {status.store or ''}".rstrip()
-
-
-def mount_value(status: MountStatus) -> dict[str, Any]:
-    """A mount as JSON shows it."""
-    import msgspec  # noqa: PLC0415 - `--help` does not need it
-
-    value: dict[str, Any] = msgspec.to_builtins(status, enc_hook=str)
-    return value
-
-
-def mounted_for(seconds: float) -> str:
-    """How long a mount has been there, for a person."""
-    return format_duration(seconds)

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from artfs.cli.frame import json_option, open_repository, store_option
+from artfs.cli.mounts import mount_value, mounted_name
 from artfs.cli.output import (
     format_count,
     format_duration,
@@ -20,12 +21,11 @@ from artfs.cli.output import (
     print_note,
     print_table,
 )
-from artfs.cli.commands.mount import mount_value, mounted_name
+from artfs.daemon import client
 from artfs.errors import StoreNotFound
 
 if TYPE_CHECKING:
     from artfs.catalog.base import StoreTotals
-    from artfs.daemon.messages import MountStatus
 
 
 @click.command(short_help="Show the store and what is mounted.")
@@ -42,8 +42,6 @@ def command(*, mountpoint: Path | None, store: str | None, as_json: bool) -> Non
       artfs status
       artfs status /mnt/artfs
     """
-    from artfs.daemon import client  # noqa: PLC0415 - `--help` does not need it
-
     if mountpoint is not None:
         status = client.status(mountpoint)
         if as_json:
@@ -78,30 +76,28 @@ def command(*, mountpoint: Path | None, store: str | None, as_json: bool) -> Non
     _print_mounts(mounts)
 
 
-def _print_mounts(mounts: list[MountStatus]) -> None:
+def _print_mounts(mounts: list[client.MountStatus]) -> None:
     if not mounts:
         print_line("Nothing is mounted")
         return
     print_line("")
-    rows = [(str(each.mountpoint), each.state.value, _age(each), _shown(each)) for each in mounts]
+    rows = [
+        (str(each.mountpoint), each.state.value, _age(each), mounted_name(each)) for each in mounts
+    ]
     print_table(("MOUNTPOINT", "STATE", "FOR", "SHOWS"), rows)
 
 
-def _shown(status: MountStatus) -> str:
-    return mounted_name(status) if status.store else "-"
-
-
-def _age(status: MountStatus) -> str:
+def _age(status: client.MountStatus) -> str:
     if status.started_at_s is None:
         return "-"
     return format_duration(time.time() - status.started_at_s)
 
 
-def _print_mount(status: MountStatus) -> None:
+def _print_mount(status: client.MountStatus) -> None:
     facts: list[tuple[str, str]] = [
         ("mountpoint", str(status.mountpoint)),
         ("state", status.state.value),
-        ("shows", _shown(status)),
+        ("shows", mounted_name(status)),
         ("store", status.store or "-"),
         ("process", "-" if status.pid is None else str(status.pid)),
         ("mounted for", _age(status)),

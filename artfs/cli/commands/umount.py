@@ -8,6 +8,7 @@ import click
 
 from artfs.cli.frame import json_option
 from artfs.cli.output import print_json, print_line
+from artfs.daemon import client
 
 
 @click.command(short_help="End a mount.")
@@ -30,8 +31,6 @@ def command(*, mountpoint: Path, force: bool, timeout_s: float, as_json: bool) -
     Example:
       artfs umount /mnt/artfs
     """
-    from artfs.daemon import client  # noqa: PLC0415 - `--help` does not need it
-
     client.stop(mountpoint, timeout_s=timeout_s, force=force)
     if as_json:
         print_json({"unmounted": str(mountpoint)})
