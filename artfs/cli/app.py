@@ -134,7 +134,8 @@ def _usage_text(error: click.ClickException) -> str:
     text = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "artfs"
-    return f"{text[:1].lower()}{text[1:]}: see `{path} --help`"
+    see = " See" if text.endswith("?") else ": see"
+    return f"{text[:1].lower()}{text[1:]}{see} `{path} --help`"
 
 
 def _complain(text: str) -> None:
