@@ -42,9 +42,9 @@ class ByteProgress:
                 self._bar.stop()
 
     @property
-    def done_bytes(self) -> int:
-        """What was counted so far."""
-        return self._done_bytes
+    def is_watched(self) -> bool:
+        """Whether there is a terminal to draw on."""
+        return self._wanted
 
     def expect(self, total_bytes: int) -> None:
         """Say how much there will be."""
@@ -54,9 +54,18 @@ class ByteProgress:
         """Count bytes that are done."""
         with self._lock:
             self._done_bytes += count_bytes
-            if self._wanted and time.monotonic() >= self._next_draw_s:
-                self._next_draw_s = time.monotonic() + _REDRAW_S
-                self._draw()
+            self._draw_if_due()
+
+    def show(self, done_bytes: int, total_bytes: int | None) -> None:
+        """Say how much is done, of how much."""
+        with self._lock:
+            self._done_bytes, self._total_bytes = done_bytes, total_bytes
+            self._draw_if_due()
+
+    def _draw_if_due(self) -> None:
+        if self._wanted and time.monotonic() >= self._next_draw_s:
+            self._next_draw_s = time.monotonic() + _REDRAW_S
+            self._draw()
 
     def _draw(self) -> None:
         if self._bar is None:
