@@ -21,7 +21,6 @@ import artfs.errors
 from artfs.config import state_path
 from artfs.daemon.messages import (
     Command,
-    Counters,
     MountRequest,
     MountState,
     MountStatus,
@@ -37,6 +36,7 @@ from artfs.daemon.mountinfo import (
     mounted_file_systems,
 )
 from artfs.daemon.options import AliasStyle, MountOptions, parse_options
+from artfs.engine.counters import Counters
 from artfs.errors import ArtfsError, MountError
 
 __all__ = [

@@ -10,6 +10,7 @@ import msgspec
 
 from artfs.config import runtime_path
 from artfs.daemon.options import MountOptions
+from artfs.engine.counters import Counters
 
 
 class MountRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,27 +32,6 @@ class MountState(StrEnum):
     """Its process lives and does not answer."""
     DEAD = "dead"
     """Its process is gone; the next mount or umount here cleans up."""
-
-
-class Counters(msgspec.Struct, kw_only=True):
-    """What a mount did since it started; bytes are of content."""
-
-    lookups: int = 0
-    listings: int = 0
-    """Requests for a part of a directory."""
-    opens: int = 0
-    open_files: int = 0
-    """Open now."""
-    reads: int = 0
-    bytes_served: int = 0
-    """Sent to the kernel, which keeps them: a second read may not be seen here."""
-    blocks_loaded: int = 0
-    bytes_loaded: int = 0
-    """Read from the store or network, and verified."""
-    bytes_buffered: int = 0
-    """Held in memory now."""
-    errors: int = 0
-    """Answers that were an error, but for names that do not exist."""
 
 
 class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
