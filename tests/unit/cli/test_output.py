@@ -72,9 +72,7 @@ def test_names_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
     assert output.escaped("größe 图") == "größe 图"
 
 
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 files"), (1, "1 file"), (1797, "1,797 files")]
-)
+@pytest.mark.parametrize(("count", "text"), [(0, "0 files"), (1, "1 file"), (1797, "1,797 files")])
 def test_counted_things_are_singular_or_plural(count: int, text: str) -> None:
     assert output.plural(count, "file") == text
 
