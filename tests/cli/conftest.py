@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -111,7 +110,8 @@ class Cli:
     def popen(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Start a command in a process group of its own."""
         return subprocess.Popen(
-            self.command(*arguments),
+            # What a shell without job control starts in the background would ignore Ctrl-C.
+            ["env", "--default-signal=INT", *self.command(*arguments)],
             env=self.environment,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
@@ -119,8 +119,6 @@ class Cli:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # A background job of a shell would ignore Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 

@@ -112,10 +112,9 @@ def test_sockets_devices_and_fifos_are_refused(filled: Cli) -> None:
 
 
 def test_a_name_that_is_not_utf_8_is_refused(filled: Cli) -> None:
-    odd = os.fsencode(filled.directory / "odd")
-    os.mkdir(odd)
-    with open(odd + b"/bad\xff.txt", "wb") as file:
-        file.write(b"x")
+    odd = filled.directory / "odd"
+    odd.mkdir()
+    (odd / os.fsdecode(b"bad\xff.txt")).write_text("x")
     filled.fails(10, "put", "odd", "-n", "demo/odd", says="not UTF-8")
 
 

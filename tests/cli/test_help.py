@@ -106,7 +106,6 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
 
 
 def test_a_bug_is_one_line_and_its_traceback_is_kept(cli: Cli) -> None:
-    # A home that is a file breaks an assumption that no command checks.
     program = (
         "import sys, artfs.cli.app as app; "
         "app.group.callback = lambda: 1 / 0; "
