@@ -2,7 +2,7 @@
 
     ArtfsError
     ├─ NotFound             ArtifactNotFound, VersionNotFound, AliasNotFound, PathNotFound,
-    │                       BlobNotFound, RunNotFound, StagingNotFound
+    │                       BlobNotFound, RunNotFound, StagingNotFound, StoreNotFound
     ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
     ├─ IntegrityError       stored bytes do not match their digest or size
     ├─ ReferenceChanged     a foreign object no longer matches its pin
@@ -75,6 +75,10 @@ class RunNotFound(NotFound):
 
 class StagingNotFound(NotFound):
     """There is no such staging area."""
+
+
+class StoreNotFound(NotFound):
+    """There is no store where one was looked for."""
 
 
 class Conflict(ArtfsError):

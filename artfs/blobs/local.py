@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.blobs.base import Namespace, ObjectKey, StoredObject
+from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
 from artfs.blobs.files import copy_file, fsync_directory, pread_full
 from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
@@ -22,6 +22,7 @@ from artfs.model import ByteRange, Digest
 
 _TEMPORARY = "tmp"
 _OBJECT_MODE = 0o444
+_EXECUTABLE = 0o111
 # Somebody else's file, or another file system behind the same device number.
 _CANNOT_MOVE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES})
 _SHARD = re.compile(r"[0-9a-f]{2}")
@@ -56,11 +57,11 @@ class LocalObjectStore:
         with suppress(OSError):
             self._create_layout()
 
-    def put(self, key: ObjectKey, source: Path, *, consume: bool) -> None:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        With `consume` the file is moved in where it can be, and gone afterwards; a put that
-        raises leaves it where it is. A key that exists keeps its object. Blocks: disk.
+        A put that raises leaves the source where it is. A key that exists keeps its object.
+        Blocks: disk.
         Raises: SourceChanged, PathNotFound, OutOfSpace, PermissionDenied, BackendUnavailable.
         """
         target = self._path(key)
@@ -70,9 +71,9 @@ class LocalObjectStore:
             if target.exists():
                 # Another process may have put it there a moment ago.
                 fsync_directory(target.parent)
-            elif not (consume and self._move_in(source, target)):
+            elif not self._take_in(source, target, transfer):
                 self._copy_in(source, target)
-            if consume:
+            if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
@@ -186,20 +187,23 @@ class LocalObjectStore:
             fsync_directory(shard.parent)
             self._durable_shards.add(shard)
 
-    def _move_in(self, source: Path, target: Path) -> bool:
-        """Move `source` in; False where only a copy will do."""
+    def _take_in(self, source: Path, target: Path, transfer: Transfer) -> bool:
+        """Make the source itself the object, moved or linked; False where only a copy will do."""
+        if transfer is Transfer.COPY:
+            return False
         with translate_os_errors(source):
             found = source.lstat()
-        # With a second name, whoever holds it could write to the object.
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        if not stat.S_ISREG(found.st_mode) or found.st_dev != self._root.stat().st_dev:
             return False
-        if found.st_dev != self._root.stat().st_dev:
+        # With another name, whoever holds it could write to the object.
+        if transfer is Transfer.MOVE and found.st_nlink != 1:
             return False
         fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            os.fchmod(fd, _OBJECT_MODE)
+            executable = found.st_mode & _EXECUTABLE if transfer is Transfer.LINK else 0
+            os.fchmod(fd, _OBJECT_MODE | executable)
             os.fsync(fd)
-            _install(source, target)
+            _install(source, target, transfer)
         except OSError as error:
             # The caller keeps the file, as it was.
             with suppress(OSError):
@@ -224,13 +228,13 @@ class LocalObjectStore:
                 os.fsync(target_fd)
             finally:
                 os.close(target_fd)
-            _install(temporary, target)
+            _install(temporary, target, Transfer.MOVE)
         finally:
             os.close(source_fd)
             temporary.unlink(missing_ok=True)
 
 
-def _install(source: Path, target: Path) -> None:
+def _install(source: Path, target: Path, transfer: Transfer) -> None:
     """Give a durable file its name, durably, unless another one has it already."""
     directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -238,7 +242,11 @@ def _install(source: Path, target: Path) -> None:
         # replaces the same bytes by the same bytes.
         with suppress(OSError):
             fcntl.flock(directory, fcntl.LOCK_EX)
-        if not target.exists():
+        if target.exists():
+            pass
+        elif transfer is Transfer.LINK:
+            target.hardlink_to(source)
+        else:
             source.rename(target)
         with suppress(OSError):
             fcntl.flock(directory, fcntl.LOCK_UN)

@@ -60,7 +60,7 @@ class PackWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._digest = sha256()
         self._blobs: dict[Digest, PackedBlob] = {}
         self._size_bytes = 0
@@ -93,10 +93,17 @@ class PackWriter:
         index = msgspec.msgpack.encode(blobs)
         self._write(index)
         self._write(_TRAILER.pack(len(index), sha256(index).digest(), FORMAT_VERSION, _MAGIC))
-        with translate_os_errors(self._path):
+        with translate_os_errors(self.path):
             self._file.close()
         self._finished = True
         return FinishedPack(Digest(self._digest.digest()), self._size_bytes, blobs)
+
+    def discard(self) -> None:
+        """Remove the file, finished or not, where it still is."""
+        # The raw file: closing the buffered one would try to write what a full disk refused.
+        with translate_os_errors(self.path):
+            self._raw.close()
+            self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -108,19 +115,13 @@ class PackWriter:
         _traceback: TracebackType | None,
     ) -> None:
         if not self._finished:
-            self._discard()
+            self.discard()
 
     def _write(self, data: bytes) -> None:
-        with translate_os_errors(self._path):
+        with translate_os_errors(self.path):
             self._file.write(data)
         self._digest.update(data)
         self._size_bytes += len(data)
-
-    def _discard(self) -> None:
-        # The raw file: closing the buffered one would try to write what a full disk refused.
-        with translate_os_errors(self._path):
-            self._raw.close()
-            self._path.unlink(missing_ok=True)
 
 
 def read_footer(read: Callable[[ByteRange], bytes], size_bytes: int) -> list[PackedBlob]:

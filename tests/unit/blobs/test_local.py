@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from artfs.blobs.base import Namespace, ObjectKey
+from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.blobs.local import LocalObjectStore
 from artfs.blobs.packs import PackWriter
 from artfs.errors import BackendUnavailable, OutOfSpace, PathNotFound, PermissionDenied
@@ -66,27 +66,27 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", path], check=True)
 
 
-@pytest.mark.parametrize("consume", [True, False])
+@pytest.mark.parametrize("transfer", list(Transfer))
 def test_an_object_is_a_read_only_file_below_its_first_byte(
-    root: Path, store: LocalObjectStore, tmp_path: Path, consume: bool
+    root: Path, store: LocalObjectStore, tmp_path: Path, transfer: Transfer
 ) -> None:
     (tmp_path / "source").write_bytes(b"content")
     key = key_of(b"content")
-    store.put(key, tmp_path / "source", consume=consume)
+    store.put(key, tmp_path / "source", transfer=transfer)
     path = object_path(root, key)
     assert path.read_bytes() == b"content"
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
     assert files_below(root) == [path]
-    assert (tmp_path / "source").exists() is not consume
+    assert (tmp_path / "source").exists() is (transfer is not Transfer.MOVE)
 
 
-def test_a_consumed_file_is_moved_not_copied(
+def test_a_moved_file_is_moved_not_copied(
     root: Path, store: LocalObjectStore, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"content")
     inode = source.stat().st_ino
-    store.put(key_of(b"content"), source, consume=True)
+    store.put(key_of(b"content"), source, transfer=Transfer.MOVE)
     assert object_path(root, key_of(b"content")).stat().st_ino == inode
 
 
@@ -96,19 +96,19 @@ def test_a_file_with_a_second_name_is_copied_so_that_nobody_can_write_to_the_obj
     source, other = tmp_path / "source", tmp_path / "other"
     source.write_bytes(b"content")
     os.link(source, other)
-    store.put(key_of(b"content"), source, consume=True)
+    store.put(key_of(b"content"), source, transfer=Transfer.MOVE)
     other.write_bytes(b"changed")
     assert not source.exists()
     assert object_path(root, key_of(b"content")).read_bytes() == b"content"
 
 
-def test_a_consumed_symlink_stores_its_target_s_content_and_spares_the_target(
+def test_a_moved_symlink_stores_its_target_s_content_and_spares_the_target(
     root: Path, store: LocalObjectStore, tmp_path: Path
 ) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"content")
     (tmp_path / "link").symlink_to(target)
-    store.put(key_of(b"content"), tmp_path / "link", consume=True)
+    store.put(key_of(b"content"), tmp_path / "link", transfer=Transfer.MOVE)
     path = object_path(root, key_of(b"content"))
     assert path.read_bytes() == b"content"
     assert not path.is_symlink()
@@ -116,16 +116,16 @@ def test_a_consumed_symlink_stores_its_target_s_content_and_spares_the_target(
     assert not (tmp_path / "link").is_symlink()
 
 
-@pytest.mark.parametrize("consume", [True, False])
+@pytest.mark.parametrize("transfer", list(Transfer))
 def test_a_file_on_another_file_system_is_copied(
-    root: Path, store: LocalObjectStore, tiny_disk: Path, consume: bool
+    root: Path, store: LocalObjectStore, tiny_disk: Path, transfer: Transfer
 ) -> None:
     data = Random(1).randbytes(900_000)
     source = tiny_disk / "source"
     source.write_bytes(data)
-    store.put(key_of(data), source, consume=consume)
+    store.put(key_of(data), source, transfer=transfer)
     assert object_path(root, key_of(data)).read_bytes() == data
-    assert source.exists() is not consume
+    assert source.exists() is (transfer is not Transfer.MOVE)
 
 
 def test_an_existing_object_is_never_overwritten(
@@ -135,7 +135,7 @@ def test_an_existing_object_is_never_overwritten(
     for attempt in range(2):
         source = tmp_path / f"source{attempt}"
         source.write_bytes(b"content")
-        store.put(key, source, consume=True)
+        store.put(key, source, transfer=Transfer.MOVE)
         inode = object_path(root, key).stat().st_ino
         if attempt == 0:
             first = inode
@@ -151,13 +151,13 @@ def test_a_full_disk_is_out_of_space_and_leaves_nothing(tiny_disk: Path, tmp_pat
     source = tmp_path / "source"
     source.write_bytes(data)
     with pytest.raises(OutOfSpace, match="No space left on device"):
-        store.put(key_of(data), source, consume=True)
+        store.put(key_of(data), source, transfer=Transfer.MOVE)
     assert files_below(root) == []
     assert source.read_bytes() == data
     assert store.size(key_of(data)) is None
     # A smaller one still fits.
     source.write_bytes(b"small")
-    store.put(key_of(b"small"), source, consume=False)
+    store.put(key_of(b"small"), source, transfer=Transfer.COPY)
     assert store.size(key_of(b"small")) == 5
 
 
@@ -178,22 +178,22 @@ def test_a_pack_on_a_full_disk_is_out_of_space_and_leaves_nothing(tiny_disk: Pat
 
 def test_a_read_only_disk_refuses_puts_and_keeps_serving(tiny_disk: Path, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"content")
-    LocalObjectStore(tiny_disk).put(key_of(b"content"), tmp_path / "source", consume=False)
+    LocalObjectStore(tiny_disk).put(key_of(b"content"), tmp_path / "source", transfer=Transfer.COPY)
     subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
     store = LocalObjectStore(tiny_disk)
     assert store.read(key_of(b"content"), ByteRange(1, 3)) == b"ont"
     (tmp_path / "source").write_bytes(b"other")
     with pytest.raises(PermissionDenied, match="Read-only file system"):
-        store.put(key_of(b"other"), tmp_path / "source", consume=True)
+        store.put(key_of(b"other"), tmp_path / "source", transfer=Transfer.MOVE)
     with pytest.raises(PermissionDenied):
         store.delete(key_of(b"content"))
     assert (tmp_path / "source").read_bytes() == b"other"
 
 
 def test_a_source_that_does_not_exist_is_named(store: LocalObjectStore, tmp_path: Path) -> None:
-    for consume in (True, False):
+    for transfer in Transfer:
         with pytest.raises(PathNotFound, match="nowhere: does not exist"):
-            store.put(key_of(b"x"), tmp_path / "nowhere", consume=consume)
+            store.put(key_of(b"x"), tmp_path / "nowhere", transfer=transfer)
 
 
 def test_a_store_whose_disk_is_gone_never_says_that_an_object_does_not_exist(
@@ -214,12 +214,12 @@ def test_a_store_whose_disk_is_gone_never_says_that_an_object_does_not_exist(
     with pytest.raises(BackendUnavailable, match="mounted"):
         list(store.objects(Namespace.BLOBS))
     with pytest.raises(BackendUnavailable, match="mounted"):
-        store.put(key, tmp_path / "source", consume=True)
+        store.put(key, tmp_path / "source", transfer=Transfer.MOVE)
 
 
 def test_foreign_files_are_not_listed(root: Path, store: LocalObjectStore, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"content")
-    store.put(key_of(b"content"), tmp_path / "source", consume=True)
+    store.put(key_of(b"content"), tmp_path / "source", transfer=Transfer.MOVE)
     (root / "blobs" / "lost+found").mkdir()
     (root / "blobs" / "00").mkdir(exist_ok=True)
     (root / "blobs" / "00" / "notes.txt").touch()
@@ -254,12 +254,12 @@ def test_leftovers_of_dead_processes_are_told_from_work_in_progress(
 PUT_ONE_KEY = """
 import sys
 from pathlib import Path
-from artfs.blobs.base import Namespace, ObjectKey
+from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.blobs.local import LocalObjectStore
 root, source, key = sys.argv[1:]
 sys.stdin.readline()
 store = LocalObjectStore(Path(root))
-store.put(ObjectKey(Namespace.BLOBS, bytes.fromhex(key)), Path(source), consume=True)
+store.put(ObjectKey(Namespace.BLOBS, bytes.fromhex(key)), Path(source), transfer=Transfer.MOVE)
 """
 
 
@@ -296,7 +296,7 @@ def test_an_object_that_appears_during_a_put_is_not_overwritten(
     directory = os.open(path.parent, os.O_RDONLY)
     fcntl.flock(directory, fcntl.LOCK_EX)
     put = threading.Thread(
-        target=store.put, args=(key_of(b"content"), source), kwargs={"consume": True}
+        target=store.put, args=(key_of(b"content"), source), kwargs={"transfer": Transfer.MOVE}
     )
     put.start()
     # Wait until the put, which found no object when it began, queues for the lock.
@@ -316,7 +316,7 @@ PUT_FOR_EVER = """
 import hashlib, itertools, sys
 from pathlib import Path
 from random import Random
-from artfs.blobs.base import Namespace, ObjectKey
+from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.blobs.local import LocalObjectStore
 store = LocalObjectStore(Path(sys.argv[1]))
 source = Path(sys.argv[2])
@@ -324,7 +324,7 @@ for seed in itertools.count():
     data = Random(seed).randbytes(300_000)
     source.write_bytes(data)
     key = ObjectKey(Namespace.BLOBS, hashlib.sha256(data).digest())
-    store.put(key, source, consume=seed % 2 == 0)
+    store.put(key, source, transfer=[Transfer.COPY, Transfer.MOVE][seed % 2])
     print(key.sha256.hex(), flush=True)
 """
 
