@@ -13,7 +13,7 @@ from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
 
-from artfs.blobs.base import Namespace, ObjectKey, StoredObject
+from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
 from artfs.blobs.oserrors import translate_os_errors
 from artfs.blobs.s3errors import WRONG_CHECKSUM_CODES, code_of, status_of, translate_s3_errors
 from artfs.blobs.s3upload import ContentDiffers, checksum, unless_it_exists, upload_in_parts
@@ -71,11 +71,11 @@ class S3ObjectStore:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
-    def put(self, key: ObjectKey, source: Path, *, consume: bool) -> None:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        With `consume` the file is gone afterwards; a put that raises leaves it. A key that exists
-        keeps its object. Memory: at most 80 MiB. Blocks: disk, network.
+        A put that raises leaves the source where it is. A key that exists keeps its object.
+        Memory: at most 80 MiB. Blocks: disk, network.
         Raises: SourceChanged where the file is not the content that `key` names; PathNotFound,
         OutOfSpace, PermissionDenied, BackendUnavailable.
         """
@@ -89,7 +89,7 @@ class S3ObjectStore:
                         self._put_in_parts(key, file.fileno(), size_bytes)
                 except ContentDiffers:
                     raise SourceChanged(str(source), f"is not the content of {key}") from None
-            if consume:
+            if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:

@@ -16,7 +16,7 @@ from random import Random
 
 import pytest
 
-from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
+from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, Transfer
 from artfs.errors import BlobNotFound, IntegrityError, PathNotFound
 from artfs.model import ByteRange, Digest
 
@@ -33,7 +33,7 @@ def put_bytes(store: ObjectStore, directory: Path, data: bytes) -> ObjectKey:
     key = key_of(data)
     source = directory / key.sha256.hex()
     source.write_bytes(data)
-    store.put(key, source, consume=True)
+    store.put(key, source, transfer=Transfer.MOVE)
     return key
 
 
@@ -51,7 +51,7 @@ class ObjectStoreContract:
         data = Random(size_bytes).randbytes(size_bytes)
         (tmp_path / "source").write_bytes(data)
         key = key_of(data, namespace)
-        store.put(key, tmp_path / "source", consume=False)
+        store.put(key, tmp_path / "source", transfer=Transfer.COPY)
         assert store.size(key) == size_bytes
         assert store.read(key, ByteRange(0, size_bytes)) == data
         other = next(name for name in Namespace if name is not namespace)
@@ -109,19 +109,31 @@ class ObjectStoreContract:
         with pytest.raises(BlobNotFound):
             store.open_local(key)
 
-    @pytest.mark.parametrize("consume", [True, False])
-    def test_consume_decides_whether_the_source_is_left(
-        self, store: ObjectStore, tmp_path: Path, consume: bool
+    @pytest.mark.parametrize("transfer", list(Transfer))
+    def test_a_source_is_gone_after_a_move_and_whole_after_anything_else(
+        self, store: ObjectStore, tmp_path: Path, transfer: Transfer
+    ) -> None:
+        for attempt in ("a new key", "one that exists"):
+            source = tmp_path / attempt
+            source.write_bytes(b"content")
+            store.put(key_of(b"content"), source, transfer=transfer)
+            assert store.read(key_of(b"content"), ByteRange(0, 7)) == b"content"
+            if transfer is Transfer.MOVE:
+                assert not source.exists()
+            else:
+                assert source.read_bytes() == b"content"
+
+    def test_a_copied_source_stays_its_owner_s_to_write(
+        self, store: ObjectStore, tmp_path: Path
     ) -> None:
         source = tmp_path / "source"
-        for _ in range(2):  # a new key, then one that exists
-            source.write_bytes(b"content")
-            store.put(key_of(b"content"), source, consume=consume)
-            assert source.exists() is not consume
-            assert store.read(key_of(b"content"), ByteRange(0, 7)) == b"content"
-        if not consume:
-            assert source.read_bytes() == b"content"
-            source.write_bytes(b"still mine to write")
+        source.write_bytes(b"content")
+        source.chmod(0o640)
+        store.put(key_of(b"content"), source, transfer=Transfer.COPY)
+        assert source.stat().st_mode & 0o777 == 0o640
+        with source.open("r+b") as file:
+            file.write(b"CHANGED")
+        assert store.read(key_of(b"content"), ByteRange(0, 7)) == b"content"
 
     def test_a_large_object_can_be_put_twice(self, store: ObjectStore, tmp_path: Path) -> None:
         data = Random(2).randbytes(self.large_size_bytes)
@@ -133,7 +145,7 @@ class ObjectStoreContract:
         self, store: ObjectStore, tmp_path: Path
     ) -> None:
         with pytest.raises(PathNotFound):
-            store.put(ABSENT, tmp_path / "nowhere", consume=True)
+            store.put(ABSENT, tmp_path / "nowhere", transfer=Transfer.MOVE)
         assert store.size(ABSENT) is None
 
     def test_a_deleted_object_is_gone_and_can_be_put_again(
@@ -156,7 +168,7 @@ class ObjectStoreContract:
         for data in contents:
             put_bytes(store, tmp_path, data)
         (tmp_path / "pack").write_bytes(b"pack")
-        store.put(key_of(b"pack", Namespace.PACKS), tmp_path / "pack", consume=True)
+        store.put(key_of(b"pack", Namespace.PACKS), tmp_path / "pack", transfer=Transfer.MOVE)
         found = list(store.objects(Namespace.BLOBS))
         assert {item.key: item.size_bytes for item in found} == {
             key_of(data): len(data) for data in contents
@@ -179,7 +191,7 @@ class ObjectStoreContract:
             source = tmp_path / f"source{number}"
             source.write_bytes(data)
             try:
-                store.put(key, source, consume=True)
+                store.put(key, source, transfer=Transfer.MOVE)
                 assert store.read(key, ByteRange(number, 1000)) == data[number : number + 1000]
             except BaseException as error:  # noqa: BLE001 - reported below, whatever it is
                 failures.append(error)

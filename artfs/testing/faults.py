@@ -11,7 +11,7 @@ from random import Random
 
 import msgspec
 
-from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, StoredObject
+from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, StoredObject, Transfer
 from artfs.errors import BackendUnavailable, BlobNotFound
 from artfs.model import ByteRange
 
@@ -59,10 +59,10 @@ class FaultyObjectStore:
         self._lock = threading.Lock()
         self._sleep = sleep
 
-    def put(self, key: ObjectKey, source: Path, *, consume: bool) -> None:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Like the port's, or BackendUnavailable before or after the fact."""
         self._before_write(key)
-        self._inner.put(key, source, consume=consume)
+        self._inner.put(key, source, transfer=transfer)
         self._maybe_fail(key)
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:

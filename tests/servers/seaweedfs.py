@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ACCESS_KEY = "AKIDTEST"
 SECRET_KEY = "SECRETTEST"
+REGION = "us-east-1"
 _START_DEADLINE_S = 90
 _PORTS = (
     "master.port",
@@ -52,7 +53,7 @@ class SeaweedFS(msgspec.Struct, frozen=True):
 
     def client(self) -> S3Client:
         """A client with the server's credentials, which are in the environment."""
-        return make_client(endpoint_url=self.endpoint_url, region="us-east-1")
+        return make_client(endpoint_url=self.endpoint_url, region=REGION)
 
     def new_prefix(self) -> str:
         """A prefix that no other test uses. Buckets are dear: each one takes several volumes."""
@@ -84,7 +85,7 @@ def _running(weed: str, directory: Path) -> Iterator[SeaweedFS]:
         *(weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={directory / 'data'}"),
         *("-master.volumeSizeLimitMB=128", "-volume.max=200"),
         *("-master.electionTimeout=1s", "-master.heartbeatInterval=100ms"),
-        *("-master.telemetry=false", "-s3", f"-s3.config={config}"),
+        *("-master.telemetry=false", "-s3", f"-s3.config={config}", "-s3.autoCreateBucket=false"),
         *("-s3.port.iceberg=0", "-s3.port.lance=0"),
         *(f"-{name}={port}" for name, port in ports.items()),
     ]
@@ -106,6 +107,9 @@ def _running(weed: str, directory: Path) -> Iterator[SeaweedFS]:
         # A polite stop takes twenty seconds.
         process.kill()
         process.wait()
+        for port in ports.values():
+            for leftover in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+                leftover.unlink()
 
 
 def _identities() -> object:
@@ -115,7 +119,8 @@ def _identities() -> object:
 
 
 def _wait_until_it_stores(server: SeaweedFS, process: subprocess.Popen[bytes], log: Path) -> None:
-    client = server.client()
+    # Of this many attempts each one would otherwise try again by itself, ever more slowly.
+    client = make_client(endpoint_url=server.endpoint_url, region=REGION, attempts=1)
     deadline_s = time.monotonic() + _START_DEADLINE_S
     while True:
         try:
