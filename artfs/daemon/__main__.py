@@ -9,9 +9,7 @@ import logging
 import os
 import sys
 
-import msgspec
-
-from artfs.daemon.messages import MountRequest, MountStatus, Ready
+from artfs.daemon.messages import MountRequest, MountStatus, Ready, decode_line, encode_line
 from artfs.errors import ArtfsError
 
 logger = logging.getLogger("artfs.daemon")
@@ -22,7 +20,7 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    request = msgspec.json.decode(sys.stdin.buffer.readline(), type=MountRequest)
+    request = decode_line(sys.stdin.buffer.readline(), MountRequest)
     try:
         from artfs.daemon.session import run_mount  # noqa: PLC0415 - said as an error if it fails
 
@@ -50,7 +48,7 @@ def _announce(status: MountStatus) -> None:
 
 def _tell(ready: Ready) -> None:
     try:
-        os.write(1, msgspec.json.encode(ready) + b"\n")
+        os.write(1, encode_line(ready))
     except OSError as error:
         logger.warning("nobody waits for this mount any more: %s", error)
 

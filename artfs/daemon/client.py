@@ -26,6 +26,8 @@ from artfs.daemon.messages import (
     MountStatus,
     Ready,
     Reply,
+    decode_line,
+    encode_line,
     log_name,
     socket_path,
 )
@@ -86,7 +88,7 @@ def start(request: MountRequest) -> MountStatus:
     with process.stdin, process.stdout:
         try:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(msgspec.json.encode(request) + b"\n")
+                process.stdin.write(encode_line(request))
                 process.stdin.flush()
             line = _read_line(process.stdout.fileno(), _START_TIMEOUT_S)
         except BaseException:
@@ -94,7 +96,7 @@ def start(request: MountRequest) -> MountStatus:
             process.terminate()
             process.wait()
             raise
-    ready = msgspec.json.decode(line, type=Ready) if line else Ready()
+    ready = decode_line(line, Ready) if line else Ready()
     if ready.status is not None:
         # The process goes on as a daemon; it is not ours to wait for.
         process.returncode = 0
@@ -289,9 +291,9 @@ def _connect(place: Path) -> socket.socket:
 
 
 def _ask(connection: socket.socket, command: Command) -> Reply:
-    connection.sendall(msgspec.json.encode(command) + b"\n")
+    connection.sendall(encode_line(command))
     with connection.makefile("rb") as lines:
-        return msgspec.json.decode(lines.readline(), type=Reply)
+        return decode_line(lines.readline(), Reply)
 
 
 def _peer_pid(connection: socket.socket) -> int:

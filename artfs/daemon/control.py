@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from artfs.daemon.messages import Command, Reply, socket_path
+from artfs.daemon.messages import Command, Reply, decode_line, encode_line, socket_path
 from artfs.errors import MountError
 
 logger = logging.getLogger(__name__)
@@ -92,14 +92,14 @@ async def _converse(stream: trio.SocketStream, answer: Answer) -> None:
             data += chunk
             while (end := data.find(b"\n")) >= 0:
                 line, data = data[:end], data[end + 1 :]
-                await stream.send_all(msgspec.json.encode(_reply(line, answer)) + b"\n")
+                await stream.send_all(encode_line(_reply(line, answer)))
             if len(data) > _MAX_LINE_BYTES:
                 return
 
 
 def _reply(line: bytearray, answer: Answer) -> Reply:
     try:
-        command = msgspec.json.decode(line, type=Command)
+        command = decode_line(line, Command)
     except msgspec.DecodeError as error:
         return Reply(error=f"not a command: {error}")
     return answer(command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from enum import StrEnum
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -74,6 +75,19 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     """Class, subject, reason and hint of an ArtfsError."""
 
 
+Message = TypeVar("Message", bound=msgspec.Struct)
+
+
+def encode_line(message: msgspec.Struct) -> bytes:
+    """A message as one line of JSON."""
+    return msgspec.json.encode(message, enc_hook=_plain) + b"\n"
+
+
+def decode_line(line: bytes | bytearray, kind: type[Message]) -> Message:
+    """The message on a line. Raises: msgspec.DecodeError."""
+    return msgspec.json.decode(line, type=kind, dec_hook=_path)
+
+
 def socket_path(mountpoint: Path) -> Path:
     """The control socket of a mount; the mountpoint is absolute and without symlinks.
 
@@ -90,3 +104,13 @@ def log_name(mountpoint: Path) -> str:
 
 def _key(mountpoint: Path) -> str:
     return hashlib.sha256(bytes(mountpoint)).hexdigest()[:24]
+
+
+def _plain(value: Any) -> str:
+    assert isinstance(value, Path)
+    return str(value)
+
+
+def _path(kind: type, text: Any) -> Path:
+    assert issubclass(kind, Path)
+    return kind(text)

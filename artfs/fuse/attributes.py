@@ -49,7 +49,7 @@ def fill_entry(
     entry.st_mode = attributes.mode & ~umask
     size_bytes = attributes.size_bytes
     entry.st_size = size_bytes
-    entry.st_blocks = 0 if attributes.is_directory else -(-size_bytes // _BLOCK_BYTES)
+    entry.st_blocks = -(-size_bytes // _BLOCK_BYTES) if attributes.is_file else 0
     mtime_ns = attributes.mtime_ns
     entry.st_mtime_ns = mtime_ns
     entry.st_ctime_ns = mtime_ns

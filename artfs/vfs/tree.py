@@ -41,9 +41,9 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     mtime_ns: int
 
     @property
-    def is_directory(self) -> bool:
-        """Whether it is a directory."""
-        return stat.S_ISDIR(self.mode)
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return stat.S_ISREG(self.mode)
 
 
 class OpenFile(Protocol):
