@@ -8,7 +8,8 @@ its own. What the store has already is not written again. Nothing is in the cata
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
@@ -20,6 +21,7 @@ from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
 from artfs.blobs.oserrors import translate_os_errors
 from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
 from artfs.catalog.base import BlobRecord, Catalog, PackRecord
+from artfs.errors import ArtfsError
 from artfs.manifest.directory import Directory
 from artfs.manifest.tree import LoadDirectory
 from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
@@ -61,11 +63,12 @@ class Ingest:
         self._waiting: list[tuple[Digest, bytes]] = []
         self._waiting_bytes = 0
         self._pack: PackWriter | None = None
-        self._pack_path: Path | None = None
         self._packs: list[PackRecord] = []
         self._blobs: list[BlobRecord] = []
         self._reused: list[Digest] = []
         self._directories: dict[Digest, Directory] = {}
+        # Once something could not be stored, what was taken in is no longer whole.
+        self._failure: ArtfsError | None = None
 
     def add_file(
         self, path: Path, *, transfer: Transfer = Transfer.COPY, on_bytes: ReportBytes | None = None
@@ -113,20 +116,30 @@ class Ingest:
     def finish(self) -> IngestResult:
         """Make everything durable. More may be added, and `finish` called again, afterwards.
 
-        Raises: OutOfSpace, BackendUnavailable.
+        Raises: OutOfSpace, BackendUnavailable; also when storing anything failed before.
         """
         with self._lock:
-            self._flush()
-            self._close_pack()
+            if self._failure is not None:
+                raise self._failure
+            with self._noting_failure():
+                self._flush()
+                self._close_pack()
             return IngestResult(tuple(self._packs), tuple(self._blobs), tuple(self._reused))
 
     def discard(self) -> None:
         """Remove what is still in the workspace; objects that are stored are left to gc."""
         with self._lock:
-            if self._pack is not None and self._pack_path is not None:
-                self._pack.abandon()
-                self._pack_path.unlink(missing_ok=True)
-                self._pack = self._pack_path = None
+            if self._pack is not None:
+                self._pack.discard()
+                self._pack = None
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except ArtfsError as error:
+            self._failure = error
+            raise
 
     def _add_small(self, fd: int, path: Path, on_bytes: ReportBytes | None) -> StoredContent:
         with translate_os_errors(path):
@@ -143,21 +156,26 @@ class Ingest:
     def _add_large(
         self, fd: int, path: Path, transfer: Transfer, on_bytes: ReportBytes | None
     ) -> StoredContent:
-        source, hashed = path, None
+        source = path
         if transfer is Transfer.COPY:
             source = self._workspace.new_temporary("large")
         try:
             hashed = self._hash_large(fd, path, source, on_bytes)
             blocks = self._keep_block_list(hashed)
             if self._is_new(hashed.sha256):
-                key = ObjectKey(Namespace.BLOBS, hashed.sha256)
                 kept = Transfer.MOVE if transfer is Transfer.COPY else transfer
-                self._objects.put(key, source, transfer=kept)
-                self._record(BlobRecord(hashed.sha256, hashed.size_bytes, None, 0))
+                self._store_large(hashed, source, kept)
         finally:
             if transfer is Transfer.COPY:
                 source.unlink(missing_ok=True)
         return StoredContent(hashed.sha256, hashed.md5, hashed.size_bytes, blocks)
+
+    def _store_large(self, hashed: ContentHash, source: Path, transfer: Transfer) -> None:
+        key = ObjectKey(Namespace.BLOBS, hashed.sha256)
+        with self._noting_failure():
+            self._objects.put(key, source, transfer=transfer)
+        with self._lock:
+            self._blobs.append(BlobRecord(hashed.sha256, hashed.size_bytes, None, 0))
 
     def _hash_large(
         self, fd: int, path: Path, source: Path, on_bytes: ReportBytes | None
@@ -165,7 +183,7 @@ class Ingest:
         with translate_os_errors(path):
             if source == path:
                 return hash_file(fd, on_bytes=on_bytes)
-            copy = os.open(source, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            copy = os.open(source, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 return hash_file(fd, copy_to=copy, on_bytes=on_bytes)
             finally:
@@ -186,7 +204,8 @@ class Ingest:
             self._waiting.append((digest, data))
             self._waiting_bytes += len(data)
             if len(self._waiting) >= _BATCH_BLOBS or self._waiting_bytes >= _BATCH_BYTES:
-                self._flush()
+                with self._noting_failure():
+                    self._flush()
 
     def _is_new(self, digest: Digest) -> bool:
         with self._lock:
@@ -198,10 +217,6 @@ class Ingest:
                 self._reused.append(digest)
             return False
         return True
-
-    def _record(self, blob: BlobRecord) -> None:
-        with self._lock:
-            self._blobs.append(blob)
 
     def _flush(self) -> None:
         """Write the waiting blobs that the store does not have; the lock is held."""
@@ -216,8 +231,7 @@ class Ingest:
 
     def _open_pack(self) -> PackWriter:
         if self._pack is None:
-            self._pack_path = self._workspace.new_temporary("pack")
-            self._pack = PackWriter(self._pack_path)
+            self._pack = PackWriter(self._workspace.new_temporary("pack"))
         return self._pack
 
     def _close_pack_if_full(self) -> None:
@@ -225,12 +239,15 @@ class Ingest:
             self._close_pack()
 
     def _close_pack(self) -> None:
-        if self._pack is None or self._pack_path is None:
+        if self._pack is None:
             return
-        pack, path = self._pack, self._pack_path
-        finished = pack.finish()
-        self._objects.put(ObjectKey(Namespace.PACKS, finished.sha256), path, transfer=Transfer.MOVE)
-        self._pack = self._pack_path = None
+        pack, self._pack = self._pack, None
+        try:
+            finished = pack.finish()
+            key = ObjectKey(Namespace.PACKS, finished.sha256)
+            self._objects.put(key, pack.path, transfer=Transfer.MOVE)
+        finally:
+            pack.discard()
         self._packs.append(PackRecord(finished.sha256, finished.size_bytes))
         self._blobs.extend(
             BlobRecord(blob.sha256, blob.size_bytes, finished.sha256, blob.offset)
