@@ -70,7 +70,9 @@ class References:
             logger.warning(
                 "%s: stored without the credentials in its URI; reading it needs others", public
             )
-        found = handler.describe(uri, name=name, checksum=checksum, max_objects=max_objects or None)
+        found = handler.describe(
+            uri, name=name or None, checksum=checksum, max_objects=max_objects or None
+        )
         for path, entry in found:
             yield path, _public(entry)
 
