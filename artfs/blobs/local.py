@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -22,6 +23,8 @@ from artfs.model import ByteRange, Digest
 _TEMPORARY = "tmp"
 _OBJECT_MODE = 0o444
 _EXECUTABLE = 0o111
+# Somebody else's file, or another file system behind the same device number.
+_CANNOT_MOVE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES})
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
 _TEMPORARY_NAME = re.compile(r".+\.(\d+)-(\d+)-[0-9a-f]{16}")
@@ -188,7 +191,8 @@ class LocalObjectStore:
         """Make the source itself the object, moved or linked; False where only a copy will do."""
         if transfer is Transfer.COPY:
             return False
-        found = source.lstat()
+        with translate_os_errors(source):
+            found = source.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_dev != self._root.stat().st_dev:
             return False
         # With another name, whoever holds it could write to the object.
@@ -198,19 +202,23 @@ class LocalObjectStore:
         try:
             executable = found.st_mode & _EXECUTABLE if transfer is Transfer.LINK else 0
             os.fchmod(fd, _OBJECT_MODE | executable)
-            try:
-                os.fsync(fd)
-                _install(source, target, transfer)
-            except OSError:
+            os.fsync(fd)
+            _install(source, target, transfer)
+        except OSError as error:
+            # The caller keeps the file, as it was.
+            with suppress(OSError):
                 os.fchmod(fd, stat.S_IMODE(found.st_mode))
-                raise
+            if error.errno in _CANNOT_MOVE:
+                return False
+            raise
         finally:
             os.close(fd)
         return True
 
     def _copy_in(self, source: Path, target: Path) -> None:
+        with translate_os_errors(source):
+            source_fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         temporary = self.new_temporary("put")
-        source_fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             target_fd = os.open(temporary, flags, 0o600)
