@@ -1,0 +1,58 @@
+"""The one bridge from tasks to blocking code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from enum import Enum
+from typing import TypeVar, TypeVarTuple
+
+import trio
+
+from artfs.errors import DeadlineExceeded
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+NETWORK_THREADS = 32
+DISK_THREADS = 8
+
+
+class Work(Enum):
+    """What blocking code mostly waits for: each kind has threads of its own."""
+
+    NETWORK = "network"
+    DISK = "disk"
+    HASH = "hash"
+
+
+class Threads:
+    """Runs blocking code in threads, a limited number for each kind of work."""
+
+    def __init__(self) -> None:
+        self._limiters = {
+            Work.NETWORK: trio.CapacityLimiter(NETWORK_THREADS),
+            Work.DISK: trio.CapacityLimiter(DISK_THREADS),
+            Work.HASH: trio.CapacityLimiter(os.cpu_count() or 1),
+        }
+
+    async def run(self, work: Work, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+        """Call `function` in a thread and return or raise what it does.
+
+        When the caller is cancelled the thread is left to itself: it keeps its place among the
+        threads until it returns, and what it returns is dropped.
+        """
+        return await trio.to_thread.run_sync(
+            function, *arguments, abandon_on_cancel=True, limiter=self._limiters[work]
+        )
+
+    async def run_within(
+        self, timeout_s: float, work: Work, function: Callable[[*Ts], T], *arguments: *Ts
+    ) -> T:
+        """As `run`, for at most `timeout_s`, the wait for a thread included.
+
+        Raises: DeadlineExceeded, and what `function` raises.
+        """
+        with trio.move_on_after(timeout_s):
+            return await self.run(work, function, *arguments)
+        raise DeadlineExceeded("the store", f"no answer within {timeout_s:g} s")
