@@ -16,9 +16,11 @@ import msgspec
 from artfs.blobs.base import ObjectStore
 from artfs.catalog.base import (
     BaseGone,
+    BlobRecord,
     BlobsGone,
     Catalog,
     CommitOutcome,
+    PackRecord,
     VersionCommit,
     VersionRecord,
 )
@@ -37,7 +39,7 @@ from artfs.model import (
     check_type,
     parse_artifact_path,
 )
-from artfs.repository.blobs import BlobReader
+from artfs.repository.blobs import BlobReader, stored_object
 from artfs.repository.content import Content
 from artfs.repository.ingest import Ingest
 from artfs.repository.trees import DirectoryCache
@@ -201,22 +203,27 @@ class Repository:
             **msgspec.structs.asdict(request),
         )
         try:
-            return self.catalog.commit(commit)
+            return self._commit(commit)
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
             reused = tuple(_blobs_of(load, tree.sha256) - written)
-            return self._commit_or_conflict(
-                msgspec.structs.replace(commit, base_ids=(), reused=reused)
-            )
-        except BlobsGone as error:
-            raise _lost(commit, error) from None
+            return self._commit(msgspec.structs.replace(commit, base_ids=(), reused=reused))
 
-    def _commit_or_conflict(self, commit: VersionCommit) -> CommitOutcome:
+    def _commit(self, commit: VersionCommit) -> CommitOutcome:
         try:
             return self.catalog.commit(commit)
         except BlobsGone as error:
-            raise _lost(commit, error) from None
+            # What gc has begun to delete must be gone before it can be stored again.
+            self.catalog.sweep(self._delete_object, only=(*error.missing, *error.packs))
+            raise Conflict(
+                f"{commit.project}/{commit.name}",
+                "gc removed content that this commit relied on",
+                hint="run it again: it will be stored anew",
+            ) from None
+
+    def _delete_object(self, record: BlobRecord | PackRecord) -> None:
+        self.objects.delete(stored_object(record))
 
 
 def _check(request: CommitRequest) -> None:
@@ -229,14 +236,6 @@ def _check(request: CommitRequest) -> None:
         raise InvalidArgument(
             "metadata", f"{len(request.metadata)} keys, at most {MAX_METADATA_KEYS} are allowed"
         )
-
-
-def _lost(commit: VersionCommit, error: BlobsGone) -> Conflict:
-    return Conflict(
-        f"{commit.project}/{commit.name}",
-        f"gc removed {len(error.missing)} blobs that this commit relied on",
-        hint="run it again: they will be stored anew",
-    )
 
 
 def _blobs_of(load: LoadDirectory, tree: Digest) -> set[Digest]:
