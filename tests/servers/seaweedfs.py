@@ -108,7 +108,7 @@ def _running(weed: str, directory: Path) -> Iterator[SeaweedFS]:
         process.kill()
         process.wait()
         for port in ports.values():
-            for leftover in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+            for leftover in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 leftover.unlink()
 
 
