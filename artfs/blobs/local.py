@@ -23,8 +23,8 @@ from artfs.model import ByteRange, Digest
 _TEMPORARY = "tmp"
 _OBJECT_MODE = 0o444
 _EXECUTABLE = 0o111
-# Somebody else's file, or another file system behind the same device number.
-_CANNOT_MOVE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES})
+# Somebody else's file, another file system behind the same device number, or no (more) links.
+_CANNOT_TAKE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP})
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
 _TEMPORARY_NAME = re.compile(r".+\.(\d+)-(\d+)-[0-9a-f]{16}")
@@ -208,7 +208,7 @@ class LocalObjectStore:
             # The caller keeps the file, as it was.
             with suppress(OSError):
                 os.fchmod(fd, stat.S_IMODE(found.st_mode))
-            if error.errno in _CANNOT_MOVE:
+            if error.errno in _CANNOT_TAKE:
                 return False
             raise
         finally:
@@ -242,12 +242,11 @@ def _install(source: Path, target: Path, transfer: Transfer) -> None:
         # replaces the same bytes by the same bytes.
         with suppress(OSError):
             fcntl.flock(directory, fcntl.LOCK_EX)
-        if target.exists():
-            pass
-        elif transfer is Transfer.LINK:
-            target.hardlink_to(source)
-        else:
-            source.rename(target)
+        if not target.exists():
+            if transfer is Transfer.LINK:
+                target.hardlink_to(source)
+            else:
+                source.rename(target)
         with suppress(OSError):
             fcntl.flock(directory, fcntl.LOCK_UN)
         os.fsync(directory)

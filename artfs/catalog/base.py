@@ -198,6 +198,14 @@ class Catalog(Protocol):
         """Release connections; the catalog cannot be used afterwards."""
         ...
 
+    def setting(self, key: str) -> str | None:
+        """A free setting of the store, such as the URL of its blobs."""
+        ...
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Change a setting."""
+        ...
+
     # --- names -----------------------------------------------------------------------------
 
     def projects(self) -> list[ProjectRecord]:
@@ -292,6 +300,38 @@ class Catalog(Protocol):
 
     def packs(self) -> Iterator[PackRecord]:
         """Every pack."""
+        ...
+
+    def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
+        """Note that gc found no use for these blobs; those condemned before keep their time."""
+        ...
+
+    def pardon(self, reachable: Sequence[Digest]) -> None:
+        """Undo `condemn` for blobs that turned out to be in use."""
+        ...
+
+    def condemned(self, *, before_ns: int) -> list[BlobRecord]:
+        """Blobs condemned before a time."""
+        ...
+
+    def forget_blobs(self, condemned: Sequence[Digest]) -> list[BlobRecord]:
+        """Delete the rows of those that are still condemned, and return them.
+
+        Afterwards a commit that counts on one of them fails with BlobsGone, and one that stores
+        it anew is a new blob: its object may be deleted by whoever got it from here.
+        """
+        ...
+
+    def move_blobs(self, pack: PackRecord, blobs: Sequence[BlobRecord]) -> None:
+        """Record that blobs were written again, into another pack."""
+        ...
+
+    def forget_packs(self, empty: Sequence[Digest]) -> list[PackRecord]:
+        """Delete the rows of packs that hold no blob any more, and return them."""
+        ...
+
+    def add_blobs(self, packs: Sequence[PackRecord], blobs: Sequence[BlobRecord]) -> None:
+        """Record stored packs and blobs, when a lost catalog is rebuilt."""
         ...
 
     def live_trees(self) -> Iterator[tuple[VersionRecord, Digest]]:

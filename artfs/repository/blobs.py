@@ -10,12 +10,13 @@ from threading import Lock
 from cachetools import LRUCache
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
+from artfs.blobs.files import OpenFile
 from artfs.catalog.base import BlobRecord, Catalog
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
 from artfs.repository.content import Buffer
-from artfs.repository.files import OpenFile, OpenFiles
+from artfs.repository.files import OpenFiles
 
 _MAX_LOCATIONS = 32_768
 _MAX_VERIFIED_BLOBS = 4096

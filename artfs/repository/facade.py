@@ -25,7 +25,7 @@ from artfs.catalog.base import (
 from artfs.errors import ArtifactNotFound, Conflict, InvalidArgument, PathNotFound, Unsupported
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
-from artfs.manifest.tree import find, walk
+from artfs.manifest.tree import LoadDirectory, find, walk
 from artfs.manifest.wandb import TreeDigests, tree_digests
 from artfs.model import (
     MAX_METADATA_KEYS,
@@ -186,7 +186,8 @@ class Repository:
         Raises: InvalidName, InvalidArgument, Conflict, OutOfSpace, BackendUnavailable.
         """
         _check(request)
-        digests = tree_digests(ingest.directory_loader(self.directory), tree.sha256)
+        load = ingest.directory_loader(self.directory)
+        digests = tree_digests(load, tree.sha256)
         taken = ingest.finish()
         commit = VersionCommit(
             digest=digests.digest,
@@ -204,7 +205,7 @@ class Repository:
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
-            reused = tuple(self._blobs_of(tree.sha256) - written)
+            reused = tuple(_blobs_of(load, tree.sha256) - written)
             return self._commit_or_conflict(
                 msgspec.structs.replace(commit, base_ids=(), reused=reused)
             )
@@ -216,17 +217,6 @@ class Repository:
             return self.catalog.commit(commit)
         except BlobsGone as error:
             raise _lost(commit, error) from None
-
-    def _blobs_of(self, tree: Digest) -> set[Digest]:
-        found = {tree}
-        for _, entry in walk(self.directory, tree):
-            if isinstance(entry, DirectoryEntry):
-                found.add(entry.sha256)
-            elif isinstance(entry, FileEntry):
-                found.add(entry.sha256)
-                if entry.blocks is not None:
-                    found.add(entry.blocks)
-        return found
 
 
 def _check(request: CommitRequest) -> None:
@@ -247,3 +237,16 @@ def _lost(commit: VersionCommit, error: BlobsGone) -> Conflict:
         f"gc removed {len(error.missing)} blobs that this commit relied on",
         hint="run it again: they will be stored anew",
     )
+
+
+def _blobs_of(load: LoadDirectory, tree: Digest) -> set[Digest]:
+    """Every blob that a tree needs: directory objects, contents, block lists."""
+    found = {tree}
+    for _, entry in walk(load, tree):
+        if isinstance(entry, DirectoryEntry):
+            found.add(entry.sha256)
+        elif isinstance(entry, FileEntry):
+            found.add(entry.sha256)
+            if entry.blocks is not None:
+                found.add(entry.blocks)
+    return found
