@@ -177,10 +177,10 @@ class BlobsGone(Exception):
 class VersionUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """Changes to what is mutable of a version; UNSET leaves a field as it is."""
 
-    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    description: str | None | msgspec.UnsetType = msgspec.UNSET
     metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
     tags: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    ttl_s: int | msgspec.UnsetType | None = msgspec.UNSET
+    ttl_s: int | None | msgspec.UnsetType = msgspec.UNSET
     add_aliases: tuple[str, ...] = ()
     remove_aliases: tuple[str, ...] = ()
 
