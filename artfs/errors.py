@@ -1,8 +1,9 @@
 """Every error that artfs raises on purpose, in one tree.
 
     ArtfsError
-    ├─ NotFound             ArtifactNotFound, VersionNotFound, AliasNotFound, PathNotFound,
-    │                       BlobNotFound, RunNotFound, StagingNotFound, StoreNotFound
+    ├─ NotFound             ArtifactNotFound, VersionNotFound, AliasNotFound, PathNotFound →
+    │                       EntryNotFound (also a KeyError), BlobNotFound, RunNotFound,
+    │                       StagingNotFound, StoreNotFound
     ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
     ├─ IntegrityError       stored bytes do not match their digest or size
     ├─ ReferenceChanged     a foreign object no longer matches its pin
@@ -63,6 +64,10 @@ class AliasNotFound(NotFound):
 
 class PathNotFound(NotFound):
     """The version, or the local file system, has nothing at this path."""
+
+
+class EntryNotFound(PathNotFound, KeyError):
+    """The version has no file or reference at this path."""
 
 
 class BlobNotFound(NotFound):

@@ -23,9 +23,7 @@ def test_the_client_imports_nothing_heavy() -> None:
         "import sys, artfs.daemon.client; "
         "print(*{'trio', 'pyfuse3', 'sqlalchemy', 'requests', 'boto3'} & set(sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
 

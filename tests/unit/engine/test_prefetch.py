@@ -52,8 +52,6 @@ def test_small_reads_near_each_other_never_open_a_window() -> None:
 
 def test_small_reads_in_a_row_open_a_window_where_they_enter_a_block() -> None:
     pattern = ReadPattern()
-    windows = [
-        pattern.observe(offset, 4096) for offset in range(0, BLOCK_SIZE_BYTES + 8192, 4096)
-    ]
+    windows = [pattern.observe(offset, 4096) for offset in range(0, BLOCK_SIZE_BYTES + 8192, 4096)]
     assert not any(windows[: BLOCK_SIZE_BYTES // 4096])
     assert windows[-1] == 1

@@ -60,7 +60,9 @@ class Bench:
             key, lambda: Source(key, len(content.data), Work.DISK, lambda: content)
         )
 
-    def reader(self, content: CountingContent, *, timeout_s: float = 50, key: bytes = b"k") -> Reader:
+    def reader(
+        self, content: CountingContent, *, timeout_s: float = 50, key: bytes = b"k"
+    ) -> Reader:
         return Reader(self.fetcher, self.source(content, key=key), timeout_s=timeout_s)
 
 

@@ -18,4 +18,3 @@ async def test_a_stuck_kind_of_work_does_not_hold_up_another() -> None:
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert await threads.run(Work.NETWORK, lambda: 3) == 3
         release.set()
-

@@ -1,0 +1,339 @@
+"""Reading names and versions: rows into records, never a query for each row."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
+
+from artfs.catalog.base import ArtifactRecord, ProjectRecord, VersionRecord
+from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
+from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
+from artfs.model import Digest, VersionState, is_wandb_digest, version_index
+
+T = TypeVar("T")
+
+_CHUNK = 1000
+"""Values in one IN list."""
+
+_HINTED_ALIASES = 8
+
+source = artifacts.alias("source")
+source_project = projects.alias("source_project")
+
+
+class ArtifactKey(msgspec.Struct, frozen=True):
+    """What most decisions about an artifact need of its row."""
+
+    id: int
+    project: str
+    name: str
+    type: str
+    is_portfolio: bool
+    next_index: int
+
+    @property
+    def path(self) -> str:
+        """`project/name`."""
+        return f"{self.project}/{self.name}"
+
+
+def chunks(values: Sequence[T], size: int = _CHUNK) -> Iterator[Sequence[T]]:
+    """`values` in pieces that fit one statement."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+# --- projects and artifacts ------------------------------------------------------------------
+
+
+def list_projects(connection: Connection) -> list[ProjectRecord]:
+    """All projects, by name."""
+    count = func.count(artifacts.c.id)
+    query = (
+        select(projects.c.name, projects.c.created_at_ns, count)
+        .outerjoin(
+            artifacts,
+            and_(artifacts.c.project_id == projects.c.id, artifacts.c.deleted_at_ns.is_(None)),
+        )
+        .group_by(projects.c.id)
+    )
+    found = [ProjectRecord(*row) for row in connection.execute(query)]
+    # Databases sort text by rules of their own; everybody else here sorts by code point.
+    return sorted(found, key=lambda project: project.name)
+
+
+def find_artifact(
+    connection: Connection, project: str, name: str, *, lock: bool = False
+) -> ArtifactKey | None:
+    """The living artifact or portfolio of this name; with `lock`, until the transaction ends."""
+    query = (
+        select(
+            artifacts.c.id,
+            projects.c.name,
+            artifacts.c.name,
+            artifacts.c.type,
+            artifacts.c.is_portfolio,
+            artifacts.c.next_index,
+        )
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .where(
+            projects.c.name == project,
+            artifacts.c.name == name,
+            artifacts.c.deleted_at_ns.is_(None),
+        )
+    )
+    if lock:
+        query = query.with_for_update(of=artifacts)
+    row = connection.execute(query).one_or_none()
+    return ArtifactKey(*row) if row else None
+
+
+def require_artifact(connection: Connection, project: str, name: str) -> ArtifactKey:
+    """The living artifact or portfolio of this name. Raises: ArtifactNotFound."""
+    found = find_artifact(connection, project, name)
+    if found is None:
+        raise ArtifactNotFound(f"{project}/{name}", "no such artifact")
+    return found
+
+
+def list_artifacts(
+    connection: Connection, *conditions: ColumnElement[bool]
+) -> list[ArtifactRecord]:
+    """Living artifacts and portfolios that satisfy the conditions, by project and name."""
+    found = connection.execute(
+        select(
+            artifacts.c.id,
+            projects.c.name,
+            artifacts.c.name,
+            artifacts.c.type,
+            artifacts.c.is_portfolio,
+            artifacts.c.created_at_ns,
+        )
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .where(artifacts.c.deleted_at_ns.is_(None), *conditions)
+    ).all()
+    wanted = _joined_to_artifacts(links, *conditions)
+    counts = dict(
+        connection.execute(
+            select(links.c.artifact_id, func.count())
+            .select_from(wanted)
+            .group_by(links.c.artifact_id)
+        )
+        .tuples()
+        .all()
+    )
+    newest = _linked().join(
+        aliases,
+        and_(
+            aliases.c.name == LATEST,
+            aliases.c.artifact_id == links.c.artifact_id,
+            aliases.c.version_id == links.c.version_id,
+        ),
+    )
+    latest = dict(_with_names(connection, connection.execute(newest.where(*conditions)).all()))
+    records = [
+        ArtifactRecord(*row, version_count=counts.get(row[0], 0), latest=latest.get(row[0]))
+        for row in found
+    ]
+    return sorted(records, key=lambda artifact: (artifact.project, artifact.name))
+
+
+def _joined_to_artifacts(table: FromClause, *conditions: ColumnElement[bool]) -> FromClause:
+    """`table` alone where nothing is asked of its artifacts: a scan of one index."""
+    if not conditions:
+        return table
+    joined = table.join(artifacts, and_(artifacts.c.id == table.c.artifact_id, *conditions))
+    return joined.join(projects, projects.c.id == artifacts.c.project_id)
+
+
+# --- versions --------------------------------------------------------------------------------
+
+
+def _version_columns(
+    via: FromClause, via_project: FromClause, index: ColumnElement[int]
+) -> tuple[ColumnElement[Any], ...]:
+    return (
+        via.c.id,
+        versions.c.id,
+        via_project.c.name,
+        via.c.name,
+        index,
+        source.c.type,
+        source_project.c.name,
+        source.c.name,
+        versions.c.index,
+        versions.c.state,
+        versions.c.digest,
+        versions.c.posix_digest,
+        versions.c.tree,
+        versions.c.size_bytes,
+        versions.c.file_count,
+        versions.c.description,
+        versions.c.metadata,
+        versions.c.created_at_ns,
+        versions.c.ttl_s,
+    )
+
+
+def _linked() -> Select[Any]:
+    """COMMITTED versions as seen through the artifacts and portfolios that they are in."""
+    return (
+        select(*_version_columns(artifacts, projects, links.c.index))
+        .select_from(links)
+        .join(artifacts, artifacts.c.id == links.c.artifact_id)
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .join(versions, versions.c.id == links.c.version_id)
+        .join(source, source.c.id == versions.c.artifact_id)
+        .join(source_project, source_project.c.id == source.c.project_id)
+    )
+
+
+def _made() -> Select[Any]:
+    """Versions in any state as seen through the artifact that they were made in."""
+    return (
+        select(*_version_columns(source, source_project, versions.c.index))
+        .select_from(versions)
+        .join(source, source.c.id == versions.c.artifact_id)
+        .join(source_project, source_project.c.id == source.c.project_id)
+    )
+
+
+def _with_names(
+    connection: Connection, rows: Sequence[Row[Any]]
+) -> list[tuple[int, VersionRecord]]:
+    """Records of version rows with their aliases and tags, each beside its artifact's id."""
+    ids = list({row[1] for row in rows})
+    alias_names: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+    tag_names: defaultdict[str, list[str]] = defaultdict(list)
+    for some in chunks(ids):
+        for artifact_id, version_id, name in connection.execute(
+            select(aliases.c.artifact_id, aliases.c.version_id, aliases.c.name).where(
+                aliases.c.version_id.in_(some)
+            )
+        ):
+            alias_names[artifact_id, version_id].append(name)
+        for version_id, name in connection.execute(
+            select(tags.c.version_id, tags.c.name).where(tags.c.version_id.in_(some))
+        ):
+            tag_names[version_id].append(name)
+    return [
+        (
+            row[0],
+            VersionRecord(
+                *row[1:9],
+                state=VersionState(row[9]),
+                digest=row[10],
+                posix_digest=row[11],
+                tree=Digest(bytes(row[12])),
+                size_bytes=row[13],
+                file_count=row[14],
+                description=row[15],
+                metadata=json.loads(row[16]),
+                created_at_ns=row[17],
+                ttl_s=row[18],
+                aliases=tuple(sorted(alias_names.get((row[0], row[1]), ()))),
+                tags=tuple(sorted(tag_names.get(row[1], ()))),
+            ),
+        )
+        for row in rows
+    ]
+
+
+def list_versions(
+    connection: Connection, artifact_id: int, *, before_index: int | None, limit: int | None
+) -> list[VersionRecord]:
+    """COMMITTED versions of an artifact or portfolio, newest first."""
+    query = _linked().where(links.c.artifact_id == artifact_id).order_by(links.c.index.desc())
+    if before_index is not None:
+        query = query.where(links.c.index < before_index)
+    if limit is not None:
+        query = query.limit(limit)
+    return [record for _, record in _with_names(connection, connection.execute(query).all())]
+
+
+def linked_version(
+    connection: Connection, artifact_id: int, version_id: str
+) -> VersionRecord | None:
+    """A version as seen through an artifact or portfolio that holds it."""
+    query = _linked().where(links.c.artifact_id == artifact_id, links.c.version_id == version_id)
+    found = _with_names(connection, connection.execute(query).all())
+    return found[0][1] if found else None
+
+
+def latest_id(connection: Connection, artifact_id: int) -> str | None:
+    """The id of the version called `latest`."""
+    return connection.execute(
+        select(aliases.c.version_id).where(
+            aliases.c.artifact_id == artifact_id, aliases.c.name == LATEST
+        )
+    ).scalar_one_or_none()
+
+
+def made_versions(connection: Connection, *conditions: ColumnElement[bool]) -> list[VersionRecord]:
+    """Versions in any state as seen through the artifact that they were made in."""
+    rows = connection.execute(_made().where(*conditions)).all()
+    return [record for _, record in _with_names(connection, rows)]
+
+
+def version_by_id(connection: Connection, version_id: str) -> VersionRecord:
+    """A version in any state. Raises: VersionNotFound."""
+    found = made_versions(connection, versions.c.id == version_id)
+    if not found:
+        raise VersionNotFound(repr(version_id)[:60], "the store has no version of this id")
+    return found[0]
+
+
+# --- selectors -------------------------------------------------------------------------------
+
+
+def select_version(connection: Connection, key: ArtifactKey, selector: str) -> VersionRecord:
+    """The version that an alias, `vN` or W&B digest selects.
+
+    Raises: VersionNotFound, AliasNotFound.
+    """
+    index = version_index(selector)
+    if index is not None and index >= key.next_index:
+        raise _nothing_selected(connection, key, selector, index)
+    query = _linked().where(links.c.artifact_id == key.id)
+    if index is not None:
+        condition = links.c.index == index
+    else:
+        alias = select(aliases.c.version_id).where(
+            aliases.c.artifact_id == key.id, aliases.c.name == selector
+        )
+        condition = links.c.version_id == alias.scalar_subquery()
+    rows = connection.execute(query.where(condition)).all()
+    if not rows and is_wandb_digest(selector):
+        same = query.where(versions.c.digest == selector).order_by(links.c.index.desc()).limit(1)
+        rows = connection.execute(same).all()
+    if not rows:
+        raise _nothing_selected(connection, key, selector, index)
+    return _with_names(connection, rows)[0][1]
+
+
+def _nothing_selected(
+    connection: Connection, key: ArtifactKey, selector: str, index: int | None
+) -> NotFound:
+    subject = f"{key.path}:{selector}"
+    newest = connection.execute(
+        select(func.max(links.c.index)).where(links.c.artifact_id == key.id)
+    ).scalar_one()
+    if newest is None:
+        return VersionNotFound(subject, "the artifact has no version left")
+    if index is not None:
+        reason = "the version was deleted" if index < key.next_index else "no such version"
+        return VersionNotFound(subject, reason, hint=f"the newest is v{newest}")
+    if is_wandb_digest(selector):
+        return VersionNotFound(subject, "no version has this digest")
+    names = connection.scalars(
+        select(aliases.c.name)
+        .where(aliases.c.artifact_id == key.id)
+        .order_by(aliases.c.name)
+        .limit(_HINTED_ALIASES)
+    ).all()
+    return AliasNotFound(subject, "no such alias", hint=f"there is {', '.join(names)}")

@@ -1,0 +1,194 @@
+"""The tables of a catalog, the same in SQLite and PostgreSQL.
+
+Times are nanoseconds since the Unix epoch, UTC; digests are raw SHA-256 unless a comment says
+otherwise; JSON is text, because a dataset's metadata may hold what a JSON column refuses (NaN).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+SCHEMA_VERSION = 1
+"""Raised by every change that an older artfs must not write to."""
+
+SCHEMA_KEY = "artfs_schema"
+"""The setting that holds the schema's version."""
+
+LATEST = "latest"
+"""The alias that every artifact and portfolio has as long as it has a version."""
+
+metadata = MetaData()
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("key", String(64), primary_key=True, comment="artfs_schema, format, entity, blobs…"),
+    Column("value", Text, nullable=False, comment="free text"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(128), nullable=False, unique=True, comment="unique in the store"),
+    Column("created_at_ns", BigInteger, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("project_id", ForeignKey("projects.id"), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("type", Text, nullable=False, comment="the one type of all its versions"),
+    Column("is_portfolio", Boolean, nullable=False, comment="holds links to versions of others"),
+    Column("next_index", Integer, nullable=False, comment="number of the next version or link"),
+    Column("created_at_ns", BigInteger, nullable=False),
+    Column("deleted_at_ns", BigInteger, comment="set: gone, its name is free, lineage knows it"),
+)
+Index(
+    "artifacts_by_name",
+    artifacts.c.project_id,
+    artifacts.c.name,
+    unique=True,
+    sqlite_where=artifacts.c.deleted_at_ns.is_(None),
+    postgresql_where=artifacts.c.deleted_at_ns.is_(None),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", String(32), primary_key=True, comment="random, 32 hexadecimal digits"),
+    Column("artifact_id", ForeignKey("artifacts.id"), nullable=False, comment="made in it"),
+    Column("index", Integer, nullable=False, comment="7 for v7; dense, never used again"),
+    Column("state", String(16), nullable=False, comment="PENDING, COMMITTED or DELETED"),
+    Column("digest", String(32), nullable=False, comment="the W&B digest, hexadecimal"),
+    Column("posix_digest", Text, nullable=False, comment="of what the W&B digest does not see"),
+    Column("tree", LargeBinary(32), nullable=False, comment="the root directory object"),
+    Column("size_bytes", BigInteger, nullable=False, comment="of all entries together"),
+    Column("file_count", BigInteger, nullable=False, comment="files and references"),
+    Column("description", Text),
+    Column("metadata", Text, nullable=False, comment="JSON object"),
+    Column("created_at_ns", BigInteger, nullable=False),
+    Column("ttl_s", BigInteger, comment="seconds from creation to expiry; null: never"),
+    UniqueConstraint("artifact_id", "index"),
+)
+Index("versions_by_digest", versions.c.artifact_id, versions.c.digest)
+
+links = Table(
+    "links",
+    metadata,
+    Column("artifact_id", ForeignKey("artifacts.id"), primary_key=True, comment="or portfolio"),
+    Column("index", Integer, primary_key=True, comment="the version's number in it"),
+    Column("version_id", ForeignKey("versions.id"), nullable=False, index=True),
+    UniqueConstraint("artifact_id", "version_id"),
+    comment="the COMMITTED versions of every artifact and portfolio; deleting one unlinks it",
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("name", Text, primary_key=True, comment="latest among them, never vN"),
+    Column("artifact_id", Integer, primary_key=True),
+    Column("version_id", String(32), nullable=False),
+    ForeignKeyConstraint(
+        ["artifact_id", "version_id"],
+        ["links.artifact_id", "links.version_id"],
+        ondelete="CASCADE",
+    ),
+    Index("aliases_by_version", "version_id", "artifact_id"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("version_id", ForeignKey("versions.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+)
+
+commit_keys = Table(
+    "commit_keys",
+    metadata,
+    Column("key", Text, primary_key=True, comment="chosen by the writer, one for each commit"),
+    Column("version_id", ForeignKey("versions.id"), nullable=False, comment="what it got"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(8), primary_key=True, comment="random, lowercase letters and digits"),
+    Column("project_id", ForeignKey("projects.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("job_type", Text),
+    Column("state", String(16), nullable=False, comment="running, finished or failed"),
+    Column("config", Text, nullable=False, comment="JSON object"),
+    Column("created_at_ns", BigInteger, nullable=False),
+    Column("finished_at_ns", BigInteger),
+)
+
+run_inputs = Table(
+    "run_inputs",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("version_id", ForeignKey("versions.id"), primary_key=True, index=True),
+    Column("use_as", Text, comment="the name under which the run used it"),
+    Column("first_used_at_ns", BigInteger, nullable=False),
+)
+
+run_outputs = Table(
+    "run_outputs",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("version_id", ForeignKey("versions.id"), primary_key=True, index=True),
+    Column("first_logged_at_ns", BigInteger, nullable=False),
+)
+
+packs = Table(
+    "packs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("sha256", LargeBinary(32), nullable=False, unique=True, comment="of all its bytes"),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("condemned_at_ns", BigInteger, comment="when gc found that no commit had named it"),
+    Column("doomed", Boolean, nullable=False, server_default=false(), comment="as in blobs"),
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", LargeBinary(32), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("pack_id", ForeignKey("packs.id"), comment="null: an object of its own"),
+    Column("offset_bytes", BigInteger, nullable=False, comment="in the pack; 0 without one"),
+    Column("condemned_at_ns", BigInteger, comment="when gc found it unreachable; null: wanted"),
+    Column(
+        "doomed",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="its object is being deleted: nothing may rely on it any more",
+    ),
+    Index("blobs_by_pack", "pack_id", "offset_bytes"),
+    sqlite_with_rowid=False,
+)
+Index(
+    "condemned_blobs",
+    blobs.c.condemned_at_ns,
+    sqlite_where=blobs.c.condemned_at_ns.is_not(None),
+    postgresql_where=blobs.c.condemned_at_ns.is_not(None),
+)

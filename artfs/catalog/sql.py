@@ -1,0 +1,324 @@
+"""The catalog on SQLite (embedded) or PostgreSQL (shared): one implementation, one schema.
+
+What a method does stands in modules named after their tables: names in `rows`, changes in
+`commits`, blobs in `blob_rows` and `sweep_rows`, runs in `run_rows`. Here each becomes one
+transaction. Names, types and aliases are checked by the callers (artfs/model.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Connection, select
+
+from artfs.catalog import blob_rows, commits, rows, run_rows, sweep_rows
+from artfs.catalog.base import (
+    ArtifactRecord,
+    BlobRecord,
+    CommitOutcome,
+    PackRecord,
+    ProjectRecord,
+    RunRecord,
+    StoreTotals,
+    VersionCommit,
+    VersionRecord,
+    VersionUpdate,
+)
+from artfs.catalog.creation import check_schema, create_schema
+from artfs.catalog.engines import Database, postgresql_database, sqlite_database
+from artfs.catalog.schema import SCHEMA_KEY, artifacts, projects, settings
+from artfs.catalog.writes import upsert
+from artfs.model import Digest, Metadata, RunState
+
+_OBJECTS_IN_ONE_SWEEP = 64
+"""Objects that are deleted in one transaction, while writers of a SQLite catalog wait."""
+
+
+class SqlCatalog:
+    """`Catalog` in an SQL database; safe for threads, processes and after a fork."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def sqlite(cls, path: Path, *, create: bool = False) -> Self:
+        """The catalog in the file `path`; `create` makes it where it is missing.
+
+        Without write access it can still be read.
+        Raises: StoreFormatError, BackendUnavailable, PermissionDenied, OutOfSpace.
+        """
+        return cls._checked(sqlite_database(path, create=create), create=create)
+
+    @classmethod
+    def connect(cls, url: str, *, create: bool = False) -> Self:
+        """The catalog that a `postgresql://…` URL names; `create` makes its tables.
+
+        Raises: StoreFormatError, BackendUnavailable, PermissionDenied, ConfigError, Unsupported.
+        """
+        return cls._checked(postgresql_database(url), create=create)
+
+    @classmethod
+    def _checked(cls, database: Database, *, create: bool) -> Self:
+        try:
+            if create:
+                create_schema(database)
+            check_schema(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def close(self) -> None:
+        self._database.close()
+
+    # --- settings --------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, str]:
+        query = select(settings.c.key, settings.c.value).where(settings.c.key != SCHEMA_KEY)
+        with self._database.reading() as connection:
+            return dict(connection.execute(query).tuples().all())
+
+    def set_setting(self, key: str, value: str) -> None:
+        assert key != SCHEMA_KEY
+
+        def work(connection: Connection) -> None:
+            statement = upsert(connection, settings).values(key=key, value=value)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[settings.c.key], set_={"value": statement.excluded.value}
+                )
+            )
+
+        self._database.write(work)
+
+    # --- names -----------------------------------------------------------------------------
+
+    def projects(self) -> list[ProjectRecord]:
+        with self._database.reading() as connection:
+            return rows.list_projects(connection)
+
+    def artifacts(
+        self, *, project: str | None = None, type_name: str | None = None
+    ) -> list[ArtifactRecord]:
+        conditions = []
+        if project is not None:
+            conditions.append(projects.c.name == project)
+        if type_name is not None:
+            conditions.append(artifacts.c.type == type_name)
+        with self._database.reading() as connection:
+            return rows.list_artifacts(connection, *conditions)
+
+    def artifact(self, project: str, name: str) -> ArtifactRecord:
+        with self._database.reading() as connection:
+            key = rows.require_artifact(connection, project, name)
+            return rows.list_artifacts(connection, artifacts.c.id == key.id)[0]
+
+    def versions(
+        self, artifact_id: int, *, before_index: int | None = None, limit: int | None = None
+    ) -> list[VersionRecord]:
+        with self._database.reading() as connection:
+            return rows.list_versions(
+                connection, artifact_id, before_index=before_index, limit=limit
+            )
+
+    def version(self, project: str, name: str, selector: str) -> VersionRecord:
+        with self._database.reading() as connection:
+            key = rows.require_artifact(connection, project, name)
+            return rows.select_version(connection, key, selector)
+
+    def version_by_id(self, version_id: str) -> VersionRecord:
+        with self._database.reading() as connection:
+            return rows.version_by_id(connection, version_id)
+
+    # --- changes ---------------------------------------------------------------------------
+
+    def commit(self, commit: VersionCommit) -> CommitOutcome:
+        return self._database.write(lambda connection: commits.commit(connection, commit))
+
+    def update_version(
+        self,
+        version_id: str,
+        update: VersionUpdate,
+        *,
+        portfolio: tuple[str, str] | None = None,
+    ) -> VersionRecord:
+        return self._database.write(
+            lambda connection: commits.update_version(connection, version_id, update, portfolio)
+        )
+
+    def delete_version(self, version_id: str, *, delete_aliases: bool) -> None:
+        self._database.write(
+            lambda connection: commits.delete_version(
+                connection, version_id, delete_aliases=delete_aliases
+            )
+        )
+
+    def delete_artifact(self, artifact_id: int) -> None:
+        self._database.write(lambda connection: commits.delete_artifact(connection, artifact_id))
+
+    def link(
+        self, version_id: str, project: str, portfolio: str, aliases: Sequence[str]
+    ) -> VersionRecord:
+        return self._database.write(
+            lambda connection: commits.link(connection, version_id, project, portfolio, aliases)
+        )
+
+    def unlink(self, version_id: str, project: str, portfolio: str) -> None:
+        self._database.write(
+            lambda connection: commits.unlink(connection, version_id, project, portfolio)
+        )
+
+    # --- blobs -----------------------------------------------------------------------------
+
+    def locate(self, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
+        with self._database.reading() as connection:
+            return blob_rows.locate(connection, wanted)
+
+    def blobs(self) -> Iterator[BlobRecord]:
+        after = b""
+        while True:
+            with self._database.reading() as connection:
+                page = sweep_rows.own_blobs_page(connection, after)
+            if not page:
+                break
+            yield from page
+            after = page[-1].sha256
+        place = (0, 0, b"")
+        while True:
+            with self._database.reading() as connection:
+                page, place = sweep_rows.packed_blobs_page(connection, place)
+            if not page:
+                break
+            yield from page
+
+    def packs(self) -> Iterator[PackRecord]:
+        with self._database.reading() as connection:
+            found = sweep_rows.list_packs(connection)
+        return iter(found)
+
+    def live_trees(self) -> Iterator[tuple[str, Digest]]:
+        with self._database.reading() as connection:
+            found = sweep_rows.live_trees(connection)
+        return iter(found)
+
+    def totals(self) -> StoreTotals:
+        with self._database.reading() as connection:
+            return sweep_rows.totals(connection)
+
+    def add_blobs(
+        self,
+        packs: Sequence[PackRecord],
+        blobs: Sequence[BlobRecord],
+        *,
+        condemned_at_ns: int | None = None,
+    ) -> None:
+        self._database.write(
+            lambda connection: blob_rows.store(
+                connection, packs, blobs, condemned_at_ns=condemned_at_ns
+            )
+        )
+
+    # --- garbage ---------------------------------------------------------------------------
+
+    def condemn(self, digests: Sequence[Digest], at_ns: int) -> None:
+        self._database.write(lambda connection: sweep_rows.condemn(connection, digests, at_ns))
+
+    def spare(self, digests: Sequence[Digest]) -> int:
+        wanted = sorted(set(digests))
+        return len(self._database.write(lambda connection: blob_rows.spare(connection, wanted)))
+
+    def condemned(self, before_ns: int) -> Iterator[BlobRecord]:
+        place = (-(2**62), b"")
+        while True:
+            with self._database.reading() as connection:
+                page, place = sweep_rows.condemned_page(connection, before_ns, place)
+            if not page:
+                break
+            yield from page
+
+    def doom_blobs(
+        self, digests: Sequence[Digest], *, condemned_before_ns: int
+    ) -> list[BlobRecord]:
+        return self._database.write(
+            lambda connection: sweep_rows.doom_blobs(connection, digests, condemned_before_ns)
+        )
+
+    def doom_packs(self, packs: Sequence[Digest], *, condemned_before_ns: int) -> list[PackRecord]:
+        return self._database.write(
+            lambda connection: sweep_rows.doom_packs(connection, packs, condemned_before_ns)
+        )
+
+    def move_blobs(self, source: Digest, target: PackRecord, blobs: Sequence[BlobRecord]) -> int:
+        return self._database.write(
+            lambda connection: sweep_rows.move_blobs(connection, source, target, blobs)
+        )
+
+    def sweep(
+        self,
+        delete: Callable[[BlobRecord | PackRecord], None],
+        *,
+        only: Sequence[Digest] | None = None,
+    ) -> int:
+        with self._database.reading() as connection:
+            doomed = sweep_rows.find_doomed(connection, only)
+        count = 0
+        for pack_id in doomed.pack_ids:
+            count += self._database.write(
+                lambda connection, pack_id=pack_id: sweep_rows.sweep_pack(  # type: ignore[misc]
+                    connection, pack_id, delete
+                )
+            )
+        for some in rows.chunks(doomed.blobs, _OBJECTS_IN_ONE_SWEEP):
+            count += self._database.write(
+                lambda connection, some=some: sweep_rows.sweep_blobs(  # type: ignore[misc]
+                    connection, some, delete
+                )
+            )
+        return count
+
+    # --- runs ------------------------------------------------------------------------------
+
+    def create_run(
+        self, project: str, *, name: str | None, job_type: str | None, config: Metadata
+    ) -> RunRecord:
+        return self._database.write(
+            lambda connection: run_rows.create_run(
+                connection, project, name=name, job_type=job_type, config=config
+            )
+        )
+
+    def run(self, run_id: str) -> RunRecord:
+        with self._database.reading() as connection:
+            return run_rows.get_run(connection, run_id)
+
+    def runs(self, *, project: str | None = None) -> list[RunRecord]:
+        with self._database.reading() as connection:
+            return run_rows.list_runs(connection, project)
+
+    def finish_run(self, run_id: str, state: RunState) -> RunRecord:
+        return self._database.write(
+            lambda connection: run_rows.finish_run(connection, run_id, state)
+        )
+
+    def record_use(self, run_id: str, version_id: str, *, use_as: str | None) -> None:
+        self._database.write(
+            lambda connection: run_rows.record_use(connection, run_id, version_id, use_as=use_as)
+        )
+
+    def inputs_of(self, run_id: str) -> list[VersionRecord]:
+        with self._database.reading() as connection:
+            return run_rows.inputs_of(connection, run_id)
+
+    def outputs_of(self, run_id: str) -> list[VersionRecord]:
+        with self._database.reading() as connection:
+            return run_rows.outputs_of(connection, run_id)
+
+    def users_of(self, version_id: str) -> list[RunRecord]:
+        with self._database.reading() as connection:
+            return run_rows.users_of(connection, version_id)
+
+    def maker_of(self, version_id: str) -> RunRecord | None:
+        with self._database.reading() as connection:
+            return run_rows.maker_of(connection, version_id)

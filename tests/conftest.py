@@ -1,0 +1,8 @@
+"""Fixtures for all tests: servers, one per test process, started when first asked for."""
+
+from __future__ import annotations
+
+from tests.servers.nginx import nginx
+from tests.servers.seaweedfs import seaweedfs
+
+__all__ = ["nginx", "seaweedfs"]
