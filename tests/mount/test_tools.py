@@ -10,13 +10,14 @@ import random
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from artfs.repository.facade import Repository
-from tests.support.mounts import Mounter
-from tests.support.stores import EmptyDirectory, File, Item, Link, commit
+from tests.support.mounts import Mounter, mounting, own_runtime
+from tests.support.stores import EmptyDirectory, File, Item, Link, commit, new_store
 
 NOISE = random.Random(5).randbytes(9 * 1024 * 1024 + 17)
 CONTENT: dict[str, Item] = {
@@ -37,16 +38,19 @@ CONTENT: dict[str, Item] = {
 }
 
 
-@pytest.fixture
-def version(repository: Repository, mounted: Mounter) -> Path:
-    commit(repository, "demo/digits", CONTENT)
-    return mounted(repository) / "demo" / "digits" / "latest"
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A mounted version, for all tests here."""
+    root = tmp_path_factory.mktemp("tools")
+    with own_runtime(), new_store(root / "store") as repository, mounting(root) as mounted:
+        commit(repository, "demo/digits", CONTENT)
+        yield mounted(repository) / "demo" / "digits" / "latest"
 
 
-@pytest.fixture
-def plain(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same content on the local disk."""
-    root = tmp_path / "plain"
+    root = tmp_path_factory.mktemp("plain")
     for where, item in CONTENT.items():
         path = root / where
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,13 +179,15 @@ def test_git_sees_the_difference_between_two_versions(
 
 
 def test_a_file_can_be_mapped(version: Path) -> None:
-    with (version / "big.bin").open("rb") as file:
-        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
-            source = random.Random(1)
-            for _ in range(100):
-                start = source.randrange(len(NOISE))
-                assert mapped[start : start + 5000] == NOISE[start : start + 5000]
-            assert hashlib.sha256(mapped).digest() == hashlib.sha256(NOISE).digest()
+    with (
+        (version / "big.bin").open("rb") as file,
+        mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped,
+    ):
+        source = random.Random(1)
+        for _ in range(100):
+            start = source.randrange(len(NOISE))
+            assert mapped[start : start + 5000] == NOISE[start : start + 5000]
+        assert hashlib.sha256(mapped).digest() == hashlib.sha256(NOISE).digest()
 
 
 def test_python_s_own_tools_work(version: Path, plain: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,33 @@ from artfs.repository.facade import Repository
 from tests.support.stores import new_store
 
 
-@pytest.fixture
-def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A runtime and state directory of this test alone; its path is short enough for sockets."""
+@contextmanager
+def own_runtime() -> Iterator[Path]:
+    """A runtime and state directory for some tests alone; its path is short enough for sockets."""
     path = Path(tempfile.mkdtemp(prefix="artfs-"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(path / "run"))
-    monkeypatch.setenv("XDG_STATE_HOME", str(path / "state"))
     (path / "run").mkdir(mode=0o700)
-    yield path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(path / "run"))
+        patch.setenv("XDG_STATE_HOME", str(path / "state"))
+        yield path
     shutil.rmtree(path)
+
+
+@contextmanager
+def mounting(root: Path) -> Iterator[Mounter]:
+    """Mounts below `root`, all of them ended at the end."""
+    mounter = Mounter(root)
+    try:
+        yield mounter
+    finally:
+        mounter.stop_all()
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A runtime and state directory of this test alone."""
+    with own_runtime() as path:
+        yield path
 
 
 @pytest.fixture
@@ -73,11 +92,8 @@ class Mounter:
 @pytest.fixture
 def mounted(tmp_path: Path, runtime: Path) -> Iterator[Mounter]:
     """`mounted(store, target, **options)` gives a mountpoint that lives as long as the test."""
-    mounter = Mounter(tmp_path)
-    try:
+    with mounting(tmp_path) as mounter:
         yield mounter
-    finally:
-        mounter.stop_all()
 
 
 def must_fail(act: Callable[[], object]) -> MountError:
