@@ -167,15 +167,28 @@ class Contents:
 
         Cutting to nothing copies nothing, cutting to something only what stays.
         """
-        if size_bytes == 0 and self.needs_copy(node):
-            with self.exclusive(node):
-                if self.needs_copy(node):
-                    self._replace_by_nothing(node)
-                    return
-        self.make_private(node, limit_bytes=size_bytes)
+        while not self.try_truncate(node, size_bytes):
+            if self.needs_copy(node):
+                self.make_private(node, limit_bytes=size_bytes)
+            else:
+                with self._tree.lock:
+                    while node.id in self._busy:
+                        self._idle.wait()
+
+    def try_truncate(self, node: FileNode, size_bytes: int) -> bool:
+        """The same where nothing has to be copied or waited for; else False."""
         with self._tree.lock:
-            node.generation += 1
-            os.truncate(self._plain_handle(node), size_bytes)
+            # A commit that is taking the file in must not see it change.
+            if node.id in self._busy:
+                return False
+            if self.needs_copy(node):
+                if size_bytes:
+                    return False
+                self._replace_by_nothing(node)
+            else:
+                node.generation += 1
+                os.truncate(self._plain_handle(node), size_bytes)
+            return True
 
     def make_private(self, node: FileNode, *, limit_bytes: int | None = None) -> None:
         """Give a file a plain file that may be written, with the content that it shows.
@@ -268,15 +281,14 @@ class Contents:
             raise
 
     def _replace_by_nothing(self, node: FileNode) -> None:
-        with self._tree.lock:
-            # Never cut the old file itself: the store may share it.
-            self._plain.remove(node.id)
-            opened = self._plain.create(node.id)
-            self._tree.set_content(node, None)
-            node.sealed = False
-            node.generation += 1
-            if node.opens:
-                node.plain = opened
+        # Never cut the old file itself: the store may share it.
+        self._plain.remove(node.id)
+        opened = self._plain.create(node.id)
+        self._tree.set_content(node, None)
+        node.sealed = False
+        node.generation += 1
+        if node.opens:
+            node.plain = opened
 
 
 def _is_sealed(found: os.stat_result) -> bool:

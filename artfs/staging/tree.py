@@ -89,11 +89,11 @@ class StagedTree(TreeView):
     def link(self, node: Node, parent: DirectoryNode, name: str) -> None:
         """Give a file or symlink one more name."""
         with self.lock:
+            self._check_free(parent, name)
             if isinstance(node, DirectoryNode):
                 raise _refused(errno.EPERM, name)
             if node.link_count == 0:
                 raise _refused(errno.ENOENT, name)
-            self._check_free(parent, name)
             self._add(parent, name, node)
 
     # --- removing and renaming ---------------------------------------------------------------
