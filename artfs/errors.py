@@ -1,8 +1,9 @@
 """Every error that artfs raises on purpose, in one tree.
 
     ArtfsError
-    ├─ NotFound             ArtifactNotFound, VersionNotFound, AliasNotFound, PathNotFound,
-    │                       BlobNotFound, RunNotFound, StagingNotFound
+    ├─ NotFound             ArtifactNotFound, VersionNotFound, AliasNotFound, PathNotFound →
+    │                       EntryNotFound (also a KeyError), BlobNotFound, RunNotFound,
+    │                       StagingNotFound, StoreNotFound
     ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
     ├─ IntegrityError       stored bytes do not match their digest or size
     ├─ ReferenceChanged     a foreign object no longer matches its pin
@@ -65,6 +66,10 @@ class PathNotFound(NotFound):
     """The version, or the local file system, has nothing at this path."""
 
 
+class EntryNotFound(PathNotFound, KeyError):
+    """The version has no file or reference at this path."""
+
+
 class BlobNotFound(NotFound):
     """The store lost, or never had, these bytes."""
 
@@ -75,6 +80,10 @@ class RunNotFound(NotFound):
 
 class StagingNotFound(NotFound):
     """There is no such staging area."""
+
+
+class StoreNotFound(NotFound):
+    """There is no store where one was looked for."""
 
 
 class Conflict(ArtfsError):

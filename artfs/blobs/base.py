@@ -23,6 +23,18 @@ class Namespace(StrEnum):
     PACKS = "packs"
 
 
+class Transfer(StrEnum):
+    """How a file's bytes get into a store on the same disk."""
+
+    COPY = "copy"
+    """Reflinked where the file system can, else copied."""
+    LINK = "link"
+    """Hard-linked where that can be, else copied; a linked source becomes read-only, for it
+    now is the store's copy."""
+    MOVE = "move"
+    """The source is given away: moved where that saves a copy, and gone in any case."""
+
+
 class ObjectKey(msgspec.Struct, frozen=True):
     """The name of a stored object: `<namespace>/<first 2 hex digits>/<other 62>`."""
 
@@ -48,11 +60,10 @@ class ObjectStore(Protocol):
     Every method may raise BackendUnavailable, PermissionDenied and, when it writes, OutOfSpace.
     """
 
-    def put(self, key: ObjectKey, source: Path, *, consume: bool) -> None:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        With `consume` the caller gives the file away: it is moved where that saves a copy, and
-        gone afterwards in any case. Storing a key that exists is a no-op (same key, same bytes).
+        Storing a key that exists is a no-op (same key, same bytes).
         """
         ...
 

@@ -26,6 +26,8 @@ _OFFSET_BYTES = 4
 _MAX_BODY_BYTES = 2**32 - 1
 _LITTLE_ENDIAN = sys.byteorder == "little"
 
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _encoder = msgspec.msgpack.Encoder()
 _entry_decoder = msgspec.msgpack.Decoder(Entry)
 _entries_decoder = msgspec.msgpack.Decoder(list[Entry])
@@ -52,7 +54,7 @@ class Directory:
         """
         try:
             envelope = _envelope_decoder.decode(encoded)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _UNDECODABLE as error:
             raise InvalidManifest("directory object", str(error)) from None
         if envelope.version != FORMAT_VERSION:
             raise InvalidManifest(
@@ -80,7 +82,7 @@ class Directory:
         start, stop = self._span(position)
         try:
             return _checked(_entry_decoder.decode(self._body[start:stop]))
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _UNDECODABLE as error:
             raise InvalidManifest(f"directory entry {position}", str(error)) from None
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
@@ -99,7 +101,7 @@ class Directory:
         first, last = self._span(start)[0], self._span(stop - 1)[1]
         try:
             found = _entries_decoder.decode(_array_header(stop - start) + self._body[first:last])
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _UNDECODABLE as error:
             raise InvalidManifest(f"directory entries {start}..{stop}", str(error)) from None
         for entry in found:
             _checked(entry)

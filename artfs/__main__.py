@@ -1,0 +1,5 @@
+"""`python -m artfs` is `artfs`."""
+
+from artfs.cli.main import main
+
+main()

@@ -1,0 +1,170 @@
+"""Local files: whole reads, copies, and the proof that a file did not change meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from artfs.errors import SourceChanged
+
+_FICLONE = 0x40049409  # linux/fs.h; the same number on every architecture but alpha, mips, ppc
+_COPY_CHUNK_BYTES = 1 << 30
+
+
+class FileState(msgspec.Struct, frozen=True):
+    """What changes when the content of a file does."""
+
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class OpenFile:
+    """A read-only file descriptor that lives as long as somebody refers to it."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        # The last reader may be in any thread, long after the pool has let go of the file.
+        os.close(self.fd)
+
+
+def file_state(fd: int) -> FileState:
+    """The present state of an open file. Raises: OSError."""
+    found = os.fstat(fd)
+    return FileState(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def check_unchanged(fd: int, before: FileState, read_bytes: int) -> None:
+    """Check that all of a file was read while it stayed as it was.
+
+    Raises: SourceChanged; OSError.
+    """
+    if read_bytes != before.size_bytes or file_state(fd) != before:
+        raise SourceChanged(
+            file_name(fd), "changed while it was being read", hint="try again when it is at rest"
+        )
+
+
+def file_name(fd: int) -> str:
+    """A name for an open file, good enough for an error's subject."""
+    with suppress(OSError):
+        return str(Path(f"/proc/self/fd/{fd}").readlink())
+    return f"file descriptor {fd}"
+
+
+def read_whole(fd: int) -> bytes:
+    """The content of a file that fits in memory, whatever the file position.
+
+    Raises: SourceChanged; OSError.
+    """
+    before = file_state(fd)
+    # One byte more than there should be, so that growth shows without another read.
+    data = pread_full(fd, before.size_bytes + 1, 0)
+    check_unchanged(fd, before, len(data))
+    return data
+
+
+def pread_full(fd: int, length: int, offset: int) -> bytes:
+    """`length` bytes from `offset`, fewer only where the file ends. Raises: OSError."""
+    data = os.pread(fd, length, offset)
+    if len(data) == length or not data:
+        return data
+    parts = [data]
+    missing = length - len(data)
+    while missing and (part := os.pread(fd, missing, offset + length - missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def fill_buffer(fd: int, buffer: memoryview, offset: int) -> int:
+    """Read from `offset` until `buffer` is full or the file ends; how many bytes came.
+
+    Raises: OSError.
+    """
+    filled = 0
+    while filled < len(buffer) and (count := os.preadv(fd, [buffer[filled:]], offset + filled)):
+        filled += count
+    return filled
+
+
+def pwrite_full(fd: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of `data` at `offset`. Raises: OSError."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names in a directory durable. Raises: OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def clone_file(source_fd: int, target_fd: int) -> bool:
+    """Make an empty file share the source's extents; False where that cannot be.
+
+    Blocks: briefly; no data are copied.
+    """
+    try:
+        fcntl.ioctl(target_fd, _FICLONE, source_fd)
+    except OSError:
+        return False
+    return True
+
+
+def copy_file(source_fd: int, target_fd: int) -> None:
+    """Copy a whole file into an empty one, inside the kernel, sharing extents if possible.
+
+    Raises: SourceChanged; OSError. Blocks: disk.
+    """
+    before = file_state(source_fd)
+    if clone_file(source_fd, target_fd):
+        copied = os.fstat(target_fd).st_size
+    else:
+        copied = _copy_range(source_fd, target_fd, before.size_bytes)
+    check_unchanged(source_fd, before, copied)
+
+
+def _copy_range(source_fd: int, target_fd: int, size_bytes: int) -> int:
+    offset = 0
+    in_kernel = True
+    while offset < size_bytes:
+        count = min(_COPY_CHUNK_BYTES, size_bytes - offset)
+        try:
+            if in_kernel:
+                copied = os.copy_file_range(source_fd, target_fd, count, offset, offset)
+            else:
+                os.lseek(target_fd, offset, os.SEEK_SET)
+                copied = os.sendfile(target_fd, source_fd, offset, count)
+        except OSError as error:
+            # Old kernels and some file systems cannot, in several words; sendfile always can.
+            if in_kernel and error.errno in {
+                errno.EXDEV,
+                errno.EINVAL,
+                errno.ENOSYS,
+                errno.EOPNOTSUPP,
+                errno.EPERM,
+            }:
+                in_kernel = False
+                continue
+            raise
+        if copied == 0:
+            break
+        offset += copied
+    return offset

@@ -1,0 +1,127 @@
+"""One pass over content for all its digests: SHA-256, md5, size and block hashes.
+
+Of a large file one thread computes the md5 and another one both SHA-256s, while the caller reads
+and copies: md5 is the slowest of the three, and hashlib works without the GIL. So a file costs
+little more than its md5 alone (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import md5, sha256
+
+import msgspec
+
+from artfs.blobs.files import (
+    check_unchanged,
+    clone_file,
+    file_name,
+    file_state,
+    fill_buffer,
+    pwrite_full,
+    read_whole,
+)
+from artfs.blobs.oserrors import translated
+from artfs.model import BLOCK_SIZE_BYTES, Digest, block_count
+
+_PARALLEL_FROM_BYTES = 2 * BLOCK_SIZE_BYTES
+_BUFFER_COUNT = 4
+
+
+class ContentHash(msgspec.Struct, frozen=True):
+    """Everything that artfs wants to know of some content."""
+
+    sha256: Digest
+    md5: bytes
+    size_bytes: int
+    block_list: bytes | None
+    """The SHA-256 of each block, one behind the other; None for content of one block or less."""
+
+
+def hash_bytes(data: bytes) -> ContentHash:
+    """The digests of content in memory."""
+    block_list = None
+    if len(data) > BLOCK_SIZE_BYTES:
+        view = memoryview(data)
+        starts = range(0, len(data), BLOCK_SIZE_BYTES)
+        block_list = b"".join(sha256(view[at : at + BLOCK_SIZE_BYTES]).digest() for at in starts)
+    return ContentHash(Digest(sha256(data).digest()), md5(data).digest(), len(data), block_list)
+
+
+def hash_file(
+    fd: int,
+    *,
+    copy_to: int | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> ContentHash:
+    """The digests of an open file, which is read once, from its start.
+
+    `copy_to` is an empty file, open for reading and writing, that gets exactly the bytes that
+    were hashed. `on_bytes` hears in this thread how many more bytes were read.
+    Memory: at most 16 MiB. Blocks: disk, processor.
+    Raises: SourceChanged, OutOfSpace, PermissionDenied, BackendUnavailable.
+    """
+    try:
+        if copy_to is not None and clone_file(fd, copy_to):
+            # The clone holds still, and it is what will be stored.
+            fd, copy_to = copy_to, None
+        if os.fstat(fd).st_size >= _PARALLEL_FROM_BYTES:
+            return _hash_large(fd, copy_to, on_bytes)
+        data = read_whole(fd)
+        if copy_to is not None:
+            pwrite_full(copy_to, data, 0)
+    except OSError as error:
+        raise translated(error, file_name(fd)) from error
+    if on_bytes is not None:
+        on_bytes(len(data))
+    return hash_bytes(data)
+
+
+class _Sha256s:
+    """The SHA-256 of the whole and of each block, fed block by block."""
+
+    def __init__(self) -> None:
+        self.whole = sha256()
+        self.block_list = bytearray()
+
+    def update(self, block: memoryview) -> None:
+        self.whole.update(block)
+        self.block_list += sha256(block).digest()
+
+
+def _hash_large(
+    fd: int, copy_to: int | None, on_bytes: Callable[[int], None] | None
+) -> ContentHash:
+    before = file_state(fd)
+    md5_sum, sha256s = md5(), _Sha256s()
+    buffer_count = min(_BUFFER_COUNT, block_count(before.size_bytes))
+    buffers = [memoryview(bytearray(BLOCK_SIZE_BYTES)) for _ in range(buffer_count)]
+    users: list[tuple[Future[None], ...]] = [()] * buffer_count
+    offset = 0
+    # Executors of one thread each: what is submitted runs in order, and its errors come back.
+    with ThreadPoolExecutor(1) as md5_thread, ThreadPoolExecutor(1) as sha256_thread:
+        while offset < before.size_bytes:
+            slot = offset // BLOCK_SIZE_BYTES % buffer_count
+            for user in users[slot]:
+                user.result()
+            count = fill_buffer(fd, buffers[slot], offset)
+            if count == 0:
+                break
+            block = buffers[slot][:count]
+            users[slot] = (
+                md5_thread.submit(md5_sum.update, block),
+                sha256_thread.submit(sha256s.update, block),
+            )
+            if copy_to is not None:
+                pwrite_full(copy_to, block, offset)
+            offset += count
+            if on_bytes is not None:
+                on_bytes(count)
+        for user in (user for slot_users in users for user in slot_users):
+            user.result()
+    check_unchanged(fd, before, offset)
+    return ContentHash(
+        Digest(sha256s.whole.digest()), md5_sum.digest(), offset, bytes(sha256s.block_list)
+    )

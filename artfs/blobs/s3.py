@@ -1,0 +1,211 @@
+"""Objects in a bucket of any S3-compatible server: the blobs of a shared store."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from boto3.session import Session
+from botocore.config import Config
+from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
+
+from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.blobs.s3errors import WRONG_CHECKSUM_CODES, code_of, status_of, translate_s3_errors
+from artfs.blobs.s3upload import ContentDiffers, checksum, unless_it_exists, upload_in_parts
+from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError, SourceChanged
+from artfs.model import ByteRange, Digest
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_SINGLE_PUT_LIMIT_BYTES = 64 * 1024 * 1024
+_READ_ATTEMPTS = 3
+_NAME = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})")
+
+
+def make_client(
+    *,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    profile: str | None = None,
+    connect_timeout_s: float = 5,
+    read_timeout_s: float = 20,
+    attempts: int = 4,
+    connections: int = 32,
+) -> S3Client:
+    """A client for S3 or a compatible server, with credentials from where boto3 finds them.
+
+    `attempts` counts the first one. Safe to use from as many threads as `connections`.
+    """
+    config = Config(
+        connect_timeout=connect_timeout_s,
+        read_timeout=read_timeout_s,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=connections,
+        # Other servers than AWS answer a range with the checksum of the whole object, or refuse
+        # the checksums that boto3 adds by itself. Ours are given explicitly.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        # Host names per bucket are AWS's own.
+        s3={"addressing_style": "path" if endpoint_url else "auto"},
+    )
+    session = Session(profile_name=profile, region_name=region)
+    return session.client("s3", endpoint_url=endpoint_url, config=config)
+
+
+class S3ObjectStore:
+    """An ObjectStore in a bucket, at `prefix/blobs/ab/cdef…` and `prefix/packs/ab/cdef…`.
+
+    S3 checks the SHA-256 of what it stores, and an object appears whole or not at all. An upload
+    in parts that a crash interrupts leaves parts without a name: give the bucket a lifecycle rule
+    that aborts incomplete uploads.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
+        """Store the file `source` under `key`, durably and atomically, before returning.
+
+        A put that raises leaves the source where it is. A key that exists keeps its object.
+        Memory: at most 80 MiB. Blocks: disk, network.
+        Raises: SourceChanged where the file is not the content that `key` names; PathNotFound,
+        OutOfSpace, PermissionDenied, BackendUnavailable.
+        """
+        with translate_os_errors(source), source.open("rb") as file:
+            with translate_s3_errors(self._url(key)):
+                size_bytes = os.fstat(file.fileno()).st_size
+                try:
+                    if size_bytes <= _SINGLE_PUT_LIMIT_BYTES:
+                        self._put_at_once(key, file)
+                    elif self._head(key) is None:
+                        self._put_in_parts(key, file.fileno(), size_bytes)
+                except ContentDiffers:
+                    raise SourceChanged(str(source), f"is not the content of {key}") from None
+            if transfer is Transfer.MOVE:
+                source.unlink(missing_ok=True)
+
+    def read(self, key: ObjectKey, span: ByteRange) -> bytes:
+        """Return exactly the bytes of `span`, unverified. Blocks: network.
+
+        Raises: BlobNotFound; IntegrityError where the object ends before `span` does;
+        PermissionDenied, BackendUnavailable.
+        """
+        with translate_s3_errors(self._url(key)):
+            if span.length == 0:
+                # HTTP has no words for an empty range.
+                if self._head(key) is None:
+                    raise BlobNotFound(self._url(key), "does not exist")
+                return b""
+            for _ in range(_READ_ATTEMPTS - 1):
+                # botocore tries a request again, but not a body that breaks off.
+                with suppress(IncompleteReadError, ResponseStreamingError):
+                    return self._read_once(key, span)
+            return self._read_once(key, span)
+
+    def open_local(self, key: ObjectKey) -> None:
+        """Return None: the objects are no local files."""
+
+    def size(self, key: ObjectKey) -> int | None:
+        """Return the object's size in bytes, or None where it does not exist. Blocks: network.
+
+        Raises: PermissionDenied, BackendUnavailable.
+        """
+        with translate_s3_errors(self._url(key)):
+            return self._head(key)
+
+    def delete(self, key: ObjectKey) -> None:
+        """Remove the object; one that does not exist is no error. Blocks: network.
+
+        Raises: PermissionDenied, BackendUnavailable.
+        """
+        with translate_s3_errors(self._url(key)):
+            self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+
+    def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
+        """List a namespace, page by page, in no particular order. Blocks: network.
+
+        Raises: PermissionDenied, BackendUnavailable.
+        """
+        prefix = f"{self._prefix}{namespace.value}/"
+        paginator = self._client.get_paginator("list_objects_v2")
+        with translate_s3_errors(f"s3://{self._bucket}/{prefix}"):
+            for page in paginator.paginate(Bucket=self._bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    match = _NAME.fullmatch(item["Key"].removeprefix(prefix))
+                    if match is not None:
+                        key = ObjectKey(namespace, Digest(bytes.fromhex(match[1] + match[2])))
+                        yield StoredObject(key, item["Size"], item["LastModified"].timestamp())
+
+    def _name(self, key: ObjectKey) -> str:
+        return f"{self._prefix}{key}"
+
+    def _url(self, key: ObjectKey) -> str:
+        return f"s3://{self._bucket}/{self._name(key)}"
+
+    def _head(self, key: ObjectKey) -> int | None:
+        try:
+            answer = self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+        except ClientError as error:
+            if status_of(error) != 404:
+                raise
+        else:
+            return answer["ContentLength"]
+        # An answer to HEAD does not say what is missing, and a lost bucket is no lost object.
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except ClientError as error:
+            if status_of(error) == 404:
+                raise BackendUnavailable(
+                    f"s3://{self._bucket}", "there is no such bucket"
+                ) from None
+            raise
+        return None
+
+    def _read_once(self, key: ObjectKey, span: ByteRange) -> bytes:
+        answer = self._client.get_object(
+            Bucket=self._bucket, Key=self._name(key), Range=f"bytes={span.start}-{span.stop - 1}"
+        )
+        with closing(answer["Body"]) as body:
+            if answer["ContentLength"] > span.length:
+                raise BackendUnavailable(self._url(key), "the server ignores byte ranges")
+            data = body.read()
+        if len(data) != span.length:
+            raise IntegrityError(
+                self._url(key), f"ends at byte {span.start + len(data)}, needed up to {span.stop}"
+            )
+        return data
+
+    def _put_at_once(self, key: ObjectKey, file: BinaryIO) -> None:
+        def put(**condition: Any) -> None:
+            file.seek(0)
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=self._name(key),
+                Body=file,
+                ChecksumSHA256=checksum(key.sha256),
+                **condition,
+            )
+
+        try:
+            unless_it_exists(put)
+        except ClientError as error:
+            if code_of(error) in WRONG_CHECKSUM_CODES:
+                raise ContentDiffers from error
+            raise
+
+    def _put_in_parts(self, key: ObjectKey, fd: int, size_bytes: int) -> None:
+        target = (self._bucket, self._name(key))
+        try:
+            upload_in_parts(self._client, target, fd, size_bytes, expected=key.sha256)
+        except ClientError as error:
+            # The answer to the last request may have been lost, and the request sent again.
+            if code_of(error) != "NoSuchUpload" or self._head(key) != size_bytes:
+                raise

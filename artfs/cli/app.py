@@ -1,0 +1,183 @@
+"""The command group: commands are imported when they are used, errors become one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from artfs.cli.output import escaped, single_line
+from artfs.errors import ArtfsError
+
+DEBUG_VARIABLE = "ARTFS_DEBUG"
+USAGE_EXIT_CODE = 2
+BROKEN_PIPE_EXIT_CODE = 141
+
+COMMANDS: dict[str, str] = {
+    "put": "Store files and directories as a new version.",
+    "get": "Download a version.",
+    "ls": "List projects, artifacts, versions or the files of a version.",
+    "mount": "Mount a store, project, artifact or version as a directory.",
+    "umount": "End a mount.",
+    "alias": "Give names to versions, or take them away.",
+    "rm": "Delete a version, or an artifact with all its versions.",
+    "diff": "Show what changed from one version to another.",
+    "history": "Show who made and used the versions of an artifact.",
+    "manifest": "Print the W&B manifest of a version.",
+    "verify": "Read and verify every byte of a version or of the store.",
+    "status": "Show the store and what is mounted.",
+    "doctor": "Look for damage, leftovers and what is missing on this machine.",
+    "gc": "Free the space of what is no longer used.",
+}
+"""Each command is the function `command` of the module of its name; a test compares the texts."""
+
+
+class _LazyGroup(click.Group):
+    """Knows the names of its commands, and imports the one that is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        cmd_name: str,
+    ) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"artfs.cli.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version  # noqa: PLC0415 - takes long to import
+
+        click.echo(f"artfs {version('artfs')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="`artfs COMMAND --help` explains a command, docs/operations.md settings and exit codes.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and leave.",
+)
+def group() -> None:
+    """A dataset or model version is a path: versioned artifacts, mounted.
+
+    The store comes from --store, else from $ARTFS_STORE, else from the configuration file, else
+    it is in the user's data directory.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; its exit code. Raises: KeyboardInterrupt."""
+    _log_if_asked()
+    try:
+        code = _invoke(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing is left to be flushed at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE_EXIT_CODE
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return USAGE_EXIT_CODE
+    except click.ClickException as error:
+        _complain(_usage_text(error))
+        return USAGE_EXIT_CODE
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except ArtfsError as error:
+        _show_traceback_if_asked()
+        _complain(str(error))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - a bug gets one line too, and its traceback is kept
+        _show_traceback_if_asked()
+        _complain(_unexpected_text(error))
+        return ArtfsError.exit_code
+    return code
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    # Not click's own `main`: it would print an empty line at Ctrl-C, and hide broken pipes.
+    try:
+        with group.make_context("artfs", list(arguments)) as context:
+            result: Any = group.invoke(context)
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _usage_text(error: click.ClickException) -> str:
+    text = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "artfs"
+    see = " See" if text.endswith("?") else ": see"
+    return f"{text[:1].lower()}{text[1:]}{see} `{path} --help`"
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"artfs: {escaped(single_line(text))}\n")
+
+
+def _log_if_asked() -> None:
+    if os.environ.get(DEBUG_VARIABLE):
+        import logging  # noqa: PLC0415 - only for debugging
+
+        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s: %(message)s")
+
+
+def _show_traceback_if_asked() -> None:
+    if os.environ.get(DEBUG_VARIABLE):
+        import traceback  # noqa: PLC0415 - only for debugging
+
+        traceback.print_exc()
+
+
+def _unexpected_text(error: Exception) -> str:
+    what = f"internal error: {type(error).__name__}: {error}"
+    if os.environ.get(DEBUG_VARIABLE):
+        return what
+    kept = _keep_traceback()
+    where = f"the traceback is in {kept}" if kept else f"{DEBUG_VARIABLE}=1 shows the traceback"
+    return f"{what}: {where}"
+
+
+def _keep_traceback() -> str | None:
+    """Append the current traceback to the log of errors; where that is, unless it failed."""
+    import traceback  # noqa: PLC0415 - only for bugs
+    from datetime import UTC, datetime  # noqa: PLC0415 - only for bugs
+
+    from artfs.config import state_path  # noqa: PLC0415 - only for bugs
+
+    path = state_path() / "errors.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            file.write(f"{now} artfs {sys.argv[1:]}\n{traceback.format_exc()}\n")
+    except OSError:
+        return None
+    return str(path)

@@ -1,0 +1,127 @@
+"""`artfs doctor`: damage, leftovers, and what is missing on this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+import msgspec
+
+from artfs.cli.frame import json_option, open_repository, store_option
+from artfs.cli.output import format_count, format_size, print_json, print_line
+from artfs.config import store_location
+from artfs.daemon import client
+from artfs.errors import ArtfsError, IntegrityError, MountError
+from artfs.repository.doctor import Finding, Severity, examine
+
+_FUSE_DEVICE = Path("/dev/fuse")
+_COMPONENTS = ("artfs", "pyfuse3", "trio", "SQLAlchemy", "msgspec", "boto3")
+_PROBLEM = "problem"
+
+
+@click.command(short_help="Look for damage, leftovers and what is missing on this machine.")
+@store_option
+@json_option
+def command(*, store: str | None, as_json: bool) -> int:
+    """Check the store, the mounts of this user and this machine, without reading any content.
+
+    Ends with exit code 5 for a damaged store, 13 where mounting cannot work, and with that of
+    the error where the store cannot be opened. Leftovers are harmless: `artfs gc` removes them.
+
+    \b
+    Example:
+      artfs doctor
+    """
+    location = store_location(store)
+    findings, code = _store_findings(location)
+    environment = [*_machine_findings(), *_mount_findings()]
+    if code == 0 and any(finding.kind == _PROBLEM for finding in environment):
+        code = MountError.exit_code
+    findings += environment
+    if as_json:
+        print_json(
+            {
+                "ok": code == 0,
+                "store": location,
+                "versions": _versions(),
+                "findings": [msgspec.to_builtins(finding) for finding in findings],
+            }
+        )
+        return code
+    print_line(f"Store {location}")
+    print_line(", ".join(f"{name} {found}" for name, found in _versions().items()))
+    for finding in findings:
+        _print_finding(finding)
+    if code == 0:
+        print_line("No problem found")
+    return code
+
+
+def _store_findings(location: str) -> tuple[list[Finding], int]:
+    try:
+        with open_repository(location) as repository:
+            findings = examine(repository)
+    except ArtfsError as error:
+        text = f"the store cannot be examined: {error}"
+        return [Finding(severity=Severity.DAMAGE, kind="store", text=text)], error.exit_code
+    damaged = any(finding.severity is Severity.DAMAGE for finding in findings)
+    return findings, IntegrityError.exit_code if damaged else 0
+
+
+def _machine_findings() -> Iterator[Finding]:
+    try:
+        os.close(os.open(_FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        hint = "load the kernel module fuse; a container needs `--device /dev/fuse`"
+        yield _problem(f"{_FUSE_DEVICE} cannot be opened ({error.strerror}): {hint}")
+    if shutil.which("fusermount3") is None:
+        yield _problem("fusermount3 is not installed: install the package fuse3")
+
+
+def _mount_findings() -> Iterator[Finding]:
+    dead = [
+        str(each.mountpoint) for each in client.mounts() if each.state is client.MountState.DEAD
+    ]
+    if dead:
+        yield Finding(
+            severity=Severity.GARBAGE,
+            kind="dead-mount",
+            text="mounts whose process is gone; `artfs umount` cleans up",
+            count=len(dead),
+            names=tuple(dead),
+        )
+
+
+def _problem(text: str) -> Finding:
+    return Finding(severity=Severity.DAMAGE, kind=_PROBLEM, text=text)
+
+
+def _versions() -> dict[str, str]:
+    found = {"Linux": platform.release(), "Python": platform.python_version()}
+    for name in _COMPONENTS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    if shutil.which("fusermount3") is not None:
+        done = subprocess.run(
+            ["fusermount3", "--version"], capture_output=True, text=True, check=False
+        )
+        found["fusermount3"] = done.stdout.rpartition(" ")[2].strip()
+    return found
+
+
+def _print_finding(finding: Finding) -> None:
+    count = f"{format_count(finding.count)} " if finding.count else ""
+    size = f" ({format_size(finding.size_bytes)})" if finding.size_bytes else ""
+    print_line(f"{finding.severity.value.upper()}: {count}{finding.text}{size}")
+    for name in finding.names:
+        print_line(f"    {name}")
+    if finding.count > len(finding.names) > 0:
+        print_line("    …")

@@ -1,0 +1,27 @@
+"""`artfs manifest`: the W&B manifest of a version."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from artfs.cli.frame import default_project, json_option, open_repository, store_option
+from artfs.manifest.wandb import manifest_text, tree_entries
+
+
+@click.command(short_help="Print the W&B manifest of a version.")
+@click.argument("target", metavar="PROJECT/NAME[:VERSION]")
+@store_option
+@json_option
+def command(*, target: str, store: str | None, as_json: bool) -> None:  # noqa: ARG001 - it is JSON in any case
+    """Print the version's manifest as W&B writes it: `wandb_manifest.json`, format version 1.
+
+    \b
+    Example:
+      artfs manifest demo/digits:v0 > wandb_manifest.json
+    """
+    with open_repository(store) as repository:
+        version = repository.resolve(target, project=default_project())
+        text = manifest_text(tree_entries(repository.directory, version.tree))
+    sys.stdout.write(f"{text}\n")

@@ -1,0 +1,71 @@
+"""`artfs mount`: a store, project, artifact or version as a directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from artfs.cli.frame import default_project, json_option, store_option
+from artfs.cli.mounts import mount_value, mounted_name
+from artfs.cli.output import print_json, print_line
+from artfs.config import store_location
+from artfs.daemon import client
+
+
+@click.command(short_help="Mount a store, project, artifact or version as a directory.")
+@click.argument("words", nargs=-1, metavar="[TARGET] MOUNTPOINT")
+@click.option("-f", "--foreground", is_flag=True, help="Stay, and log to standard error.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="OPT[,OPT...]",
+    help="aliases=symlink, freeze, alias_ttl=S, timeout=S, allow_other, uid=N, gid=N, umask=M.",
+)
+@store_option
+@json_option
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    words: tuple[str, ...],
+    foreground: bool,
+    options: tuple[str, ...],
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Mount TARGET, read-only, on the empty directory MOUNTPOINT, and return once it answers.
+
+    TARGET is PROJECT, PROJECT/NAME or PROJECT/NAME:VERSION; without it the whole store is
+    mounted. A version stays the one that it was at the moment of mounting.
+
+    \b
+    Examples:
+      artfs mount /mnt/artfs
+      artfs mount demo/digits:latest /mnt/digits
+      artfs mount -o aliases=symlink,freeze demo /mnt/demo
+    """
+    if not 1 <= len(words) <= 2:
+        raise click.UsageError("expected [TARGET] MOUNTPOINT", context)
+    request = client.MountRequest(
+        store=store_location(store),
+        target=_with_project(words[0]) if len(words) == 2 else None,
+        mountpoint=Path(words[-1]),
+        options=client.parse_options(options),
+    )
+    if foreground:
+        client.run_foreground(request)
+        return
+    status = client.start(request)
+    if as_json:
+        print_json(mount_value(status))
+    else:
+        print_line(f"{mounted_name(status)} is mounted on {status.mountpoint}")
+
+
+def _with_project(target: str) -> str:
+    """The target with the default project, where it names a version and no project."""
+    project = default_project()
+    return f"{project}/{target}" if project and ":" in target and "/" not in target else target

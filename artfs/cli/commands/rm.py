@@ -1,0 +1,76 @@
+"""`artfs rm`: delete a version, or an artifact with all its versions."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from artfs.cli.frame import default_project, json_option, open_repository, store_option
+from artfs.cli.output import escaped, format_size, plural, print_json, print_line
+from artfs.errors import Conflict, InvalidArgument
+
+if TYPE_CHECKING:
+    from artfs.repository.facade import Repository
+
+
+@click.command(short_help="Delete a version, or an artifact with all its versions.")
+@click.argument("target", metavar="PROJECT/NAME[:VERSION]")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--aliases", "with_aliases", is_flag=True, help="Also when the version has aliases.")
+@store_option
+@json_option
+def command(
+    *, target: str, yes: bool, with_aliases: bool, store: str | None, as_json: bool
+) -> None:
+    """Delete PROJECT/NAME:VERSION, or PROJECT/NAME with all its versions.
+
+    The number of a deleted version is never used again. `artfs gc` frees the space later.
+
+    \b
+    Example:
+      artfs rm demo/digits:v3
+    """
+    with open_repository(store) as repository:
+        parsed = repository.parse(target, project=default_project())
+        if parsed.selector is None:
+            assert parsed.project is not None
+            deleted = _rm_artifact(repository, parsed.project, parsed.name, yes=yes)
+        else:
+            deleted = _rm_version(repository, str(parsed), yes=yes, with_aliases=with_aliases)
+    if as_json:
+        print_json({"deleted": deleted})
+    else:
+        print_line(f"Deleted {deleted}; `artfs gc` frees its space")
+
+
+def _rm_artifact(repository: Repository, project: str, name: str, *, yes: bool) -> str:
+    artifact = repository.catalog.artifact(project, name)
+    _confirm(f"{artifact.path} with {plural(artifact.version_count, 'version')}", yes=yes)
+    repository.catalog.delete_artifact(artifact.id)
+    return artifact.path
+
+
+def _rm_version(repository: Repository, path: str, *, yes: bool, with_aliases: bool) -> str:
+    version = repository.resolve(path)
+    named = [alias for alias in version.aliases if alias != "latest"]
+    if named and not with_aliases:
+        raise Conflict(
+            version.path,
+            f"has {plural(len(named), 'alias', 'aliases')} ({', '.join(named)})",
+            hint="`--aliases` deletes it all the same",
+        )
+    size = format_size(version.size_bytes)
+    _confirm(f"{version.path} ({plural(version.file_count, 'file')}, {size})", yes=yes)
+    repository.catalog.delete_version(version.id, delete_aliases=with_aliases)
+    return version.path
+
+
+def _confirm(what: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidArgument("rm", "cannot ask without a terminal", hint="`--yes` deletes at once")
+    if not click.confirm(f"Delete {escaped(what)}?", err=True):
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,68 @@
+"""Entries of directories, as a person and as JSON sees them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from artfs.cli.output import format_size, iso_time, print_table
+from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
+
+
+def print_long_listing(entries: Iterable[Entry], *, digests: bool) -> None:
+    """Print entries as `ls -l` does; with `digests` also the W&B digests of files."""
+    header = ("MODE", "SIZE", "MODIFIED", *(["DIGEST"] if digests else []), "NAME")
+    rows = []
+    for entry in entries:
+        mode, size, modified, digest, name = _long_row(entry)
+        rows.append((mode, size, modified, *([digest] if digests else []), name))
+    print_table(header, rows, right=frozenset({"SIZE"}))
+
+
+def _long_row(entry: Entry) -> tuple[str, str, str, str, str]:
+    if isinstance(entry, FileEntry):
+        mode = "-r-xr-xr-x" if entry.executable else "-r--r--r--"
+        size = format_size(entry.size_bytes)
+        return mode, size, _local_time(entry.mtime_ns), entry.digest, entry.name
+    if isinstance(entry, ReferenceEntry):
+        size = "-" if entry.size_bytes is None else format_size(entry.size_bytes)
+        modified = _local_time(entry.mtime_ns) if entry.mtime_ns else "-"
+        return "-r--r--r--", size, modified, entry.digest, f"{entry.name} -> {entry.uri}"
+    if isinstance(entry, DirectoryEntry):
+        return "dr-xr-xr-x", format_size(entry.size_bytes), "-", "-", f"{entry.name}/"
+    return "lrwxrwxrwx", "-", "-", "-", f"{entry.name} -> {entry.target}"
+
+
+def _local_time(at_ns: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_ns / 1e9))
+
+
+def entry_value(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON shows it."""
+    if isinstance(entry, FileEntry):
+        return {
+            "name": entry.name,
+            "kind": "file",
+            "size_bytes": entry.size_bytes,
+            "digest": entry.digest,
+            "sha256": entry.sha256.hex(),
+            "executable": entry.executable,
+            "modified_at": iso_time(entry.mtime_ns),
+        }
+    if isinstance(entry, ReferenceEntry):
+        return {
+            "name": entry.name,
+            "kind": "reference",
+            "size_bytes": entry.size_bytes,
+            "digest": entry.digest,
+            "uri": entry.uri,
+        }
+    if isinstance(entry, DirectoryEntry):
+        return {
+            "name": entry.name,
+            "kind": "directory",
+            "size_bytes": entry.size_bytes,
+            "file_count": entry.file_count,
+        }
+    return {"name": entry.name, "kind": "symlink", "target": entry.target}

@@ -1,0 +1,120 @@
+"""What all commands share: their common options, the store, targets, JSON values of records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from artfs.cli.output import iso_time
+from artfs.errors import InvalidName
+from artfs.model import check_name, parse_artifact_path
+
+if TYPE_CHECKING:
+    from artfs.catalog.base import RunRecord, VersionRecord
+    from artfs.repository.facade import Repository
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def store_option(function: _Function) -> _Function:
+    """`--store`, given to the command as `store`."""
+    return click.option(
+        "--store",
+        metavar="URL",
+        help="The store: a directory, or the URL of a shared store's catalog.",
+    )(function)
+
+
+def json_option(function: _Function) -> _Function:
+    """`--json`, given to the command as `as_json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document instead of a text."
+    )(function)
+
+
+def open_repository(store: str | None, *, create: bool = False) -> Repository:
+    """The store that `--store` names, or the one of the environment or configuration.
+
+    Raises: StoreNotFound, StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable.
+    """
+    from artfs.config import store_location  # noqa: PLC0415 - `--help` does not need it
+    from artfs.repository.opening import open_store  # noqa: PLC0415 - takes long to import
+
+    return open_store(store_location(store), create=create)
+
+
+def default_project() -> str | None:
+    """The project of names that mention none. Raises: ConfigError."""
+    from artfs.config import default_project as configured  # noqa: PLC0415 - as above
+
+    return configured()
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What `[PROJECT[/NAME[:VERSION[/PATH]]]]` says; parts that it leaves out are None."""
+
+    project: str | None = None
+    name: str | None = None
+    selector: str | None = None
+    path: str = ""
+    """Inside the version; empty for its root."""
+
+
+def parse_target(text: str | None, *, entity: str) -> Target:
+    """Read what `artfs ls` lists; the store's own entity may stand in front.
+
+    Raises: InvalidName; ConfigError.
+    """
+    if not text:
+        return Target()
+    names, colon, rest = text.partition(":")
+    selector, _, path = rest.partition("/")
+    parts = names.rstrip("/").split("/")
+    if len(parts) == 3 and parts[0] == entity:
+        parts = parts[1:]
+    if len(parts) == 1 and colon and (project := default_project()) is not None:
+        parts = [project, *parts]
+    if len(parts) == 1 and not colon:
+        return Target(check_name(parts[0], kind="project"))
+    if len(parts) != 2 or (colon and not selector):
+        raise InvalidName(text, "not a target", hint="write PROJECT[/NAME[:VERSION[/PATH]]]")
+    parsed = parse_artifact_path("/".join(parts) + (f":{selector}" if selector else ""))
+    return Target(parsed.project, parsed.name, parsed.selector, path.rstrip("/"))
+
+
+def version_value(version: VersionRecord) -> dict[str, Any]:
+    """A version as JSON shows it."""
+    return {
+        "path": version.path,
+        "project": version.project,
+        "name": version.name,
+        "version": version.version,
+        "type": version.type,
+        "aliases": list(version.aliases),
+        "tags": list(version.tags),
+        "id": version.id,
+        "digest": version.digest,
+        "size_bytes": version.size_bytes,
+        "file_count": version.file_count,
+        "description": version.description,
+        "metadata": version.metadata,
+        "created_at": iso_time(version.created_at_ns),
+        "source": f"{version.source_project}/{version.source_name}:v{version.source_index}",
+        "ttl_s": version.ttl_s,
+    }
+
+
+def run_value(run: RunRecord) -> dict[str, Any]:
+    """A run as JSON shows it."""
+    return {
+        "id": run.id,
+        "name": run.name,
+        "project": run.project,
+        "job_type": run.job_type,
+        "state": run.state.value,
+        "created_at": iso_time(run.created_at_ns),
+        "finished_at": None if run.finished_at_ns is None else iso_time(run.finished_at_ns),
+    }

@@ -1,0 +1,91 @@
+"""Settings of the user: which store, and where local state lives.
+
+The store comes from an explicit choice, else `$ARTFS_STORE`, else `store` in
+`$XDG_CONFIG_HOME/artfs/config.toml`, else the embedded default in the XDG data directory.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from artfs.errors import ConfigError
+
+STORE_VARIABLE = "ARTFS_STORE"
+ENTITY_VARIABLE = "ARTFS_ENTITY"
+PROJECT_VARIABLE = "ARTFS_PROJECT"
+RUN_VARIABLE = "ARTFS_RUN_ID"
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The configuration file; every key may be left out."""
+
+    store: str | None = None
+    """A directory, or the URL of a shared store's catalog."""
+    entity: str | None = None
+    """The entity of stores that this user creates."""
+    project: str | None = None
+    """The project of names that mention none."""
+
+
+def config_path() -> Path:
+    """Where the configuration file is looked for."""
+    return platformdirs.user_config_path("artfs") / "config.toml"
+
+
+def load_config() -> Config:
+    """The configuration file, or the defaults where there is none.
+
+    Raises: ConfigError for a file that cannot be read or has unknown or wrong keys.
+    """
+    path = config_path()
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Config)
+    except FileNotFoundError:
+        return Config()
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(path), str(error), hint="mend or remove it") from None
+
+
+def store_location(explicit: str | None = None) -> str:
+    """The store to use: a directory or a URL. Raises: ConfigError."""
+    chosen = explicit or os.environ.get(STORE_VARIABLE) or load_config().store
+    return chosen or str(platformdirs.user_data_path("artfs") / "store")
+
+
+def default_entity() -> str:
+    """The entity of a store that is being created. Raises: ConfigError."""
+    chosen = os.environ.get(ENTITY_VARIABLE) or load_config().entity or os.environ.get("USER")
+    return chosen or "default"
+
+
+def default_project() -> str | None:
+    """The project of names that mention none, where one is set. Raises: ConfigError."""
+    return os.environ.get(PROJECT_VARIABLE) or load_config().project
+
+
+def runtime_path() -> Path:
+    """Where control sockets live; made for this user alone when missing.
+
+    Raises: ConfigError where the directory belongs to somebody else.
+    """
+    path = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/artfs-{os.getuid()}") / "artfs"  # noqa: S108 - owner and mode are checked below
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.stat()
+    if status.st_uid != os.getuid():
+        raise ConfigError(str(path), "belongs to another user", hint="set XDG_RUNTIME_DIR")
+    return path
+
+
+def cache_path() -> Path:
+    """Where the block cache and the workspace of shared stores live."""
+    return platformdirs.user_cache_path("artfs")
+
+
+def state_path() -> Path:
+    """Where logs of daemons live."""
+    return platformdirs.user_state_path("artfs")

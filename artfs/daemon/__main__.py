@@ -1,0 +1,57 @@
+"""The process of one mount: reads its request from standard input, and says when it is ready.
+
+Started by artfs/daemon/client.py, never forked. Standard error is the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+from artfs.daemon.messages import MountRequest, MountStatus, Ready, decode_line, encode_line
+from artfs.errors import ArtfsError
+
+logger = logging.getLogger("artfs.daemon")
+
+
+def main() -> int:
+    """Mount what the request on standard input says; return the exit code."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    request = decode_line(sys.stdin.buffer.readline(), MountRequest)
+    try:
+        from artfs.daemon.session import run_mount  # noqa: PLC0415 - said as an error if it fails
+
+        run_mount(request, on_ready=_announce)
+    except ArtfsError as error:
+        logger.error("%s", error)  # noqa: TRY400 - its text is meant to be enough
+        about = (type(error).__name__, error.subject, error.reason, error.hint)
+        _tell(Ready(error=about))
+        return error.exit_code
+    except Exception as error:
+        logger.exception("the mount ended")
+        _tell(Ready(error=("MountError", str(request.mountpoint), repr(error), "see the log")))
+        return 1
+    return 0
+
+
+def _announce(status: MountStatus) -> None:
+    _tell(Ready(status=status))
+    # Who started us need not wait, nor keep a pipe open for us.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+def _tell(ready: Ready) -> None:
+    try:
+        os.write(1, encode_line(ready))
+    except OSError as error:
+        logger.warning("nobody waits for this mount any more: %s", error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What the kernel says is mounted; no file system is asked, so that a dead one cannot hang us."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import msgspec
+
+FILE_SYSTEM_TYPE = "fuse.artfs"
+_MOUNTINFO = Path("/proc/self/mountinfo")
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+_USER_ID = re.compile(r"(?:^|,)user_id=(\d+)")
+
+
+class MountedFileSystem(msgspec.Struct, frozen=True):
+    """One line of /proc/self/mountinfo."""
+
+    mountpoint: Path
+    device: str
+    """`major:minor`."""
+    type: str
+    owner: int | None
+    """Who mounted it, for FUSE."""
+
+    @property
+    def is_artfs(self) -> bool:
+        """Whether artfs made it."""
+        return self.type == FILE_SYSTEM_TYPE
+
+
+def mounted_file_systems() -> list[MountedFileSystem]:
+    """Everything that is mounted, in order: of two at one place the later one covers."""
+    found = []
+    for line in _MOUNTINFO.read_bytes().splitlines():
+        # proc(5): id parent device root mountpoint options [optional...] - type source super
+        head, _, tail = line.partition(b" - ")
+        fields, rest = head.split(b" "), tail.split(b" ")
+        path = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
+        owner = _USER_ID.search(os.fsdecode(rest[-1]))
+        found.append(
+            MountedFileSystem(
+                mountpoint=Path(os.fsdecode(path)),
+                device=fields[2].decode(),
+                type=rest[0].decode(),
+                owner=int(owner[1]) if owner else None,
+            )
+        )
+    return found
+
+
+def mounted_at(mountpoint: Path) -> MountedFileSystem | None:
+    """What is mounted exactly here; the path is absolute and without symlinks."""
+    found = [each for each in mounted_file_systems() if each.mountpoint == mountpoint]
+    return found[-1] if found else None
+
+
+def locate_mountpoint(path: Path) -> Path:
+    """The absolute path without symlinks; what may be mounted there is not asked."""
+    absolute = Path(os.path.normpath(Path.cwd() / path.expanduser()))
+    candidate = Path(os.path.realpath(absolute.parent)) / absolute.name
+    if mounted_at(candidate) is not None:
+        return candidate
+    return Path(os.path.realpath(candidate))

@@ -1,0 +1,125 @@
+"""What `-o` says about a mount, and how it is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from artfs.errors import InvalidArgument
+
+DEFAULT_ALIAS_TTL_S = 1.0
+DEFAULT_READ_TIMEOUT_S = 60.0
+MAX_ALIAS_TTL_S = 3600.0
+MAX_READ_TIMEOUT_S = 3600.0
+_MAX_ID = 2**32 - 2
+
+
+class AliasStyle(StrEnum):
+    """How a mount shows aliases."""
+
+    DIRECTORY = "directory"
+    """As a directory of its own, which `ls`, `cp -r`, `rsync` and `tar` go into."""
+    SYMLINK = "symlink"
+    """As a symbolic link to the version's directory."""
+
+
+class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a version, artifact, project or store is shown."""
+
+    aliases: AliasStyle = AliasStyle.DIRECTORY
+    freeze: bool = False
+    """Resolve names once: what was committed after the mount is not seen."""
+    alias_ttl_s: float = DEFAULT_ALIAS_TTL_S
+    """How long an alias, or a list of versions, may be stale."""
+    allow_other: bool = False
+    uid: int | None = None
+    """The owner shown for everything; None: who mounts."""
+    gid: int | None = None
+    umask: int = 0
+    """Bits taken from the modes 0444 and 0555."""
+    read_timeout_s: float = DEFAULT_READ_TIMEOUT_S
+    """No read takes longer: it fails with ETIMEDOUT."""
+
+
+def parse_options(texts: Iterable[str]) -> MountOptions:
+    """Read the values of `-o`, each of them `NAME[=VALUE][,NAME[=VALUE]]...`; the last one wins.
+
+    Raises: InvalidArgument, which names the option and what it takes.
+    """
+    chosen: dict[str, Any] = {}
+    for text in texts:
+        for item in filter(None, text.split(",")):
+            name, equals, value = item.partition("=")
+            if name in _FLAGS:
+                if equals:
+                    raise InvalidArgument(f"-o {item}", f"{name} takes no value")
+                chosen |= _FLAGS[name]
+            elif name in _VALUES:
+                field, read, expected = _VALUES[name]
+                try:
+                    chosen[field] = read(value)
+                except ValueError:
+                    raise InvalidArgument(f"-o {item}", f"{name} takes {expected}") from None
+            elif name == "rw":
+                raise InvalidArgument(
+                    "-o rw", "a mount is read-only", hint="`artfs stage` makes a writable one"
+                )
+            else:
+                known = ", ".join([*_VALUES, *(flag for flag in _FLAGS if _FLAGS[flag])])
+                raise InvalidArgument(f"-o {item}", "no such option", hint=f"known are {known}")
+    return MountOptions(**chosen)
+
+
+def _seconds(limit_s: float, *, positive: bool) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value) or not 0 <= value <= limit_s or (positive and not value):
+            raise ValueError
+        return value
+
+    return read
+
+
+def _id(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= _MAX_ID:
+        raise ValueError
+    return value
+
+
+def _mask(text: str) -> int:
+    value = int(text, 8)
+    if not 0 <= value <= 0o777:
+        raise ValueError
+    return value
+
+
+# What every mount is anyway may be said, as in /etc/fstab.
+_FLAGS: dict[str, dict[str, Any]] = {
+    "freeze": {"freeze": True},
+    "allow_other": {"allow_other": True},
+    "ro": {},
+    "noatime": {},
+    "nosuid": {},
+    "nodev": {},
+}
+_VALUES: dict[str, tuple[str, Callable[[str], Any], str]] = {
+    "aliases": ("aliases", AliasStyle, "'directory' or 'symlink'"),
+    "alias_ttl": (
+        "alias_ttl_s",
+        _seconds(MAX_ALIAS_TTL_S, positive=False),
+        f"seconds from 0 to {MAX_ALIAS_TTL_S:.0f}",
+    ),
+    "timeout": (
+        "read_timeout_s",
+        _seconds(MAX_READ_TIMEOUT_S, positive=True),
+        f"seconds, more than 0 and at most {MAX_READ_TIMEOUT_S:.0f}",
+    ),
+    "uid": ("uid", _id, "a numeric user id"),
+    "gid": ("gid", _id, "a numeric group id"),
+    "umask": ("umask", _mask, "octal bits from 0 to 777"),
+}

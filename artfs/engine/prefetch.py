@@ -1,0 +1,43 @@
+"""Telling streams from random reads, for one open file."""
+
+from __future__ import annotations
+
+from artfs.model import BLOCK_SIZE_BYTES
+
+MAX_WINDOW_BLOCKS = 8
+TOLERANCE_BYTES = 8 * 1024 * 1024
+"""How far from the expected place a large request may be and still belong to the stream: the
+kernel reads ahead by some MiB, with several requests at once that arrive in any order."""
+
+STREAMING_BYTES = 64 * 1024
+"""Requests of this size come from the kernel's read-ahead, which has seen a stream itself."""
+
+
+class ReadPattern:
+    """Watches the reads of one handle; says how many blocks to load ahead of them.
+
+    The window opens with the second large request of a stream, doubles with each further one,
+    and closes when a read lands elsewhere. Small reads in a row open it where they enter a
+    block; small reads here and there never do.
+    """
+
+    __slots__ = ("_end", "_window")
+
+    def __init__(self) -> None:
+        self._end = -1
+        self._window = 0
+
+    def observe(self, offset: int, length: int) -> int:
+        """Take note of one read; return the window: blocks to have ready behind the last read."""
+        stop = offset + length
+        large = length >= STREAMING_BYTES
+        near = abs(offset - self._end) <= TOLERANCE_BYTES
+        if self._end < 0 or not (offset == self._end or (large and near)):
+            self._end = stop
+            self._window = 0
+        elif stop > self._end:
+            entered = (stop - 1) // BLOCK_SIZE_BYTES > (self._end - 1) // BLOCK_SIZE_BYTES
+            self._end = stop
+            if large or entered:
+                self._window = min(self._window * 2 or 1, MAX_WINDOW_BLOCKS)
+        return self._window

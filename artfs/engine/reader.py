@@ -1,0 +1,80 @@
+"""One open file: reads served from memory where they can be, else by flights."""
+
+from __future__ import annotations
+
+import trio
+
+from artfs.engine.fetch import Fetcher, Source
+from artfs.engine.flights import Flight
+from artfs.engine.prefetch import ReadPattern
+from artfs.errors import DeadlineExceeded
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_count
+from artfs.repository.content import Buffer
+
+
+class Reader:
+    """Reads one content for one open file; state is touched on the loop only."""
+
+    __slots__ = ("_ahead", "_fetcher", "_pattern", "_source", "_timeout_s")
+
+    def __init__(self, fetcher: Fetcher, source: Source, *, timeout_s: float) -> None:
+        self._fetcher = fetcher
+        self._source = source
+        self._timeout_s = timeout_s
+        self._pattern = ReadPattern()
+        # The first block that no window has covered yet.
+        self._ahead = 0
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        """Exactly `length` bytes from `offset`, fewer only at the end of the file.
+
+        Checkpoints: only where the bytes are not at hand. Raises: what Content.load_block does;
+        DeadlineExceeded.
+        """
+        source = self._source
+        stop = min(offset + length, source.size_bytes)
+        if offset >= stop:
+            return b""
+        window = self._pattern.observe(offset, stop - offset)
+        first, last = offset // BLOCK_SIZE_BYTES, (stop - 1) // BLOCK_SIZE_BYTES
+        if window:
+            self._read_ahead(last, window)
+        else:
+            self._ahead = last + 1
+        if first == last:
+            block = self._fetcher.recent(source, first)
+            if block is not None:
+                base = first * BLOCK_SIZE_BYTES
+                return memoryview(block)[offset - base : stop - base]
+        found = source.try_read(ByteRange(offset, stop - offset))
+        if found is not None:
+            return found
+        with trio.move_on_after(self._timeout_s):
+            return await self._fetch(offset, stop)
+        raise DeadlineExceeded("read", f"no answer within {self._timeout_s:g} s")
+
+    async def _fetch(self, offset: int, stop: int) -> Buffer:
+        first, last = offset // BLOCK_SIZE_BYTES, (stop - 1) // BLOCK_SIZE_BYTES
+        # All of them start before the first one is waited for.
+        waiting = [self._block_or_flight(index) for index in range(first, last + 1)]
+        parts: list[Buffer] = []
+        for index, block in enumerate(waiting, first):
+            data = block if isinstance(block, bytes) else await block.landed()
+            base = index * BLOCK_SIZE_BYTES
+            parts.append(memoryview(data)[max(offset - base, 0) : stop - base])
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _block_or_flight(self, index: int) -> bytes | Flight[bytes]:
+        return self._fetcher.recent(self._source, index) or self._fetcher.fetch(self._source, index)
+
+    def _read_ahead(self, last: int, window: int) -> None:
+        """Start the blocks of the window that no window covered before."""
+        source = self._source
+        stop = min(last + 1 + window, block_count(source.size_bytes))
+        for index in range(max(self._ahead, last + 1), stop):
+            # A block that was verified before and is in the page cache need not be loaded again.
+            if source.try_read(ByteRange(index * BLOCK_SIZE_BYTES, 1)) is None and (
+                not self._fetcher.prefetch(source, index)
+            ):
+                return
+            self._ahead = index + 1

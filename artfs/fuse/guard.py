@@ -1,0 +1,90 @@
+"""The guard around every handler: nothing but FUSEError leaves one.
+
+pyfuse3 ends the whole mount on any other exception, so the guard is put on by the class itself,
+around whatever handler of pyfuse3's a subclass defines or inherits.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pyfuse3
+
+from artfs.engine.counters import Counters
+from artfs.errors import ArtfsError
+from artfs.fuse.errno import errno_of
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[..., Awaitable[Any]]
+
+HANDLER_NAMES = frozenset(
+    name for name, member in vars(pyfuse3.Operations).items() if inspect.iscoroutinefunction(member)
+)
+"""All requests that pyfuse3 passes on."""
+
+_QUIET = frozenset({errno.ENOENT, errno.ENODATA, errno.ENOSYS, errno.EOPNOTSUPP, errno.EROFS})
+
+
+class GuardedOperations(pyfuse3.Operations):
+    """Operations whose handlers, in every subclass, raise FUSEError only."""
+
+    # pyfuse3 would pass on `.` and `..`, which only exporting over NFS needs.
+    supports_dot_lookup = False
+
+    def __init__(self, counters: Counters) -> None:
+        super().__init__()
+        self.counters = counters
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in HANDLER_NAMES:
+            handler = getattr(cls, name)
+            if not hasattr(handler, "guarded"):
+                setattr(cls, name, _unanswered(handler) if name == "forget" else _guarded(handler))
+
+
+def _guarded(handler: Handler) -> Handler:
+    @functools.wraps(handler)
+    async def guard(self: GuardedOperations, *arguments: Any) -> Any:
+        try:
+            return await handler(self, *arguments)
+        except pyfuse3.FUSEError as error:
+            if error.errno not in _QUIET:
+                self.counters.errors += 1
+            raise
+        except Exception as error:  # noqa: BLE001 - the mount would end with it
+            raise pyfuse3.FUSEError(_report(self, handler, error)) from None
+
+    guard.guarded = True  # type: ignore[attr-defined]
+    return guard
+
+
+def _unanswered(handler: Handler) -> Handler:
+    """As `_guarded`, for the request that has no answer, and so no error either."""
+
+    @functools.wraps(handler)
+    async def guard(self: GuardedOperations, *arguments: Any) -> None:
+        try:
+            await handler(self, *arguments)
+        except Exception as error:  # noqa: BLE001 - as above
+            _report(self, handler, error)
+
+    guard.guarded = True  # type: ignore[attr-defined]
+    return guard
+
+
+def _report(operations: GuardedOperations, handler: Handler, error: Exception) -> int:
+    number = errno_of(error)
+    if number not in _QUIET:
+        operations.counters.errors += 1
+    if not isinstance(error, ArtfsError):
+        logger.error("%s failed", handler.__name__, exc_info=error)
+    elif number not in _QUIET:
+        logger.warning("%s: %s", handler.__name__, error)
+    return number

@@ -1,0 +1,154 @@
+"""Inode numbers, and what the kernel knows by them.
+
+A number is what the node's identity asks for, so it is the same in every mount. Where a live
+node has that number already, the next free one is taken. Numbers live as long as the kernel
+holds a lookup on them.
+
+Nodes are kept as objects. Whatever a directory tells by position is kept as one integer:
+
+    bits 0-27   position in its directory; 4 GiB, the most an object can be, hold no 2**28
+    bits 28-39  the identity's bits above the number, to tell apart who asks for the same one
+    bits 40-71  slot of the directory
+    bits 72-    lookups, less one
+
+so that a file which was listed once costs two small integers in one dict.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from artfs.vfs.tree import NUMBER_BITS, NUMBER_MASK, ROOT_NUMBER, DirectoryNode, Found, Node
+
+_POSITION_BITS = 28
+_CHECK_BITS = 12
+_SLOT_BITS = 32
+_CHECK_SHIFT = _POSITION_BITS
+_SLOT_SHIFT = _CHECK_SHIFT + _CHECK_BITS
+_LOOKUPS_SHIFT = _SLOT_SHIFT + _SLOT_BITS
+_POSITION_MASK = (1 << _POSITION_BITS) - 1
+_CHECK_MASK = (1 << _CHECK_BITS) - 1
+_SLOT_MASK = (1 << _SLOT_BITS) - 1
+_ONE_LOOKUP = 1 << _LOOKUPS_SHIFT
+
+
+class Place(NamedTuple):
+    """Where a leaf is told: a position of a directory."""
+
+    directory: DirectoryNode
+    position: int
+
+
+class _Live:
+    """A node that the kernel knows."""
+
+    __slots__ = ("lookups", "node")
+
+    def __init__(self, node: Node, lookups: int) -> None:
+        self.node = node
+        self.lookups = lookups
+
+
+class _Slot:
+    """A directory that has leaves which the kernel knows."""
+
+    __slots__ = ("directory", "leaves")
+
+    def __init__(self, directory: DirectoryNode) -> None:
+        self.directory = directory
+        self.leaves = 0
+
+
+class Inodes:
+    """All inodes that the kernel knows. Not thread-safe."""
+
+    def __init__(self, root: DirectoryNode) -> None:
+        self._nodes: dict[int, _Live] = {ROOT_NUMBER: _Live(root, 1)}
+        self._leaves: dict[int, int] = {}
+        self._slots: dict[int, _Slot] = {}
+        self._slot_of: dict[int, int] = {}
+        self._free_slots: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._nodes) + len(self._leaves)
+
+    def get(self, number: int) -> Node | Place:
+        """What has this number. Raises: KeyError for one that the kernel should not know."""
+        packed = self._leaves.get(number)
+        if packed is not None:
+            slot = self._slots[(packed >> _SLOT_SHIFT) & _SLOT_MASK]
+            return Place(slot.directory, packed & _POSITION_MASK)
+        return self._nodes[number].node
+
+    def number_for(self, identity: int) -> int:
+        """The number of whoever has this identity: the wanted one, or the next that is free."""
+        number = identity & NUMBER_MASK
+        check = (identity >> NUMBER_BITS) & _CHECK_MASK
+        while True:
+            packed = self._leaves.get(number)
+            if packed is not None:
+                if (packed >> _CHECK_SHIFT) & _CHECK_MASK == check:
+                    return number
+            elif number > ROOT_NUMBER:
+                live = self._nodes.get(number)
+                if live is None or live.node.attributes.identity == identity:
+                    return number
+            number = (number + 1) & NUMBER_MASK
+
+    def add(self, number: int, directory: DirectoryNode, found: Found) -> None:
+        """Count one lookup of `found`, which `directory` told, under its number."""
+        if found.node is not None:
+            live = self._nodes.get(number)
+            if live is None:
+                self._nodes[number] = _Live(found.node, 1)
+            else:
+                live.lookups += 1
+                # The newer one knows the newer aliases; everything else is the same.
+                live.node = found.node
+            return
+        packed = self._leaves.get(number)
+        if packed is not None:
+            self._leaves[number] = packed + _ONE_LOOKUP
+            return
+        check = (found.attributes.identity >> NUMBER_BITS) & _CHECK_MASK
+        slot = self._take_slot(directory)
+        self._leaves[number] = (slot << _SLOT_SHIFT) | (check << _CHECK_SHIFT) | found.position
+
+    def forget(self, number: int, lookups: int) -> None:
+        """Take back that many lookups; what has none left is dropped."""
+        packed = self._leaves.get(number)
+        if packed is not None:
+            left = (packed >> _LOOKUPS_SHIFT) + 1 - lookups
+            if left > 0:
+                self._leaves[number] = packed - lookups * _ONE_LOOKUP
+                return
+            del self._leaves[number]
+            self._leave_slot((packed >> _SLOT_SHIFT) & _SLOT_MASK)
+            if not self._leaves:
+                # A dict never shrinks by itself.
+                self._leaves = {}
+            return
+        live = self._nodes.get(number)
+        if live is None or number == ROOT_NUMBER:
+            return
+        live.lookups -= lookups
+        if live.lookups <= 0:
+            del self._nodes[number]
+
+    def _take_slot(self, directory: DirectoryNode) -> int:
+        number = self._slot_of.get(id(directory))
+        if number is None:
+            number = self._free_slots.pop() if self._free_slots else len(self._slots)
+            # The slot keeps the directory alive, and so its id is its own.
+            self._slots[number] = _Slot(directory)
+            self._slot_of[id(directory)] = number
+        self._slots[number].leaves += 1
+        return number
+
+    def _leave_slot(self, number: int) -> None:
+        slot = self._slots[number]
+        slot.leaves -= 1
+        if slot.leaves == 0:
+            del self._slots[number]
+            del self._slot_of[id(slot.directory)]
+            self._free_slots.append(number)

@@ -1,0 +1,157 @@
+"""W&B's manifest and digest of a tree, bit for bit.
+
+The formats are those of the wandb client 0.15.0: the artifact digest is the md5 over a header
+line and one `PATH:DIGEST` line per file in path order; the manifest is JSON, version 1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from hashlib import md5, sha256
+from typing import Any
+
+import msgspec
+
+from artfs.errors import InvalidManifest
+from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry, SymlinkEntry
+from artfs.manifest.tree import LoadDirectory, walk
+from artfs.model import Digest
+
+_HEADER = b"wandb-artifact-manifest-v1\n"
+_BATCH_LINES = 4096
+STORAGE_POLICY = "wandb-storage-policy-v1"
+
+
+class ManifestEntry(msgspec.Struct, frozen=True):
+    """One file or reference of a W&B manifest."""
+
+    path: str
+    digest: str
+    ref: str | None = None
+    birth_artifact_id: str | None = None
+    size_bytes: int | None = None
+    extra: dict[str, Any] = {}
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest's JSON value for this entry; keys in W&B's order."""
+        value: dict[str, Any] = {"digest": self.digest}
+        if self.birth_artifact_id:
+            value["birthArtifactID"] = self.birth_artifact_id
+        if self.ref:
+            value["ref"] = self.ref
+        if self.extra:
+            value["extra"] = self.extra
+        if self.size_bytes is not None:
+            value["size"] = self.size_bytes
+        return value
+
+
+class TreeDigests(msgspec.Struct, frozen=True):
+    """The two digests that together say whether two trees have the same content."""
+
+    digest: str
+    """W&B's: 32 hexadecimal digits."""
+    posix_digest: str
+    """Of what W&B does not see: executable bits, symlinks and empty directories."""
+
+
+def manifest_digest(entries: Iterable[tuple[str, str]]) -> str:
+    """W&B's artifact digest of `(path, digest)` pairs, which come sorted by path."""
+    state = md5(_HEADER, usedforsecurity=False)
+    lines: list[str] = []
+    for path, digest in entries:
+        lines.append(f"{path}:{digest}\n")
+        if len(lines) == _BATCH_LINES:
+            state.update("".join(lines).encode())
+            lines.clear()
+    state.update("".join(lines).encode())
+    return state.hexdigest()
+
+
+def tree_digests(load: LoadDirectory, root: Digest) -> TreeDigests:
+    """Both digests of a tree, in one walk."""
+    posix = sha256()
+
+    def wandb_entries() -> Iterator[tuple[str, str]]:
+        for path, entry in walk(load, root):
+            if isinstance(entry, FileEntry):
+                if entry.executable:
+                    posix.update(f"x{path}\0".encode())
+                yield path, entry.digest
+            elif isinstance(entry, ReferenceEntry):
+                yield path, entry.digest
+            elif isinstance(entry, SymlinkEntry):
+                posix.update(f"l{path}\0{entry.target}\0".encode())
+            elif len(load(entry.sha256)) == 0:
+                posix.update(f"d{path}\0".encode())
+
+    digest = manifest_digest(wandb_entries())
+    return TreeDigests(digest, posix.hexdigest())
+
+
+def tree_entries(load: LoadDirectory, root: Digest) -> Iterator[ManifestEntry]:
+    """The manifest entries of a tree, sorted by path."""
+    for path, entry in walk(load, root):
+        if isinstance(entry, FileEntry):
+            yield ManifestEntry(path, entry.digest, size_bytes=entry.size_bytes)
+        elif isinstance(entry, ReferenceEntry):
+            yield ManifestEntry(
+                path,
+                entry.digest,
+                ref=entry.uri,
+                size_bytes=entry.size_bytes,
+                extra=entry.extra,
+            )
+        else:
+            assert isinstance(entry, (SymlinkEntry, DirectoryEntry))
+
+
+def manifest_value(entries: Iterable[ManifestEntry]) -> dict[str, Any]:
+    """The manifest as a JSON value, `contents` sorted by path."""
+    return {
+        "version": 1,
+        "storagePolicy": STORAGE_POLICY,
+        "storagePolicyConfig": {"storageLayout": "V2"},
+        "contents": {
+            entry.path: entry.to_json() for entry in sorted(entries, key=lambda item: item.path)
+        },
+    }
+
+
+def manifest_text(entries: Iterable[ManifestEntry]) -> str:
+    """The text of `wandb_manifest.json`."""
+    return json.dumps(manifest_value(entries), indent=4)
+
+
+def parse_manifest(text: str | bytes) -> list[ManifestEntry]:
+    """The entries of a `wandb_manifest.json`, sorted by path.
+
+    Raises: InvalidManifest for another version, an unknown storage policy or malformed JSON.
+    """
+    try:
+        value = json.loads(text)
+        if value["version"] != 1:
+            raise InvalidManifest("W&B manifest", f"version {value['version']!r}, expected 1")
+        if value["storagePolicy"] != STORAGE_POLICY:
+            raise InvalidManifest("W&B manifest", f"storage policy {value['storagePolicy']!r}")
+        entries = [_parse_entry(path, item) for path, item in value["contents"].items()]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, InvalidManifest):
+            raise
+        raise InvalidManifest("W&B manifest", f"malformed ({error!r})") from None
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def _parse_entry(path: str, item: dict[str, Any]) -> ManifestEntry:
+    return msgspec.convert(
+        {
+            "path": path,
+            "digest": item["digest"],
+            "ref": item.get("ref"),
+            "birth_artifact_id": item.get("birthArtifactID"),
+            "size_bytes": item.get("size"),
+            "extra": item.get("extra") or {},
+        },
+        ManifestEntry,
+    )

@@ -1,0 +1,171 @@
+"""The reference port: foreign objects that a version names without holding their bytes.
+
+A scheme (`s3`, `https`, …) is one handler. It *describes* a URI, which is what adding a reference
+stores, and *opens* an entry, which is what reading it needs. Every request that reads carries
+the entry's pin; retries, caching and blocks are decided above.
+
+Handlers are found by scheme: artfs's own in `artfs/references/registry.py`, others by entry
+points of the group `artfs.references`, whose name is the scheme and whose value is a function
+that takes no argument and returns a ReferenceHandler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+import msgspec
+
+from artfs.errors import BackendUnavailable
+from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
+from artfs.model import ByteRange, split_entry_path
+
+ENTRY_POINT_GROUP = "artfs.references"
+DEFAULT_MAX_OBJECTS = 10_000
+"""How many objects a prefix of a bucket may list unless told otherwise."""
+
+Described = tuple[str, ReferenceEntry]
+"""The path in the artifact, and the entry that goes there."""
+
+
+class TransientFailure(BackendUnavailable):
+    """A failure that may well not happen again: the one kind that is worth a retry."""
+
+    def __init__(
+        self, subject: str, reason: str = "", *, hint: str = "", retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(subject, reason, hint=hint)
+        self.retry_after_s = retry_after_s
+        """How long the server asks to be left alone, in seconds; None where it did not say."""
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What a source says of itself now."""
+
+    size_bytes: int | None
+    """None where the source tells only by sending everything."""
+    pin: Pin
+    """What identifies the present content; empty where the source tells nothing."""
+
+
+class Body:
+    """Bytes on their way from a source: pieces, in order, beginning at offset `start`.
+
+    A piece comes as soon as there is one, however small. The body may end before the range that
+    was asked for does: whoever wants the rest asks again. A source that cannot serve ranges sends
+    everything (`whole`), from its beginning.
+    """
+
+    __slots__ = ("_pieces", "_release", "start", "whole")
+
+    def __init__(
+        self, start: int, pieces: Iterator[bytes], release: Releasable, *, whole: bool = False
+    ) -> None:
+        self.start = start
+        self.whole = whole
+        self._pieces = pieces
+        self._release = release
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the connection go; what was not read is lost."""
+        self._release.close()
+
+
+class Releasable(Protocol):
+    """Whatever holds the connection of a Body."""
+
+    def close(self) -> object:
+        """Let it go; may be called more than once."""
+        ...
+
+
+class Source(Protocol):
+    """One foreign object, opened. Thread-safe; holds no connection between calls.
+
+    All methods raise ReferenceChanged where the object is gone or does not match its pin,
+    PermissionDenied, TransientFailure for what is worth a retry, BackendUnavailable for the rest.
+    """
+
+    def observe(self, *, timeout_s: float) -> Observed:
+        """Ask for size and pin without reading content.
+
+        Blocks: at most about `timeout_s` for each step (connect, wait for an answer).
+        """
+        ...
+
+    def read(self, span: ByteRange, *, timeout_s: float) -> Body:
+        """Begin to read `span`, which lies inside the object and is not empty.
+
+        Blocks: as `observe`; so does every step of the Body, which raises the same errors.
+        """
+        ...
+
+    def open_local(self) -> int | None:
+        """A new file descriptor of the object, checked against its pin, where it is a local file.
+
+        The caller closes it, and checks that the file did not change while it reads. None where
+        the object is elsewhere.
+        """
+        ...
+
+
+class ReferenceHandler(Protocol):
+    """One scheme. Thread-safe."""
+
+    def describe(
+        self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
+    ) -> Iterator[Described]:
+        """Pin what `uri` names now: one object, or all below a directory or prefix.
+
+        `name` is where it goes; None stands for the scheme's default. Without `checksum` nothing
+        is verified when it is read. Entries hold no credentials. Digest, size and extra are W&B's
+        (docs/references.md). Blocks: on disk or network, while being iterated.
+        Raises: InvalidArgument, PathNotFound, PermissionDenied, BackendUnavailable, Unsupported.
+        """
+        ...
+
+    def open(self, entry: ReferenceEntry) -> Source:
+        """Prepare reading; no I/O. Raises: Unsupported, InvalidArgument."""
+        ...
+
+
+@runtime_checkable
+class ForwardingHandler(Protocol):
+    """A scheme whose references name entries of other versions of the same store."""
+
+    def target(self, entry: ReferenceEntry) -> FileEntry | ReferenceEntry:
+        """The entry that is referred to. Blocks: on the catalog.
+
+        Raises: ReferenceChanged where it is gone or has other content.
+        """
+        ...
+
+
+def described(
+    path: str,
+    uri: str,
+    digest: str,
+    *,
+    size_bytes: int | None = None,
+    pin: Pin | None = None,
+    extra: dict[str, Any] | None = None,
+    mtime_ns: int = 0,
+) -> Described:
+    """One result of `describe`. Raises: InvalidName for a path that an artifact cannot have."""
+    name = split_entry_path(path)[-1]
+    return path, ReferenceEntry(name, uri, digest, size_bytes, pin or Pin(), extra or {}, mtime_ns)

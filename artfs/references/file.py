@@ -1,0 +1,198 @@
+"""`file://`: files and directories of this machine, read in place and never cached."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from base64 import b64encode
+from collections.abc import Iterator
+from hashlib import md5
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+import msgspec
+
+from artfs.blobs.files import check_unchanged, file_state, pread_full
+from artfs.blobs.oserrors import translate_os_errors, translated
+from artfs.errors import InvalidArgument, ReferenceChanged
+from artfs.manifest.entries import Pin, ReferenceEntry
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange
+from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
+from artfs.references.parallel import in_parallel
+
+_SCHEME = "file:"
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+
+
+class _Found(msgspec.Struct, frozen=True):
+    path: Path
+    name: str
+    uri: str
+
+
+class FileHandler:
+    """Implements ReferenceHandler. Pins size and mtime; with a checksum the md5 as well."""
+
+    def describe(
+        self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
+    ) -> Iterator[Described]:
+        """See ReferenceHandler. Links to files are followed, links to directories are not."""
+        uri, path = _local_path(uri)
+        found = _listing(uri, path, name, max_objects)
+        workers = min(8, 2 * (os.cpu_count() or 1))
+        yield from in_parallel(lambda item: _describe(item, checksum), found, workers=workers)
+
+    def open(self, entry: ReferenceEntry) -> Source:
+        """See ReferenceHandler."""
+        return FileSource(entry)
+
+
+class FileSource:
+    """Implements Source."""
+
+    def __init__(self, entry: ReferenceEntry) -> None:
+        self._entry = entry
+
+    def observe(self, *, timeout_s: float) -> Observed:  # noqa: ARG002 - the port's signature
+        """See Source."""
+        fd = self.open_local()
+        try:
+            found = os.fstat(fd)
+        finally:
+            os.close(fd)
+        return Observed(found.st_size, Pin(mtime_ns=found.st_mtime_ns))
+
+    def read(self, span: ByteRange, *, timeout_s: float) -> Body:  # noqa: ARG002 - see above
+        """See Source."""
+        descriptor = _Descriptor(self.open_local())
+        return Body(span.start, self._pieces(descriptor, span), descriptor)
+
+    def open_local(self) -> int:
+        """See Source."""
+        refused: OSError | None = None
+        changed: str | None = None
+        for path in _candidates(self._entry.uri):
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            except OSError as error:
+                if error.errno not in _GONE:
+                    refused = error
+                continue
+            changed = self.difference(fd)
+            if changed is None:
+                return fd
+            os.close(fd)
+        if changed is None and refused is not None:
+            raise translated(refused, self._entry.uri) from refused
+        raise ReferenceChanged(self._entry.uri, changed or "the file is gone")
+
+    def difference(self, fd: int) -> str | None:
+        """How an open file differs from what was pinned, in words; None where it does not."""
+        found, entry = os.fstat(fd), self._entry
+        if not stat.S_ISREG(found.st_mode):
+            return "it is no longer a file"
+        if entry.size_bytes is not None and found.st_size != entry.size_bytes:
+            return f"pinned at {entry.size_bytes} bytes, it now has {found.st_size}"
+        if entry.pin.mtime_ns is not None and found.st_mtime_ns != entry.pin.mtime_ns:
+            return f"pinned with mtime {entry.pin.mtime_ns} ns, it now has {found.st_mtime_ns} ns"
+        return None
+
+    def _pieces(self, descriptor: _Descriptor, span: ByteRange) -> Iterator[bytes]:
+        for start in range(span.start, span.stop, BLOCK_SIZE_BYTES):
+            length = min(BLOCK_SIZE_BYTES, span.stop - start)
+            with translate_os_errors(self._entry.uri):
+                data = pread_full(descriptor.fd, length, start)
+                changed = self.difference(descriptor.fd)
+            if changed is not None:
+                raise ReferenceChanged(self._entry.uri, changed)
+            if len(data) != length:
+                raise TransientFailure(self._entry.uri, f"ends before byte {start + length}")
+            yield data
+
+
+class _Descriptor:
+    """A file descriptor that is closed once."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _local_path(uri: str) -> tuple[str, Path]:
+    """The URI to store, and the path that it names.
+
+    Raises: InvalidArgument for a host, or where there is neither a file nor a directory.
+    """
+    host = urlsplit(uri).netloc
+    if host not in {"", "localhost"}:
+        raise InvalidArgument(uri, f"names a host, {host!r}", hint="write file:///path")
+    for path in _candidates(uri):
+        if path.is_file() or path.is_dir():
+            if path.is_absolute():
+                return uri, path
+            absolute = path.absolute()
+            return f"file://{quote(str(absolute))}", absolute
+    raise InvalidArgument(uri, "there is no file or directory at this path")
+
+
+def _candidates(uri: str) -> list[Path]:
+    """The paths that a URI may mean, the likeliest first.
+
+    W&B reads a URI as quoted, but writes those of files below a directory without quoting.
+    """
+    literal = uri[len(_SCHEME) :]
+    if literal.startswith("//"):
+        literal = literal[2:].removeprefix("localhost")
+    texts = [unquote(urlsplit(uri).path), literal, unquote(literal)]
+    return [Path(text) for text in dict.fromkeys(texts) if text and "\0" not in text]
+
+
+def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) -> list[_Found]:
+    if path.is_file():
+        return [_Found(path, path.name if name is None else name, uri)]
+    found: list[_Found] = []
+    for directory, _, names in os.walk(path, onerror=_raise):
+        below = Path(directory).relative_to(path)
+        for file_name in names:
+            relative = (below / file_name).as_posix()
+            if max_objects is not None and len(found) >= max_objects:
+                raise InvalidArgument(
+                    uri, f"holds more than {max_objects} files", hint="pass a larger max_objects"
+                )
+            entry_path = relative if name is None else f"{name.rstrip('/')}/{relative}"
+            found.append(_Found(path / relative, entry_path, f"{uri.rstrip('/')}/{relative}"))
+    return sorted(found, key=lambda item: item.name)
+
+
+def _raise(error: OSError) -> None:
+    raise translated(error, str(error.filename)) from error
+
+
+def _describe(item: _Found, checksum: bool) -> Described:
+    with translate_os_errors(item.path):
+        if not item.path.is_file():
+            raise InvalidArgument(str(item.path), "is not a file, or a link to nothing")
+        with item.path.open("rb") as file:
+            before = file_state(file.fileno())
+            content_md5 = None
+            if checksum:
+                content_md5 = hashlib.file_digest(file, md5).digest()
+                check_unchanged(file.fileno(), before, file.tell())
+    digest = content_md5 or md5(str(before.size_bytes).encode()).digest()
+    return described(
+        item.name,
+        item.uri,
+        b64encode(digest).decode("ascii"),
+        size_bytes=before.size_bytes,
+        pin=Pin(mtime_ns=before.mtime_ns, md5=content_md5),
+        mtime_ns=before.mtime_ns,
+    )

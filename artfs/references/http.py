@@ -1,0 +1,196 @@
+"""`http://` and `https://`: pinned by ETag, else by Last-Modified and size.
+
+Content is asked for unencoded. A server that compresses it none the less, or ignores ranges, is
+read from its beginning. Credentials come from netrc, proxies from the environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from posixpath import basename
+
+import requests
+
+from artfs.errors import PathNotFound, ReferenceChanged
+from artfs.manifest.entries import Pin, ReferenceEntry
+from artfs.model import ByteRange
+from artfs.references import web
+from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
+from artfs.references.credentials import without_credentials
+from artfs.references.retry import Deadline, RetryPolicy, retrying
+
+_IDENTITY = {"Accept-Encoding": "identity"}
+
+
+class HttpHandler:
+    """Implements ReferenceHandler for http and https."""
+
+    def __init__(
+        self, session: requests.Session | None = None, *, policy: RetryPolicy | None = None
+    ) -> None:
+        self._session = session or web.new_session()
+        self._policy = policy or RetryPolicy()
+
+    def describe(
+        self,
+        uri: str,
+        *,
+        name: str | None,
+        checksum: bool,
+        max_objects: int | None,  # noqa: ARG002 - a URL is one object
+    ) -> Iterator[Described]:
+        """See ReferenceHandler. Without `checksum` no request is made."""
+        public = without_credentials(uri)
+        path = name or basename(public)
+        if not checksum:
+            yield described(path, public, public)
+            return
+        try:
+            yield retrying(self._policy, lambda deadline: self._ask(uri, public, path, deadline))
+        except ReferenceChanged as error:
+            raise PathNotFound(public, error.reason) from None
+
+    def open(self, entry: ReferenceEntry) -> Source:
+        """See ReferenceHandler."""
+        return HttpSource(self._session, entry)
+
+    def _ask(self, uri: str, public: str, path: str, deadline: Deadline) -> Described:
+        # With the headers that W&B sends: a server may have one ETag per encoding.
+        with web.send(
+            self._session, uri, subject=public, headers={}, timeout_s=deadline.step_s
+        ) as response:
+            headers = response.headers
+        etag = headers.get("ETag")
+        size_bytes, pin = web.content_length(headers), _pin(headers)
+        if web.is_encoded(headers):
+            observed = _observe(self._session, uri, public, timeout_s=deadline.step_s)
+            size_bytes, pin = observed.size_bytes, observed.pin
+        return described(
+            path,
+            public,
+            _digest(etag) or public,
+            size_bytes=size_bytes,
+            pin=pin,
+            extra={"etag": etag} if etag else {},
+            mtime_ns=web.mtime_ns(headers.get("Last-Modified")),
+        )
+
+
+class HttpSource:
+    """Implements Source."""
+
+    def __init__(self, session: requests.Session, entry: ReferenceEntry) -> None:
+        self._session = session
+        self._uri = entry.uri
+        self._pin = entry.pin
+        self._size = entry.size_bytes
+
+    def observe(self, *, timeout_s: float) -> Observed:
+        """See Source."""
+        observed = _observe(self._session, self._uri, self._uri, pin=self._pin, timeout_s=timeout_s)
+        self._check_size(observed.size_bytes, has_etag=observed.pin.etag is not None)
+        return observed
+
+    def read(self, span: ByteRange, *, timeout_s: float) -> Body:
+        """See Source."""
+        response = self._get({"Range": f"bytes={span.start}-{span.stop - 1}"}, timeout_s)
+        if response.status_code == 206 and web.is_encoded(response.headers):
+            # A range of compressed bytes is of no use; the whole can be decoded.
+            response.close()
+            response = self._get({}, timeout_s)
+        try:
+            return self._body(response, span)
+        except BaseException:
+            response.close()
+            raise
+
+    def open_local(self) -> None:
+        """See Source."""
+        return
+
+    def _get(self, headers: dict[str, str], timeout_s: float) -> requests.Response:
+        return web.send(
+            self._session,
+            self._uri,
+            subject=self._uri,
+            headers={**_IDENTITY, **_conditions(self._pin), **headers},
+            timeout_s=timeout_s,
+        )
+
+    def _body(self, response: requests.Response, span: ByteRange) -> Body:
+        headers = response.headers
+        _check_pin(headers, self._pin, subject=self._uri)
+        if web.is_encoded(headers):
+            return web.decoded_body(response.raw, subject=self._uri)
+        found = web.extent(response.status_code, headers, subject=self._uri)
+        self._check_size(found.total, has_etag="ETag" in headers)
+        web.check_span(found, span, subject=self._uri)
+        whole = response.status_code == 200
+        return web.body(response.raw, found, subject=self._uri, whole=whole)
+
+    def _check_size(self, total: int | None, *, has_etag: bool) -> None:
+        if total is None or self._size is None or total == self._size:
+            return
+        text = f"pinned at {self._size} bytes, it now says {total}"
+        if has_etag and self._pin.etag is not None:
+            # The same content by its ETag: somebody on the way lies about its length.
+            raise TransientFailure(self._uri, text)
+        raise ReferenceChanged(self._uri, text)
+
+
+def _observe(
+    session: requests.Session, url: str, subject: str, *, pin: Pin | None = None, timeout_s: float
+) -> Observed:
+    """Size and pin by a request for one byte: unlike HEAD, signed URLs allow it."""
+    headers = {**_IDENTITY, **_conditions(pin or Pin()), "Range": "bytes=0-0"}
+    with web.send(session, url, subject=subject, headers=headers, timeout_s=timeout_s) as response:
+        status, answer = response.status_code, response.headers
+    if status == 416:
+        # Nothing has no first byte; and this answer need not say what it is an answer about.
+        del headers["Range"]
+        with web.send(
+            session, url, subject=subject, headers=headers, timeout_s=timeout_s
+        ) as response:
+            status, answer = response.status_code, response.headers
+    if pin is not None:
+        _check_pin(answer, pin, subject=subject)
+    if web.is_encoded(answer):
+        return Observed(None, _pin(answer))
+    return Observed(web.extent(status, answer, subject=subject).total, _pin(answer))
+
+
+def _digest(etag: str | None) -> str | None:
+    """W&B's digest of an ETag: quotes are removed only if it both begins and ends with one."""
+    if etag and etag[:1] == etag[-1:] == '"':
+        return etag[1:-1]
+    return etag
+
+
+def _pin(headers: requests.structures.CaseInsensitiveDict[str]) -> Pin:
+    etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
+    if etag and not etag.startswith("W/"):
+        return Pin(etag=etag)
+    return Pin(etag=etag or None, last_modified=last_modified or None)
+
+
+def _conditions(pin: Pin) -> dict[str, str]:
+    # A weak ETag never matches If-Match: such a pin is compared with the answer's headers.
+    if pin.etag and not pin.etag.startswith("W/"):
+        return {"If-Match": pin.etag}
+    if pin.last_modified:
+        return {"If-Unmodified-Since": pin.last_modified}
+    return {}
+
+
+def _check_pin(
+    headers: requests.structures.CaseInsensitiveDict[str], pin: Pin, *, subject: str
+) -> None:
+    """Servers may ignore conditions, so every answer is compared as well."""
+    etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
+    if pin.etag is not None and (etag or "").removeprefix("W/") != pin.etag.removeprefix("W/"):
+        raise ReferenceChanged(subject, f"pinned with ETag {pin.etag}, it now has {etag or 'none'}")
+    if pin.last_modified is not None and last_modified != pin.last_modified:
+        raise ReferenceChanged(
+            subject,
+            f"pinned as modified {pin.last_modified}, it now says {last_modified or 'nothing'}",
+        )

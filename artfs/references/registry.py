@@ -1,0 +1,142 @@
+"""Which handler reads which scheme; handlers are imported and made when first needed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from threading import Lock
+from urllib.parse import urlsplit
+
+import msgspec
+
+from artfs.errors import InvalidArgument
+from artfs.manifest.entries import FileEntry, ReferenceEntry
+from artfs.references.base import (
+    ENTRY_POINT_GROUP,
+    Described,
+    ForwardingHandler,
+    ReferenceHandler,
+    Source,
+)
+from artfs.references.credentials import without_credentials
+from artfs.references.unknown import UnknownHandler
+
+logger = logging.getLogger(__name__)
+
+_MAX_CHAIN = 64
+
+# Not real entry points, so that they work from a checkout and are found without a search.
+_BUILT_IN = {
+    "file": "artfs.references.file:FileHandler",
+    "http": "artfs.references.http:HttpHandler",
+    "https": "artfs.references.http:HttpHandler",
+    "s3": "artfs.references.s3:S3Handler",
+    "gs": "artfs.references.gcs:GcsHandler",
+}
+
+
+class References:
+    """All schemes that can be referred to. Thread-safe.
+
+    `handlers` come before those that are built in or installed: a repository passes the ones
+    that need it, a test passes clients of its own.
+    """
+
+    def __init__(self, handlers: Mapping[str, ReferenceHandler] | None = None) -> None:
+        self._lock = Lock()
+        self._handlers = dict(handlers or {})
+
+    def describe(
+        self,
+        uri: str,
+        *,
+        name: str | None = None,
+        checksum: bool = True,
+        max_objects: int | None = None,
+    ) -> Iterator[Described]:
+        """Pin what `uri` names; see ReferenceHandler.describe.
+
+        `max_objects` of None or 0 is the scheme's default: 10,000 for buckets, else no limit.
+        Credentials in `uri` are used for the request and not stored; a warning is logged.
+        Raises: InvalidArgument (a ValueError), also for a URI without a scheme or an unknown
+        scheme without a name; and what the handler raises.
+        """
+        if max_objects is not None and max_objects < 0:
+            raise InvalidArgument("max_objects", f"{max_objects} is negative")
+        handler = self.handler(uri)
+        public = without_credentials(uri)
+        if public != uri:
+            logger.warning(
+                "%s: stored without the credentials in its URI; reading it needs others", public
+            )
+        found = handler.describe(
+            uri, name=name or None, checksum=checksum, max_objects=max_objects or None
+        )
+        for path, entry in found:
+            yield path, _public(entry)
+
+    def open(self, entry: ReferenceEntry) -> Source:
+        """Prepare reading an entry; no I/O. Raises: Unsupported, InvalidArgument."""
+        return self.handler(entry.uri).open(entry)
+
+    def resolve(self, entry: ReferenceEntry) -> FileEntry | ReferenceEntry:
+        """The entry itself, or what it refers to in another version, through all chains.
+
+        Blocks: on the catalog. Raises: ReferenceChanged, InvalidArgument.
+        """
+        found: FileEntry | ReferenceEntry = entry
+        for _ in range(_MAX_CHAIN):
+            if not isinstance(found, ReferenceEntry):
+                return found
+            handler = self.handler(found.uri)
+            if not isinstance(handler, ForwardingHandler):
+                return found
+            found = handler.target(found)
+        raise InvalidArgument(entry.uri, f"a chain of more than {_MAX_CHAIN} references")
+
+    def handler(self, uri: str) -> ReferenceHandler:
+        """The handler of a URI's scheme; UnknownHandler where there is none.
+
+        Raises: InvalidArgument for a URI without a scheme.
+        """
+        scheme = _scheme(uri)
+        with self._lock:
+            found = self._handlers.get(scheme)
+            if found is None:
+                found = self._handlers[scheme] = _load(scheme)
+            return found
+
+
+def _scheme(uri: str) -> str:
+    try:
+        scheme = urlsplit(uri).scheme
+    except ValueError as error:
+        raise InvalidArgument(without_credentials(uri), str(error)) from None
+    if not scheme:
+        raise InvalidArgument(
+            uri, "references must be URIs", hint="to reference a local file, use file://"
+        )
+    return scheme
+
+
+def _load(scheme: str) -> ReferenceHandler:
+    value = _BUILT_IN.get(scheme)
+    if value is not None:
+        point = EntryPoint(scheme, value, ENTRY_POINT_GROUP)
+    else:
+        installed = entry_points(group=ENTRY_POINT_GROUP, name=scheme)
+        if not installed:
+            return UnknownHandler()
+        point = next(iter(installed))
+    make: Callable[[], ReferenceHandler] = point.load()
+    return make()
+
+
+def _public(entry: ReferenceEntry) -> ReferenceEntry:
+    """The entry without credentials, whatever its handler put in."""
+    public = without_credentials(entry.uri)
+    if public == entry.uri:
+        return entry
+    digest = public if entry.digest == entry.uri else entry.digest
+    return msgspec.structs.replace(entry, uri=public, digest=digest)

@@ -1,0 +1,210 @@
+"""Ranged reads over HTTP for all schemes that end up there: answers, bodies, errors.
+
+Servers are not trusted to do what they were asked for. An answer is used only if its status and
+its Content-Range say which bytes it holds; a body is used only as far as its length is right.
+Texts of errors never hold a URL that a request was redirected to: it may be signed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+
+import msgspec
+import requests
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse, HTTPResponse
+from urllib3.util import Retry
+
+from artfs.errors import (
+    ArtfsError,
+    BackendUnavailable,
+    InvalidArgument,
+    PermissionDenied,
+    ReferenceChanged,
+)
+from artfs.model import ByteRange
+from artfs.references.base import Body, TransientFailure
+
+PIECE_BYTES = 1024 * 1024
+POOL_SIZE = 64
+
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """Which bytes an answer holds, as far as it says so."""
+
+    start: int
+    length: int | None
+    total: int | None
+
+
+def new_session() -> requests.Session:
+    """A session without retries of its own and with connections for many threads."""
+    session = requests.Session()
+    adapter = requests.adapters.HTTPAdapter(pool_maxsize=POOL_SIZE, max_retries=0)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def send(
+    session: requests.Session,
+    url: str,
+    *,
+    subject: str,
+    headers: Mapping[str, str | None],
+    timeout_s: float,
+) -> requests.Response:
+    """GET, up to the answer's headers; a status of 400 or more is an error, but for 416.
+
+    Blocks: `timeout_s` for each step. Raises: as Source does; InvalidArgument for a bad URL.
+    """
+    try:
+        response = session.get(url, headers=headers, stream=True, timeout=timeout_s)
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+    ) as error:
+        raise InvalidArgument(
+            subject, f"not a URL that can be asked for ({reason(error)})"
+        ) from None
+    except requests.exceptions.TooManyRedirects:
+        raise BackendUnavailable(subject, "redirects without end") from None
+    except (requests.exceptions.RequestException, HTTPError, OSError) as error:
+        raise TransientFailure(subject, reason(error)) from None
+    if response.status_code < 400 or response.status_code == 416:
+        return response
+    with response:
+        raise status_error(
+            subject,
+            response.status_code,
+            retry_after=response.headers.get("Retry-After"),
+            redirected=bool(response.history),
+        )
+
+
+def status_error(
+    subject: str, status: int, *, retry_after: str | None = None, redirected: bool = False
+) -> ArtfsError:
+    """What a status of 400 or more means to somebody who reads a pinned object."""
+    if status in {404, 410}:
+        return ReferenceChanged(subject, f"it is gone (status {status})")
+    if status == 412:
+        return ReferenceChanged(subject, "it no longer matches its pin (status 412)")
+    if status in {401, 403}:
+        if redirected:
+            # The address that it led to may have been signed for a moment that is over.
+            return TransientFailure(subject, f"refused after a redirect (status {status})")
+        return PermissionDenied(subject, f"refused (status {status})", hint="check credentials")
+    text = f"the server answered with status {status}"
+    if status in _TRANSIENT:
+        return TransientFailure(subject, text, retry_after_s=_retry_after_s(retry_after))
+    return BackendUnavailable(subject, text)
+
+
+def extent(status: int, headers: Mapping[str, str], *, subject: str) -> Extent:
+    """Which bytes an answer of status 200, 206 or 416 holds.
+
+    Raises: BackendUnavailable for another status, or a 206 that does not say.
+    """
+    if status == 200:
+        total = content_length(headers)
+        return Extent(0, total, total)
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    if status in {206, 416} and match is not None:
+        total = None if match[3] == "*" else int(match[3])
+        if match[1] is None:
+            return Extent(0, 0, total)
+        start, last = int(match[1]), int(match[2])
+        if last >= start and (total is None or last < total):
+            return Extent(start, last - start + 1, total)
+    raise BackendUnavailable(
+        subject, f"the server answered a range with nonsense (status {status})"
+    )
+
+
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """The body's length; None where there is none, or where it is that of encoded bytes."""
+    text = headers.get("Content-Length", "")
+    return int(text) if text.isdecimal() and not is_encoded(headers) else None
+
+
+def is_encoded(headers: Mapping[str, str]) -> bool:
+    """Whether the body is compressed, so that its offsets are not those of the content."""
+    return headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
+
+
+def check_span(found: Extent, span: ByteRange, *, subject: str) -> None:
+    """Raises: TransientFailure where an answer cannot hold the first byte of `span`."""
+    if found.start > span.start or (
+        found.length is not None and found.start + found.length <= span.start
+    ):
+        raise TransientFailure(subject, "the server answered with another range")
+
+
+def body(raw: BaseHTTPResponse, found: Extent, *, subject: str, whole: bool) -> Body:
+    """The body of an answer; a length other than it says is a TransientFailure."""
+    return Body(found.start, pieces(raw, found.length, subject=subject), raw, whole=whole)
+
+
+def decoded_body(raw: BaseHTTPResponse, *, subject: str) -> Body:
+    """The whole content, decompressed; nobody says how long it is."""
+    return Body(0, pieces(raw, None, subject=subject, decode=True), raw, whole=True)
+
+
+def pieces(
+    raw: BaseHTTPResponse, expected: int | None, *, subject: str, decode: bool = False
+) -> Iterator[bytes]:
+    """What arrives, as it arrives. Raises: TransientFailure where it breaks off."""
+    assert isinstance(raw, HTTPResponse)
+    received = 0
+    try:
+        while data := raw.read1(PIECE_BYTES, decode_content=decode):
+            received += len(data)
+            yield data
+    except (HTTPError, HTTPException, OSError) as error:
+        raise TransientFailure(
+            subject, f"broke off after {received} bytes ({reason(error)})"
+        ) from None
+    if expected is not None and received != expected:
+        raise TransientFailure(subject, f"{received} bytes came where {expected} were promised")
+    raw.release_conn()
+
+
+def reason(error: BaseException) -> str:
+    """Why a request failed, in few words and without any URL."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return "could not connect in time"
+    if isinstance(error, requests.exceptions.Timeout):
+        return "no answer in time"
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        nested = getattr(seen, "reason", None)
+        arguments = [nested, *seen.args, seen.__cause__, seen.__context__]
+        seen = next((item for item in arguments if isinstance(item, BaseException)), None)
+    return type(error).__name__
+
+
+def _retry_after_s(text: str | None) -> float | None:
+    if not text:
+        return None
+    try:
+        return max(0.0, Retry().parse_retry_after(text))
+    except (HTTPError, ValueError, OverflowError):
+        return None
+
+
+def mtime_ns(last_modified: str | None) -> int:
+    """A Last-Modified header in nanoseconds since 1970; 0 where there is no usable one."""
+    try:
+        return int(parsedate_to_datetime(last_modified or "").timestamp()) * 10**9
+    except (ValueError, TypeError, OverflowError):
+        return 0

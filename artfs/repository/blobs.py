@@ -1,0 +1,206 @@
+"""Reading blobs: where they are, and proof that their bytes are right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from hashlib import sha256
+from threading import Lock
+
+from cachetools import LRUCache
+
+from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
+from artfs.blobs.files import OpenFile
+from artfs.catalog.base import BlobRecord, Catalog
+from artfs.errors import BlobNotFound, IntegrityError
+from artfs.manifest.entries import FileEntry
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
+from artfs.repository.content import Buffer
+from artfs.repository.files import OpenFiles
+
+_MAX_LOCATIONS = 32_768
+_MAX_VERIFIED_BLOBS = 4096
+_DIGEST_BYTES = 32
+
+
+class BlobReader:
+    """Blobs of one store by SHA-256. Thread-safe; remembers locations and verified blocks."""
+
+    def __init__(self, catalog: Catalog, objects: ObjectStore) -> None:
+        self._catalog = catalog
+        self._objects = objects
+        self._files = OpenFiles(objects)
+        self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
+        self._verified: LRUCache[Digest, bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
+        self._lock = Lock()
+
+    def prepare(self, wanted: Iterable[Digest]) -> None:
+        """Find out where these blobs are, in one query; unknown ones are left out.
+
+        Blocks: on the catalog. Raises: BackendUnavailable.
+        """
+        with self._lock:
+            missing = [digest for digest in wanted if digest not in self._locations]
+        if missing:
+            found = self._catalog.locate(missing)
+            with self._lock:
+                self._locations.update(found)
+
+    def read(self, digest: Digest) -> bytes:
+        """All bytes of a blob, verified as a whole: meant for small ones and metadata.
+
+        Blocks: on catalog, disk or network. Raises: BlobNotFound, IntegrityError,
+        BackendUnavailable, PermissionDenied.
+        """
+        record = self.locate(digest)
+        data = self.read_span(digest, ByteRange(0, record.size_bytes))
+        check_digest(data, digest)
+        return data
+
+    def content(self, entry: FileEntry) -> BlobContent:
+        """The content of a file entry. Blocks: on the catalog, and to read a block list.
+
+        Raises: BlobNotFound, IntegrityError, BackendUnavailable, PermissionDenied.
+        """
+        record = self.locate(entry.sha256)
+        if record.size_bytes != entry.size_bytes:
+            raise IntegrityError(
+                f"blob {entry.sha256.hex()}",
+                f"{record.size_bytes} bytes are stored, {entry.size_bytes} were committed",
+            )
+        return BlobContent(self, entry.sha256, entry.size_bytes, self._block_digests(entry))
+
+    def locate(self, digest: Digest) -> BlobRecord:
+        """Where a blob is. Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable."""
+        self.prepare([digest])
+        with self._lock:
+            record = self._locations.get(digest)
+        if record is None:
+            raise BlobNotFound(f"blob {digest.hex()}", "the store does not have it")
+        return record
+
+    def read_span(self, digest: Digest, span: ByteRange) -> bytes:
+        """Bytes of a blob, unverified. Blocks and raises as `read` does."""
+        record = self.locate(digest)
+        try:
+            return self._read_object(record, span)
+        except BlobNotFound:
+            # gc may have moved it into another pack since it was located.
+            self._forget(record)
+            return self._read_object(self.locate(digest), span)
+
+    def open_file(self, digest: Digest) -> tuple[OpenFile, int] | None:
+        """The local file that holds a blob and the blob's offset in it; None if not local."""
+        record = self.locate(digest)
+        opened = self._files.get(object_key(record))
+        return None if opened is None else (opened, record.offset)
+
+    def verified_blocks(self, digest: Digest, size_bytes: int) -> bytearray:
+        """One byte per block, 1 once it was verified; shared by all who read the blob."""
+        with self._lock:
+            found = self._verified.get(digest)
+            if found is None:
+                found = self._verified[digest] = bytearray(block_count(size_bytes))
+            return found
+
+    def _block_digests(self, entry: FileEntry) -> bytes:
+        if entry.size_bytes <= BLOCK_SIZE_BYTES:
+            return entry.sha256
+        if entry.blocks is None:
+            raise IntegrityError(f"blob {entry.sha256.hex()}", "its entry has no block list")
+        digests = self.read(entry.blocks)
+        if len(digests) != block_count(entry.size_bytes) * _DIGEST_BYTES:
+            raise IntegrityError(f"block list {entry.blocks.hex()}", "it has the wrong length")
+        return digests
+
+    def _read_object(self, record: BlobRecord, span: ByteRange) -> bytes:
+        key = object_key(record)
+        opened = self._files.get(key)
+        start = record.offset + span.start
+        if opened is None:
+            return self._objects.read(key, ByteRange(start, span.length))
+        data = os.pread(opened.fd, span.length, start)
+        if len(data) != span.length:
+            raise IntegrityError(f"object {key}", f"it ends before byte {start + span.length}")
+        return data
+
+    def _forget(self, record: BlobRecord) -> None:
+        self._files.forget(object_key(record))
+        with self._lock:
+            self._locations.pop(record.sha256, None)
+
+
+class BlobContent:
+    """The bytes of one blob; implements Content."""
+
+    __slots__ = ("_blobs", "_block_digests", "_digest", "_file", "_offset", "_size", "_verified")
+
+    def __init__(
+        self, blobs: BlobReader, digest: Digest, size_bytes: int, block_digests: bytes
+    ) -> None:
+        self._blobs = blobs
+        self._digest = digest
+        self._size = size_bytes
+        self._block_digests = block_digests
+        self._verified = blobs.verified_blocks(digest, size_bytes)
+        self._file: OpenFile | None = None
+        self._offset = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """The exact size."""
+        return self._size
+
+    def try_read(self, span: ByteRange) -> Buffer | None:
+        """See Content: serves blocks that were verified before, from the page cache."""
+        if span.length == 0:
+            return b""
+        if self._file is None:
+            return None
+        first, last = span.start // BLOCK_SIZE_BYTES, (span.stop - 1) // BLOCK_SIZE_BYTES
+        if not all(self._verified[first : last + 1]):
+            return None
+        data = bytearray(span.length)
+        try:
+            count = os.preadv(self._file.fd, [data], self._offset + span.start, os.RWF_NOWAIT)
+        except OSError:
+            # Not in memory, or a file system without RWF_NOWAIT: load_block says what is wrong.
+            return None
+        return data if count == span.length else None
+
+    def load_block(self, index: int) -> bytes:
+        """See Content."""
+        span = block_range(index, self._size)
+        data = self._blobs.read_span(self._digest, span)
+        expected = self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
+        # Checked again on every load: a disk, unlike a page cache, may answer differently later.
+        if sha256(data).digest() != expected:
+            self._verified[index] = 0
+            raise IntegrityError(
+                f"blob {self._digest.hex()}",
+                f"block {index} does not match its digest",
+                hint="`artfs verify` names the files that it damages",
+            )
+        self._verified[index] = 1
+        if self._file is None:
+            found = self._blobs.open_file(self._digest)
+            if found is not None:
+                self._file, self._offset = found
+        return data
+
+
+def object_key(record: BlobRecord) -> ObjectKey:
+    """The stored object that holds a blob: a pack, or an object of its own."""
+    if record.pack is not None:
+        return ObjectKey(Namespace.PACKS, record.pack)
+    return ObjectKey(Namespace.BLOBS, record.sha256)
+
+
+def check_digest(data: bytes, digest: Digest) -> None:
+    """Raises: IntegrityError where `data` is not what `digest` names."""
+    if sha256(data).digest() != digest:
+        raise IntegrityError(
+            f"blob {digest.hex()}",
+            "the stored bytes do not match their digest",
+            hint="`artfs verify` names the files that it damages",
+        )

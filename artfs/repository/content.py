@@ -1,0 +1,56 @@
+"""The bytes of one entry, verified: what the mount, the SDK and `verify` all read through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_count
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Content(Protocol):
+    """The bytes of a file or a reference. Thread-safe.
+
+    Content is read in blocks of BLOCK_SIZE_BYTES (the last one is shorter). `load_block` is the
+    one way in; `try_read` is a short cut for bytes that are at hand and known to be right.
+    """
+
+    @property
+    def size_bytes(self) -> int:
+        """The exact size."""
+        ...
+
+    def try_read(self, span: ByteRange) -> Buffer | None:
+        """Exactly the bytes of `span`, or None where that would take more than a memory copy.
+
+        Never blocks on a disk, a network or a hash. `span` ends at the content's end at the
+        latest.
+        """
+        ...
+
+    def load_block(self, index: int) -> bytes:
+        """The verified bytes of block `index`.
+
+        Blocks: on disk, network and hashing. Raises: IntegrityError, BlobNotFound,
+        ReferenceChanged, BackendUnavailable, DeadlineExceeded, PermissionDenied.
+        """
+        ...
+
+
+def read_blocks(content: Content) -> Iterator[bytes]:
+    """All bytes of a content, verified, block by block; blocks as `load_block` does."""
+    for index in range(block_count(content.size_bytes)):
+        yield content.load_block(index)
+
+
+def read_range(content: Content, span: ByteRange) -> bytes:
+    """The verified bytes of `span`, cut at the content's end; blocks as `load_block` does."""
+    stop = min(span.stop, content.size_bytes)
+    if span.start >= stop:
+        return b""
+    first, last = span.start // BLOCK_SIZE_BYTES, (stop - 1) // BLOCK_SIZE_BYTES
+    blocks = [content.load_block(index) for index in range(first, last + 1)]
+    offset = first * BLOCK_SIZE_BYTES
+    return b"".join(blocks)[span.start - offset : stop - offset]

@@ -1,0 +1,252 @@
+"""The repository: names → versions → trees → bytes, and commits. The one facade of a store.
+
+Everything above (SDK, staging, engine, command line) goes through it. It blocks, and it is safe
+to use from many threads; several processes may have the same store open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from artfs.blobs.base import ObjectStore
+from artfs.catalog.base import (
+    BaseGone,
+    BlobsGone,
+    Catalog,
+    CommitOutcome,
+    VersionCommit,
+    VersionRecord,
+)
+from artfs.errors import ArtifactNotFound, Conflict, InvalidArgument, PathNotFound, Unsupported
+from artfs.manifest.directory import Directory
+from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
+from artfs.manifest.tree import LoadDirectory, find, walk
+from artfs.manifest.wandb import TreeDigests, tree_digests
+from artfs.model import (
+    MAX_METADATA_KEYS,
+    ArtifactPath,
+    Digest,
+    Metadata,
+    check_alias,
+    check_name,
+    check_type,
+    parse_artifact_path,
+)
+from artfs.repository.blobs import BlobReader
+from artfs.repository.content import Content
+from artfs.repository.ingest import Ingest
+from artfs.repository.trees import DirectoryCache
+from artfs.repository.workspace import Workspace
+
+LATEST = "latest"
+
+
+class StoreInfo(msgspec.Struct, frozen=True):
+    """What a store says of itself."""
+
+    location: str
+    """The directory or URL that names the store."""
+    entity: str
+    root: Path | None
+    """The directory of an embedded store; None for a shared one."""
+
+
+class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new version should be, besides its tree. See VersionCommit for the fields."""
+
+    project: str
+    name: str
+    type: str
+    description: str | None = None
+    metadata: Metadata = {}
+    aliases: tuple[str, ...] = ()
+    base_ids: tuple[str, ...] = ()
+    commit_key: str | None = None
+    expect_latest: str | None = None
+    dedupe_all: bool = False
+    run_id: str | None = None
+    tags: tuple[str, ...] = ()
+    ttl_s: int | None = None
+
+
+class Repository:
+    """One open store."""
+
+    def __init__(
+        self, info: StoreInfo, *, catalog: Catalog, objects: ObjectStore, workspace: Workspace
+    ) -> None:
+        self.info = info
+        self.catalog = catalog
+        self.objects = objects
+        self.workspace = workspace
+        self.blobs = BlobReader(catalog, objects)
+        self.directories = DirectoryCache(self.blobs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release connections and files."""
+        self.catalog.close()
+
+    # --- names -----------------------------------------------------------------------------
+
+    def parse(self, path: str | ArtifactPath, *, project: str | None = None) -> ArtifactPath:
+        """Read an artifact path and check that it can be in this store.
+
+        `project` stands in where the path names none. The result always has a project.
+        Raises: InvalidName; ArtifactNotFound for another entity.
+        """
+        parsed = parse_artifact_path(path) if isinstance(path, str) else path
+        if parsed.entity not in {None, self.info.entity}:
+            raise ArtifactNotFound(
+                str(parsed), f"this store belongs to the entity {self.info.entity!r}"
+            )
+        found_project = parsed.project or project
+        if found_project is None:
+            raise InvalidArgument(str(parsed), "names no project", hint="write PROJECT/NAME")
+        return msgspec.structs.replace(parsed, entity=self.info.entity, project=found_project)
+
+    def resolve(self, path: str | ArtifactPath, *, project: str | None = None) -> VersionRecord:
+        """The COMMITTED version that a path names; without a selector it is `latest`.
+
+        Raises: InvalidName, InvalidArgument, ArtifactNotFound, VersionNotFound, AliasNotFound,
+        BackendUnavailable.
+        """
+        parsed = self.parse(path, project=project)
+        assert parsed.project is not None
+        return self.catalog.version(parsed.project, parsed.name, parsed.selector or LATEST)
+
+    # --- trees and bytes -------------------------------------------------------------------
+
+    def directory(self, digest: Digest) -> Directory:
+        """A verified directory object; blocks and raises as DirectoryCache.load does."""
+        return self.directories.load(digest)
+
+    def find(self, tree: Digest, path: str) -> Entry:
+        """The entry at `path` in a tree. Raises: PathNotFound, InvalidName."""
+        return find(self.directory, tree, path)
+
+    def find_directory(self, tree: Digest, path: str) -> Directory:
+        """The directory at `path`, or the root where `path` is empty.
+
+        Raises: PathNotFound (also where it is not a directory), InvalidName.
+        """
+        if not path:
+            return self.directory(tree)
+        entry = self.find(tree, path)
+        if not isinstance(entry, DirectoryEntry):
+            raise PathNotFound(path, "not a directory")
+        return self.directory(entry.sha256)
+
+    def prepare(self, entries: Iterable[Entry]) -> None:
+        """Find out in one query where the blobs of these files are, before they are read.
+
+        Blocks: on the catalog. Raises: BackendUnavailable.
+        """
+        self.blobs.prepare(entry.sha256 for entry in entries if isinstance(entry, FileEntry))
+
+    def content(self, entry: FileEntry | ReferenceEntry) -> Content:
+        """The bytes of a file or reference. Blocks: on the catalog.
+
+        Raises: BlobNotFound, IntegrityError, BackendUnavailable, PermissionDenied; Unsupported
+        for a reference that cannot be read.
+        """
+        if isinstance(entry, FileEntry):
+            return self.blobs.content(entry)
+        raise Unsupported(entry.uri, "references of this kind cannot be read")
+
+    # --- changes ---------------------------------------------------------------------------
+
+    def ingest(self) -> Ingest:
+        """A new intake of content, to be handed to `commit` or discarded."""
+        return Ingest(self.catalog, self.objects, self.workspace)
+
+    def digests(self, tree: Digest) -> TreeDigests:
+        """The digests of a stored tree, by walking it."""
+        return tree_digests(self.directory, tree)
+
+    def commit(self, ingest: Ingest, tree: DirectoryEntry, request: CommitRequest) -> CommitOutcome:
+        """Make `tree` a version: blobs first, then directories, then one catalog transaction.
+
+        The directory objects of `tree` must have gone through `ingest`, or be in the store.
+        Raises: InvalidName, InvalidArgument, Conflict, OutOfSpace, BackendUnavailable.
+        """
+        _check(request)
+        load = ingest.directory_loader(self.directory)
+        digests = tree_digests(load, tree.sha256)
+        taken = ingest.finish()
+        commit = VersionCommit(
+            digest=digests.digest,
+            posix_digest=digests.posix_digest,
+            tree=tree.sha256,
+            size_bytes=tree.size_bytes,
+            file_count=tree.file_count,
+            packs=taken.packs,
+            blobs=taken.blobs,
+            reused=taken.reused,
+            **msgspec.structs.asdict(request),
+        )
+        try:
+            return self.catalog.commit(commit)
+        except BaseGone:
+            # The base was deleted meanwhile: what it protected must be named blob by blob.
+            written = {blob.sha256 for blob in taken.blobs}
+            reused = tuple(_blobs_of(load, tree.sha256) - written)
+            return self._commit_or_conflict(
+                msgspec.structs.replace(commit, base_ids=(), reused=reused)
+            )
+        except BlobsGone as error:
+            raise _lost(commit, error) from None
+
+    def _commit_or_conflict(self, commit: VersionCommit) -> CommitOutcome:
+        try:
+            return self.catalog.commit(commit)
+        except BlobsGone as error:
+            raise _lost(commit, error) from None
+
+
+def _check(request: CommitRequest) -> None:
+    check_name(request.project, kind="project")
+    check_name(request.name, kind="artifact")
+    check_type(request.type)
+    for alias in request.aliases:
+        check_alias(alias)
+    if len(request.metadata) > MAX_METADATA_KEYS:
+        raise InvalidArgument(
+            "metadata", f"{len(request.metadata)} keys, at most {MAX_METADATA_KEYS} are allowed"
+        )
+
+
+def _lost(commit: VersionCommit, error: BlobsGone) -> Conflict:
+    return Conflict(
+        f"{commit.project}/{commit.name}",
+        f"gc removed {len(error.missing)} blobs that this commit relied on",
+        hint="run it again: they will be stored anew",
+    )
+
+
+def _blobs_of(load: LoadDirectory, tree: Digest) -> set[Digest]:
+    """Every blob that a tree needs: directory objects, contents, block lists."""
+    found = {tree}
+    for _, entry in walk(load, tree):
+        if isinstance(entry, DirectoryEntry):
+            found.add(entry.sha256)
+        elif isinstance(entry, FileEntry):
+            found.add(entry.sha256)
+            if entry.blocks is not None:
+                found.add(entry.blocks)
+    return found

@@ -1,0 +1,260 @@
+"""Content on its way into a store: written, hashed, durable, and invisible until a commit.
+
+Small content goes into packs in the order in which it comes; large content becomes objects of
+its own. What the store has already is not written again. Nothing is in the catalog before
+`Repository.commit`, so a crash leaves only orphans that gc removes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+
+import msgspec
+
+from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, Transfer
+from artfs.blobs.files import read_whole
+from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
+from artfs.catalog.base import BlobRecord, Catalog, PackRecord
+from artfs.errors import ArtfsError
+from artfs.manifest.directory import Directory
+from artfs.manifest.tree import LoadDirectory
+from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
+from artfs.repository.workspace import Workspace
+
+_BATCH_BLOBS = 1024
+_BATCH_BYTES = 16 * 1024 * 1024
+
+ReportBytes = Callable[[int], None]
+"""Told how many more bytes were read; may come from any thread."""
+
+
+class StoredContent(msgspec.Struct, frozen=True):
+    """What an entry needs to know of content that was taken in."""
+
+    sha256: Digest
+    md5: bytes
+    size_bytes: int
+    blocks: Digest | None
+
+
+class IngestResult(msgspec.Struct, frozen=True):
+    """What a commit has to tell the catalog."""
+
+    packs: tuple[PackRecord, ...]
+    blobs: tuple[BlobRecord, ...]
+    reused: tuple[Digest, ...]
+
+
+class Ingest:
+    """Takes content in. Thread-safe; large files may be added from several threads at once."""
+
+    def __init__(self, catalog: Catalog, objects: ObjectStore, workspace: Workspace) -> None:
+        self._catalog = catalog
+        self._objects = objects
+        self._workspace = workspace
+        self._lock = RLock()
+        self._seen: set[Digest] = set()
+        self._waiting: list[tuple[Digest, bytes]] = []
+        self._waiting_bytes = 0
+        self._pack: PackWriter | None = None
+        self._packs: list[PackRecord] = []
+        self._blobs: list[BlobRecord] = []
+        self._reused: list[Digest] = []
+        self._directories: dict[Digest, Directory] = {}
+        # Once something could not be stored, what was taken in is no longer whole.
+        self._failure: ArtfsError | None = None
+
+    def add_file(
+        self, path: Path, *, transfer: Transfer = Transfer.COPY, on_bytes: ReportBytes | None = None
+    ) -> tuple[StoredContent, os.stat_result]:
+        """Take in a regular file; the status is of the moment when it was read.
+
+        Raises: PathNotFound, PermissionDenied, SourceChanged, OutOfSpace, BackendUnavailable.
+        """
+        with translate_os_errors(path):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(fd)
+            if status.st_size < SMALL_BLOB_LIMIT_BYTES:
+                content = self._add_small(fd, path, on_bytes)
+            else:
+                content = self._add_large(fd, path, transfer, on_bytes)
+        finally:
+            os.close(fd)
+        if transfer is Transfer.MOVE:
+            path.unlink(missing_ok=True)
+        return content, status
+
+    def add_bytes(self, data: bytes) -> StoredContent:
+        """Take in bytes that are in memory. Raises: OutOfSpace, BackendUnavailable."""
+        if len(data) < SMALL_BLOB_LIMIT_BYTES:
+            return self._keep_small(data)
+        path = self._workspace.new_temporary("bytes")
+        with translate_os_errors(path):
+            path.write_bytes(data)
+        return self.add_file(path, transfer=Transfer.MOVE)[0]
+
+    def add_directory(self, digest: Digest, encoded: bytes) -> None:
+        """Take in a directory object; it goes into a pack, whatever its size."""
+        self._directories[digest] = Directory(encoded)
+        self._keep(digest, encoded)
+
+    def directory_loader(self, load: LoadDirectory) -> LoadDirectory:
+        """A loader that also knows the directories taken in here, which are not stored yet."""
+
+        def load_either(digest: Digest) -> Directory:
+            return found if (found := self._directories.get(digest)) is not None else load(digest)
+
+        return load_either
+
+    def finish(self) -> IngestResult:
+        """Make everything durable. More may be added, and `finish` called again, afterwards.
+
+        Raises: OutOfSpace, BackendUnavailable; also when storing anything failed before.
+        """
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure
+            with self._noting_failure():
+                self._flush()
+                self._close_pack()
+            return IngestResult(tuple(self._packs), tuple(self._blobs), tuple(self._reused))
+
+    def discard(self) -> None:
+        """Remove what is still in the workspace; objects that are stored are left to gc."""
+        with self._lock:
+            self._discard_pack()
+
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except ArtfsError as error:
+            with self._lock:
+                self._failure = error
+                self._discard_pack()
+            raise
+
+    def _add_small(self, fd: int, path: Path, on_bytes: ReportBytes | None) -> StoredContent:
+        with translate_os_errors(path):
+            data = read_whole(fd)
+        if on_bytes is not None:
+            on_bytes(len(data))
+        return self._keep_small(data)
+
+    def _keep_small(self, data: bytes) -> StoredContent:
+        hashed = hash_bytes(data)
+        self._keep(hashed.sha256, data)
+        return StoredContent(hashed.sha256, hashed.md5, hashed.size_bytes, None)
+
+    def _add_large(
+        self, fd: int, path: Path, transfer: Transfer, on_bytes: ReportBytes | None
+    ) -> StoredContent:
+        source = path
+        if transfer is Transfer.COPY:
+            source = self._workspace.new_temporary("large")
+        try:
+            hashed = self._hash_large(fd, path, source, on_bytes)
+            blocks = self._keep_block_list(hashed)
+            if self._is_new(hashed.sha256):
+                kept = Transfer.MOVE if transfer is Transfer.COPY else transfer
+                self._store_large(hashed, source, kept)
+        finally:
+            if transfer is Transfer.COPY:
+                source.unlink(missing_ok=True)
+        return StoredContent(hashed.sha256, hashed.md5, hashed.size_bytes, blocks)
+
+    def _store_large(self, hashed: ContentHash, source: Path, transfer: Transfer) -> None:
+        key = ObjectKey(Namespace.BLOBS, hashed.sha256)
+        with self._noting_failure():
+            self._objects.put(key, source, transfer=transfer)
+        with self._lock:
+            self._blobs.append(BlobRecord(hashed.sha256, hashed.size_bytes, None, 0))
+
+    def _hash_large(
+        self, fd: int, path: Path, source: Path, on_bytes: ReportBytes | None
+    ) -> ContentHash:
+        with translate_os_errors(path):
+            if source == path:
+                return hash_file(fd, on_bytes=on_bytes)
+            copy = os.open(source, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                return hash_file(fd, copy_to=copy, on_bytes=on_bytes)
+            finally:
+                os.close(copy)
+
+    def _keep_block_list(self, hashed: ContentHash) -> Digest | None:
+        if hashed.block_list is None:
+            return None
+        digest = hash_bytes(hashed.block_list).sha256
+        self._keep(digest, hashed.block_list)
+        return digest
+
+    def _keep(self, digest: Digest, data: bytes) -> None:
+        with self._lock:
+            if digest in self._seen:
+                return
+            self._seen.add(digest)
+            self._waiting.append((digest, data))
+            self._waiting_bytes += len(data)
+            if len(self._waiting) >= _BATCH_BLOBS or self._waiting_bytes >= _BATCH_BYTES:
+                with self._noting_failure():
+                    self._flush()
+
+    def _is_new(self, digest: Digest) -> bool:
+        with self._lock:
+            if digest in self._seen:
+                return False
+            self._seen.add(digest)
+        if self._catalog.locate([digest]):
+            with self._lock:
+                self._reused.append(digest)
+            return False
+        return True
+
+    def _flush(self) -> None:
+        """Write the waiting blobs that the store does not have; the lock is held."""
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        known = self._catalog.locate([digest for digest, _ in waiting])
+        for digest, data in waiting:
+            if digest in known:
+                self._reused.append(digest)
+            else:
+                self._open_pack().add(digest, data)
+                self._close_pack_if_full()
+
+    def _open_pack(self) -> PackWriter:
+        if self._pack is None:
+            self._pack = PackWriter(self._workspace.new_temporary("pack"))
+        return self._pack
+
+    def _close_pack_if_full(self) -> None:
+        if self._pack is not None and self._pack.size_bytes >= PACK_TARGET_BYTES:
+            self._close_pack()
+
+    def _discard_pack(self) -> None:
+        if self._pack is not None:
+            self._pack.discard()
+            self._pack = None
+
+    def _close_pack(self) -> None:
+        if self._pack is None:
+            return
+        pack, self._pack = self._pack, None
+        try:
+            finished = pack.finish()
+            key = ObjectKey(Namespace.PACKS, finished.sha256)
+            self._objects.put(key, pack.path, transfer=Transfer.MOVE)
+        finally:
+            pack.discard()
+        self._packs.append(PackRecord(finished.sha256, finished.size_bytes))
+        self._blobs.extend(
+            BlobRecord(blob.sha256, blob.size_bytes, finished.sha256, blob.offset)
+            for blob in finished.blobs
+        )

@@ -1,0 +1,114 @@
+"""Creating and opening stores."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from artfs.blobs.files import fsync_directory
+from artfs.blobs.local import LocalObjectStore
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.config import default_entity
+from artfs.errors import PathNotFound, StoreFormatError, StoreNotFound, Unsupported
+from artfs.model import check_name
+from artfs.repository.facade import Repository, StoreInfo
+
+STORE_FILE = "artfs.toml"
+CATALOG_FILE = "catalog.sqlite"
+STORE_FORMAT = 1
+
+
+class _StoreFile(msgspec.Struct, frozen=True):
+    format: int
+    entity: str
+
+
+def open_store(location: str, *, create: bool = False) -> Repository:
+    """Open the store that a directory or URL names.
+
+    With `create` a directory that is missing or empty becomes a new store.
+    Raises: StoreNotFound, StoreFormatError, PermissionDenied, BackendUnavailable, Unsupported.
+    """
+    if "://" in location:
+        raise Unsupported(location, "not a kind of store that this version knows")
+    root = Path(location).expanduser().absolute()
+    if create and not (root / STORE_FILE).exists():
+        create_store(root, entity=default_entity())
+    return _open_embedded(root)
+
+
+def create_store(root: Path, *, entity: str) -> None:
+    """Make `root`, a directory that is missing or empty, an embedded store.
+
+    Raises: InvalidName, StoreFormatError where it holds something else, PermissionDenied,
+    OutOfSpace, BackendUnavailable.
+    """
+    from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
+
+    check_name(entity, kind="entity")
+    with translate_os_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        # What a creation that was interrupted leaves is no reason to refuse the next one.
+        known = {
+            f"{Path(STORE_FILE).stem}.new",
+            "blobs",
+            "packs",
+            "tmp",
+            CATALOG_FILE,
+            f"{CATALOG_FILE}-wal",
+            f"{CATALOG_FILE}-shm",
+        }
+        strangers = sorted(path.name for path in root.iterdir() if path.name not in known)
+        if strangers:
+            raise StoreFormatError(
+                str(root),
+                f"not a store, and not empty ({strangers[0]})",
+                hint="name another directory",
+            )
+        SqlCatalog.sqlite(root / CATALOG_FILE, create=True).close()
+        text = f'format = {STORE_FORMAT}\nentity = "{entity}"\n'
+        _write_durably(root / STORE_FILE, text)
+
+
+def _open_embedded(root: Path) -> Repository:
+    from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
+
+    settings = _read_store_file(root)
+    catalog = SqlCatalog.sqlite(root / CATALOG_FILE)
+    objects = LocalObjectStore(root)
+    info = StoreInfo(str(root), settings.entity, root)
+    return Repository(info, catalog=catalog, objects=objects, workspace=objects)
+
+
+def _read_store_file(root: Path) -> _StoreFile:
+    path = root / STORE_FILE
+    try:
+        with translate_os_errors(path):
+            text = path.read_text("utf-8")
+        settings = msgspec.convert(tomllib.loads(text), _StoreFile)
+    except PathNotFound:
+        raise StoreNotFound(
+            str(root), "there is no store here", hint="`artfs put` makes one, or name another"
+        ) from None
+    except ValueError as error:
+        raise StoreFormatError(str(path), f"damaged ({error})") from None
+    if settings.format > STORE_FORMAT:
+        raise StoreFormatError(
+            str(root),
+            f"has format {settings.format}, this artfs knows {STORE_FORMAT}",
+            hint="use a newer artfs",
+        )
+    return settings
+
+
+def _write_durably(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    fsync_directory(path.parent)

@@ -1,0 +1,470 @@
+"""`artfs.Artifact`: the public face of an artifact, while it is built and once it is logged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from artfs.catalog.base import VersionRecord
+from artfs.errors import EntryNotFound
+from artfs.manifest.entries import SymlinkEntry
+from artfs.repository.facade import Repository
+from artfs.sdk.attributes import ArtifactAttributes
+from artfs.sdk.draft import Draft
+from artfs.sdk.entry import ArtifactManifestEntry
+from artfs.sdk.labels import check_use_as
+from artfs.sdk.logged import Logged
+from artfs.sdk.manifest import ArtifactManifest
+from artfs.sdk.session import current_run
+
+if TYPE_CHECKING:
+    from artfs.sdk.intake import OnProgress
+    from artfs.sdk.run import Run
+    from artfs.sdk.values import ArtifactValue
+
+
+class Artifact(ArtifactAttributes):
+    """A versioned set of files and references: a dataset, a model, or anything else.
+
+    An artifact begins as an empty draft, to which content is added. `Run.log_artifact` or `save`
+    makes it a version of the artifact of that name; from then on it can be read, and its content
+    can not be changed any more.
+
+    Args:
+        name: Letters, digits, underscores, hyphens and dots; at most 128 characters.
+        type: What kind of thing it is, such as "dataset" or "model".
+        description: Free text, shown as Markdown.
+        metadata: A dict of JSON values with at most 100 keys at the top. It is copied.
+        incremental: Build on the version called `latest` instead of on nothing.
+        use_as: The name under which the current run uses it.
+
+    Raises:
+        ValueError: for a name or type that breaks the rules, or too many metadata keys.
+        TypeError: for metadata that is not a dict.
+
+    Example:
+        >>> artifact = artfs.Artifact("mnist", type="dataset")
+        >>> artifact.add_dir("mnist/")
+        >>> artfs.log_artifact(artifact)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        type: str,  # noqa: A002 - W&B's name
+        description: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        incremental: bool | None = None,
+        use_as: str | None = None,
+    ) -> None:
+        draft = Draft(
+            name,
+            type,
+            description=description,
+            metadata=metadata,
+            incremental=bool(incremental),
+        )
+        self._become(draft, use_as=check_use_as(use_as))
+
+    @classmethod
+    def of_version(
+        cls, repository: Repository, record: VersionRecord, *, use_as: str | None = None
+    ) -> Self:
+        """The artifact of a version that is in the store."""
+        artifact = cls.__new__(cls)
+        artifact._become(Logged(repository, record), use_as=use_as)  # noqa: SLF001 - its own class
+        return artifact
+
+    def _become(self, state: Draft | Logged, *, use_as: str | None) -> None:
+        self._state = state
+        self._use_as = use_as
+
+    @property
+    def manifest(self) -> ArtifactManifest:
+        """The list of all files and references. In a draft, reading it finalizes."""
+        if isinstance(self._state, Logged):
+            return ArtifactManifest(self, self._state.entries)
+        self._state.is_final = True
+        return ArtifactManifest(self, self._state.contents.entries)
+
+    # --- building --------------------------------------------------------------------------
+
+    def add_file(
+        self, local_path: str, name: str | None = None, is_tmp: bool | None = False
+    ) -> ArtifactManifestEntry:
+        """Add a local file; it is stored at once, as it is now.
+
+        Args:
+            local_path: The file; a link is followed.
+            name: Its path in the artifact. Default: its base name.
+            is_tmp: Name it after its content, so that names cannot collide: of `dir/x.tar.gz`
+                the part up to the first dot becomes 20 hexadecimal digits of its md5.
+
+        Raises:
+            ArtifactFinalizedError: if nothing can be added any more.
+            ValueError: if `local_path` is not a file, if `name` is not a relative path without
+                `.`, `..` and empty parts, or holds another content already.
+            SourceChanged: if the file changed while it was read.
+
+        Example:
+            >>> artifact.add_file("path/to/file.txt")  # as `file.txt`
+            >>> artifact.add_file("path/to/file.txt", name="new/path/file.txt")
+        """
+        draft = self._draft("add_file")
+        path, entry = draft.add_file(os.fspath(local_path), name, is_tmp=bool(is_tmp))
+        return ArtifactManifestEntry(self, path, entry)
+
+    def add_dir(self, local_path: str, name: str | None = None) -> None:
+        """Add everything below a local directory; it is stored at once, as it is now.
+
+        Links are followed. Executable bits, modification times and empty directories are kept;
+        they count in no digest.
+
+        Args:
+            local_path: The directory.
+            name: Where it goes in the artifact. Default: the artifact's root.
+
+        Raises:
+            ArtifactFinalizedError: if nothing can be added any more.
+            ValueError: if `local_path` is not a directory, holds what is no file, directory or
+                link, or has a path that holds another content already.
+            SourceChanged: if a file changed while it was read.
+
+        Example:
+            >>> artifact.add_dir("my_dir/")  # all files in `my_dir/` come into the root
+            >>> artifact.add_dir("my_dir/", name="destination")
+        """
+        self._draft("add_dir").add_directory(os.fspath(local_path), name)
+
+    @contextmanager
+    def new_file(
+        self, name: str, mode: str = "w", encoding: str | None = None
+    ) -> Iterator[IO[Any]]:
+        """Open a new file for writing, which is added to the artifact when it is closed.
+
+        Args:
+            name: Its path in the artifact.
+            mode: How to open it: "w" for text, "wb" for bytes.
+            encoding: Of text. Default: UTF-8.
+
+        Raises:
+            ArtifactFinalizedError: if nothing can be added any more.
+            ValueError: for a name that was made before, or holds another content already.
+
+        Example:
+            >>> with artifact.new_file("hello.txt") as file:
+            ...     file.write("hello!")
+        """
+        with self._draft("new_file").new_file(name, mode, encoding) as file:
+            yield file
+
+    def add_reference(
+        self,
+        uri: ArtifactManifestEntry | str,
+        name: str | None = None,
+        checksum: bool = True,
+        max_objects: int | None = None,
+    ) -> list[ArtifactManifestEntry]:
+        """Add references to what a URI names; the bytes stay where they are.
+
+        Each reference is pinned: reading it later gives exactly these bytes or fails.
+
+        - `http(s)://`: size and digest come from the headers `Content-Length` and `ETag`.
+        - `s3://`, `gs://`: from the object's metadata; the version too, where the bucket keeps
+          versions. A prefix stands for every object below it.
+        - `file://`: from the file. A directory stands for every file below it.
+        - any other scheme: the digest is the URI itself, there is no size, and it cannot be read.
+
+        Args:
+            uri: What to refer to: a URI, or an entry of another artifact (see `get_path`).
+            name: Where it goes in the artifact. Default: the base name of a single object, the
+                root for a directory or prefix.
+            checksum: Whether to pin it. Without, it is added faster and read unverified.
+            max_objects: The most objects that a directory or prefix may have. Default: 10,000
+                for buckets, else no limit.
+
+        Raises:
+            ArtifactFinalizedError: if nothing can be added any more.
+            ValueError: for a URI without a scheme, an unknown scheme without a name, too many
+                objects, or a path that holds another content already.
+
+        Example:
+            >>> artifact.add_reference("http://myserver.com/file.txt")
+            >>> artifact.add_reference("s3://mybucket/prefix")
+            >>> artifact.add_reference("gs://mybucket/prefix", name="path")
+        """
+        draft = self._draft("add_reference")
+        text = uri.ref_url() if isinstance(uri, ArtifactManifestEntry) else uri
+        added = draft.add_references(text, name, checksum=checksum, max_objects=max_objects)
+        return [ArtifactManifestEntry(self, path, entry) for path, entry in added]
+
+    def add(self, obj: ArtifactValue, name: str) -> ArtifactManifestEntry:
+        """Add a value: a Table, Image, Audio, Video, Html, Object3D, Bokeh, Classes or the like.
+
+        It is stored as `name.<kind>.json` and the files that it needs; `get(name)` makes it
+        again.
+
+        Raises:
+            ArtifactFinalizedError: if nothing can be added any more.
+            ValueError: for an object of another class.
+
+        Example:
+            >>> table = artfs.Table(columns=["a", "b"], data=[[1, 2], [3, 4]])
+            >>> artifact.add(table, "my_table")
+        """
+        from artfs.sdk.values import add_value  # noqa: PLC0415 - its types are heavy to import
+
+        return add_value(self, self._draft("add").values, obj, name)
+
+    def __setitem__(self, name: str, obj: ArtifactValue) -> None:
+        """`artifact["my_table"] = table` is `artifact.add(table, "my_table")`."""
+        self.add(obj, name)
+
+    def add_bytes(self, data: bytes, name: str, *, is_tmp: bool = False) -> ArtifactManifestEntry:
+        """Add a file with this content; arguments and errors are those of `add_file`."""
+        path, entry = self._draft("add_bytes").add_bytes(data, name, is_tmp=is_tmp)
+        return ArtifactManifestEntry(self, path, entry)
+
+    def find_entry(self, name: str) -> ArtifactManifestEntry | None:
+        """The file or reference at a path, in a draft too; None if there is none."""
+        if isinstance(self._state, Logged):
+            try:
+                return self.get_path(name)
+            except EntryNotFound:
+                return None
+        leaf = self._state.contents.get(name)
+        if leaf is None or isinstance(leaf, SymlinkEntry):
+            return None
+        return ArtifactManifestEntry(self, name, leaf)
+
+    def get_added_local_path_name(self, local_path: str) -> str | None:
+        """The path in the artifact of a file that was added as exactly this local path.
+
+        None for a path that was not added.
+        """
+        if isinstance(self._state, Draft):
+            return self._state.local_names.get(local_path)
+        return None
+
+    def finalize(self) -> None:
+        """Allow no more content to be added. Logging does this by itself."""
+        if isinstance(self._state, Draft):
+            self._state.is_final = True
+
+    # --- logging ---------------------------------------------------------------------------
+
+    def save(self, project: str | None = None, settings: object = None) -> None:  # noqa: ARG002 - W&B's
+        """Make the draft a version, or send what was changed of a logged artifact.
+
+        The current run logs a draft; without one, a run of the job type "auto" is made for it.
+
+        Args:
+            project: Where to log it when there is no run.
+            settings: Accepted for the sake of W&B's test harnesses; has no effect.
+
+        Raises:
+            ValueError: for aliases, tags or metadata that break the rules.
+        """
+        if isinstance(self._state, Logged):
+            self._state.save()
+            return
+        run = current_run()
+        if run is not None:
+            run.log_artifact(self)
+            return
+        from artfs.sdk.run import start_run  # noqa: PLC0415 - run.py imports this module
+
+        with start_run(project=project, job_type="auto", is_current=False) as auto:
+            auto.log_artifact(self)
+
+    def commit_to(
+        self, run: Run, *, aliases: tuple[str, ...] = (), dedupe_all: bool = False
+    ) -> None:
+        """Make it a version as an output of `run`; what `Run.log_artifact` is made of.
+
+        Raises: InvalidArgument for content that is in another store than the run's;
+        what `Repository.commit` raises.
+        """
+        record = self._state.commit(
+            run.repository, run.project, aliases=aliases, run_id=run.id, dedupe_all=dedupe_all
+        )
+        self._become(Logged(run.repository, record), use_as=self._use_as)
+
+    def wait(self, timeout: int | None = None) -> Self:  # noqa: ARG002 - W&B's
+        """Return this artifact: artfs logs before `log_artifact` returns, so nothing is awaited.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        self._logged("wait")
+        return self
+
+    def link(self, target_path: str, aliases: list[str] | None = None) -> None:
+        """Put the version into a portfolio; a draft is saved first.
+
+        Args:
+            target_path: `portfolio`, `project/portfolio` or `entity/project/portfolio`.
+            aliases: Names for it within the portfolio.
+
+        Raises:
+            ValueError: for a path or alias that breaks the rules.
+        """
+        from artfs.sdk.portfolio import link_artifact  # noqa: PLC0415 - not every script links
+
+        if isinstance(self._state, Draft):
+            self.save()
+        logged, run = self._logged("link"), current_run()
+        link_artifact(
+            logged.repository,
+            logged.record.id,
+            target_path,
+            project=self.project if run is None else run.project,
+            aliases=aliases,
+        )
+
+    def delete(self, delete_aliases: bool = False) -> None:
+        """Delete the version for good; `artfs gc` frees what no other version needs.
+
+        Args:
+            delete_aliases: Whether to delete a version that has aliases, and them with it.
+
+        Raises:
+            ArtifactNotLoggedError: in a draft.
+            Conflict: if it has aliases, other than `latest`, that are not to be deleted.
+        """
+        self._logged("delete").delete(delete_aliases=delete_aliases)
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def get_path(self, name: str) -> ArtifactManifestEntry:
+        """The file or reference at a path in the artifact.
+
+        Raises:
+            ArtifactNotLoggedError: in a draft.
+            PathNotFound: if there is none; it is a KeyError.
+
+        Example:
+            >>> artifact = run.use_artifact("my_dataset:latest")
+            >>> artifact.get_path("file.txt").download()
+        """
+        return ArtifactManifestEntry(self, name, self._logged("get_path").entry(name))
+
+    def get(self, name: str) -> Any:
+        """The value that was added under `name`; None if there is none.
+
+        Only the files that it needs are fetched.
+
+        Raises:
+            ArtifactNotLoggedError: in a draft.
+        """
+        from artfs.sdk.values import get_value  # noqa: PLC0415 - its types are heavy to import
+
+        self._logged("get")
+        return get_value(self, name)
+
+    def __getitem__(self, name: str) -> Any:
+        """`artifact["my_table"]` is `artifact.get("my_table")`."""
+        return self.get(name)
+
+    def download(
+        self,
+        root: str | None = None,
+        recursive: bool = False,
+        path_prefix: str | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> str:
+        """Write the artifact's files to a directory and return its path.
+
+        Files that are there and right are kept; other files stay. It can be broken off at any
+        time and goes on where it was.
+
+        Args:
+            root: Where to. Default: `./artifacts/<name>:v<N>`.
+            recursive: Also download the artifacts that this one refers to.
+            path_prefix: Only write paths that begin with this.
+            on_progress: Called with a `Progress` now and then.
+
+        Raises:
+            ArtifactNotLoggedError: in a draft.
+            IntegrityError: if stored bytes are damaged; ReferenceChanged if foreign ones changed.
+        """
+        return self._logged("download").download(
+            root, recursive=recursive, path_prefix=path_prefix or "", on_progress=on_progress
+        )
+
+    def download_entry(self, name: str, root: str | None = None) -> str:
+        """Write one file and return its path; see `ArtifactManifestEntry.download`."""
+        return self._logged("download").download_entry(name, root)
+
+    def read_entry(self, name: str) -> bytes:
+        """All bytes of one file; see `ArtifactManifestEntry.read_bytes`."""
+        return self._logged("read_entry").read_entry(name)
+
+    def of_id(self, version_id: str) -> Artifact:
+        """Another artifact of the same store, by its id."""
+        repository = self._logged("of_id").repository
+        return Artifact.of_version(repository, repository.catalog.version_by_id(version_id))
+
+    def checkout(self, root: str | None = None) -> str:
+        """Make a directory hold exactly the artifact's files and return its path.
+
+        Everything else in it is deleted.
+
+        Args:
+            root: The directory. Default: `./artifacts/<name>`.
+
+        Raises:
+            ArtifactNotLoggedError: in a draft.
+        """
+        return self._logged("checkout").checkout(root)
+
+    def verify(self, root: str | None = None) -> bool:
+        """Check that a directory holds exactly the artifact's files. References are not checked.
+
+        Args:
+            root: The directory. Default: that of `download`, which is downloaded first.
+
+        Raises:
+            ArtifactNotLoggedError: in a draft.
+            ValueError: if a file is missing, additional or different.
+        """
+        return self._logged("verify").verify(root)
+
+    def logged_by(self) -> Run | None:
+        """The run that first logged the version; None if none did.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        from artfs.sdk.run import Run  # noqa: PLC0415 - run.py imports this module
+
+        logged = self._logged("logged_by")
+        maker = logged.repository.catalog.maker_of(logged.record.id)
+        return None if maker is None else Run(logged.repository, maker)
+
+    def used_by(self) -> list[Run]:
+        """The runs that used the version, oldest first.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        from artfs.sdk.run import Run  # noqa: PLC0415 - run.py imports this module
+
+        logged = self._logged("used_by")
+        users = logged.repository.catalog.users_of(logged.record.id)
+        return [Run(logged.repository, user) for user in users]
+
+    def json_encode(self) -> dict[str, Any]:
+        """The JSON value that stands for the artifact in a run's config or history.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        record = self._logged("json_encode").record
+        return {
+            "_type": "artifactVersion",
+            "_version": "v0",
+            "id": record.id,
+            "version": f"v{record.source_index}",
+            "sequenceName": record.source_name,
+            "usedAs": self._use_as,
+        }

@@ -1,0 +1,132 @@
+"""Artifacts as collections of versions, and the types that they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from artfs.catalog.base import ArtifactRecord, VersionRecord
+from artfs.errors import ArtifactNotFound, InvalidArgument
+from artfs.repository.facade import Repository
+from artfs.sdk.artifact import Artifact
+
+PER_PAGE = 50
+
+
+class ArtifactVersions:
+    """The versions of an artifact or portfolio, newest first, fetched page by page."""
+
+    def __init__(self, repository: Repository, record: ArtifactRecord, per_page: int) -> None:
+        if per_page < 1:
+            raise InvalidArgument("per_page", f"{per_page} is not at least 1")
+        self._repository = repository
+        self._record = record
+        self._per_page = per_page
+
+    def __repr__(self) -> str:
+        return f"<ArtifactVersions of {self._record.path}>"
+
+    def __len__(self) -> int:
+        return self._record.version_count
+
+    def __iter__(self) -> Iterator[Artifact]:
+        before_index: int | None = None
+        while page := self._page(before_index):
+            yield from (Artifact.of_version(self._repository, record) for record in page)
+            if len(page) < self._per_page:
+                return
+            before_index = page[-1].index
+
+    def __getitem__(self, position: int) -> Artifact:
+        if position < 0:
+            position += len(self)
+        for place, artifact in enumerate(self):
+            if place == position:
+                return artifact
+        raise IndexError(position)
+
+    def _page(self, before_index: int | None) -> list[VersionRecord]:
+        return self._repository.catalog.versions(
+            self._record.id, before_index=before_index, limit=self._per_page
+        )
+
+
+class ArtifactCollection:
+    """An artifact or portfolio: all versions that have one name."""
+
+    def __init__(self, repository: Repository, record: ArtifactRecord) -> None:
+        self._repository = repository
+        self._record = record
+
+    def __repr__(self) -> str:
+        return f"<ArtifactCollection {self._record.path} ({self.type})>"
+
+    @property
+    def name(self) -> str:
+        """Its name in its project."""
+        return self._record.name
+
+    @property
+    def type(self) -> str:
+        """The one type of all its versions."""
+        return self._record.type
+
+    @property
+    def project(self) -> str:
+        """The project that it is in."""
+        return self._record.project
+
+    @property
+    def entity(self) -> str:
+        """The entity that its store belongs to."""
+        return self._repository.info.entity
+
+    @property
+    def aliases(self) -> list[str]:
+        """All aliases of its versions, sorted."""
+        versions = self._repository.catalog.versions(self._record.id)
+        return sorted(alias for version in versions for alias in version.aliases)
+
+    def is_sequence(self) -> bool:
+        """Whether versions are made in it; False for a portfolio, which links to them."""
+        return not self._record.is_portfolio
+
+    def artifacts(self, per_page: int = PER_PAGE) -> ArtifactVersions:
+        """Its versions, newest first."""
+        return ArtifactVersions(self._repository, self._record, per_page)
+
+    def versions(self, per_page: int = PER_PAGE) -> ArtifactVersions:
+        """An older name of `artifacts`."""
+        return self.artifacts(per_page)
+
+    def delete(self) -> None:
+        """Delete it with all its versions, or links, and aliases."""
+        self._repository.catalog.delete_artifact(self._record.id)
+
+
+class ArtifactType:
+    """What a project's artifacts of one type have in common: their type."""
+
+    def __init__(self, repository: Repository, project: str, name: str) -> None:
+        self._repository = repository
+        self._project = project
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<ArtifactType {self._name}>"
+
+    @property
+    def name(self) -> str:
+        """Such as "dataset"."""
+        return self._name
+
+    def collections(self) -> list[ArtifactCollection]:
+        """The artifacts and portfolios of this type, by name."""
+        records = self._repository.catalog.artifacts(project=self._project, type_name=self._name)
+        return [ArtifactCollection(self._repository, record) for record in records]
+
+    def collection(self, name: str) -> ArtifactCollection:
+        """The artifact or portfolio of this type and name. Raises: ArtifactNotFound."""
+        for found in self.collections():
+            if found.name == name:
+                return found
+        raise ArtifactNotFound(f"{self._project}/{name}", f"there is none of type {self._name!r}")

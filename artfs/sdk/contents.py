@@ -1,0 +1,115 @@
+"""What a version under construction holds: paths and entries, checked as they are added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from threading import Lock
+
+from artfs.errors import InvalidArgument, InvalidName
+from artfs.manifest.builder import TreeBuilder
+from artfs.manifest.entries import FileEntry, LeafEntry, ReferenceEntry, SymlinkEntry
+from artfs.manifest.wandb import ManifestEntry, manifest_digest
+from artfs.model import split_entry_path
+
+
+class Contents:
+    """Entries by path, and directories that may be empty. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._leaves: dict[str, LeafEntry] = {}
+        self._directories: set[str] = {""}
+
+    @property
+    def size_bytes(self) -> int:
+        """The sum over all files and references; those of unknown size count 0."""
+        with self._lock:
+            leaves = list(self._leaves.values())
+        return sum(leaf.size_bytes or 0 for leaf in leaves if not isinstance(leaf, SymlinkEntry))
+
+    def add(self, path: str, entry: LeafEntry) -> None:
+        """Put `entry` at `path`; one that says the same and stands there already is replaced.
+
+        Raises: InvalidName for a bad path, or where a file and a directory would share a name;
+        InvalidArgument where another content has that path.
+        """
+        directory = "/".join(split_entry_path(path)[:-1])
+        with self._lock:
+            self._make_directory(directory)
+            self._put(path, entry)
+
+    def add_all(self, directory: str, entries: Sequence[LeafEntry]) -> None:
+        """Put entries, whose names were checked, into one directory; make it if need be.
+
+        Raises: as `add` does.
+        """
+        if directory:
+            split_entry_path(directory)
+        prefix = f"{directory}/" if directory else ""
+        with self._lock:
+            self._make_directory(directory)
+            for entry in entries:
+                self._put(prefix + entry.name, entry)
+
+    def get(self, path: str) -> LeafEntry | None:
+        """The entry at exactly this path."""
+        return self._leaves.get(path)
+
+    def leaves(self) -> list[tuple[str, LeafEntry]]:
+        """Everything with its path, in the order of a W&B manifest."""
+        with self._lock:
+            return sorted(self._leaves.items(), key=lambda item: item[0])
+
+    def entries(self) -> Iterator[tuple[str, FileEntry | ReferenceEntry]]:
+        """Files and references with their paths, in path order."""
+        for path, leaf in self.leaves():
+            if not isinstance(leaf, SymlinkEntry):
+                yield path, leaf
+
+    def digest(self) -> str:
+        """The W&B digest."""
+        return manifest_digest((path, leaf.digest) for path, leaf in self.entries())
+
+    def fill(self, builder: TreeBuilder) -> None:
+        """Put everything into a tree. Raises: InvalidName where it clashes with its base."""
+        for directory in sorted(self._directories - {""}):
+            builder.make_directory(directory)
+        for path, leaf in self._leaves.items():
+            builder.put(path, leaf)
+
+    def _make_directory(self, directory: str) -> None:
+        if directory in self._directories:
+            return
+        parts = directory.split("/")
+        for depth in range(len(parts)):
+            above = "/".join(parts[: depth + 1])
+            if above in self._leaves:
+                raise InvalidName(directory, f"{above!r} is a file in this artifact")
+            self._directories.add(above)
+
+    def _put(self, path: str, entry: LeafEntry) -> None:
+        old = self._leaves.get(path)
+        if old is not None and not _agree(old, entry):
+            raise InvalidArgument(
+                path, "cannot add the same path twice", hint="it holds another content already"
+            )
+        if old is None and path in self._directories:
+            raise InvalidName(path, "is a directory in this artifact")
+        self._leaves[path] = entry
+
+
+def manifest_entry(path: str, leaf: FileEntry | ReferenceEntry) -> ManifestEntry:
+    """What the W&B manifest says of a file or reference."""
+    if isinstance(leaf, FileEntry):
+        return ManifestEntry(path, leaf.digest, size_bytes=leaf.size_bytes)
+    return ManifestEntry(
+        path, leaf.digest, ref=leaf.uri, size_bytes=leaf.size_bytes, extra=leaf.extra
+    )
+
+
+def _agree(old: LeafEntry, new: LeafEntry) -> bool:
+    if isinstance(old, FileEntry) and isinstance(new, FileEntry):
+        return old.sha256 == new.sha256
+    if isinstance(old, SymlinkEntry) or isinstance(new, SymlinkEntry):
+        return old == new
+    return old.digest == new.digest

@@ -1,0 +1,242 @@
+"""The building state of an artifact: content is taken into the store at once, named at commit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+from typing import IO
+
+import msgspec
+
+from artfs.blobs.base import Transfer
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.catalog.base import CommitOutcome, VersionRecord
+from artfs.errors import AliasMoved, InvalidArgument, NotFound
+from artfs.manifest.builder import TreeBuilder
+from artfs.manifest.entries import FileEntry, ReferenceEntry
+from artfs.model import Digest, Metadata, check_name, check_type, split_entry_path
+from artfs.repository.facade import LATEST, CommitRequest, Repository
+from artfs.repository.ingest import Ingest
+from artfs.sdk.contents import Contents
+from artfs.sdk.intake import Intake, file_entry
+from artfs.sdk.metadata import normalize_metadata
+from artfs.sdk.session import active_repository
+from artfs.sdk.values import AddedValues
+
+_MAX_ATTEMPTS = 20
+_TMP_DIGEST_CHARS = 20
+
+
+class Draft:
+    """An artifact that is being built. Thread-safe where it adds content.
+
+    What is added is frozen then: it goes into the store's packs and objects, which is where it
+    will be needed, and no version can see it before `commit`. A draft that is dropped leaves
+    nothing but orphans that gc removes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        type_name: str,
+        *,
+        description: str | None = None,
+        metadata: object = None,
+        incremental: bool = False,
+    ) -> None:
+        self.name = check_name(name, kind="artifact")
+        self.type = check_type(type_name)
+        self.description = description
+        self.metadata: Metadata = normalize_metadata(metadata)
+        self.incremental = incremental
+        self.tags: list[str] = []
+        self.ttl_s: int | None = None
+        self.is_final = False
+        self.contents = Contents()
+        self.local_names: dict[str, str] = {}
+        self.values: AddedValues = {}
+        self._new_files: set[str] = set()
+        self._lock = RLock()
+        self._repository: Repository | None = None
+        self._ingest: Ingest | None = None
+
+    # --- adding ----------------------------------------------------------------------------
+
+    def add_file(self, local_path: str, name: str | None, *, is_tmp: bool) -> tuple[str, FileEntry]:
+        """Take in one file; its path in the artifact and its entry.
+
+        Raises: InvalidArgument where it is no file; what Intake raises.
+        """
+        if not Path(local_path).is_file():
+            raise InvalidArgument(local_path, "is not a file")
+        path = Path(local_path).name if name is None or name == "" else name
+        if is_tmp:
+            # Its name depends on its content: taken in apart, then named.
+            entry = Intake(self.ingest(), Contents()).add_file(local_path, "content")
+            path = _tmp_name(path, entry)
+            self.contents.add(path, entry)
+        else:
+            entry = Intake(self.ingest(), self.contents).add_file(local_path, path)
+        self.local_names[local_path] = path
+        return path, entry
+
+    def add_bytes(self, data: bytes, path: str, *, is_tmp: bool) -> tuple[str, FileEntry]:
+        """Take in bytes that are in memory; the path in the artifact and the entry."""
+        content = self.ingest().add_bytes(data)
+        entry = file_entry("content", content, executable=False, mtime_ns=time.time_ns())
+        path = _tmp_name(path, entry) if is_tmp else path
+        self.contents.add(path, entry)
+        return path, entry
+
+    def add_directory(self, local_path: str, name: str | None) -> None:
+        """Take in all that is below a directory.
+
+        Raises: InvalidArgument where it is none; what Intake raises.
+        """
+        if not Path(local_path).is_dir():
+            raise InvalidArgument(local_path, "is not a directory")
+        prefix = (name or "").rstrip("/")
+        intake = Intake(self.ingest(), self.contents)
+        self.local_names.update(intake.add_directory(local_path, prefix, follow_links=True))
+
+    def add_references(
+        self, uri: str, name: str | None, *, checksum: bool, max_objects: int | None
+    ) -> list[tuple[str, ReferenceEntry]]:
+        """Pin what a URI names. Raises: what References.describe raises."""
+        found = self.repository().references.describe(
+            uri, name=name, checksum=checksum, max_objects=max_objects
+        )
+        added = list(found)
+        for path, entry in added:
+            self.contents.add(path, entry)
+        return added
+
+    @contextmanager
+    def new_file(self, name: str, mode: str, encoding: str | None) -> Iterator[IO[str] | IO[bytes]]:
+        """A new file that is taken in when the block ends without an error.
+
+        Raises: InvalidArgument for a name that was made before; what Intake raises.
+        """
+        parts = split_entry_path(name)
+        with self._lock:
+            if name in self._new_files:
+                raise InvalidArgument(name, "was made with new_file before")
+            self._new_files.add(name)
+        if "b" not in mode and encoding is None:
+            encoding = "utf-8"
+        # In a directory of its own it keeps its name: writers look at the suffix.
+        directory = self.repository().workspace.new_temporary("new")
+        path = directory / parts[-1]
+        try:
+            with translate_os_errors(path):
+                directory.mkdir()
+                file = path.open(mode, encoding=encoding)
+            with file:
+                yield file
+            Intake(self.ingest(), self.contents, transfer=Transfer.MOVE).add_file(str(path), name)
+        except BaseException:
+            self._new_files.discard(name)
+            raise
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def repository(self) -> Repository:
+        """The store that this draft's content goes to: chosen once, when it is first needed."""
+        with self._lock:
+            if self._repository is None:
+                self._repository = active_repository()
+            return self._repository
+
+    def ingest(self) -> Ingest:
+        """The intake of this draft's content."""
+        with self._lock:
+            if self._ingest is None:
+                self._ingest = self.repository().ingest()
+                weakref.finalize(self, _discard, self._ingest, os.getpid())
+            return self._ingest
+
+    # --- committing ------------------------------------------------------------------------
+
+    def commit(
+        self,
+        repository: Repository,
+        project: str,
+        *,
+        aliases: tuple[str, ...],
+        run_id: str | None,
+        dedupe_all: bool,
+    ) -> VersionRecord:
+        """Make it a version. Raises: InvalidArgument where its content is in another store;
+        what Repository.commit raises.
+        """
+        self.is_final = True
+        self._use(repository)
+        request = CommitRequest(
+            project=project,
+            name=self.name,
+            type=self.type,
+            description=self.description,
+            metadata=normalize_metadata(self.metadata),
+            aliases=aliases,
+            dedupe_all=dedupe_all,
+            run_id=run_id,
+            tags=tuple(self.tags),
+            ttl_s=self.ttl_s,
+        )
+        return self._committed(request).version
+
+    def _use(self, repository: Repository) -> None:
+        with self._lock:
+            if self._repository is None:
+                self._repository = repository
+            elif self._repository is not repository:
+                raise InvalidArgument(
+                    f"artifact {self.name!r}",
+                    f"its content is in the store {self._repository.info.location}, "
+                    f"not in {repository.info.location}",
+                    hint="call artfs.init() before adding to it",
+                )
+
+    def _committed(self, request: CommitRequest) -> CommitOutcome:
+        if not self.incremental:
+            return self._commit_on(None, request)
+        for _ in range(_MAX_ATTEMPTS - 1):
+            try:
+                return self._commit_on_latest(request)
+            except AliasMoved:
+                # Somebody else made a version meanwhile: ours shall be built on that one.
+                continue
+        return self._commit_on_latest(request)
+
+    def _commit_on_latest(self, request: CommitRequest) -> CommitOutcome:
+        try:
+            base = self.repository().catalog.version(request.project, request.name, LATEST)
+        except NotFound:
+            return self._commit_on(None, msgspec.structs.replace(request, expect_latest=""))
+        request = msgspec.structs.replace(request, base_ids=(base.id,), expect_latest=base.id)
+        return self._commit_on(base.tree, request)
+
+    def _commit_on(self, base: Digest | None, request: CommitRequest) -> CommitOutcome:
+        repository, ingest = self.repository(), self.ingest()
+        builder = TreeBuilder(ingest.directory_loader(repository.directory), base)
+        self.contents.fill(builder)
+        return repository.commit(ingest, builder.build(ingest.add_directory), request)
+
+
+def _tmp_name(path: str, entry: FileEntry) -> str:
+    """`dir/x.tar.gz` → `dir/5d41402abc4b2a76b971.tar.gz`, after the content's md5."""
+    directory, slash, name = path.rpartition("/")
+    _, dot, suffix = name.partition(".")
+    return f"{directory}{slash}{entry.md5.hex()[:_TMP_DIGEST_CHARS]}{dot}{suffix}"
+
+
+def _discard(ingest: Ingest, pid: int) -> None:
+    # A forked child has a copy of the draft, but the files are its parent's.
+    if pid == os.getpid():
+        ingest.discard()

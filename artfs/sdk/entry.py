@@ -1,0 +1,123 @@
+"""The public face of one file or reference of an artifact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from artfs.errors import ArtifactNotLoggedError, InvalidArgument
+from artfs.manifest.entries import FileEntry, ReferenceEntry
+
+if TYPE_CHECKING:
+    from artfs.sdk.artifact import Artifact
+
+ARTIFACT_SCHEME = "wandb-artifact"
+"""Of references to entries of other artifacts in the same store."""
+
+
+class ArtifactManifestEntry:
+    """A file or reference of an artifact: what `get_path` and the adding methods return."""
+
+    __slots__ = ("_artifact", "_entry", "path")
+
+    def __init__(self, artifact: Artifact, path: str, entry: FileEntry | ReferenceEntry) -> None:
+        self._artifact = artifact
+        self._entry = entry
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"<ArtifactManifestEntry {self.path!r} digest={self.digest!r} size={self.size}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ArtifactManifestEntry):
+            return NotImplemented
+        return self.path == other.path and self._entry == other._entry
+
+    def __hash__(self) -> int:
+        return hash((self.path, self.digest))
+
+    @property
+    def name(self) -> str:
+        """The path in the artifact, again."""
+        return self.path
+
+    @property
+    def digest(self) -> str:
+        """The W&B digest: base64 of the md5 of a file, an ETag or the like of a reference."""
+        return self._entry.digest
+
+    @property
+    def size(self) -> int | None:
+        """Size in bytes; None for a reference whose size is unknown."""
+        return self._entry.size_bytes
+
+    @property
+    def ref(self) -> str | None:
+        """The URI of a reference; None for a file."""
+        return self._entry.uri if isinstance(self._entry, ReferenceEntry) else None
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """What the source of a reference said besides: `etag`, `versionID`."""
+        return dict(self._entry.extra) if isinstance(self._entry, ReferenceEntry) else {}
+
+    @property
+    def birth_artifact_id(self) -> str | None:
+        """The artifact in which these bytes first appeared: artfs shares them all, so None."""
+        return None
+
+    @property
+    def local_path(self) -> str | None:
+        """The local file behind an entry of W&B's drafts; artfs stores at once, so None."""
+        return None
+
+    def parent_artifact(self) -> Artifact:
+        """The artifact that this is an entry of."""
+        return self._artifact
+
+    def download(self, root: str | None = None) -> str:
+        """Write this file, or what this reference leads to, to `root` and return its path.
+
+        `root` defaults to that of `Artifact.download`; the path in the artifact is kept below it.
+        Raises: ArtifactNotLoggedError in a draft; what `Artifact.download` raises.
+        """
+        return self._artifact.download_entry(self.path, root)
+
+    def read_bytes(self) -> bytes:
+        """All bytes of the file or of what the reference leads to, verified.
+
+        Raises: ArtifactNotLoggedError in a draft; what `Artifact.download` raises.
+        """
+        return self._artifact.read_entry(self.path)
+
+    def target(self) -> tuple[Artifact, str] | None:
+        """The artifact and path that a reference to another artifact's entry leads to.
+
+        None for everything else.
+        """
+        url = urlsplit(self.ref or "")
+        if url.scheme != ARTIFACT_SCHEME:
+            return None
+        return self._artifact.of_id(url.netloc), url.path.lstrip("/")
+
+    def ref_target(self) -> str:
+        """The URI that a reference leads to. Raises: InvalidArgument (a ValueError) for a file."""
+        if not isinstance(self._entry, ReferenceEntry):
+            raise InvalidArgument(self.path, "is a file, only references have a target")
+        return self._entry.uri
+
+    def ref_url(self) -> str:
+        """A URI that other artifacts can refer to this entry by; see `add_reference`.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        version_id = self._artifact.id
+        if version_id is None:
+            raise ArtifactNotLoggedError(
+                f"entry {self.path!r}",
+                "its artifact has not been logged",
+                hint="log it before referring to its entries",
+                name="ref_url",
+                obj=self._artifact,
+            )
+        return f"{ARTIFACT_SCHEME}://{version_id}/{self.path}"

@@ -1,0 +1,180 @@
+"""Local files and directories on their way into a version under construction."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Lock
+
+import msgspec
+
+from artfs.blobs.base import Transfer
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.manifest.entries import FileEntry, LeafEntry, SymlinkEntry
+from artfs.model import SMALL_BLOB_LIMIT_BYTES
+from artfs.repository.ingest import Ingest, StoredContent
+from artfs.repository.scan import check_regular, scan_directory
+from artfs.sdk.contents import Contents
+
+_EXECUTABLE = 0o111
+_MAX_LARGE_FILES = 2
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far an operation on many files has come."""
+
+    files_done: int
+    bytes_done: int
+    files_total: int | None
+    """None where nobody counted."""
+    bytes_total: int | None
+
+
+OnProgress = Callable[[Progress], None]
+"""Called from any thread, one at a time; what it raises ends the operation."""
+
+
+class ProgressMeter:
+    """Adds up progress and tells it. Thread-safe."""
+
+    def __init__(
+        self,
+        on_progress: OnProgress | None,
+        *,
+        files_total: int | None = None,
+        bytes_total: int | None = None,
+    ) -> None:
+        self._on_progress = on_progress
+        self._totals = (files_total, bytes_total)
+        self._lock = Lock()
+        self._files = 0
+        self._bytes = 0
+        self._stopped = Event()
+
+    def stop(self) -> None:
+        """Make the next report raise: whoever works in another thread gives up."""
+        self._stopped.set()
+
+    def advance(self, *, files: int = 0, size_bytes: int = 0) -> None:
+        """Count what was done. Raises: Stopped after `stop`; what the callback raises."""
+        if self._stopped.is_set():
+            raise Stopped
+        if self._on_progress is None:
+            return
+        with self._lock:
+            self._files += files
+            self._bytes += size_bytes
+            self._on_progress(Progress(self._files, self._bytes, *self._totals))
+
+    def advance_bytes(self, size_bytes: int) -> None:
+        """`advance` in the shape of a callback."""
+        self.advance(size_bytes=size_bytes)
+
+
+class Stopped(Exception):
+    """A worker was told to give up; whoever told it raises the reason."""
+
+
+class Intake:
+    """Takes local files into an Ingest and notes them in a Contents.
+
+    Small files are read one after the other in the calling thread: what they cost is Python's
+    own time. Large ones go to a few threads, for hashing releases the interpreter.
+    """
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        contents: Contents,
+        *,
+        transfer: Transfer = Transfer.COPY,
+        meter: ProgressMeter | None = None,
+    ) -> None:
+        self._ingest = ingest
+        self._contents = contents
+        self._transfer = transfer
+        self._meter = ProgressMeter(None) if meter is None else meter
+
+    def add_file(self, source: str, path: str) -> FileEntry:
+        """Take in one file, or what a link leads to, as `path`.
+
+        Raises: PathNotFound, InvalidArgument for what is no regular file or a path that is taken,
+        InvalidName, SourceChanged, PermissionDenied, OutOfSpace, BackendUnavailable.
+        """
+        with translate_os_errors(source):
+            check_regular(source, os.stat(source).st_mode)  # noqa: PTH116 - as in scan.py
+        entry = self._stored(source, path.rpartition("/")[2])
+        self._contents.add(path, entry)
+        return entry
+
+    def add_link(self, source: str, path: str) -> None:
+        """Take in a symbolic link as it is written. Raises: as `add_file` does."""
+        with translate_os_errors(source):
+            target = os.readlink(source)  # noqa: PTH115 - as in scan.py
+        self._contents.add(path, SymlinkEntry(path.rpartition("/")[2], target))
+
+    def add_directory(self, source: str, path: str, *, follow_links: bool) -> list[tuple[str, str]]:
+        """Take in everything below a directory, under `path` or, where it is empty, the root.
+
+        Returns the local path of each file with its path in the version.
+        Raises: as `add_file` and `scan_directory` do; what was added before that stays.
+        """
+        names: list[tuple[str, str]] = []
+        large: deque[tuple[str, Future[FileEntry]]] = deque()
+        with self._workers() as pool:
+            for found in scan_directory(source, follow_links=follow_links):
+                directory = "/".join(part for part in (path, found.path) if part)
+                entries: list[LeafEntry] = [
+                    SymlinkEntry(link.name, link.target) for link in found.links
+                ]
+                for file in found.files:
+                    if file.size_bytes < SMALL_BLOB_LIMIT_BYTES:
+                        entries.append(self._stored(file.source, file.name))
+                    else:
+                        future = pool.submit(self._stored, file.source, file.name)
+                        large.append((directory, future))
+                self._contents.add_all(directory, entries)
+                self._collect(large, only_done=True)
+                prefix = f"{directory}/" if directory else ""
+                names.extend((file.source, prefix + file.name) for file in found.files)
+            self._collect(large, only_done=False)
+        return names
+
+    def _collect(self, large: deque[tuple[str, Future[FileEntry]]], *, only_done: bool) -> None:
+        while large and (not only_done or large[0][1].done()):
+            directory, future = large.popleft()
+            self._contents.add_all(directory, [future.result()])
+
+    @contextmanager
+    def _workers(self) -> Iterator[ThreadPoolExecutor]:
+        # The executor starts no thread before there is a large file.
+        with ThreadPoolExecutor(_MAX_LARGE_FILES, thread_name_prefix="artfs-intake") as pool:
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self._meter.stop()
+                raise
+
+    def _stored(self, source: str, name: str) -> FileEntry:
+        content, status = self._ingest.add_file(
+            Path(source), transfer=self._transfer, on_bytes=self._meter.advance_bytes
+        )
+        self._meter.advance(files=1)
+        return file_entry(
+            name,
+            content,
+            executable=bool(status.st_mode & _EXECUTABLE),
+            mtime_ns=status.st_mtime_ns,
+        )
+
+
+def file_entry(name: str, content: StoredContent, *, executable: bool, mtime_ns: int) -> FileEntry:
+    """The entry for content that was taken in."""
+    return FileEntry(
+        name, content.sha256, content.size_bytes, content.md5, content.blocks, executable, mtime_ns
+    )

@@ -1,0 +1,184 @@
+"""The reading state of an artifact: one version, and changes to it that wait for `save`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from artfs.catalog.base import VersionRecord, VersionUpdate
+from artfs.errors import EntryNotFound, InvalidArgument, PathNotFound
+from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry, SymlinkEntry
+from artfs.manifest.tree import walk
+from artfs.model import VersionState, check_alias
+from artfs.repository.content import read_blocks
+from artfs.repository.facade import CommitRequest, Repository
+from artfs.sdk.checkout import prune_directory, verify_directory
+from artfs.sdk.download import download_one, download_tree
+from artfs.sdk.entry import ARTIFACT_SCHEME
+from artfs.sdk.intake import OnProgress, ProgressMeter
+from artfs.sdk.labels import check_tags
+from artfs.sdk.metadata import normalize_metadata
+
+
+class Logged:
+    """One version of the store, as it was seen last, with what the user changed since."""
+
+    def __init__(self, repository: Repository, record: VersionRecord) -> None:
+        self.repository = repository
+        self._take(record)
+
+    def _take(self, record: VersionRecord) -> None:
+        self.record = record
+        self.aliases = list(record.aliases)
+        self.description = record.description
+        self.metadata = copy.deepcopy(record.metadata)
+        self.tags = list(record.tags)
+        self.ttl_s = record.ttl_s
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it was asked of a portfolio that it is linked to."""
+        record = self.record
+        return (record.project, record.name) != (record.source_project, record.source_name)
+
+    def entries(self) -> Iterator[tuple[str, FileEntry | ReferenceEntry]]:
+        """All files and references by path, in path order. Blocks: on the store."""
+        for path, entry in walk(self.repository.directory, self.record.tree):
+            if isinstance(entry, FileEntry | ReferenceEntry):
+                yield path, entry
+
+    def entry(self, path: str) -> FileEntry | ReferenceEntry:
+        """The file or reference at `path`. Raises: EntryNotFound, InvalidName."""
+        try:
+            found = self.repository.find(self.record.tree, path)
+        except PathNotFound as error:
+            raise EntryNotFound(path, f"is not in {self.record.path}") from error
+        if isinstance(found, DirectoryEntry | SymlinkEntry):
+            kind = "a directory" if isinstance(found, DirectoryEntry) else "a symbolic link"
+            raise EntryNotFound(path, f"is {kind}, not a file, in {self.record.path}")
+        return found
+
+    def save(self) -> None:
+        """Send what was changed to the catalog, and see it anew.
+
+        Raises: InvalidName for a bad alias, VersionNotFound, BackendUnavailable.
+        """
+        record = self.record
+        added = tuple(check_alias(alias) for alias in _new(self.aliases, record.aliases))
+        removed = _new(record.aliases, self.aliases)
+        update = VersionUpdate(add_aliases=added, remove_aliases=removed)
+        changes: dict[str, object] = {}
+        if self.description != record.description:
+            changes["description"] = self.description
+        if self.metadata != record.metadata:
+            changes["metadata"] = normalize_metadata(self.metadata)
+        if sorted(set(self.tags)) != sorted(record.tags):
+            changes["tags"] = tuple(check_tags(self.tags))
+        if self.ttl_s != record.ttl_s:
+            changes["ttl_s"] = self.ttl_s
+        update = msgspec.structs.replace(update, **changes)
+        if update != VersionUpdate():
+            self._take(self.repository.catalog.update_version(record.id, update))
+
+    def delete(self, *, delete_aliases: bool) -> None:
+        """Delete the version. Raises: Conflict where it has aliases that should stay."""
+        self.repository.catalog.delete_version(self.record.id, delete_aliases=delete_aliases)
+        self._take(msgspec.structs.replace(self.record, state=VersionState.DELETED, aliases=()))
+
+    def commit(
+        self,
+        repository: Repository,
+        project: str,
+        *,
+        aliases: tuple[str, ...],
+        run_id: str | None,
+        dedupe_all: bool,
+    ) -> VersionRecord:
+        """Log the same content once more. Raises: InvalidArgument where it is in another store;
+        what Repository.commit raises.
+        """
+        record = self.record
+        if repository is not self.repository:
+            raise InvalidArgument(record.path, f"is not in the store {repository.info.location}")
+        request = CommitRequest(
+            project=project,
+            name=record.source_name,
+            type=record.type,
+            description=self.description,
+            metadata=normalize_metadata(self.metadata),
+            aliases=aliases,
+            base_ids=(record.id,),
+            dedupe_all=dedupe_all,
+            run_id=run_id,
+            tags=tuple(self.tags),
+            ttl_s=self.ttl_s,
+        )
+        tree = DirectoryEntry("", record.tree, record.size_bytes, record.file_count)
+        return repository.commit(repository.ingest(), tree, request).version
+
+    # --- local directories -----------------------------------------------------------------
+
+    def download(
+        self, root: str | None, *, recursive: bool, path_prefix: str, on_progress: OnProgress | None
+    ) -> str:
+        """See Artifact.download."""
+        target = root or self._default_root()
+        record = self.record
+        meter = ProgressMeter(
+            on_progress,
+            files_total=None if path_prefix else record.file_count,
+            bytes_total=None if path_prefix else record.size_bytes,
+        )
+        download_tree(
+            self.repository, record.tree, Path(target), path_prefix=path_prefix, meter=meter
+        )
+        if recursive:
+            for version_id in self._referred_versions(path_prefix):
+                other = Logged(self.repository, self.repository.catalog.version_by_id(version_id))
+                other.download(None, recursive=True, path_prefix="", on_progress=on_progress)
+        return target
+
+    def download_entry(self, path: str, root: str | None) -> str:
+        """Write the one file or reference at `path` below the root; where it then is."""
+        target = root or self._default_root()
+        download_one(self.repository, self.record.tree, Path(target), path)
+        return f"{target}/{path}"
+
+    def read_entry(self, path: str) -> bytes:
+        """All bytes at a path. Raises: as `entry` does; what Content.load_block raises."""
+        return b"".join(read_blocks(self.repository.content(self.entry(path))))
+
+    def checkout(self, root: str | None) -> str:
+        """See Artifact.checkout."""
+        target = root or f"./artifacts/{self.record.name}"
+        if Path(target).exists():
+            prune_directory(self.repository, self.record.tree, Path(target))
+        download_tree(self.repository, self.record.tree, Path(target))
+        return target
+
+    def verify(self, root: str | None) -> bool:
+        """See Artifact.verify."""
+        if root is None:
+            root = self.download(None, recursive=False, path_prefix="", on_progress=None)
+        verify_directory(self.repository, self.record.tree, Path(root))
+        return True
+
+    def _default_root(self) -> str:
+        return f"./artifacts/{self.record.name}:{self.record.version}"
+
+    def _referred_versions(self, path_prefix: str) -> list[str]:
+        found: dict[str, None] = {}
+        for path, entry in self.entries():
+            if isinstance(entry, ReferenceEntry) and path.startswith(path_prefix):
+                url = urlsplit(entry.uri)
+                if url.scheme == ARTIFACT_SCHEME and url.netloc != self.record.id:
+                    found[url.netloc] = None
+        return list(found)
+
+
+def _new(items: list[str] | tuple[str, ...], known: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item for item in items if item not in known))

@@ -1,0 +1,143 @@
+"""Putting files and directories into a store as one version: what `artfs put` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from artfs.blobs.base import Transfer
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.catalog.base import CommitOutcome
+from artfs.config import default_project
+from artfs.errors import ArtifactNotFound, InvalidArgument
+from artfs.manifest.builder import TreeBuilder
+from artfs.model import Metadata
+from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.scan import scan_directory
+from artfs.sdk.contents import Contents
+from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
+
+DEFAULT_TYPE = "dataset"
+
+
+class PutRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the new version should be, besides its content."""
+
+    name: str
+    """`[[entity/]project/]name`."""
+    type: str | None = None
+    """None: that of the artifact, or "dataset" for a new one."""
+    description: str | None = None
+    metadata: Metadata = {}
+    aliases: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    ttl_s: int | None = None
+    run_id: str | None = None
+    """The run that makes it."""
+
+
+def put(
+    repository: Repository,
+    sources: Sequence[str | os.PathLike[str]],
+    request: PutRequest,
+    *,
+    transfer: Transfer = Transfer.COPY,
+    on_progress: OnProgress | None = None,
+) -> CommitOutcome:
+    """Make a version of local files and directories; symbolic links are kept as links.
+
+    The content of a single directory comes into the root; of several sources each one goes under
+    its base name.
+    Blocks: on disk and network. Raises: InvalidArgument for two sources of one name, and for
+    sockets and the like; PathNotFound, SourceChanged, PermissionDenied, OutOfSpace, Conflict,
+    InvalidName, BackendUnavailable. Nothing is visible before it succeeds.
+    """
+    commit = _commit_request(repository, request)
+    named = _named(sources)
+    ingest, contents = repository.ingest(), Contents()
+    try:
+        meter = _meter(named, on_progress)
+        intake = Intake(ingest, contents, transfer=transfer, meter=meter)
+        for path, source in named:
+            if Path(source).is_dir() and (path == "" or not Path(source).is_symlink()):
+                intake.add_directory(source, path, follow_links=False)
+            elif Path(source).is_symlink():
+                intake.add_link(source, path)
+            else:
+                intake.add_file(source, path)
+        builder = TreeBuilder(ingest.directory_loader(repository.directory))
+        contents.fill(builder)
+        return repository.commit(ingest, builder.build(ingest.add_directory), commit)
+    finally:
+        ingest.discard()
+
+
+def _commit_request(repository: Repository, request: PutRequest) -> CommitRequest:
+    path = repository.parse(request.name, project=default_project())
+    assert path.project is not None
+    if path.selector is not None:
+        raise InvalidArgument(
+            request.name, "names a version", hint="the store chooses the number of a new one"
+        )
+    return CommitRequest(
+        project=path.project,
+        name=path.name,
+        type=request.type or _type_of(repository, path.project, path.name),
+        description=request.description,
+        metadata=request.metadata,
+        aliases=request.aliases,
+        tags=request.tags,
+        ttl_s=request.ttl_s,
+        run_id=request.run_id,
+    )
+
+
+def _type_of(repository: Repository, project: str, name: str) -> str:
+    try:
+        return repository.catalog.artifact(project, name).type
+    except ArtifactNotFound:
+        return DEFAULT_TYPE
+
+
+def _named(sources: Sequence[str | os.PathLike[str]]) -> list[tuple[str, str]]:
+    """The path in the version and the local path of each source."""
+    if not sources:
+        raise InvalidArgument("put", "no file or directory is named")
+    local = [os.fspath(source) for source in sources]
+    for source in local:
+        with translate_os_errors(source):
+            os.lstat(source)
+    if len(local) == 1 and Path(local[0]).is_dir():
+        return [("", local[0])]
+    named: dict[str, str] = {}
+    for source in local:
+        name = (
+            Path(source).absolute().name
+            if source not in {".", ".."}
+            else Path(source).resolve().name
+        )
+        if name in named:
+            raise InvalidArgument(
+                source, f"has the same name as {named[name]}", hint="put them one by one"
+            )
+        named[name] = source
+    return list(named.items())
+
+
+def _meter(named: Sequence[tuple[str, str]], on_progress: OnProgress | None) -> ProgressMeter:
+    """A meter with totals; they are only counted where somebody looks."""
+    if on_progress is None:
+        return ProgressMeter(None)
+    files = size_bytes = 0
+    for _, source in named:
+        if Path(source).is_dir():
+            for found in scan_directory(source, follow_links=False):
+                files += len(found.files)
+                size_bytes += sum(file.size_bytes for file in found.files)
+        elif Path(source).is_file():
+            files += 1
+            size_bytes += Path(source).stat().st_size
+    return ProgressMeter(on_progress, files_total=files, bytes_total=size_bytes)

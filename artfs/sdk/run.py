@@ -1,0 +1,381 @@
+"""Runs: what makes and uses artifacts, and the one that is current in this process."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from artfs.catalog.base import RunRecord
+from artfs.config import RUN_VARIABLE, default_project
+from artfs.errors import ArtfsError, InvalidArgument, RunNotFound
+from artfs.model import RunState, check_name
+from artfs.repository.facade import Repository
+from artfs.sdk.artifact import Artifact
+from artfs.sdk.attributes import DEFAULT_PROJECT
+from artfs.sdk.labels import check_use_as, chosen_aliases
+from artfs.sdk.metadata import normalize_metadata
+from artfs.sdk.portfolio import link_artifact
+from artfs.sdk.runconfig import RunConfig
+from artfs.sdk.session import current_run, set_current_run
+from artfs.sdk.stores import shared_repository
+
+logger = logging.getLogger(__name__)
+
+
+class Run:
+    """Something that runs: it logs artifacts as its outputs and uses others as its inputs.
+
+    `artfs.init` begins one. As a context manager it finishes at the end of the block, as failed
+    where an exception leaves it; otherwise `finish` does, or the end of the process.
+    """
+
+    def __init__(self, repository: Repository, record: RunRecord) -> None:
+        self.repository = repository
+        self._record = record
+        self._config = RunConfig(record.config)
+        self._slots: dict[str, str] = {}
+        # The process whose end is the run's end; None for a run that somebody else began.
+        self._owner_pid: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Run {self.name} ({self.id})>"
+
+    @property
+    def id(self) -> str:
+        """The run's id, unique in the store."""
+        return self._record.id
+
+    @property
+    def name(self) -> str:
+        """A name for people."""
+        return self._record.name
+
+    @property
+    def project(self) -> str:
+        """The project that the run is in."""
+        return self._record.project
+
+    @property
+    def entity(self) -> str:
+        """The entity that the run's store belongs to."""
+        return self.repository.info.entity
+
+    @property
+    def job_type(self) -> str | None:
+        """What the run does, such as "train"; "auto" where `Artifact.save` made it."""
+        return self._record.job_type
+
+    @property
+    def config(self) -> RunConfig:
+        """What the run was configured with; `config.lr` and `config["lr"]` are the same."""
+        return self._config
+
+    @property
+    def path(self) -> str:
+        """`entity/project/id`."""
+        return f"{self.entity}/{self.project}/{self.id}"
+
+    @property
+    def state(self) -> str:
+        """`running`, `finished` or `failed`, as the store knows it now. Blocks: on the catalog."""
+        return self.repository.catalog.run(self.id).state.value
+
+    # --- artifacts -------------------------------------------------------------------------
+
+    def log_artifact(
+        self,
+        artifact_or_path: Artifact | str | os.PathLike[str],
+        name: str | None = None,
+        type: str | None = None,  # noqa: A002 - W&B's name
+        aliases: str | Sequence[str] | None = None,
+    ) -> Artifact:
+        """Make an artifact a version, as an output of this run.
+
+        Content that equals that of `latest` makes no new version; the aliases move all the same.
+
+        Args:
+            artifact_or_path: An artifact, or what to make one of: a file, a directory, or a URI.
+            name: The artifact's name where a path is given. Default: `run-<id>-<base name>`.
+            type: Its type where a path is given. Default: "unspecified".
+            aliases: Aliases for it besides `latest`.
+
+        Raises:
+            ValueError: for a path that is nothing of that kind, and bad names and aliases.
+            Conflict: if there is an artifact of that name and another type.
+        """
+        artifact = self._as_artifact(artifact_or_path, name, type)
+        artifact.commit_to(self, aliases=chosen_aliases(aliases))
+        return artifact
+
+    def use_artifact(
+        self,
+        artifact_or_name: Artifact | str,
+        type: str | None = None,  # noqa: A002 - W&B's name
+        aliases: str | Sequence[str] | None = None,
+        use_as: str | None = None,
+    ) -> Artifact:
+        """Record an artifact as an input of this run and return it.
+
+        Args:
+            artifact_or_name: `[[entity/]project/]name[:alias|:vN|:digest]`, or an artifact; a
+                draft is logged first, unless some version has the same content.
+            type: The type that it must have.
+            aliases: Aliases for a draft besides `latest`.
+            use_as: The name under which this run uses it; one artifact for each.
+
+        Raises:
+            ArtifactNotFound, VersionNotFound, AliasNotFound: if there is none of that name.
+            ValueError: for another type, or a `use_as` that is taken.
+        """
+        check_use_as(use_as)
+        if isinstance(artifact_or_name, str):
+            record = self.repository.resolve(artifact_or_name, project=self.project)
+            artifact = Artifact.of_version(
+                self.repository, record, use_as=use_as or artifact_or_name
+            )
+        elif isinstance(artifact_or_name, Artifact):
+            artifact = artifact_or_name
+            if artifact.id is None:
+                artifact.commit_to(self, aliases=chosen_aliases(aliases), dedupe_all=True)
+        else:
+            raise InvalidArgument(
+                repr(artifact_or_name), "is neither an artifact nor the name of one"
+            )
+        if type is not None and type != artifact.type:
+            raise InvalidArgument(artifact.name, f"has the type {artifact.type!r}, not {type!r}")
+        self._record_use(artifact, use_as)
+        return artifact
+
+    def link_artifact(
+        self,
+        artifact: Artifact,
+        target_path: str,
+        aliases: list[str] | None = None,
+    ) -> None:
+        """Put an artifact into a portfolio; a draft is logged first. See `Artifact.link`."""
+        if artifact.id is None:
+            self.log_artifact(artifact)
+        assert artifact.id is not None
+        link_artifact(
+            self.repository, artifact.id, target_path, project=self.project, aliases=aliases
+        )
+
+    def logged_artifacts(self) -> list[Artifact]:
+        """The artifacts that this run logged, oldest first."""
+        records = self.repository.catalog.outputs_of(self.id)
+        return [Artifact.of_version(self.repository, record) for record in records]
+
+    def used_artifacts(self) -> list[Artifact]:
+        """The artifacts that this run used, in the order of first use."""
+        records = self.repository.catalog.inputs_of(self.id)
+        return [Artifact.of_version(self.repository, record) for record in records]
+
+    def _as_artifact(
+        self,
+        artifact_or_path: Artifact | str | os.PathLike[str],
+        name: str | None,
+        type_name: str | None,
+    ) -> Artifact:
+        if isinstance(artifact_or_path, Artifact):
+            return artifact_or_path
+        if not isinstance(artifact_or_path, str | os.PathLike):
+            raise InvalidArgument(repr(artifact_or_path), "is neither an artifact nor a path")
+        path = os.fspath(artifact_or_path)
+        if name is None:
+            name = f"run-{self.id}-{Path(path).name}"
+        artifact = Artifact(name, type_name or "unspecified")
+        if Path(path).is_file():
+            artifact.add_file(path)
+        elif Path(path).is_dir():
+            artifact.add_dir(path)
+        elif "://" in path:
+            artifact.add_reference(path)
+        else:
+            raise InvalidArgument(path, "is not a file, a directory or a URI like s3://bucket/path")
+        return artifact
+
+    def _record_use(self, artifact: Artifact, use_as: str | None) -> None:
+        assert artifact.id is not None
+        slot = artifact.id if use_as is None else self._slots.setdefault(use_as, artifact.id)
+        if slot != artifact.id:
+            raise InvalidArgument(
+                f"use_as {use_as!r}", "this run uses another artifact as that already"
+            )
+        self.repository.catalog.record_use(self.id, artifact.id, use_as=use_as)
+
+    # --- life ------------------------------------------------------------------------------
+
+    def finish(self, exit_code: int | None = None) -> None:
+        """End the run: as finished, or as failed with an exit code other than 0.
+
+        A run that another process began, and which this one only joined, goes on. Ending a run
+        twice is no error. Raises: BackendUnavailable.
+        """
+        if current_run() is self:
+            set_current_run(None)
+            if self._owner_pid is not None:
+                os.environ.pop(RUN_VARIABLE, None)
+        if self._owner_pid != os.getpid():
+            return
+        self._owner_pid = None
+        state = RunState.FAILED if exit_code else RunState.FINISHED
+        self._record = self.repository.catalog.finish_run(self.id, state)
+
+    def own(self) -> None:
+        """Make the end of this process the end of the run."""
+        self._owner_pid = os.getpid()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.finish(exit_code=0 if exc is None else 1)
+
+
+def init(
+    project: str | None = None,
+    entity: str | None = None,
+    name: str | None = None,
+    job_type: str | None = None,
+    config: dict[str, Any] | None = None,
+    *,
+    store: str | None = None,
+) -> Run:
+    """Begin a run and make it the current one of this process.
+
+    Where a run is current already, it is returned as it is. A process that `artfs run` started,
+    or a child of one that called `init`, joins that run: its environment names it.
+
+    Args:
+        project: Where artifacts go whose names mention none. Default: `$ARTFS_PROJECT`, the
+            configuration file, "uncategorized".
+        entity: The entity that the store belongs to; a store that is made belongs to it.
+        name: A name for people. Default: one is made up.
+        job_type: What the run does, such as "train".
+        config: What it was configured with: a dict of JSON values.
+        store: A directory, or the URL of a shared store. Default: `$ARTFS_STORE`, the
+            configuration file, a directory in the user's data directory.
+
+    Raises:
+        ValueError: for a bad name, or an entity that the store does not belong to.
+
+    Example:
+        >>> with artfs.init(project="demo", job_type="train") as run:
+        ...     data = run.use_artifact("digits:latest").download()
+    """
+    run = current_run()
+    if run is not None:
+        logger.warning("artfs.init(): %r is still running and goes on", run)
+        return run
+    return start_run(
+        project, entity=entity, name=name, job_type=job_type, config=config, store=store
+    )
+
+
+def start_run(
+    project: str | None,
+    *,
+    entity: str | None = None,
+    name: str | None = None,
+    job_type: str | None = None,
+    config: dict[str, Any] | None = None,
+    store: str | None = None,
+    is_current: bool = True,
+) -> Run:
+    """Begin a run, or join the one that the environment names; see `init`.
+
+    With `is_current` false it is a run of its own, which nobody else sees.
+    """
+    repository = shared_repository(store, entity=entity)
+    if is_current and (joined := _joined(repository, project)) is not None:
+        set_current_run(joined)
+        return joined
+    chosen = project or default_project() or DEFAULT_PROJECT
+    record = repository.catalog.create_run(
+        check_name(chosen, kind="project"),
+        name=name,
+        job_type=job_type,
+        config=normalize_metadata(config, subject="config"),
+    )
+    run = Run(repository, record)
+    run.own()
+    if is_current:
+        set_current_run(run)
+        os.environ[RUN_VARIABLE] = run.id
+        atexit.register(_finish_at_exit, run, getattr(sys, "last_value", None))
+    return run
+
+
+def finish(exit_code: int | None = None) -> None:
+    """End the current run, if there is one; see `Run.finish`."""
+    run = current_run()
+    if run is not None:
+        run.finish(exit_code)
+
+
+def log_artifact(
+    artifact_or_path: Artifact | str | os.PathLike[str],
+    name: str | None = None,
+    type: str | None = None,  # noqa: A002 - W&B's name
+    aliases: str | Sequence[str] | None = None,
+) -> Artifact:
+    """Log an artifact with the current run; see `Run.log_artifact`.
+
+    Raises: InvalidArgument where there is no run.
+    """
+    return _required_run("log_artifact").log_artifact(artifact_or_path, name, type, aliases)
+
+
+def use_artifact(
+    artifact_or_name: Artifact | str,
+    type: str | None = None,  # noqa: A002 - W&B's name
+    aliases: str | Sequence[str] | None = None,
+    use_as: str | None = None,
+) -> Artifact:
+    """Use an artifact in the current run; see `Run.use_artifact`.
+
+    Raises: InvalidArgument where there is no run.
+    """
+    return _required_run("use_artifact").use_artifact(artifact_or_name, type, aliases, use_as)
+
+
+def _required_run(function: str) -> Run:
+    run = current_run()
+    if run is None:
+        raise InvalidArgument(
+            f"artfs.{function}()", "there is no run", hint="call artfs.init() before it"
+        )
+    return run
+
+
+def _joined(repository: Repository, project: str | None) -> Run | None:
+    run_id = os.environ.get(RUN_VARIABLE)
+    if not run_id:
+        return None
+    try:
+        record = repository.catalog.run(run_id)
+    except RunNotFound:
+        return None
+    if record.state is not RunState.RUNNING or project not in {None, record.project}:
+        return None
+    return Run(repository, record)
+
+
+def _finish_at_exit(run: Run, error_before: BaseException | None) -> None:
+    # The interpreter keeps what ended the script in sys.last_value.
+    failed = getattr(sys, "last_value", None) is not error_before
+    try:
+        run.finish(exit_code=1 if failed else 0)
+    except ArtfsError as error:
+        logger.warning("the run could not be finished: %s", error)

@@ -1,0 +1,48 @@
+"""The store that this process uses: opened once, when it is first needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from threading import Lock
+
+from artfs.config import store_location
+from artfs.errors import InvalidArgument
+from artfs.repository.facade import Repository
+from artfs.repository.opening import STORE_FILE, create_store, open_store
+
+_lock = Lock()
+_opened: dict[tuple[int, str], Repository] = {}
+
+
+def shared_repository(
+    location: str | None = None, *, entity: str | None = None, create: bool = True
+) -> Repository:
+    """The store at `location`, or the default one; with `create` made where there is none.
+
+    One for each location and process: a forked child opens its own. Thread-safe.
+    Raises: InvalidArgument where the store belongs to another entity; what `open_store` raises.
+    """
+    chosen = store_location(location)
+    if "://" not in chosen:
+        chosen = str(Path(chosen).expanduser().absolute())
+    with _lock:
+        repository = _opened.get((os.getpid(), chosen))
+        if repository is None:
+            repository = _open(chosen, entity, create=create)
+            _opened[os.getpid(), chosen] = repository
+    if entity is not None and entity != repository.info.entity:
+        raise InvalidArgument(
+            f"entity {entity!r}",
+            f"the store {chosen} belongs to the entity {repository.info.entity!r}",
+            hint="leave the entity out, or name another store in ARTFS_STORE",
+        )
+    return repository
+
+
+def _open(location: str, entity: str | None, *, create: bool) -> Repository:
+    if create and entity is not None and "://" not in location:
+        root = Path(location)
+        if not (root / STORE_FILE).exists():
+            create_store(root, entity=entity)
+    return open_store(location, create=create)

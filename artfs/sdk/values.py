@@ -1,0 +1,109 @@
+"""Values in artifacts: storing an object as JSON under a name, and making it again.
+
+What a value looks like as JSON, and which files it needs beside it, is the business of its class
+in `artfs.media`; this module knows only how values and artifacts go together.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+
+from artfs.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.entry import ArtifactManifestEntry
+
+_HASHED_PREFIX = "media/tables"
+"""Values below this path are named after their content, as W&B does with logged tables."""
+
+
+@runtime_checkable
+class ArtifactValue(Protocol):
+    """An object that `Artifact.add` can store and `Artifact.get` can make again."""
+
+    artifact_suffix: ClassVar[str]
+    """It is stored as `<name>.<artifact_suffix>.json`; also its `_type` in most JSON."""
+
+    artifact_home: tuple[Artifact, str] | None
+    """The artifact that it was got from or first added to, with its path there."""
+
+    def to_json(self, artifact: Artifact) -> Any:
+        """Its JSON value, after adding the files that it needs to the draft `artifact`."""
+        ...
+
+    @classmethod
+    def from_json(cls, value: Any, artifact: Artifact) -> Self:
+        """Make it again from its JSON value and, when they are needed, files of `artifact`."""
+        ...
+
+
+AddedValues = dict[int, tuple[object, "ArtifactManifestEntry"]]
+"""Values of a draft by identity; the objects are kept so that no identity is used again."""
+
+
+def stored_name(value_type: type[ArtifactValue], name: str) -> str:
+    """The path under which a value called `name` is stored; the suffix is never doubled."""
+    suffix = f".{value_type.artifact_suffix}.json"
+    return name if name.endswith(suffix) else name + suffix
+
+
+def add_value(
+    artifact: Artifact, added: AddedValues, value: ArtifactValue, name: str
+) -> ArtifactManifestEntry:
+    """What `Artifact.add` does.
+
+    A value that was added before, or whose path is taken, gives the entry that is there; one
+    that is in a logged artifact already is stored as a reference to it.
+    Raises: InvalidArgument for an object that is no value; what adding its files raises.
+    """
+    if not isinstance(value, ArtifactValue):
+        raise InvalidArgument(
+            f"{type(value).__name__} object", "is not a value that an artifact can hold"
+        )
+    if id(value) in added:
+        return added[id(value)][1]
+    path = stored_name(type(value), name)
+    home = value.artifact_home
+    if home is not None and home[0].id is not None:
+        return artifact.add_reference(home[0].get_path(home[1]), path)[0]
+    data = json.dumps(value.to_json(artifact), sort_keys=True).encode()
+    entry = artifact.find_entry(path)
+    if entry is None:
+        entry = artifact.add_bytes(data, path, is_tmp=name.startswith(_HASHED_PREFIX))
+    added[id(value)] = (value, entry)
+    if home is None:
+        value.artifact_home = (artifact, entry.path)
+    return entry
+
+
+def get_value(artifact: Artifact, name: str) -> ArtifactValue | None:
+    """What `Artifact.get` does. Raises: what reading the artifact raises."""
+    for value_type in _value_types().values():
+        path = stored_name(value_type, name)
+        entry = artifact.find_entry(path)
+        if entry is not None:
+            return _made_again(value_type, artifact, path, entry)
+    return None
+
+
+def _made_again(
+    value_type: type[ArtifactValue], artifact: Artifact, path: str, entry: ArtifactManifestEntry
+) -> ArtifactValue:
+    target = entry.target()
+    if target is not None:
+        # Its files are in the artifact that it was first added to.
+        artifact, path = target
+        entry = artifact.get_path(path)
+    value = value_type.from_json(json.loads(entry.read_bytes()), artifact)
+    value.artifact_home = (artifact, path)
+    return value
+
+
+def _value_types() -> Mapping[str, type[ArtifactValue]]:
+    from artfs.media.registry import value_types  # noqa: PLC0415 - media classes are heavy
+
+    return value_types()

@@ -1,0 +1,288 @@
+"""The outside of versions: projects, their artifacts, and versions and aliases as directories."""
+
+from __future__ import annotations
+
+import stat
+import time
+from collections.abc import Iterable, Mapping
+from typing import Generic, TypeVar
+
+import msgspec
+
+from artfs.catalog.base import ArtifactRecord, ProjectRecord, StoreTotals, VersionRecord
+from artfs.engine.flights import Flights
+from artfs.errors import ArtfsError, InvalidName, PathNotFound, Unsupported
+from artfs.model import check_entry_name
+from artfs.vfs.identity import identity_of, number_of
+from artfs.vfs.names import Known, Names
+from artfs.vfs.targets import Target
+from artfs.vfs.tree import (
+    ROOT_NUMBER,
+    Answer,
+    Attributes,
+    DirectoryNode,
+    Found,
+    Node,
+    OpenFile,
+    Space,
+)
+from artfs.vfs.versions import DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, Service, TreeDirectory
+
+T = TypeVar("T")
+
+_SYMLINK_MODE = stat.S_IFLNK | 0o777
+_SPACE_TTL_S = 10.0
+
+
+class View(msgspec.Struct, frozen=True):
+    """How names are shown."""
+
+    names: Names
+    service: Service
+    alias_symlinks: bool
+
+
+class NamesDirectory:
+    """A directory above versions. Implements DirectoryNode but for `lookup` and `listing`.
+
+    Everything in it is a node; nothing is told by position.
+    """
+
+    def __init__(
+        self, view: View, attributes: Attributes, *, parent_number: int, about: Mapping[str, str]
+    ) -> None:
+        self.view = view
+        self._attributes = attributes
+        self._parent_number = parent_number
+        self._about = about
+
+    @property
+    def attributes(self) -> Attributes:
+        """See Node."""
+        return self._attributes
+
+    @property
+    def parent_number(self) -> int:
+        """See DirectoryNode."""
+        return self._parent_number
+
+    @property
+    def number(self) -> int:
+        """The inode number that this directory asks for."""
+        return number_of(self._attributes.identity)
+
+    def xattrs(self) -> Mapping[str, bytes]:
+        """See Node."""
+        return {name: value.encode() for name, value in self._about.items()}
+
+    def open(self) -> OpenFile:
+        """See Node."""
+        raise Unsupported("directory", "it has no content")
+
+    def readlink(self) -> str:
+        """See Node."""
+        raise Unsupported("directory", "it is no symlink")
+
+    async def child(self, position: int) -> Node:
+        """See DirectoryNode."""
+        raise PathNotFound(str(position), "no such position in this directory")
+
+    def below(self, name: str, mtime_ns: int, *parts: bytes) -> Attributes:
+        """The attributes of a directory in this one."""
+        identity = identity_of(self.number.to_bytes(8, "little"), name.encode(), *parts)
+        return Attributes(identity, DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, mtime_ns)
+
+
+class StoreDirectory(NamesDirectory):
+    """All projects."""
+
+    async def lookup(self, name: str) -> Answer:
+        """See DirectoryNode."""
+        known = await self.view.names.projects()
+        for record in known.value:
+            if record.name == name:
+                return Answer(self._found(record), known.ttl_s())
+        return Answer(None, known.ttl_s())
+
+    async def listing(self) -> NamesListing[list[ProjectRecord]]:
+        """See DirectoryNode."""
+        known = await self.view.names.projects()
+        return NamesListing(known, [self._found(record) for record in known.value])
+
+    def _found(self, record: ProjectRecord) -> Found:
+        node = ProjectDirectory(
+            self.view,
+            self.below(record.name, record.created_at_ns),
+            parent_number=self.number,
+            about={"path": record.name},
+        )
+        return Found(record.name, node.attributes, 0, node)
+
+
+class ProjectDirectory(NamesDirectory):
+    """A project: its artifacts and portfolios."""
+
+    async def lookup(self, name: str) -> Answer:
+        """See DirectoryNode."""
+        known = await self.view.names.artifact(self._about["path"], name)
+        found = None if known.value is None else self._found(known.value)
+        return Answer(found, known.ttl_s())
+
+    async def listing(self) -> NamesListing[list[ArtifactRecord]]:
+        """See DirectoryNode."""
+        known = await self.view.names.artifacts(self._about["path"])
+        return NamesListing(known, [self._found(record) for record in known.value])
+
+    def _found(self, record: ArtifactRecord) -> Found:
+        newest = record.latest.created_at_ns if record.latest else record.created_at_ns
+        node = ArtifactDirectory(
+            self.view,
+            self.below(record.name, newest),
+            parent_number=self.number,
+            about={"path": record.path, "type": record.type},
+        )
+        return Found(record.name, node.attributes, 0, node)
+
+
+class ArtifactDirectory(NamesDirectory):
+    """An artifact or portfolio: its versions and aliases."""
+
+    async def lookup(self, name: str) -> Answer:
+        """See DirectoryNode."""
+        project, _, artifact = self._about["path"].partition("/")
+        known = await self.view.names.version(project, artifact, name)
+        found = None if known.value is None else self._found(name, known.value)
+        return Answer(found, known.ttl_s())
+
+    async def listing(self) -> NamesListing[list[VersionRecord]]:
+        """See DirectoryNode: aliases first, then versions, newest last."""
+        project, _, artifact = self._about["path"].partition("/")
+        known = await self.view.names.versions(project, artifact)
+        aliases = [(name, each) for each in known.value for name in each.aliases]
+        aliases.sort(key=lambda alias: alias[0])
+        shown = [*aliases, *((each.version, each) for each in known.value)]
+        return NamesListing(known, [self._found(name, version) for name, version in shown])
+
+    def _found(self, name: str, version: VersionRecord) -> Found:
+        if self.view.alias_symlinks and name != version.version:
+            link = AliasLink(self, name, version.version, version.created_at_ns)
+            return Found(name, link.attributes, 0, link)
+        # Two versions may share a tree and still differ in what else is said of them.
+        attributes = self.below(name, version.created_at_ns, version.id.encode(), version.tree)
+        node = TreeDirectory(
+            self.view.service, version, version.tree, attributes, parent_number=self.number
+        )
+        return Found(name, attributes, 0, node)
+
+
+class AliasLink:
+    """An alias, shown as a symlink to its version. Implements Node."""
+
+    def __init__(self, directory: ArtifactDirectory, name: str, target: str, mtime_ns: int) -> None:
+        self._target = target
+        number = directory.number.to_bytes(8, "little")
+        self._attributes = Attributes(
+            identity_of(number, name.encode(), target.encode()),
+            _SYMLINK_MODE,
+            len(target),
+            mtime_ns,
+        )
+
+    @property
+    def attributes(self) -> Attributes:
+        """See Node."""
+        return self._attributes
+
+    def xattrs(self) -> Mapping[str, bytes]:
+        """See Node."""
+        return {}
+
+    def open(self) -> OpenFile:
+        """See Node."""
+        raise Unsupported("symlink", "it has no content")
+
+    def readlink(self) -> str:
+        """See Node."""
+        return self._target
+
+
+class NamesListing(Generic[T]):
+    """The names of a directory above versions. Implements Listing."""
+
+    def __init__(self, known: Known[T], found: Iterable[Found]) -> None:
+        self._known = known
+        self._found = [each for each in found if _can_be_shown(each.name)]
+
+    def ttl_s(self) -> float:
+        """See Listing."""
+        return self._known.ttl_s()
+
+    async def chunk(self, start: int) -> list[Found]:
+        """See Listing."""
+        return self._found[start:]
+
+
+class ArtifactsTree:
+    """What a read-only mount shows. Implements Tree."""
+
+    def __init__(self, view: View, target: Target, flights: Flights[StoreTotals]) -> None:
+        self._view = view
+        self._target = target
+        self._flights = flights
+        self._totals: Known[StoreTotals] | None = None
+        self._root = _root(view, target)
+
+    @property
+    def root(self) -> DirectoryNode:
+        """See Tree."""
+        return self._root
+
+    async def space(self) -> Space:
+        """See Tree: a version's own size, else the store's."""
+        version = self._target.version
+        if version is not None:
+            return Space(version.size_bytes, version.file_count)
+        service = self._view.service
+        catalog = service.repository.catalog
+        if self._totals is None or not self._totals.ttl_s():
+            try:
+                totals = await self._flights.join(
+                    "totals", lambda: service.threads.run(service.work, catalog.totals)
+                ).landed()
+            except ArtfsError:
+                if self._totals is None:
+                    raise
+                totals = self._totals.value
+            self._totals = Known.for_s(totals, _SPACE_TTL_S)
+        totals = self._totals.value
+        return Space(totals.blob_bytes, totals.blobs)
+
+
+def _root(view: View, target: Target) -> DirectoryNode:
+    now_ns = time.time_ns()
+    attributes = Attributes(ROOT_NUMBER, DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, now_ns)
+    if target.version is not None:
+        attributes = msgspec.structs.replace(attributes, mtime_ns=target.version.created_at_ns)
+        return TreeDirectory(
+            view.service,
+            target.version,
+            target.version.tree,
+            attributes,
+            parent_number=ROOT_NUMBER,
+        )
+    if target.project is None:
+        return StoreDirectory(view, attributes, parent_number=ROOT_NUMBER, about={})
+    if target.name is None:
+        about = {"path": target.project}
+        return ProjectDirectory(view, attributes, parent_number=ROOT_NUMBER, about=about)
+    about = {"path": f"{target.project}/{target.name}"}
+    return ArtifactDirectory(view, attributes, parent_number=ROOT_NUMBER, about=about)
+
+
+def _can_be_shown(name: str) -> bool:
+    """Whether a name that the catalog told can be a directory's."""
+    try:
+        check_entry_name(name)
+    except InvalidName:
+        return False
+    return True

@@ -1,0 +1,146 @@
+"""What a mounted tree looks like to whoever mounts it. Knows nothing of FUSE.
+
+A tree is made of nodes. A *node* is an object with a life of its own: every directory, and
+whatever can change. Files of a version are no objects until they are used: a directory tells
+them by their position, so that a million of them can be known to the kernel at once.
+
+Nodes raise the errors of artfs/errors.py and no others on purpose. All of this runs on the loop;
+what takes long is awaited. Trees that can be changed implement the same protocols and add the
+methods of artfs/fuse's mutating handlers.
+"""
+
+from __future__ import annotations
+
+import math
+import stat
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from artfs.repository.content import Buffer
+
+FOREVER_S = math.inf
+"""The time for which an answer holds that never changes."""
+
+NUMBER_BITS = 60
+"""Inode numbers below 2**60 stay small integers in Python."""
+
+NUMBER_MASK = (1 << NUMBER_BITS) - 1
+ROOT_NUMBER = 1
+
+
+class Attributes(msgspec.Struct, frozen=True, gc=False):
+    """What stat(2) says; the permission bits of `mode` are those before any umask."""
+
+    identity: int
+    """Tells this node from all others. Its low NUMBER_BITS are the wanted inode number; the bits
+    above them tell nodes apart that want the same number."""
+    mode: int
+    size_bytes: int
+    mtime_ns: int
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return stat.S_ISREG(self.mode)
+
+
+class OpenFile(Protocol):
+    """A file that was opened for reading."""
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        """Exactly `length` bytes from `offset`, fewer only at the end of the file."""
+        ...
+
+
+class Node(Protocol):
+    """A file, symlink or directory."""
+
+    @property
+    def attributes(self) -> Attributes:
+        """What it is; the same for the node's life in a tree that never changes."""
+        ...
+
+    def xattrs(self) -> Mapping[str, bytes]:
+        """Extended attributes by name, from memory."""
+        ...
+
+    def open(self) -> OpenFile:
+        """Open a file for reading; fetches nothing. Raises: Unsupported for other nodes."""
+        ...
+
+    def readlink(self) -> str:
+        """The target of a symlink. Raises: Unsupported for other nodes."""
+        ...
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One name of a directory."""
+
+    name: str
+    attributes: Attributes
+    position: int
+    """Where the directory finds it again, for what is no node."""
+    node: Node | None = None
+    """What is told by position has none."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a directory says of one name, and for how long that holds."""
+
+    found: Found | None
+    ttl_s: float
+
+
+class Listing(Protocol):
+    """The names of a directory, as of the moment when the listing was asked for."""
+
+    def ttl_s(self) -> float:
+        """For how long the names hold, from now."""
+        ...
+
+    async def chunk(self, start: int) -> list[Found]:
+        """Some names from place `start` on, in order; empty at the end."""
+        ...
+
+
+class DirectoryNode(Node, Protocol):
+    """A directory."""
+
+    @property
+    def parent_number(self) -> int:
+        """The inode number of the directory that it is in; the root's is its own."""
+        ...
+
+    async def lookup(self, name: str) -> Answer:
+        """What `name` is here."""
+        ...
+
+    async def listing(self) -> Listing:
+        """All names."""
+        ...
+
+    async def child(self, position: int) -> Node:
+        """What stands at a position that `Found` told. Raises: PathNotFound."""
+        ...
+
+
+class Space(msgspec.Struct, frozen=True):
+    """What statfs(2) says."""
+
+    used_bytes: int
+    files: int
+
+
+class Tree(Protocol):
+    """Everything that one mount shows."""
+
+    @property
+    def root(self) -> DirectoryNode:
+        """The directory at the mountpoint; its inode number is ROOT_NUMBER."""
+        ...
+
+    async def space(self) -> Space:
+        """How much there is in it."""
+        ...

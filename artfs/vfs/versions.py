@@ -1,0 +1,309 @@
+"""The inside of a version: directories, files and symlinks that never change."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+import msgspec
+import trio
+
+from artfs.catalog.base import VersionRecord
+from artfs.engine.fetch import Fetcher, Source
+from artfs.engine.flights import Flights
+from artfs.engine.reader import Reader
+from artfs.engine.threads import Threads, Work
+from artfs.errors import ArtfsError, InvalidManifest, PathNotFound, Unsupported
+from artfs.manifest.directory import Directory
+from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry, SymlinkEntry
+from artfs.model import Digest
+from artfs.repository.content import Content
+from artfs.repository.facade import Repository
+from artfs.vfs.identity import file_identity, identity_of, number_of, reference_key
+from artfs.vfs.tree import FOREVER_S, Answer, Attributes, Found, Node, OpenFile
+
+DIRECTORY_MODE = stat.S_IFDIR | 0o555
+DIRECTORY_SIZE_BYTES = 4096
+_SYMLINK_MODE = stat.S_IFLNK | 0o777
+_FILE_MODE = stat.S_IFREG | 0o444
+_EXECUTABLE_MODE = stat.S_IFREG | 0o555
+_LISTED_AT_ONCE = 256
+_LOCATED_AT_ONCE = 512
+_MAX_SIZE_BYTES = 2**62
+_MAX_TARGET_BYTES = 4095
+_MAX_TIME_NS = 2**63 - 1
+
+
+class Service:
+    """What all nodes of a mount need to get directories and bytes."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        threads: Threads,
+        fetcher: Fetcher,
+        nursery: trio.Nursery,
+        *,
+        flight_timeout_s: float,
+        read_timeout_s: float,
+    ) -> None:
+        self.repository = repository
+        self.threads = threads
+        self.work = Work.DISK if repository.info.root is not None else Work.NETWORK
+        self._fetcher = fetcher
+        self._read_timeout_s = read_timeout_s
+        self._directories: Flights[Directory] = Flights(nursery, timeout_s=flight_timeout_s)
+
+    async def directory(self, digest: Digest) -> Directory:
+        """A directory object: at once where it is in memory."""
+        found = self.repository.directories.get(digest)
+        if found is not None:
+            return found
+        load = partial(self.threads.run, self.work, self.repository.directory, digest)
+        return await self._directories.join(digest, load).landed()
+
+    def open(self, directory: TreeDirectory, position: int, entry: _Readable) -> OpenFile:
+        """Open the file at a position of a directory."""
+        if isinstance(entry, FileEntry):
+            key, work = b"f" + entry.sha256, self.work
+        else:
+            key, work = b"r" + reference_key(entry), Work.NETWORK
+        content = partial(self._content, directory, position, entry)
+        source = self._fetcher.source(
+            key, lambda: Source(key, entry.size_bytes or 0, work, content)
+        )
+        return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
+
+    def _content(self, directory: TreeDirectory, position: int, entry: _Readable) -> Content:
+        directory.locate_neighbours(position)
+        return self.repository.content(entry)
+
+
+_Readable = FileEntry | ReferenceEntry
+
+
+class TreeDirectory:
+    """A directory of a version. Implements DirectoryNode."""
+
+    __slots__ = (
+        "_attributes",
+        "_located",
+        "_name",
+        "_parent",
+        "_parent_number",
+        "_service",
+        "digest",
+        "version",
+    )
+
+    def __init__(
+        self,
+        service: Service,
+        version: VersionRecord,
+        digest: Digest,
+        attributes: Attributes,
+        *,
+        parent_number: int,
+        parent: TreeDirectory | None = None,
+        name: str = "",
+    ) -> None:
+        self._service = service
+        self.version = version
+        self.digest = digest
+        self._attributes = attributes
+        self._parent_number = parent_number
+        self._parent = parent
+        self._name = name
+        self._located: set[int] = set()
+
+    @property
+    def attributes(self) -> Attributes:
+        """See Node."""
+        return self._attributes
+
+    @property
+    def parent_number(self) -> int:
+        """See DirectoryNode."""
+        return self._parent_number
+
+    @property
+    def path(self) -> str:
+        """The path inside the version; empty for its root."""
+        if self._parent is None:
+            return ""
+        above = self._parent.path
+        return f"{above}/{self._name}" if above else self._name
+
+    def xattrs(self) -> Mapping[str, bytes]:
+        """See Node: what the version is, and where in it this directory."""
+        version = self.version
+        found = {"sha256": self.digest.hex(), "version": version.path, "path": self.path}
+        if self._parent is None:
+            found |= {
+                "digest": version.digest,
+                "aliases": ",".join(version.aliases),
+                "type": version.type,
+                "metadata": msgspec.json.encode(version.metadata).decode(),
+            }
+        return {name: value.encode() for name, value in found.items()}
+
+    def open(self) -> OpenFile:
+        """See Node."""
+        raise Unsupported("directory", "it has no content")
+
+    def readlink(self) -> str:
+        """See Node."""
+        raise Unsupported("directory", "it is no symlink")
+
+    async def lookup(self, name: str) -> Answer:
+        """See DirectoryNode."""
+        directory = await self._service.directory(self.digest)
+        position = directory.position(name)
+        if position is None:
+            return Answer(None, FOREVER_S)
+        return Answer(self._found(directory.entry(position), position), FOREVER_S)
+
+    async def listing(self) -> TreeListing:
+        """See DirectoryNode."""
+        return TreeListing(self, await self._service.directory(self.digest))
+
+    async def child(self, position: int) -> Node:
+        """See DirectoryNode."""
+        directory = await self._service.directory(self.digest)
+        if position >= len(directory):
+            raise PathNotFound(str(position), "no such position in this directory")
+        entry = directory.entry(position)
+        found = self._found(entry, position)
+        return found.node or TreeLeaf(self._service, self, found, entry)
+
+    def found(self, entries: list[Entry], start: int) -> list[Found]:
+        """What `entries`, which stand here from position `start` on, look like."""
+        return [self._found(entry, position) for position, entry in enumerate(entries, start)]
+
+    def locate_neighbours(self, position: int) -> None:
+        """Find out where the files around `position` are, once; blocks, in a reader's thread."""
+        chunk = position // _LOCATED_AT_ONCE
+        if chunk in self._located:
+            return
+        # Without it each file is located by itself, and whether that works is told there.
+        with suppress(ArtfsError):
+            repository = self._service.repository
+            start = chunk * _LOCATED_AT_ONCE
+            directory = repository.directory(self.digest)
+            repository.prepare(directory.slice(start, start + _LOCATED_AT_ONCE))
+            self._located.add(chunk)
+
+    def _found(self, entry: Entry, position: int) -> Found:
+        name = entry.name
+        if isinstance(entry, FileEntry):
+            size_bytes = entry.size_bytes
+            if not 0 <= size_bytes <= _MAX_SIZE_BYTES:
+                raise InvalidManifest(repr(name), "its size is out of range")
+            mode = _EXECUTABLE_MODE if entry.executable else _FILE_MODE
+            attributes = Attributes(file_identity(entry), mode, size_bytes, entry.mtime_ns)
+            return Found(name, attributes, position)
+        if isinstance(entry, DirectoryEntry):
+            node = self._subdirectory(entry)
+            return Found(name, node.attributes, position, node)
+        if isinstance(entry, SymlinkEntry):
+            return Found(name, self._symlink(entry), position)
+        return Found(name, self._reference(entry), position)
+
+    def _subdirectory(self, entry: DirectoryEntry) -> TreeDirectory:
+        number = number_of(self._attributes.identity)
+        identity = identity_of(number.to_bytes(8, "little"), entry.name.encode(), entry.sha256)
+        attributes = Attributes(
+            identity, DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, self._attributes.mtime_ns
+        )
+        return TreeDirectory(
+            self._service,
+            self.version,
+            entry.sha256,
+            attributes,
+            parent_number=number,
+            parent=self,
+            name=entry.name,
+        )
+
+    def _symlink(self, entry: SymlinkEntry) -> Attributes:
+        target = entry.target.encode(errors="surrogatepass")
+        if not 0 < len(target) <= _MAX_TARGET_BYTES or b"\0" in target:
+            raise InvalidManifest(repr(entry.name), "its target is no path")
+        mtime_ns = self._attributes.mtime_ns
+        # Versions differ in the time of their symlinks, which therefore are not shared.
+        identity = identity_of(b"symlink", target, mtime_ns.to_bytes(16, "little", signed=True))
+        return Attributes(identity, _SYMLINK_MODE, len(target), mtime_ns)
+
+    def _reference(self, entry: ReferenceEntry) -> Attributes:
+        size_bytes = entry.size_bytes or 0
+        if not 0 <= size_bytes <= _MAX_SIZE_BYTES or abs(entry.mtime_ns) > _MAX_TIME_NS:
+            raise InvalidManifest(repr(entry.name), "its size or mtime is out of range")
+        mtime_ns = entry.mtime_ns or self._attributes.mtime_ns
+        key = reference_key(entry)
+        identity = identity_of(b"reference", key, mtime_ns.to_bytes(16, "little", signed=True))
+        return Attributes(identity, _FILE_MODE, size_bytes, mtime_ns)
+
+
+class TreeListing:
+    """The names of a directory of a version. Implements Listing."""
+
+    __slots__ = ("_directory", "_node")
+
+    def __init__(self, node: TreeDirectory, directory: Directory) -> None:
+        self._node = node
+        self._directory = directory
+
+    def ttl_s(self) -> float:
+        """See Listing."""
+        return FOREVER_S
+
+    async def chunk(self, start: int) -> list[Found]:
+        """See Listing."""
+        entries = self._directory.slice(start, start + _LISTED_AT_ONCE)
+        return self._node.found(entries, start)
+
+
+class TreeLeaf:
+    """A file, reference or symlink of a version. Implements Node."""
+
+    __slots__ = ("_directory", "_entry", "_found", "_service")
+
+    def __init__(
+        self, service: Service, directory: TreeDirectory, found: Found, entry: Entry
+    ) -> None:
+        self._service = service
+        self._directory = directory
+        self._found = found
+        self._entry = entry
+
+    @property
+    def attributes(self) -> Attributes:
+        """See Node."""
+        return self._found.attributes
+
+    def xattrs(self) -> Mapping[str, bytes]:
+        """See Node.
+
+        A file's node is shared by all paths and versions that hold it, so it says nothing of
+        them.
+        """
+        entry = self._entry
+        if isinstance(entry, FileEntry):
+            return {"digest": entry.digest.encode(), "sha256": entry.sha256.hex().encode()}
+        if isinstance(entry, ReferenceEntry):
+            return {"digest": entry.digest.encode(), "reference": entry.uri.encode()}
+        return {}
+
+    def open(self) -> OpenFile:
+        """See Node."""
+        if not isinstance(self._entry, (FileEntry, ReferenceEntry)):
+            raise Unsupported("symlink", "it has no content")
+        return self._service.open(self._directory, self._found.position, self._entry)
+
+    def readlink(self) -> str:
+        """See Node."""
+        if not isinstance(self._entry, SymlinkEntry):
+            raise Unsupported("file", "it is no symlink")
+        return self._entry.target

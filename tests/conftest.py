@@ -1,0 +1,7 @@
+"""Fixtures for all tests: servers, one per test process, started when first asked for."""
+
+from __future__ import annotations
+
+from tests.servers.seaweedfs import seaweedfs
+
+__all__ = ["seaweedfs"]

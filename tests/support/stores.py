@@ -1,0 +1,92 @@
+"""Stores with known content, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from artfs.catalog.base import VersionRecord
+from artfs.manifest.builder import TreeBuilder
+from artfs.manifest.entries import FileEntry, SymlinkEntry
+from artfs.model import Metadata
+from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.opening import open_store
+
+DEFAULT_MTIME_NS = 1_600_000_000_123_456_789
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file to be committed."""
+
+    data: bytes = b""
+    executable: bool = False
+    mtime_ns: int = DEFAULT_MTIME_NS
+
+
+class Link(msgspec.Struct, frozen=True):
+    """A symlink to be committed."""
+
+    target: str
+
+
+class EmptyDirectory(msgspec.Struct, frozen=True):
+    """A directory with nothing in it."""
+
+
+Item = bytes | File | Link | EmptyDirectory
+Content = Mapping[str, Item]
+"""What a version holds: items by path; plain bytes are a file."""
+
+
+def new_store(root: Path) -> Repository:
+    """A new embedded store."""
+    return open_store(str(root), create=True)
+
+
+def commit(
+    repository: Repository,
+    path: str,
+    content: Content,
+    *,
+    aliases: tuple[str, ...] = (),
+    metadata: Metadata | None = None,
+    base: VersionRecord | None = None,
+) -> VersionRecord:
+    """Make a version of `project/name` that holds `content`, on top of a base where given."""
+    project, _, name = path.partition("/")
+    ingest = repository.ingest()
+    builder = TreeBuilder(
+        ingest.directory_loader(repository.directory), base.tree if base else None
+    )
+    for where, item in content.items():
+        if isinstance(item, EmptyDirectory):
+            builder.make_directory(where)
+        elif isinstance(item, Link):
+            builder.put(where, SymlinkEntry(Path(where).name, item.target))
+        else:
+            file = File(item) if isinstance(item, bytes) else item
+            stored = ingest.add_bytes(file.data)
+            builder.put(
+                where,
+                FileEntry(
+                    name=Path(where).name,
+                    sha256=stored.sha256,
+                    size_bytes=stored.size_bytes,
+                    md5=stored.md5,
+                    blocks=stored.blocks,
+                    executable=file.executable,
+                    mtime_ns=file.mtime_ns,
+                ),
+            )
+    tree = builder.build(ingest.add_directory)
+    request = CommitRequest(
+        project=project,
+        name=name,
+        type="dataset",
+        aliases=aliases,
+        metadata=metadata or {},
+        base_ids=(base.id,) if base else (),
+    )
+    return repository.commit(ingest, tree, request).version
