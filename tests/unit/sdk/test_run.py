@@ -36,7 +36,9 @@ def test_init_in_a_run_gives_that_run(run: artfs.Run, caplog: pytest.LogCaptureF
     assert "still running" in caplog.text
 
 
-@pytest.mark.parametrize(("exit_code", "state"), [(None, "finished"), (0, "finished"), (3, "failed")])
+@pytest.mark.parametrize(
+    ("exit_code", "state"), [(None, "finished"), (0, "finished"), (3, "failed")]
+)
 def test_finish_says_how_it_ended(exit_code: int | None, state: str) -> None:
     run = artfs.init()
     artfs.finish(exit_code)
