@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.files import OpenFile
-from artfs.catalog.base import BlobRecord, Catalog
+from artfs.catalog.base import BlobRecord, Catalog, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
@@ -92,7 +92,7 @@ class BlobReader:
     def open_file(self, digest: Digest) -> tuple[OpenFile, int] | None:
         """The local file that holds a blob and the blob's offset in it; None if not local."""
         record = self.locate(digest)
-        opened = self._files.get(object_key(record))
+        opened = self._files.get(stored_object(record))
         return None if opened is None else (opened, record.offset)
 
     def verified_blocks(self, digest: Digest, size_bytes: int) -> bytearray:
@@ -114,7 +114,7 @@ class BlobReader:
         return digests
 
     def _read_object(self, record: BlobRecord, span: ByteRange) -> bytes:
-        key = object_key(record)
+        key = stored_object(record)
         opened = self._files.get(key)
         start = record.offset + span.start
         if opened is None:
@@ -125,7 +125,7 @@ class BlobReader:
         return data
 
     def _forget(self, record: BlobRecord) -> None:
-        self._files.forget(object_key(record))
+        self._files.forget(stored_object(record))
         with self._lock:
             self._locations.pop(record.sha256, None)
 
@@ -189,8 +189,10 @@ class BlobContent:
         return data
 
 
-def object_key(record: BlobRecord) -> ObjectKey:
-    """The stored object that holds a blob: a pack, or an object of its own."""
+def stored_object(record: BlobRecord | PackRecord) -> ObjectKey:
+    """The stored object of a pack or of a blob, which may be one of its own."""
+    if isinstance(record, PackRecord):
+        return ObjectKey(Namespace.PACKS, record.sha256)
     if record.pack is not None:
         return ObjectKey(Namespace.PACKS, record.pack)
     return ObjectKey(Namespace.BLOBS, record.sha256)

@@ -18,16 +18,18 @@ from artfs.blobs.base import ObjectStore
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import (
     BaseGone,
+    BlobRecord,
     BlobsGone,
     Catalog,
     CommitOutcome,
+    PackRecord,
     VersionCommit,
     VersionRecord,
 )
 from artfs.errors import ArtifactNotFound, Conflict, InvalidArgument, PathNotFound
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
-from artfs.manifest.tree import find, walk
+from artfs.manifest.tree import LoadDirectory, find, walk
 from artfs.manifest.wandb import TreeDigests, tree_digests
 from artfs.model import (
     MAX_METADATA_KEYS,
@@ -41,7 +43,7 @@ from artfs.model import (
 )
 from artfs.references.artifact import OWN_SCHEME, SCHEME, ArtifactHandler
 from artfs.references.registry import References
-from artfs.repository.blobs import BlobReader
+from artfs.repository.blobs import BlobReader, stored_object
 from artfs.repository.caching import open_cache
 from artfs.repository.content import Content
 from artfs.repository.ingest import Ingest
@@ -240,7 +242,8 @@ class Repository:
         Raises: InvalidName, InvalidArgument, Conflict, OutOfSpace, BackendUnavailable.
         """
         _check(request)
-        digests = tree_digests(ingest.directory_loader(self.directory), tree.sha256)
+        load = ingest.directory_loader(self.directory)
+        digests = tree_digests(load, tree.sha256)
         taken = ingest.finish()
         commit = VersionCommit(
             digest=digests.digest,
@@ -254,33 +257,27 @@ class Repository:
             **msgspec.structs.asdict(request),
         )
         try:
-            return self.catalog.commit(commit)
+            return self._commit(commit)
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
-            reused = tuple(self._blobs_of(tree.sha256) - written)
-            return self._commit_or_conflict(
-                msgspec.structs.replace(commit, base_ids=(), reused=reused)
-            )
-        except BlobsGone as error:
-            raise _lost(commit, error) from None
+            reused = tuple(_blobs_of(load, tree.sha256) - written)
+            return self._commit(msgspec.structs.replace(commit, base_ids=(), reused=reused))
 
-    def _commit_or_conflict(self, commit: VersionCommit) -> CommitOutcome:
+    def _commit(self, commit: VersionCommit) -> CommitOutcome:
         try:
             return self.catalog.commit(commit)
         except BlobsGone as error:
-            raise _lost(commit, error) from None
+            # What gc has begun to delete must be gone before it can be stored again.
+            self.catalog.sweep(self._delete_object, only=(*error.missing, *error.packs))
+            raise Conflict(
+                f"{commit.project}/{commit.name}",
+                "gc removed content that this commit relied on",
+                hint="run it again: it will be stored anew",
+            ) from None
 
-    def _blobs_of(self, tree: Digest) -> set[Digest]:
-        found = {tree}
-        for _, entry in walk(self.directory, tree):
-            if isinstance(entry, DirectoryEntry):
-                found.add(entry.sha256)
-            elif isinstance(entry, FileEntry):
-                found.add(entry.sha256)
-                if entry.blocks is not None:
-                    found.add(entry.blocks)
-        return found
+    def _delete_object(self, record: BlobRecord | PackRecord) -> None:
+        self.objects.delete(stored_object(record))
 
 
 def _check(request: CommitRequest) -> None:
@@ -295,9 +292,14 @@ def _check(request: CommitRequest) -> None:
         )
 
 
-def _lost(commit: VersionCommit, error: BlobsGone) -> Conflict:
-    return Conflict(
-        f"{commit.project}/{commit.name}",
-        f"gc removed {len(error.missing)} blobs that this commit relied on",
-        hint="run it again: they will be stored anew",
-    )
+def _blobs_of(load: LoadDirectory, tree: Digest) -> set[Digest]:
+    """Every blob that a tree needs: directory objects, contents, block lists."""
+    found = {tree}
+    for _, entry in walk(load, tree):
+        if isinstance(entry, DirectoryEntry):
+            found.add(entry.sha256)
+        elif isinstance(entry, FileEntry):
+            found.add(entry.sha256)
+            if entry.blocks is not None:
+                found.add(entry.blocks)
+    return found

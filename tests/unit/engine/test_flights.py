@@ -91,18 +91,17 @@ async def test_a_flight_that_never_lands_fails_at_its_deadline() -> None:
 @on_trio
 async def test_waiters_are_told_when_the_mount_ends() -> None:
     heard: list[Exception] = []
-    async with trio.open_nursery() as outer:
-        async with trio.open_nursery() as nursery:
-            flights: Flights[None] = Flights(nursery, timeout_s=30)
-            flight = flights.join("key", trio.sleep_forever)
+    async with trio.open_nursery() as outer, trio.open_nursery() as nursery:
+        flights: Flights[None] = Flights(nursery, timeout_s=30)
+        flight = flights.join("key", trio.sleep_forever)
 
-            async def wait() -> None:
-                try:
-                    await flight.landed()
-                except BackendUnavailable as error:
-                    heard.append(error)
+        async def wait() -> None:
+            try:
+                await flight.landed()
+            except BackendUnavailable as error:
+                heard.append(error)
 
-            outer.start_soon(wait)
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
+        outer.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
     assert len(heard) == 1

@@ -1,0 +1,186 @@
+"""Runs and lineage, each call in a caller's transaction."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+import time
+from typing import Any
+
+from sqlalchemy import Connection, FromClause, Select, func, insert, select, update
+
+from artfs.catalog.base import RunRecord, VersionRecord
+from artfs.catalog.rows import made_versions, version_by_id
+from artfs.catalog.schema import projects, run_inputs, run_outputs, runs, versions
+from artfs.catalog.writes import ensure_project, put_rows
+from artfs.errors import RunNotFound
+from artfs.model import Metadata, RunState
+
+_ID_CHARACTERS = string.ascii_lowercase + string.digits
+_ID_LENGTH = 8
+
+_ADJECTIVES = (
+    "amber brisk calm clear cosmic crisp dapper eager fluent gentle golden happy jolly keen lively "
+    "lucid mellow noble polar proud quiet rapid royal silver smooth stellar sunny swift vivid wise"
+).split()
+_NOUNS = (
+    "aspen brook cedar cloud comet coral dawn dune ember fern fjord forest galaxy glade harbor "
+    "island lagoon lake meadow moon oak ocean pine planet prairie river snow star tide valley"
+).split()
+
+
+def create_run(
+    connection: Connection,
+    project: str,
+    *,
+    name: str | None,
+    job_type: str | None,
+    config: Metadata,
+) -> RunRecord:
+    """What Catalog.create_run says."""
+    project_id = ensure_project(connection, project)
+    run_id = "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
+    if name is None:
+        earlier = connection.execute(
+            select(func.count()).select_from(runs).where(runs.c.project_id == project_id)
+        ).scalar_one()
+        name = f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_NOUNS)}-{earlier + 1}"
+    connection.execute(
+        insert(runs),
+        {
+            "id": run_id,
+            "project_id": project_id,
+            "name": name,
+            "job_type": job_type,
+            "state": RunState.RUNNING.value,
+            "config": json.dumps(config),
+            "created_at_ns": time.time_ns(),
+        },
+    )
+    return get_run(connection, run_id)
+
+
+def get_run(connection: Connection, run_id: str) -> RunRecord:
+    """Raises: RunNotFound."""
+    found = _records(connection, _runs().where(runs.c.id == run_id))
+    if not found:
+        raise RunNotFound(repr(run_id)[:60], "the store knows no such run")
+    return found[0]
+
+
+def list_runs(connection: Connection, project: str | None) -> list[RunRecord]:
+    """Runs, newest first."""
+    query = _runs().order_by(runs.c.created_at_ns.desc(), runs.c.id)
+    if project is not None:
+        query = query.where(projects.c.name == project)
+    return _records(connection, query)
+
+
+def finish_run(connection: Connection, run_id: str, state: RunState) -> RunRecord:
+    """What Catalog.finish_run says."""
+    finished_at_ns = None if state is RunState.RUNNING else time.time_ns()
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == run_id)
+        .values(state=state.value, finished_at_ns=finished_at_ns)
+    )
+    return get_run(connection, run_id)
+
+
+def _runs() -> Select[Any]:
+    return select(
+        runs.c.id,
+        projects.c.name,
+        runs.c.name,
+        runs.c.job_type,
+        runs.c.state,
+        runs.c.config,
+        runs.c.created_at_ns,
+        runs.c.finished_at_ns,
+    ).join(projects, projects.c.id == runs.c.project_id)
+
+
+def _records(connection: Connection, query: Select[Any]) -> list[RunRecord]:
+    return [
+        RunRecord(
+            *row[:4],
+            state=RunState(row[4]),
+            config=json.loads(row[5]),
+            created_at_ns=row[6],
+            finished_at_ns=row[7],
+        )
+        for row in connection.execute(query)
+    ]
+
+
+# --- lineage ---------------------------------------------------------------------------------
+
+
+def record_use(connection: Connection, run_id: str, version_id: str, *, use_as: str | None) -> None:
+    """What Catalog.record_use says."""
+    get_run(connection, run_id)
+    version_by_id(connection, version_id)
+    row = {
+        "run_id": run_id,
+        "version_id": version_id,
+        "use_as": use_as,
+        "first_used_at_ns": time.time_ns(),
+    }
+    put_rows(connection, run_inputs, [row])
+
+
+def record_output(connection: Connection, run_id: str, version_id: str) -> None:
+    """Record a version as the run's output; twice is once. Raises: RunNotFound."""
+    get_run(connection, run_id)
+    row = {"run_id": run_id, "version_id": version_id, "first_logged_at_ns": time.time_ns()}
+    put_rows(connection, run_outputs, [row])
+
+
+def inputs_of(connection: Connection, run_id: str) -> list[VersionRecord]:
+    """Versions that the run used, in the order of first use."""
+    return _versions_of(connection, run_inputs, "first_used_at_ns", run_id)
+
+
+def outputs_of(connection: Connection, run_id: str) -> list[VersionRecord]:
+    """Versions that the run logged, in the order of first logging."""
+    return _versions_of(connection, run_outputs, "first_logged_at_ns", run_id)
+
+
+def _versions_of(
+    connection: Connection, table: FromClause, time_column: str, run_id: str
+) -> list[VersionRecord]:
+    order = dict(
+        connection.execute(
+            select(table.c.version_id, table.c[time_column]).where(table.c.run_id == run_id)
+        )
+        .tuples()
+        .all()
+    )
+    wanted = select(table.c.version_id).where(table.c.run_id == run_id)
+    found = made_versions(connection, versions.c.id.in_(wanted))
+    return sorted(found, key=lambda version: order.get(version.id, 0))
+
+
+def users_of(connection: Connection, version_id: str) -> list[RunRecord]:
+    """Runs that used the version, oldest first."""
+    query = (
+        _runs()
+        .join(run_inputs, run_inputs.c.run_id == runs.c.id)
+        .where(run_inputs.c.version_id == version_id)
+        .order_by(runs.c.created_at_ns, runs.c.id)
+    )
+    return _records(connection, query)
+
+
+def maker_of(connection: Connection, version_id: str) -> RunRecord | None:
+    """The run that first logged the version, if one did."""
+    query = (
+        _runs()
+        .join(run_outputs, run_outputs.c.run_id == runs.c.id)
+        .where(run_outputs.c.version_id == version_id)
+        .order_by(run_outputs.c.first_logged_at_ns)
+        .limit(1)
+    )
+    found = _records(connection, query)
+    return found[0] if found else None
