@@ -296,8 +296,8 @@ class StagedOperations(GuardedOperations):
         entry, reply = self._listed, pyfuse3.readdir_reply
         for next_id in range(start_id + 1, _DOTS + 1):
             # The kernel counts no lookup for these two.
-            node = opened.directory if next_id == 1 else opened.directory.parent
-            _fill(entry, self.staged.status(node or opened.directory))
+            dot = opened.directory if next_id == 1 else opened.directory.parent
+            _fill(entry, self.staged.status(dot or opened.directory))
             if not reply(token, b"." * next_id, entry, next_id):
                 return
         for place, name, node in opened.listing.entries(max(start_id - _DOTS, 0)):

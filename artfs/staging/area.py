@@ -17,6 +17,7 @@ import shutil
 import socket
 import time
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -42,9 +43,11 @@ logger = logging.getLogger(__name__)
 INDEX_FILE = "index.sqlite"
 _LOCK_FILE = "lock"
 _FILES = "files"
+_LOCK_ATTEMPTS = 5
+_LOCK_PAUSE_S = 0.02
 _DROPPED = ".dropped-"
 _UNFINISHED = ".new-"
-_ID = re.compile(r"[0-9a-f]{8}")
+AREA_ID = re.compile(r"[0-9a-f]{8}")
 
 
 class AreaOwner(msgspec.Struct, frozen=True):
@@ -58,7 +61,8 @@ def staging_path(store: StoreInfo) -> Path:
     """Where the staging areas of a store are: in the store, or for a shared one on this host."""
     if store.root is not None:
         return store.root / "staging"
-    return state_path() / "staging"
+    name = sha256(store.location.encode()).hexdigest()[:16]
+    return state_path() / "staging" / name
 
 
 class Area:
@@ -119,7 +123,7 @@ class Area:
         PermissionDenied, BackendUnavailable.
         """
         path = staging_path(repository.info) / area_id
-        if not _ID.fullmatch(area_id) or not (path / INDEX_FILE).exists():
+        if not AREA_ID.fullmatch(area_id) or not (path / INDEX_FILE).exists():
             raise StagingNotFound(area_id, "no such staging area", hint="see `artfs staging ls`")
         with translate_os_errors(path):
             lock_fd = _lock(path, area_id)
@@ -267,7 +271,7 @@ def _lock(path: Path, area_id: str) -> int:
     """
     fd = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take_lock(fd)
         os.ftruncate(fd, 0)
         os.pwrite(fd, msgspec.json.encode(AreaOwner(os.getpid(), socket.gethostname())), 0)
     except OSError as error:
@@ -280,6 +284,19 @@ def _lock(path: Path, area_id: str) -> int:
             area_id, f"{who} owns this staging area", hint="`artfs staging ls` shows its mountpoint"
         ) from None
     return fd
+
+
+def _take_lock(fd: int) -> None:
+    for attempt in range(_LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # Somebody may only be looking whether the area has an owner.
+            if attempt == _LOCK_ATTEMPTS - 1:
+                raise
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            return
 
 
 def _fill(index: Index, meta: AreaMeta) -> None:

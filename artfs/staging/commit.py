@@ -106,9 +106,7 @@ class Commit:
 
 def refuse_writers(area: Area) -> None:
     """Raises: StagingBusy, which names files that are open for writing (promise W5)."""
-    with area.tree.lock:
-        names = sorted(node.path() for node in area.contents.writing if node.link_count)
-        # A file that has no name any more is in no version.
+    names = area.contents.writing()
     if names:
         shown = ", ".join(names[:_MAX_NAMED_WRITERS])
         if len(names) > _MAX_NAMED_WRITERS:

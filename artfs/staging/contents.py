@@ -53,8 +53,7 @@ class Contents:
         self._open_content = open_content
         self._busy: set[int] = set()
         self._idle = Condition(tree.lock)
-        self.writing: set[FileNode] = set()
-        """Files that somebody has open for writing."""
+        self._writing: set[FileNode] = set()
 
     # --- attributes --------------------------------------------------------------------------
 
@@ -122,11 +121,11 @@ class Contents:
             node.opens += 1
             if write:
                 node.writers += 1
-                self.writing.add(node)
+                self._writing.add(node)
 
     def created(self, node: FileNode) -> None:
         """Take note of a file that was made open."""
-        self.writing.add(node)
+        self._writing.add(node)
 
     def close(self, node: FileNode, *, write: bool) -> None:
         """Count one open less; the last one lets a removed file go."""
@@ -135,7 +134,7 @@ class Contents:
             if write:
                 node.writers -= 1
                 if node.writers == 0:
-                    self.writing.discard(node)
+                    self._writing.discard(node)
             if node.opens == 0:
                 node.plain = None
                 self._tree.forget(node)
@@ -213,6 +212,11 @@ class Contents:
                 node.generation += 1
                 if node.opens:
                     node.plain = self._plain.open(node.id)
+
+    def writing(self) -> list[str]:
+        """The paths of files that are open for writing; those without a name do not count."""
+        with self._tree.lock:
+            return sorted(node.path() for node in self._writing if node.link_count)
 
     # --- commits -----------------------------------------------------------------------------
 

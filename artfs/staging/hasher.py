@@ -66,6 +66,7 @@ class Background:
         self._unhashed: dict[int, FileNode] = {}
         self._changed = False
         self._stopping = Event()
+        self._paused = Event()
         self._thread = Thread(target=self._run, name=f"staging {area.id}", daemon=True)
         self._thread.start()
 
@@ -77,13 +78,21 @@ class Background:
         """Tell that names or attributes have changed."""
         self._changed = True
 
+    def pause(self) -> None:
+        """Hash nothing until `resume`: a commit is about to do it."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        """Hash again."""
+        self._paused.clear()
+
     def stop(self) -> None:
         """End the thread. Blocks: until what it is doing is done, at most a block's hashing."""
         self._stopping.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(0 if self._unhashed else SYNC_INTERVAL_S):
+        while not self._stopping.wait(0 if self._has_work() else SYNC_INTERVAL_S):
             try:
                 self._make_durable()
                 self._hash_one()
@@ -108,8 +117,11 @@ class Background:
         if self._area.log_size_bytes > _LOG_LIMIT_BYTES:
             self._area.checkpoint()
 
+    def _has_work(self) -> bool:
+        return bool(self._unhashed) and not self._paused.is_set()
+
     def _hash_one(self) -> None:
-        if not self._unhashed:
+        if not self._has_work():
             return
         _, node = self._unhashed.popitem()
         with suppress(FileNotFoundError):
@@ -118,4 +130,7 @@ class Background:
                 and not node.writers
                 and self._area.plain.stat(node.id).st_size >= SMALL_BLOB_LIMIT_BYTES
             ):
-                hash_node(self._area, node, is_wanted=lambda: not self._stopping.is_set())
+                hash_node(self._area, node, is_wanted=self._goes_on)
+
+    def _goes_on(self) -> bool:
+        return not (self._stopping.is_set() or self._paused.is_set())
