@@ -342,6 +342,13 @@ class Catalog(Protocol):
         """Counts over the whole store."""
         ...
 
+    def check(self) -> list[str]:
+        """What is damaged in the catalog itself, a line for each; none where all is right.
+
+        Blocks: to read the whole catalog.
+        """
+        ...
+
     # --- runs ------------------------------------------------------------------------------
 
     def create_run(

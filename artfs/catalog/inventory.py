@@ -59,6 +59,18 @@ def totals(connection: Connection) -> StoreTotals:
     )
 
 
+def check(connection: Connection) -> list[str]:
+    """See Catalog.check; PostgreSQL looks after itself."""
+    if connection.dialect.name != "sqlite":
+        return []
+    problems = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(10)")]
+    dangling = [
+        f"{row[0]} refers to {row[2]} that are not there"
+        for row in connection.exec_driver_sql("PRAGMA foreign_key_check")
+    ]
+    return [problem for problem in problems if problem != "ok"] + sorted(set(dangling))
+
+
 def condemn(connection: Connection, unreachable: Sequence[Digest], at_ns: int) -> None:
     """See Catalog.condemn."""
     for batch in batched(unreachable):

@@ -206,6 +206,11 @@ class SqlCatalog:
         with self._database.reading() as connection:
             return inventory.totals(connection)
 
+    def check(self) -> list[str]:
+        """See Catalog."""
+        with self._database.reading() as connection:
+            return inventory.check(connection)
+
     def create_run(
         self, project: str, *, name: str | None, job_type: str | None, config: Metadata
     ) -> RunRecord:
