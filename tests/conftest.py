@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.servers.gcs import gcs
+from tests.servers.nginx import nginx
 from tests.servers.seaweedfs import seaweedfs
 
-__all__ = ["seaweedfs"]
+__all__ = ["gcs", "nginx", "seaweedfs"]

@@ -25,6 +25,19 @@ class FileState(msgspec.Struct, frozen=True):
     ctime_ns: int
 
 
+class OpenFile:
+    """A read-only file descriptor that lives as long as somebody refers to it."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        # The last reader may be in any thread, long after the pool has let go of the file.
+        os.close(self.fd)
+
+
 def file_state(fd: int) -> FileState:
     """The present state of an open file. Raises: OSError."""
     found = os.fstat(fd)

@@ -7,7 +7,7 @@ BackendUnavailable, and PermissionDenied or OutOfSpace when it writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
@@ -129,7 +129,7 @@ class VersionCommit(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     metadata: Metadata = {}
     aliases: tuple[str, ...] = ()
-    """Aliases to move besides `latest`, which always moves."""
+    """Aliases to move besides `latest`, which moves to every new version."""
     packs: Sequence[PackRecord] = ()
     blobs: Sequence[BlobRecord] = ()
     """Blobs that this commit stored. One that the catalog knows already keeps its place."""
@@ -161,11 +161,17 @@ class BaseGone(Exception):
 
 
 class BlobsGone(Exception):
-    """Blobs in `reused` are no longer known; `.missing` are their digests."""
+    """What a commit relies on is unknown, or gc is deleting it.
 
-    def __init__(self, missing: Sequence[Digest]) -> None:
-        super().__init__(f"{len(missing)} blobs are gone")
+    `.missing` are digests of blobs in `reused` or `blobs`, `.packs` those of packs. What is being
+    deleted cannot be stored before it is gone: finish that with `Catalog.sweep(…, only=…)`, store
+    it again, and commit again.
+    """
+
+    def __init__(self, missing: Sequence[Digest] = (), *, packs: Sequence[Digest] = ()) -> None:
+        super().__init__(f"{len(missing)} blobs and {len(packs)} packs are gone")
         self.missing = tuple(missing)
+        self.packs = tuple(packs)
 
 
 class VersionUpdate(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,12 +204,21 @@ class Catalog(Protocol):
         """Release connections; the catalog cannot be used afterwards."""
         ...
 
+    # --- settings --------------------------------------------------------------------------
+
     def setting(self, key: str) -> str | None:
         """A free setting of the store, such as the URL of its blobs."""
         ...
 
     def set_setting(self, key: str, value: str) -> None:
         """Change a setting."""
+        ...
+
+    def check(self) -> list[str]:
+        """Look for damage in the catalog itself, each a line for a person; empty: it is sound.
+
+        Blocks: reads all of the catalog. Raises: StoreFormatError where it cannot even be read.
+        """
         ...
 
     # --- names -----------------------------------------------------------------------------
@@ -251,31 +266,45 @@ class Catalog(Protocol):
         """Make a version, or find the one that has the same content already.
 
         The same content means `digest` and `posix_digest` equal those of `latest` (any version
-        with `dedupe_all`); then only aliases move and the run is recorded. Reused blobs that
-        were condemned are saved.
+        with `dedupe_all`); then only `aliases` move and the run is recorded. Reused blobs that
+        were condemned are saved. A second commit with a `commit_key` changes nothing, even where
+        the first one's version was deleted since.
 
         Raises: Conflict (VersionExists: the artifact has another type or is a portfolio;
-        AliasMoved: `expect_latest` does not hold), BaseGone, BlobsGone.
+        AliasMoved: `expect_latest` does not hold), BaseGone, BlobsGone, RunNotFound.
         """
         ...
 
-    def update_version(self, version_id: str, update: VersionUpdate) -> VersionRecord:
+    def update_version(
+        self,
+        version_id: str,
+        update: VersionUpdate,
+        *,
+        portfolio: tuple[str, str] | None = None,
+    ) -> VersionRecord:
         """Change what is mutable. An added alias moves from whichever version had it.
 
-        Raises: VersionNotFound; AliasNotFound for a removed alias that the version has not.
+        Aliases are those of the artifact that the version was made in, or of `portfolio`, given
+        as (project, name). `latest` cannot be lost: removed, it falls back to the newest version.
+        Raises: VersionNotFound; ArtifactNotFound for the portfolio; AliasNotFound for a removed
+        alias that the version has not.
         """
         ...
 
     def delete_version(self, version_id: str, *, delete_aliases: bool) -> None:
         """Mark a version DELETED; its number is never used again.
 
-        `latest` does not count as an alias here: it falls back to the newest version left.
+        It leaves its portfolios as well, and their aliases count. `latest` does not count as an
+        alias here: it falls back to the newest version left.
         Raises: VersionNotFound; Conflict where it has aliases and `delete_aliases` is False.
         """
         ...
 
     def delete_artifact(self, artifact_id: int) -> None:
-        """Delete an artifact or portfolio with all its versions (or links) and aliases."""
+        """Delete an artifact or portfolio with all its versions (or links) and aliases.
+
+        Its name is free again, for another artifact that starts at v0. Raises: ArtifactNotFound.
+        """
         ...
 
     def link(
@@ -288,64 +317,116 @@ class Catalog(Protocol):
         """
         ...
 
-    # --- blobs -----------------------------------------------------------------------------
+    def unlink(self, version_id: str, project: str, portfolio: str) -> None:
+        """Take a version out of a portfolio, with the aliases that it has there.
 
-    def locate(self, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
-        """Where each blob is; unknown ones are left out."""
-        ...
-
-    def blobs(self) -> Iterator[BlobRecord]:
-        """Every blob, by pack and offset."""
-        ...
-
-    def packs(self) -> Iterator[PackRecord]:
-        """Every pack."""
-        ...
-
-    def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
-        """Note that gc found no use for these blobs; those condemned before keep their time."""
-        ...
-
-    def pardon(self, reachable: Sequence[Digest]) -> None:
-        """Undo `condemn` for blobs that turned out to be in use."""
-        ...
-
-    def condemned(self, *, before_ns: int) -> list[BlobRecord]:
-        """Blobs condemned before a time."""
-        ...
-
-    def forget_blobs(self, condemned: Sequence[Digest]) -> list[BlobRecord]:
-        """Delete the rows of those that are still condemned, and return them.
-
-        Afterwards a commit that counts on one of them fails with BlobsGone, and one that stores
-        it anew is a new blob: its object may be deleted by whoever got it from here.
+        Raises: ArtifactNotFound, VersionNotFound.
         """
         ...
 
-    def move_blobs(self, pack: PackRecord, blobs: Sequence[BlobRecord]) -> None:
-        """Record that blobs were written again, into another pack."""
+    # --- blobs -----------------------------------------------------------------------------
+
+    def locate(self, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
+        """Where each blob is; unknown ones are left out.
+
+        Blobs that gc is about to delete are known to the last: name them in `reused`, never store
+        them again unasked, and let the commit decide.
+        """
         ...
 
-    def forget_packs(self, empty: Sequence[Digest]) -> list[PackRecord]:
-        """Delete the rows of packs that hold no blob any more, and return them."""
+    def blobs(self) -> Iterator[BlobRecord]:
+        """Every blob: objects of their own by digest, then by pack and offset.
+
+        Not one transaction: what is stored or deleted meanwhile may be there or not.
+        """
         ...
 
-    def add_blobs(self, packs: Sequence[PackRecord], blobs: Sequence[BlobRecord]) -> None:
-        """Record stored packs and blobs, when a lost catalog is rebuilt."""
+    def packs(self) -> Iterator[PackRecord]:
+        """Every pack, the oldest first."""
         ...
 
     def live_trees(self) -> Iterator[tuple[VersionRecord, Digest]]:
-        """Every COMMITTED version and its tree: the roots of gc."""
+        """Every COMMITTED version and its tree, of one moment: the roots of gc."""
         ...
 
     def totals(self) -> StoreTotals:
         """Counts over the whole store."""
         ...
 
-    def check(self) -> list[str]:
-        """What is damaged in the catalog itself, a line for each; none where all is right.
+    def add_blobs(
+        self,
+        packs: Sequence[PackRecord],
+        blobs: Sequence[BlobRecord],
+        *,
+        condemned_at_ns: int | None = None,
+    ) -> None:
+        """Record stored objects without a version: to rebuild a catalog, or to adopt orphans.
 
-        Blocks: to read the whole catalog.
+        Known blobs keep their place. An orphan is adopted condemned, so that a commit that found
+        its object there can still save it; deleting it at once could take the object from under
+        that commit. Raises: BlobsGone.
+        """
+        ...
+
+    # --- garbage ---------------------------------------------------------------------------
+    #
+    # gc marks what all live versions and staging areas reach, pardons and condemns accordingly,
+    # then dooms and sweeps what was condemned both before the grace period and before this mark
+    # began. A commit saves condemned blobs and refuses doomed ones; as a doomed blob stays known
+    # until its object is gone, no commit can mistake an object about to be deleted for a stored
+    # one. The grace period must be longer than any commit takes from `locate` to `commit`.
+
+    def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
+        """Note that gc found no use for these blobs; those condemned before keep their time."""
+        ...
+
+    def pardon(self, reachable: Sequence[Digest]) -> int:
+        """Undo `condemn` for blobs that turned out to be in use; returns how many there were."""
+        ...
+
+    def condemned(self, *, before_ns: int) -> Iterator[BlobRecord]:
+        """Blobs condemned before a time and not doomed, in the order of that.
+
+        Not one transaction.
+        """
+        ...
+
+    def doom_blobs(
+        self, digests: Sequence[Digest], *, condemned_before_ns: int
+    ) -> list[BlobRecord]:
+        """Decide to delete blobs that are objects of their own; returns those that it doomed.
+
+        Only those still condemned since before that time; there is no way back.
+        """
+        ...
+
+    def doom_packs(self, packs: Sequence[Digest], *, condemned_before_ns: int) -> list[PackRecord]:
+        """Decide to delete packs with all blobs in them; returns those that it doomed.
+
+        Only packs whose blobs are all still condemned since before that time, or moved away.
+        """
+        ...
+
+    def move_blobs(self, source: Digest, target: PackRecord, blobs: Sequence[BlobRecord]) -> int:
+        """Record that blobs of the pack `source` were copied to the pack `target`.
+
+        `blobs` say their new offsets; one that is elsewhere by now stays there. Returns how many
+        moved. Whoever located them before may find the old pack gone, and must locate them again.
+        Raises: BlobsGone where either pack is unknown or doomed.
+        """
+        ...
+
+    def sweep(
+        self,
+        delete: Callable[[BlobRecord | PackRecord], None],
+        *,
+        only: Sequence[Digest] | None = None,
+    ) -> int:
+        """Delete and forget what is doomed, also by a gc that ended half-way.
+
+        `delete` is called for each object, in a transaction that keeps commits from storing it,
+        and again where that fails; it must not mind an object that is gone. `only` names blobs or
+        packs; others stay. Returns how many objects were deleted.
         """
         ...
 

@@ -1,131 +1,235 @@
-"""Connections and transactions: what differs between SQLite and PostgreSQL, in one place."""
+"""Connections and transactions: the only place that knows SQLite from PostgreSQL.
+
+SQLite runs in WAL mode with full synchronisation: readers never wait, a writer takes the write
+lock when it begins, so it never fails half-way for having read something old, and a commit is on
+disk when it returns. PostgreSQL writers run READ COMMITTED and lock the rows that they decide by.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.pool import QueuePool
 
+from artfs.catalog.failures import is_transient, translate
 from artfs.errors import (
-    ArtfsError,
     BackendUnavailable,
-    OutOfSpace,
-    PermissionDenied,
+    ConfigError,
+    InvalidArgument,
     StoreFormatError,
+    Unsupported,
 )
 
-_BUSY_TIMEOUT_S = 30.0
-_ATTEMPTS = 5
-_Result = TypeVar("_Result")
+T = TypeVar("T")
+
+LOCK_TIMEOUT_S = 30.0
+"""How long a writer waits for SQLite's write lock, or a thread for a free connection."""
+
+_ATTEMPTS = 12
+_LONGEST_PAUSE_S = 0.5
+_CONNECT_TIMEOUT_S = 10
+_WAL_PAGES = 16_384
+"""A checkpoint of SQLite waits for 64 MiB of log: it costs each commit less, and none a lot."""
+
+_PG_DEFAULTS = {
+    "connect_timeout": str(_CONNECT_TIMEOUT_S),
+    "tcp_user_timeout": "30000",
+    "application_name": "artfs",
+}
 
 
 class Database:
-    """Transactions on one database. Thread-safe."""
+    """Transactions on one database; safe for threads, and in a child after a fork."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
-        self.engine = engine
-        self.name = name
-
-    @classmethod
-    def sqlite(cls, path: Path, *, create: bool = False) -> Self:
-        """A SQLite file; one that cannot be written is opened for reading."""
-        writable = create or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
-        # Without a writable directory there is no shared memory file, so no writer either.
-        mode = "mode=rwc" if create else "mode=rw" if writable else "mode=ro&immutable=1"
-
-        def connect() -> sqlite3.Connection:
-            connection = sqlite3.connect(
-                f"file:{quote(str(path))}?{mode}",
-                uri=True,
-                timeout=_BUSY_TIMEOUT_S,
-                isolation_level=None,
-                check_same_thread=False,
+    def __init__(self, engine: Engine, subject: str) -> None:
+        self.subject = subject
+        """What errors name: the path, or the URL without its password."""
+        self._engine = engine
+        self._pid = os.getpid()
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "begin", _begin_sqlite)
+            self._readers = engine
+            self._writers = engine.execution_options(artfs_writes=True)
+        else:
+            self._readers = engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = FULL")
-            if create:
-                connection.execute("PRAGMA journal_mode = WAL")
-            return connection
+            self._writers = engine.execution_options(isolation_level="READ COMMITTED")
 
-        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=4)
-        # The driver would begin transactions by itself, late and deferred: it must not.
-        event.listen(engine, "begin", _begin_sqlite)
-        return cls(engine, str(path))
-
-    @classmethod
-    def postgresql(cls, url: str) -> Self:
-        """A PostgreSQL database, by its URL, with psycopg 3."""
-        parsed = make_url(url).set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed, pool_pre_ping=True)
-        return cls(engine, parsed.set(drivername="postgresql").render_as_string())
+    def use_log(self) -> None:
+        """Let a SQLite database keep a write-ahead log, for good: readers then never wait."""
+        if self._engine.dialect.name != "sqlite":
+            return
+        deadline_s = time.monotonic() + LOCK_TIMEOUT_S
+        while True:
+            try:
+                with self._translated(retry=False), self._engine.connect() as connection:
+                    driver = connection.connection.driver_connection
+                    assert isinstance(driver, sqlite3.Connection)
+                    driver.execute("PRAGMA journal_mode = WAL")
+            except BackendUnavailable:
+                # This one statement does not wait for the lock by itself.
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def close(self) -> None:
-        """Close all connections."""
-        self.engine.dispose()
+        """Close all connections that are not in use, and later those that are."""
+        self._engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads. Raises: BackendUnavailable and the like."""
-        with self._translated(), self.engine.connect() as connection, connection.begin():
+        """One transaction that sees one state of the catalog and cannot write."""
+        self._leave_parent()
+        with self._translated(retry=False), self._readers.begin() as connection:
             yield connection
 
-    def write(self, action: Callable[[Connection], _Result]) -> _Result:
-        """Run `action` in a transaction of its own, again where the database asks for it."""
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Do `work` in one transaction, again from the start where it met another writer."""
+        self._leave_parent()
         for attempt in range(_ATTEMPTS):
             try:
-                with self._translated(), self._writing() as connection:
-                    return action(connection)
-            except _TryAgain:
-                if attempt == _ATTEMPTS - 1:
-                    raise BackendUnavailable(self.name, "too many conflicting writers") from None
-        raise AssertionError("unreachable")
+                with self._translated(retry=True), self._writers.begin() as connection:
+                    return work(connection)
+            except _TryAgainError:
+                pause_s = min(_LONGEST_PAUSE_S, 0.005 * 2**attempt)
+                time.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        raise BackendUnavailable(self.subject, "too many writers at once")
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        # SQLite takes the write lock at once, or two readers that turn writers deadlock.
-        engine = self.engine.execution_options(artfs_write=True)
-        with engine.connect() as connection, connection.begin():
-            yield connection
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self, *, retry: bool) -> Iterator[None]:
         try:
             yield
         except exc.DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) in _RETRIED_SQLSTATES:
-                raise _TryAgain from error
-            raise self._translate(error) from error
-        except sqlite3.Error as error:
-            raise self._translate(error) from error
+            if retry and is_transient(error):
+                raise _TryAgainError from error
+            raise translate(error, self.subject) from error
+        except exc.TimeoutError as error:
+            raise translate(error, self.subject) from error
+        except UnicodeEncodeError as error:
+            raise InvalidArgument(repr(error.object)[:80], "not valid Unicode text") from error
 
-    def _translate(self, error: Exception) -> ArtfsError:
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        reason = str(cause).strip().partition("\n")[0]
-        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            return OutOfSpace(self.name, reason, hint="free some space")
-        if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
-            return PermissionDenied(self.name, reason)
-        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            return StoreFormatError(self.name, f"damaged ({reason})")
-        return BackendUnavailable(self.name, reason)
+    def _leave_parent(self) -> None:
+        # Connections do not survive a fork: two processes on one socket, or on one set of POSIX
+        # locks, would corrupt each other.
+        if os.getpid() != self._pid:
+            self._engine.dispose(close=False)
+            self._pid = os.getpid()
 
 
-class _TryAgain(Exception):
-    """The transaction lost against another one and may be run again."""
-
-
-# Serialization failure and deadlock: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_RETRIED_SQLSTATES = frozenset({"40001", "40P01"})
+class _TryAgainError(Exception):
+    """A transaction that met another writer."""
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("artfs_write", False)
+    writes = connection.get_execution_options().get("artfs_writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def sqlite_database(path: Path, *, create: bool) -> Database:
+    """The database in the file `path`, which `create` makes where it is missing.
+
+    A file or directory that cannot be written is opened for reading.
+    Raises: StoreFormatError where there is no file.
+    """
+    if not create and not path.exists():
+        raise StoreFormatError(str(path), "there is no catalog here")
+    writable = create or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+
+    def connect() -> sqlite3.Connection:
+        if writable:
+            return _connect_sqlite(path, "mode=rwc" if create else "mode=rw")
+        return _connect_read_only(path)
+
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=8,
+        max_overflow=56,
+        pool_timeout=LOCK_TIMEOUT_S,
+    )
+    return Database(engine, str(path))
+
+
+def _connect_sqlite(path: Path, query: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?{query}",
+        uri=True,
+        timeout=LOCK_TIMEOUT_S,
+        isolation_level=None,  # BEGIN is ours: see _begin_sqlite
+        check_same_thread=False,  # the pool gives a connection to one thread at a time
+    )
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """A connection that needs no write access to the file or its directory.
+
+    WAL needs a shared-memory file beside the database. A writer that is at work has made one;
+    where there is none and it cannot be made, nobody writes, and SQLite may be told so. A log
+    without it, left by a writer that crashed, cannot be read in that way: it would be ignored.
+    """
+    connection = _connect_sqlite(path, "mode=ro")
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    except sqlite3.OperationalError as error:
+        connection.close()
+        log = path.with_name(path.name + "-wal")
+        if error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            if log.exists() and log.stat().st_size > 0:
+                raise BackendUnavailable(
+                    str(path),
+                    "a writer ended before it was done",
+                    hint="open the store once with write access",
+                ) from error
+            return _connect_sqlite(path, "immutable=1")
+        raise
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def postgresql_database(url: str) -> Database:
+    """The database that a `postgresql://…` URL names; connects when it is first used.
+
+    Raises: ConfigError, Unsupported.
+    """
+    try:
+        parsed = make_url(url).set(drivername="postgresql+psycopg")
+        parsed = parsed.update_query_dict(
+            {key: value for key, value in _PG_DEFAULTS.items() if key not in parsed.query}
+        )
+    except (exc.ArgumentError, ValueError):
+        raise ConfigError(
+            "catalog", "not a database URL", hint="write postgresql://USER@HOST/DATABASE"
+        ) from None
+    try:
+        engine = create_engine(
+            parsed, pool_size=4, max_overflow=12, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True
+        )
+    except ModuleNotFoundError:
+        raise Unsupported(
+            "postgresql", "its driver is not installed", hint="pip install 'artfs[postgres]'"
+        ) from None
+    shown = make_url(url).set(query={}).render_as_string(hide_password=True)
+    return Database(engine, shown)

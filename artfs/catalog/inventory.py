@@ -1,139 +1,180 @@
-"""Blobs and packs: where they are, and what gc does to them."""
+"""Where blobs are, for commits and readers, each call in a caller's transaction.
+
+Rows are written in the order of their digests: two writers that store the same blobs meet at the
+first one and never wait for each other in a circle.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, false, select, update
 
-from artfs.catalog.base import BlobRecord, PackRecord, StoreTotals
-from artfs.catalog.commits import add_blob_rows
-from artfs.catalog.rows import batched
-from artfs.catalog.schema import artifacts, blobs, links, packs, projects
+from artfs.catalog.base import BlobRecord, BlobsGone, PackRecord
+from artfs.catalog.rows import chunks
+from artfs.catalog.schema import blobs, packs
+from artfs.catalog.writes import upsert
 from artfs.model import Digest
 
 
 def blob_query() -> Select[Any]:
-    """Blobs with the packs that hold them."""
+    """The columns of a BlobRecord, before the row's id of its pack."""
     return select(
-        blobs.c.sha256, blobs.c.size_bytes, packs.c.sha256.label("pack"), blobs.c.offset_bytes
-    ).outerjoin(packs, blobs.c.pack_id == packs.c.id)
+        blobs.c.sha256, blobs.c.size_bytes, packs.c.sha256, blobs.c.offset_bytes, blobs.c.pack_id
+    ).outerjoin(packs, packs.c.id == blobs.c.pack_id)
+
+
+def blob_record(row: Row[*tuple[Any, ...]]) -> BlobRecord:
+    """A row of `blob_query`."""
+    pack = Digest(bytes(row[2])) if row[2] is not None else None
+    return BlobRecord(Digest(bytes(row[0])), row[1], pack, row[3])
 
 
 def locate(connection: Connection, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
-    """See Catalog.locate."""
-    found = {}
-    for batch in batched(wanted):
-        for row in connection.execute(blob_query().where(blobs.c.sha256.in_(batch))):
-            found[Digest(row.sha256)] = blob_record(row)
+    """What Catalog.locate says."""
+    found: dict[Digest, BlobRecord] = {}
+    for some in chunks(sorted(set(wanted))):
+        for row in connection.execute(blob_query().where(blobs.c.sha256.in_(some))):
+            record = blob_record(row)
+            found[record.sha256] = record
     return found
 
 
-def blob_record(row: Any) -> BlobRecord:
-    """The record of one row of `blob_query`."""
-    pack = None if row.pack is None else Digest(row.pack)
-    return BlobRecord(Digest(row.sha256), row.size_bytes, pack, row.offset_bytes)
+# --- commits ---------------------------------------------------------------------------------
 
 
-def totals(connection: Connection) -> StoreTotals:
-    """See Catalog.totals."""
-
-    def count(table: Any, *conditions: Any) -> int:
-        query = select(func.count()).select_from(table).where(*conditions)
-        return int(connection.execute(query).scalar_one())
-
-    def total(column: Any) -> int:
-        return int(connection.execute(select(func.coalesce(func.sum(column), 0))).scalar_one())
-
-    live = artifacts.c.deleted_at_ns.is_(None)
-    own = artifacts.join(links, links.c.artifact_id == artifacts.c.id)
-    return StoreTotals(
-        projects=count(projects),
-        artifacts=count(artifacts, live),
-        versions=count(own, artifacts.c.is_portfolio.is_(False)),
-        blobs=count(blobs),
-        blob_bytes=total(blobs.c.size_bytes),
-        packs=count(packs),
-        pack_bytes=total(packs.c.size_bytes),
-    )
-
-
-def check(connection: Connection) -> list[str]:
-    """See Catalog.check; PostgreSQL looks after itself."""
-    if connection.dialect.name != "sqlite":
-        return []
-    problems = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(10)")]
-    dangling = [
-        f"{row[0]} refers to {row[2]} that are not there"
-        for row in connection.exec_driver_sql("PRAGMA foreign_key_check")
+def _put_packs(
+    connection: Connection, stored: Sequence[PackRecord], condemned_at_ns: int | None
+) -> None:
+    if not stored:
+        return
+    rows = [
+        {"sha256": pack.sha256, "size_bytes": pack.size_bytes, "condemned_at_ns": condemned_at_ns}
+        for pack in sorted(stored, key=lambda pack: pack.sha256)
     ]
-    return [problem for problem in problems if problem != "ok"] + sorted(set(dangling))
-
-
-def condemn(connection: Connection, unreachable: Sequence[Digest], at_ns: int) -> None:
-    """See Catalog.condemn."""
-    for batch in batched(unreachable):
-        connection.execute(
-            update(blobs)
-            .where(blobs.c.sha256.in_(batch), blobs.c.condemned_at_ns.is_(None))
-            .values(condemned_at_ns=at_ns)
+    statement = upsert(connection, packs)
+    if condemned_at_ns is None:
+        statement = statement.on_conflict_do_update(
+            index_elements=[packs.c.sha256],
+            set_={"condemned_at_ns": None},
+            where=packs.c.doomed == false(),
         )
+    else:
+        statement = statement.on_conflict_do_nothing()
+    connection.execute(statement, rows)
 
 
-def pardon(connection: Connection, reachable: Sequence[Digest]) -> None:
-    """See Catalog.pardon."""
-    for batch in batched(reachable):
-        connection.execute(
-            update(blobs)
-            .where(blobs.c.sha256.in_(batch), blobs.c.condemned_at_ns.is_not(None))
-            .values(condemned_at_ns=None)
+def hold_packs(connection: Connection, wanted: Collection[Digest]) -> dict[Digest, int]:
+    """The row ids of packs, none of which gc can doom before the transaction ends.
+
+    Raises: BlobsGone, naming those that are being deleted, or unknown.
+    """
+    ids: dict[Digest, int] = {}
+    for some in chunks(sorted(wanted)):
+        for sha256, row_id in connection.execute(
+            select(packs.c.sha256, packs.c.id)
+            .where(packs.c.sha256.in_(some), packs.c.doomed == false())
+            .with_for_update(read=True)
+        ):
+            ids[Digest(bytes(sha256))] = row_id
+    if gone := set(wanted) - ids.keys():
+        raise BlobsGone(packs=sorted(gone))
+    return ids
+
+
+def store(
+    connection: Connection,
+    stored_packs: Sequence[PackRecord],
+    stored: Sequence[BlobRecord],
+    *,
+    condemned_at_ns: int | None = None,
+) -> None:
+    """Insert packs and blobs that are new. A known one keeps its place and is wanted again.
+
+    With `condemned_at_ns` new ones are condemned, and known ones stay what they are.
+    Raises: BlobsGone, naming those that are being deleted.
+    """
+    _put_packs(connection, stored_packs, condemned_at_ns)
+    named = {pack.sha256 for pack in stored_packs}
+    pack_ids = hold_packs(connection, named | {blob.pack for blob in stored if blob.pack})
+    _put_blobs(connection, stored, pack_ids, condemned_at_ns)
+    if stored and condemned_at_ns is None:
+        # There are none, nearly always: cheaper to ask for all of them than for those stored.
+        doomed = connection.scalars(select(blobs.c.sha256).where(is_doomed()))
+        gone = {Digest(bytes(sha256)) for sha256 in doomed} & {blob.sha256 for blob in stored}
+        if gone:
+            raise BlobsGone(sorted(gone))
+
+
+def is_doomed() -> ColumnElement[bool]:
+    """The condition that finds doomed blobs by the index on what is condemned."""
+    return and_(blobs.c.condemned_at_ns.is_not(None), blobs.c.doomed)
+
+
+def _put_blobs(
+    connection: Connection,
+    stored: Sequence[BlobRecord],
+    pack_ids: dict[Digest, int],
+    condemned_at_ns: int | None,
+) -> None:
+    if not stored:
+        return
+    rows = [
+        {
+            "sha256": blob.sha256,
+            "size_bytes": blob.size_bytes,
+            "pack_id": None if blob.pack is None else pack_ids[blob.pack],
+            "offset_bytes": blob.offset,
+            "condemned_at_ns": condemned_at_ns,
+        }
+        for blob in sorted(stored, key=lambda blob: blob.sha256)
+    ]
+    statement = upsert(connection, blobs)
+    if condemned_at_ns is None:
+        statement = statement.on_conflict_do_update(
+            index_elements=[blobs.c.sha256],
+            set_={"condemned_at_ns": None},
+            where=and_(blobs.c.condemned_at_ns.is_not(None), blobs.c.doomed == false()),
         )
+    else:
+        statement = statement.on_conflict_do_nothing()
+    connection.execute(statement, rows)
 
 
-def condemned(connection: Connection, before_ns: int) -> list[BlobRecord]:
-    """See Catalog.condemned."""
-    query = blob_query().where(blobs.c.condemned_at_ns < before_ns)
-    return [blob_record(row) for row in connection.execute(query)]
-
-
-def forget_blobs(connection: Connection, wanted: Sequence[Digest]) -> list[BlobRecord]:
-    """See Catalog.forget_blobs."""
-    forgotten: list[BlobRecord] = []
-    for batch in batched(wanted):
-        query = blob_query().where(blobs.c.sha256.in_(batch), blobs.c.condemned_at_ns.is_not(None))
-        found = [blob_record(row) for row in connection.execute(query.with_for_update(of=blobs))]
-        if found:
-            connection.execute(
-                delete(blobs).where(blobs.c.sha256.in_([blob.sha256 for blob in found]))
+def reuse(connection: Connection, wanted: Sequence[Digest]) -> None:
+    """Make sure that blobs are there and stay. Raises: BlobsGone."""
+    missing: list[Digest] = []
+    for some in chunks(sorted(set(wanted))):
+        rows = connection.execute(
+            select(blobs.c.sha256, blobs.c.condemned_at_ns, blobs.c.doomed).where(
+                blobs.c.sha256.in_(some)
             )
-        forgotten.extend(found)
-    return forgotten
+        ).all()
+        kept = {Digest(bytes(row[0])) for row in rows if not row[2]}
+        condemned = {Digest(bytes(row[0])) for row in rows if row[1] is not None and not row[2]}
+        if condemned:
+            # What gc dooms between the two statements is not saved, and so it is missing.
+            kept -= condemned
+            kept |= pardon(connection, sorted(condemned))
+        missing += [digest for digest in some if digest not in kept]
+    if missing:
+        raise BlobsGone(missing)
 
 
-def move_blobs(connection: Connection, pack: PackRecord, moved: Sequence[BlobRecord]) -> None:
-    """See Catalog.move_blobs."""
-    add_blob_rows(connection, [pack], [])
-    pack_id = connection.execute(
-        select(packs.c.id).where(packs.c.sha256 == pack.sha256)
-    ).scalar_one()
-    for blob in moved:
-        connection.execute(
+def pardon(connection: Connection, wanted: Sequence[Digest]) -> set[Digest]:
+    """Condemn no longer; returns those that were condemned and can be saved."""
+    saved: set[Digest] = set()
+    for some in chunks(wanted):
+        rows = connection.execute(
             update(blobs)
-            .where(blobs.c.sha256 == blob.sha256)
-            .values(pack_id=pack_id, offset_bytes=blob.offset)
+            .where(
+                blobs.c.sha256.in_(some),
+                blobs.c.condemned_at_ns.is_not(None),
+                blobs.c.doomed == false(),
+            )
+            .values(condemned_at_ns=None)
+            .returning(blobs.c.sha256)
         )
-
-
-def forget_packs(connection: Connection, wanted: Sequence[Digest]) -> list[PackRecord]:
-    """See Catalog.forget_packs."""
-    forgotten = []
-    for batch in batched(wanted):
-        empty = packs.c.sha256.in_(batch) & ~exists().where(blobs.c.pack_id == packs.c.id)
-        query = select(packs.c.sha256, packs.c.size_bytes).where(empty)
-        found = [
-            PackRecord(Digest(row.sha256), row.size_bytes) for row in connection.execute(query)
-        ]
-        connection.execute(delete(packs).where(empty))
-        forgotten.extend(found)
-    return forgotten
+        saved.update(Digest(bytes(sha256)) for (sha256,) in rows)
+    return saved

@@ -1,192 +1,351 @@
-"""Queries that read records; each is one statement for however many records."""
+"""Reading names and versions: rows into records, never a query for each row."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
+import msgspec
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
 
-from artfs.catalog.base import ArtifactRecord, RunRecord, VersionRecord
-from artfs.catalog.schema import (
-    LATEST,
-    aliases,
-    artifacts,
-    links,
-    projects,
-    runs,
-    tags,
-    versions,
-)
-from artfs.model import Digest, RunState, VersionState
+from artfs.catalog.base import ArtifactRecord, ProjectRecord, VersionRecord
+from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
+from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
+from artfs.model import Digest, VersionState, is_wandb_digest, version_index
 
-_source = artifacts.alias("source")
-_source_project = projects.alias("source_project")
+T = TypeVar("T")
 
-_BATCH = 500
+_CHUNK = 1000
+"""Values in one IN list."""
+
+_HINTED_ALIASES = 8
+
+source = artifacts.alias("source")
+source_project = projects.alias("source_project")
 
 
-def version_query() -> Select[Any]:
-    """Versions as seen through the artifacts and portfolios that hold them."""
-    return (
-        select(
-            versions,
-            links.c.artifact_id.label("seen_in"),
-            links.c.index.label("seen_index"),
-            artifacts.c.name.label("name"),
-            projects.c.name.label("project"),
-            _source.c.name.label("source_name"),
-            _source.c.type.label("type"),
-            _source_project.c.name.label("source_project"),
+class ArtifactKey(msgspec.Struct, frozen=True):
+    """What most decisions about an artifact need of its row."""
+
+    id: int
+    project: str
+    name: str
+    type: str
+    is_portfolio: bool
+    next_index: int
+
+    @property
+    def path(self) -> str:
+        """`project/name`."""
+        return f"{self.project}/{self.name}"
+
+
+def chunks(values: Sequence[T], size: int = _CHUNK) -> Iterator[Sequence[T]]:
+    """`values` in pieces that fit one statement."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+# --- projects and artifacts ------------------------------------------------------------------
+
+
+def list_projects(connection: Connection) -> list[ProjectRecord]:
+    """All projects, by name."""
+    count = func.count(artifacts.c.id)
+    query = (
+        select(projects.c.name, projects.c.created_at_ns, count)
+        .outerjoin(
+            artifacts,
+            and_(artifacts.c.project_id == projects.c.id, artifacts.c.deleted_at_ns.is_(None)),
         )
-        .join_from(links, versions, links.c.version_id == versions.c.id)
-        .join(artifacts, links.c.artifact_id == artifacts.c.id)
-        .join(projects, artifacts.c.project_id == projects.c.id)
-        .join(_source, versions.c.artifact_id == _source.c.id)
-        .join(_source_project, _source.c.project_id == _source_project.c.id)
+        .group_by(projects.c.id)
     )
+    found = [ProjectRecord(*row) for row in connection.execute(query)]
+    # Databases sort text by rules of their own; everybody else here sorts by code point.
+    return sorted(found, key=lambda project: project.name)
 
 
-def unlinked_version_query() -> Select[Any]:
-    """Versions in any state, as seen through the artifact that they were made in."""
-    return (
+def find_artifact(
+    connection: Connection, project: str, name: str, *, lock: bool = False
+) -> ArtifactKey | None:
+    """The living artifact or portfolio of this name; with `lock`, until the transaction ends."""
+    query = (
         select(
-            versions,
-            versions.c.artifact_id.label("seen_in"),
-            versions.c.index.label("seen_index"),
-            _source.c.name.label("name"),
-            _source_project.c.name.label("project"),
-            _source.c.name.label("source_name"),
-            _source.c.type.label("type"),
-            _source_project.c.name.label("source_project"),
+            artifacts.c.id,
+            projects.c.name,
+            artifacts.c.name,
+            artifacts.c.type,
+            artifacts.c.is_portfolio,
+            artifacts.c.next_index,
         )
-        .join_from(versions, _source, versions.c.artifact_id == _source.c.id)
-        .join(_source_project, _source.c.project_id == _source_project.c.id)
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .where(
+            projects.c.name == project,
+            artifacts.c.name == name,
+            artifacts.c.deleted_at_ns.is_(None),
+        )
     )
+    if lock:
+        query = query.with_for_update(of=artifacts)
+    row = connection.execute(query).one_or_none()
+    return ArtifactKey(*row) if row else None
 
 
-def read_versions(connection: Connection, query: Select[Any]) -> list[VersionRecord]:
-    """The records of a version query, in its order."""
-    rows = connection.execute(query).all()
-    ids = {row.id for row in rows}
-    alias_names = _grouped(
-        connection,
-        select(aliases.c.artifact_id, aliases.c.version_id, aliases.c.name),
-        aliases.c.version_id,
-        ids,
-    )
-    tag_names = _grouped(connection, select(tags.c.version_id, tags.c.name), tags.c.version_id, ids)
-    return [_version(row, alias_names[row.seen_in, row.id], tag_names[(row.id,)]) for row in rows]
+def require_artifact(connection: Connection, project: str, name: str) -> ArtifactKey:
+    """The living artifact or portfolio of this name. Raises: ArtifactNotFound."""
+    found = find_artifact(connection, project, name)
+    if found is None:
+        raise ArtifactNotFound(f"{project}/{name}", "no such artifact")
+    return found
 
 
-def read_artifacts(connection: Connection, condition: ColumnElement[bool]) -> list[ArtifactRecord]:
-    """Artifacts and portfolios, by project and name."""
-    counts = (
-        select(links.c.artifact_id, func.count().label("version_count"))
-        .group_by(links.c.artifact_id)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(artifacts, projects.c.name.label("project"), counts.c.version_count)
-        .join(projects, artifacts.c.project_id == projects.c.id)
-        .outerjoin(counts, counts.c.artifact_id == artifacts.c.id)
-        .where(condition, artifacts.c.deleted_at_ns.is_(None))
-        .order_by(projects.c.name, artifacts.c.name)
+def list_artifacts(
+    connection: Connection, *conditions: ColumnElement[bool]
+) -> list[ArtifactRecord]:
+    """Living artifacts and portfolios that satisfy the conditions, by project and name."""
+    found = connection.execute(
+        select(
+            artifacts.c.id,
+            projects.c.name,
+            artifacts.c.name,
+            artifacts.c.type,
+            artifacts.c.is_portfolio,
+            artifacts.c.created_at_ns,
+        )
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .where(artifacts.c.deleted_at_ns.is_(None), *conditions)
     ).all()
-    latest_query = (
-        version_query()
-        .join(
-            aliases,
-            (aliases.c.artifact_id == links.c.artifact_id)
-            & (aliases.c.version_id == links.c.version_id),
+    wanted = _joined_to_artifacts(links, *conditions)
+    counts: dict[int, int] = dict(
+        connection.execute(
+            select(links.c.artifact_id, func.count())
+            .select_from(wanted)
+            .group_by(links.c.artifact_id)
         )
-        .add_columns(links.c.artifact_id)
-        .where(aliases.c.name == LATEST, condition)
+        .tuples()
+        .all()
     )
-    latest = {
-        (record.project, record.name): record for record in read_versions(connection, latest_query)
-    }
+    newest = _linked().join(
+        aliases,
+        and_(
+            aliases.c.name == LATEST,
+            aliases.c.artifact_id == links.c.artifact_id,
+            aliases.c.version_id == links.c.version_id,
+        ),
+    )
+    latest = dict(_with_names(connection, connection.execute(newest.where(*conditions)).all()))
+    records = [
+        ArtifactRecord(*row, version_count=counts.get(row[0], 0), latest=latest.get(row[0]))
+        for row in found
+    ]
+    return sorted(records, key=lambda artifact: (artifact.project, artifact.name))
+
+
+def _joined_to_artifacts(table: FromClause, *conditions: ColumnElement[bool]) -> FromClause:
+    """`table` alone where nothing is asked of its artifacts: a scan of one index."""
+    if not conditions:
+        return table
+    joined = table.join(artifacts, and_(artifacts.c.id == table.c.artifact_id, *conditions))
+    return joined.join(projects, projects.c.id == artifacts.c.project_id)
+
+
+# --- versions --------------------------------------------------------------------------------
+
+
+def _version_columns(
+    via: FromClause, via_project: FromClause, index: ColumnElement[int]
+) -> tuple[ColumnElement[Any], ...]:
+    return (
+        via.c.id,
+        versions.c.id,
+        via_project.c.name,
+        via.c.name,
+        index,
+        source.c.type,
+        source_project.c.name,
+        source.c.name,
+        versions.c.index,
+        versions.c.state,
+        versions.c.digest,
+        versions.c.posix_digest,
+        versions.c.tree,
+        versions.c.size_bytes,
+        versions.c.file_count,
+        versions.c.description,
+        versions.c.metadata,
+        versions.c.created_at_ns,
+        versions.c.ttl_s,
+    )
+
+
+def _linked() -> Select[Any]:
+    """COMMITTED versions as seen through the artifacts and portfolios that they are in."""
+    return (
+        select(*_version_columns(artifacts, projects, links.c.index))
+        .select_from(links)
+        .join(artifacts, artifacts.c.id == links.c.artifact_id)
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .join(versions, versions.c.id == links.c.version_id)
+        .join(source, source.c.id == versions.c.artifact_id)
+        .join(source_project, source_project.c.id == source.c.project_id)
+    )
+
+
+def _made() -> Select[Any]:
+    """Versions in any state as seen through the artifact that they were made in."""
+    return (
+        select(*_version_columns(source, source_project, versions.c.index))
+        .select_from(versions)
+        .join(source, source.c.id == versions.c.artifact_id)
+        .join(source_project, source_project.c.id == source.c.project_id)
+    )
+
+
+def _with_names(
+    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]
+) -> list[tuple[int, VersionRecord]]:
+    """Records of version rows with their aliases and tags, each beside its artifact's id."""
+    ids = list({row[1] for row in rows})
+    alias_names: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+    tag_names: defaultdict[str, list[str]] = defaultdict(list)
+    for some in chunks(ids):
+        for artifact_id, version_id, name in connection.execute(
+            select(aliases.c.artifact_id, aliases.c.version_id, aliases.c.name).where(
+                aliases.c.version_id.in_(some)
+            )
+        ):
+            alias_names[artifact_id, version_id].append(name)
+        for version_id, name in connection.execute(
+            select(tags.c.version_id, tags.c.name).where(tags.c.version_id.in_(some))
+        ):
+            tag_names[version_id].append(name)
     return [
-        ArtifactRecord(
-            row.id,
-            row.project,
-            row.name,
-            row.type,
-            row.is_portfolio,
-            row.created_at_ns,
-            row.version_count or 0,
-            latest.get((row.project, row.name)),
+        (
+            row[0],
+            VersionRecord(
+                id=row[1],
+                project=row[2],
+                name=row[3],
+                index=row[4],
+                type=row[5],
+                source_project=row[6],
+                source_name=row[7],
+                source_index=row[8],
+                state=VersionState(row[9]),
+                digest=row[10],
+                posix_digest=row[11],
+                tree=Digest(bytes(row[12])),
+                size_bytes=row[13],
+                file_count=row[14],
+                description=row[15],
+                metadata=json.loads(row[16]),
+                created_at_ns=row[17],
+                ttl_s=row[18],
+                aliases=tuple(sorted(alias_names.get((row[0], row[1]), ()))),
+                tags=tuple(sorted(tag_names.get(row[1], ()))),
+            ),
         )
         for row in rows
     ]
 
 
-def read_runs(connection: Connection, *conditions: ColumnElement[bool]) -> list[RunRecord]:
-    """Runs, oldest first."""
-    rows = connection.execute(
-        select(runs, projects.c.name.label("project"))
-        .join(projects, runs.c.project_id == projects.c.id)
-        .where(*conditions)
-        .order_by(runs.c.created_at_ns)
-    )
-    return [run_record(row) for row in rows]
+def list_versions(
+    connection: Connection, artifact_id: int, *, before_index: int | None, limit: int | None
+) -> list[VersionRecord]:
+    """COMMITTED versions of an artifact or portfolio, newest first."""
+    query = _linked().where(links.c.artifact_id == artifact_id).order_by(links.c.index.desc())
+    if before_index is not None:
+        query = query.where(links.c.index < before_index)
+    if limit is not None:
+        query = query.limit(limit)
+    return [record for _, record in _with_names(connection, connection.execute(query).all())]
 
 
-def run_record(row: Row[Any]) -> RunRecord:
-    """The record of one row of runs joined with projects."""
-    return RunRecord(
-        row.id,
-        row.project,
-        row.name,
-        row.job_type,
-        RunState(row.state),
-        json.loads(row.config),
-        row.created_at_ns,
-        row.finished_at_ns,
-    )
+def all_versions(connection: Connection) -> list[VersionRecord]:
+    """Every COMMITTED version, as seen through the artifact that it was made in."""
+    return made_versions(connection, versions.c.state == VersionState.COMMITTED.value)
 
 
-def _grouped(
-    connection: Connection, query: Select[Any], column: ColumnElement[Any], wanted: Iterable[str]
-) -> defaultdict[tuple[Any, ...], list[str]]:
-    """The last column of `query`, sorted, by its other columns."""
-    found: defaultdict[tuple[Any, ...], list[str]] = defaultdict(list)
-    for batch in batched(sorted(wanted)):
-        for *key, value in connection.execute(query.where(column.in_(batch))):
-            found[tuple(key)].append(value)
-    for values in found.values():
-        values.sort()
-    return found
+def linked_version(
+    connection: Connection, artifact_id: int, version_id: str
+) -> VersionRecord | None:
+    """A version as seen through an artifact or portfolio that holds it."""
+    query = _linked().where(links.c.artifact_id == artifact_id, links.c.version_id == version_id)
+    found = _with_names(connection, connection.execute(query).all())
+    return found[0][1] if found else None
 
 
-def batched(items: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    """Slices that fit into one IN list."""
-    for start in range(0, len(items), _BATCH):
-        yield items[start : start + _BATCH]
+def latest_id(connection: Connection, artifact_id: int) -> str | None:
+    """The id of the version called `latest`."""
+    return connection.execute(
+        select(aliases.c.version_id).where(
+            aliases.c.artifact_id == artifact_id, aliases.c.name == LATEST
+        )
+    ).scalar_one_or_none()
 
 
-def _version(row: Row[Any], alias_names: list[str], tag_names: list[str]) -> VersionRecord:
-    return VersionRecord(
-        row.id,
-        row.project,
-        row.name,
-        row.seen_index,
-        row.type,
-        row.source_project,
-        row.source_name,
-        row._mapping[versions.c.index],  # noqa: SLF001 - a tuple has a method of this name
-        VersionState(row.state),
-        row.digest,
-        row.posix_digest,
-        Digest(row.tree),
-        row.size_bytes,
-        row.file_count,
-        row.description,
-        json.loads(row.metadata),
-        row.created_at_ns,
-        tuple(alias_names),
-        tuple(tag_names),
-        row.ttl_s,
-    )
+def made_versions(connection: Connection, *conditions: ColumnElement[bool]) -> list[VersionRecord]:
+    """Versions in any state as seen through the artifact that they were made in."""
+    rows = connection.execute(_made().where(*conditions)).all()
+    return [record for _, record in _with_names(connection, rows)]
+
+
+def version_by_id(connection: Connection, version_id: str) -> VersionRecord:
+    """A version in any state. Raises: VersionNotFound."""
+    found = made_versions(connection, versions.c.id == version_id)
+    if not found:
+        raise VersionNotFound(repr(version_id)[:60], "the store has no version of this id")
+    return found[0]
+
+
+# --- selectors -------------------------------------------------------------------------------
+
+
+def select_version(connection: Connection, key: ArtifactKey, selector: str) -> VersionRecord:
+    """The version that an alias, `vN` or W&B digest selects.
+
+    Raises: VersionNotFound, AliasNotFound.
+    """
+    index = version_index(selector)
+    if index is not None and index >= key.next_index:
+        raise _nothing_selected(connection, key, selector, index)
+    query = _linked().where(links.c.artifact_id == key.id)
+    if index is not None:
+        condition = links.c.index == index
+    else:
+        alias = select(aliases.c.version_id).where(
+            aliases.c.artifact_id == key.id, aliases.c.name == selector
+        )
+        condition = links.c.version_id == alias.scalar_subquery()
+    rows = connection.execute(query.where(condition)).all()
+    if not rows and is_wandb_digest(selector):
+        same = query.where(versions.c.digest == selector).order_by(links.c.index.desc()).limit(1)
+        rows = connection.execute(same).all()
+    if not rows:
+        raise _nothing_selected(connection, key, selector, index)
+    return _with_names(connection, rows)[0][1]
+
+
+def _nothing_selected(
+    connection: Connection, key: ArtifactKey, selector: str, index: int | None
+) -> NotFound:
+    subject = f"{key.path}:{selector}"
+    newest = connection.execute(
+        select(func.max(links.c.index)).where(links.c.artifact_id == key.id)
+    ).scalar_one()
+    if newest is None:
+        return VersionNotFound(subject, "the artifact has no version left")
+    if index is not None:
+        reason = "the version was deleted" if index < key.next_index else "no such version"
+        return VersionNotFound(subject, reason, hint=f"the newest is v{newest}")
+    if is_wandb_digest(selector):
+        return VersionNotFound(subject, "no version has this digest")
+    names = connection.scalars(
+        select(aliases.c.name)
+        .where(aliases.c.artifact_id == key.id)
+        .order_by(aliases.c.name)
+        .limit(_HINTED_ALIASES)
+    ).all()
+    return AliasNotFound(subject, "no such alias", hint=f"there is {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""Runs and lineage: who made and who used a version."""
+"""Runs and lineage, each call in a caller's transaction."""
 
 from __future__ import annotations
 
@@ -8,97 +8,187 @@ import string
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, FromClause, Select, func, insert, select, update
 
 from artfs.catalog.base import RunRecord, VersionRecord
-from artfs.catalog.commits import insert_or_ignore, open_project
-from artfs.catalog.rows import read_runs, read_versions, unlinked_version_query
-from artfs.catalog.schema import run_inputs, run_outputs, runs, versions
+from artfs.catalog.rows import made_versions, version_by_id
+from artfs.catalog.schema import projects, run_inputs, run_outputs, runs, versions
+from artfs.catalog.writes import ensure_project, put_rows
 from artfs.errors import RunNotFound
 from artfs.model import Metadata, RunState
 
-_ALPHABET = string.ascii_lowercase + string.digits
-_ID_CHARS = 8
-_ADJECTIVES = ("amber", "bold", "brisk", "calm", "clear", "fair", "keen", "light", "quiet", "warm")
-_NOUNS = ("brook", "cedar", "cloud", "delta", "field", "grove", "harbor", "lake", "reef", "stone")
+_ID_CHARACTERS = string.ascii_lowercase + string.digits
+_ID_LENGTH = 8
+
+_ADJECTIVES = [
+    "amber",
+    "brisk",
+    "calm",
+    "clear",
+    "eager",
+    "golden",
+    "lucid",
+    "quiet",
+    "swift",
+    "vivid",
+]
+_NOUNS = ["brook", "cedar", "comet", "dawn", "fern", "harbor", "meadow", "river", "star", "tide"]
 
 
 def create_run(
-    connection: Connection, project: str, name: str | None, job_type: str | None, config: Metadata
+    connection: Connection,
+    project: str,
+    *,
+    name: str | None,
+    job_type: str | None,
+    config: Metadata,
 ) -> RunRecord:
-    """See Catalog.create_run."""
-    run_id = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_CHARS))
-    made_name = f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_NOUNS)}-{secrets.randbelow(1000)}"
+    """What Catalog.create_run says."""
+    project_id = ensure_project(connection, project)
+    run_id = "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
+    if name is None:
+        earlier = connection.execute(
+            select(func.count()).select_from(runs).where(runs.c.project_id == project_id)
+        ).scalar_one()
+        name = f"{secrets.choice(_ADJECTIVES)}-{secrets.choice(_NOUNS)}-{earlier + 1}"
     connection.execute(
-        insert(runs).values(
-            id=run_id,
-            project_id=open_project(connection, project),
-            name=name or made_name,
-            job_type=job_type,
-            state=RunState.RUNNING.value,
-            config=json.dumps(config),
-            created_at_ns=time.time_ns(),
-        )
+        insert(runs),
+        {
+            "id": run_id,
+            "project_id": project_id,
+            "name": name,
+            "job_type": job_type,
+            "state": RunState.RUNNING.value,
+            "config": json.dumps(config),
+            "created_at_ns": time.time_ns(),
+        },
     )
-    return find_run(connection, run_id)
+    return get_run(connection, run_id)
 
 
-def find_run(connection: Connection, run_id: str) -> RunRecord:
-    """See Catalog.run."""
-    found = read_runs(connection, runs.c.id == run_id)
+def get_run(connection: Connection, run_id: str) -> RunRecord:
+    """Raises: RunNotFound."""
+    found = _records(connection, _runs().where(runs.c.id == run_id))
     if not found:
-        raise RunNotFound(run_id, "no such run")
+        raise RunNotFound(repr(run_id)[:60], "the store knows no such run")
     return found[0]
 
 
+def list_runs(connection: Connection, project: str | None) -> list[RunRecord]:
+    """Runs, newest first."""
+    query = _runs().order_by(runs.c.created_at_ns.desc(), runs.c.id)
+    if project is not None:
+        query = query.where(projects.c.name == project)
+    return _records(connection, query)
+
+
 def finish_run(connection: Connection, run_id: str, state: RunState) -> RunRecord:
-    """See Catalog.finish_run."""
+    """What Catalog.finish_run says."""
+    finished_at_ns = None if state is RunState.RUNNING else time.time_ns()
     connection.execute(
         update(runs)
         .where(runs.c.id == run_id)
-        .values(state=state.value, finished_at_ns=time.time_ns())
+        .values(state=state.value, finished_at_ns=finished_at_ns)
     )
-    return find_run(connection, run_id)
+    return get_run(connection, run_id)
 
 
-def record_use(connection: Connection, run_id: str, version_id: str, use_as: str | None) -> None:
-    """See Catalog.record_use."""
-    find_run(connection, run_id)
+def _runs() -> Select[Any]:
+    return select(
+        runs.c.id,
+        projects.c.name,
+        runs.c.name,
+        runs.c.job_type,
+        runs.c.state,
+        runs.c.config,
+        runs.c.created_at_ns,
+        runs.c.finished_at_ns,
+    ).join(projects, projects.c.id == runs.c.project_id)
+
+
+def _records(connection: Connection, query: Select[Any]) -> list[RunRecord]:
+    return [
+        RunRecord(
+            id=row[0],
+            project=row[1],
+            name=row[2],
+            job_type=row[3],
+            state=RunState(row[4]),
+            config=json.loads(row[5]),
+            created_at_ns=row[6],
+            finished_at_ns=row[7],
+        )
+        for row in connection.execute(query)
+    ]
+
+
+# --- lineage ---------------------------------------------------------------------------------
+
+
+def record_use(connection: Connection, run_id: str, version_id: str, *, use_as: str | None) -> None:
+    """What Catalog.record_use says."""
+    get_run(connection, run_id)
+    version_by_id(connection, version_id)
     row = {
         "run_id": run_id,
         "version_id": version_id,
         "use_as": use_as,
         "first_used_at_ns": time.time_ns(),
     }
-    insert_or_ignore(connection, run_inputs, [row])
+    put_rows(connection, run_inputs, [row])
 
 
-def versions_of(
-    connection: Connection, table: Table, time_column: str, run_id: str
+def record_output(connection: Connection, run_id: str, version_id: str) -> None:
+    """Record a version as the run's output; twice is once. Raises: RunNotFound."""
+    get_run(connection, run_id)
+    row = {"run_id": run_id, "version_id": version_id, "first_logged_at_ns": time.time_ns()}
+    put_rows(connection, run_outputs, [row])
+
+
+def inputs_of(connection: Connection, run_id: str) -> list[VersionRecord]:
+    """Versions that the run used, in the order of first use."""
+    return _versions_of(connection, run_inputs, "first_used_at_ns", run_id)
+
+
+def outputs_of(connection: Connection, run_id: str) -> list[VersionRecord]:
+    """Versions that the run logged, in the order of first logging."""
+    return _versions_of(connection, run_outputs, "first_logged_at_ns", run_id)
+
+
+def _versions_of(
+    connection: Connection, table: FromClause, time_column: str, run_id: str
 ) -> list[VersionRecord]:
-    """The versions that a run used or made, in the order of their first time."""
-    query = (
-        unlinked_version_query()
-        .join(table, table.c.version_id == versions.c.id)
-        .where(table.c.run_id == run_id)
-        .order_by(table.c[time_column])
+    order = dict(
+        connection.execute(
+            select(table.c.version_id, table.c[time_column]).where(table.c.run_id == run_id)
+        )
+        .tuples()
+        .all()
     )
-    return read_versions(connection, query)
+    wanted = select(table.c.version_id).where(table.c.run_id == run_id)
+    found = made_versions(connection, versions.c.id.in_(wanted))
+    return sorted(found, key=lambda version: order.get(version.id, 0))
 
 
 def users_of(connection: Connection, version_id: str) -> list[RunRecord]:
-    """See Catalog.users_of."""
-    users = select(run_inputs.c.run_id).where(run_inputs.c.version_id == version_id)
-    return read_runs(connection, runs.c.id.in_(users))
+    """Runs that used the version, oldest first."""
+    query = (
+        _runs()
+        .join(run_inputs, run_inputs.c.run_id == runs.c.id)
+        .where(run_inputs.c.version_id == version_id)
+        .order_by(runs.c.created_at_ns, runs.c.id)
+    )
+    return _records(connection, query)
 
 
 def maker_of(connection: Connection, version_id: str) -> RunRecord | None:
-    """See Catalog.maker_of."""
+    """The run that first logged the version, if one did."""
     query = (
-        select(run_outputs.c.run_id)
+        _runs()
+        .join(run_outputs, run_outputs.c.run_id == runs.c.id)
         .where(run_outputs.c.version_id == version_id)
         .order_by(run_outputs.c.first_logged_at_ns)
         .limit(1)
     )
-    run_id: Any = connection.execute(query).scalar()
-    return None if run_id is None else find_run(connection, run_id)
+    found = _records(connection, query)
+    return found[0] if found else None

@@ -103,15 +103,15 @@ links = Table(
 aliases = Table(
     "aliases",
     metadata,
-    Column("artifact_id", Integer, primary_key=True),
     Column("name", Text, primary_key=True, comment="latest among them, never vN"),
+    Column("artifact_id", Integer, primary_key=True),
     Column("version_id", String(32), nullable=False),
     ForeignKeyConstraint(
         ["artifact_id", "version_id"],
         ["links.artifact_id", "links.version_id"],
         ondelete="CASCADE",
     ),
-    Index("aliases_by_version", "version_id"),
+    Index("aliases_by_version", "version_id", "artifact_id"),
 )
 
 tags = Table(

@@ -1,14 +1,19 @@
-"""The catalog on SQLAlchemy Core: one implementation for SQLite and PostgreSQL."""
+"""The catalog on SQLite (embedded) or PostgreSQL (shared): one implementation, one schema.
+
+What a method does stands in modules named after their tables: names in `rows`, changes in
+`commits` and `names`, blobs in `inventory` and `garbage`, runs in `runs`. Here each becomes one
+transaction. Names, types and aliases are checked by the callers (artfs/model.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, select
 
-from artfs.catalog import inventory, names, runs, schema
+from artfs.catalog import commits, garbage, inventory, names, rows, runs
 from artfs.catalog.base import (
     ArtifactRecord,
     BlobRecord,
@@ -21,106 +26,134 @@ from artfs.catalog.base import (
     VersionRecord,
     VersionUpdate,
 )
-from artfs.catalog.commits import add_blob_rows, commit_version
-from artfs.catalog.engine import Database
-from artfs.catalog.rows import read_runs, read_versions, version_query
-from artfs.errors import StoreFormatError
+from artfs.catalog.creation import check_schema, create_schema
+from artfs.catalog.damage import find_damage
+from artfs.catalog.engine import Database, postgresql_database, sqlite_database
+from artfs.catalog.schema import SCHEMA_KEY, artifacts, projects, settings
+from artfs.catalog.writes import upsert
 from artfs.model import Digest, Metadata, RunState
+
+_OBJECTS_IN_ONE_SWEEP = 64
+"""Objects that are deleted in one transaction, while writers of a SQLite catalog wait."""
 
 
 class SqlCatalog:
-    """Implements Catalog. Thread-safe."""
+    """`Catalog` in an SQL database; safe for threads, processes and after a fork."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @classmethod
     def sqlite(cls, path: Path, *, create: bool = False) -> Self:
-        """Open, or with `create` make, the catalog of an embedded store.
+        """The catalog in the file `path`; `create` makes it where it is missing.
 
-        Raises: StoreFormatError, PermissionDenied, OutOfSpace, BackendUnavailable.
+        Without write access it can still be read.
+        Raises: StoreFormatError, BackendUnavailable, PermissionDenied, OutOfSpace.
         """
-        return cls._opened(Database.sqlite(path, create=create), create=create)
+        return cls._checked(sqlite_database(path, create=create), create=create)
 
     @classmethod
     def connect(cls, url: str, *, create: bool = False) -> Self:
-        """Open, or with `create` make, the catalog at a `postgresql://` URL.
+        """The catalog that a `postgresql://…` URL names; `create` makes its tables.
 
-        Raises: StoreFormatError, PermissionDenied, BackendUnavailable.
+        Raises: StoreFormatError, BackendUnavailable, PermissionDenied, ConfigError, Unsupported.
         """
-        return cls._opened(Database.postgresql(url), create=create)
+        return cls._checked(postgresql_database(url), create=create)
 
     @classmethod
-    def _opened(cls, database: Database, *, create: bool) -> Self:
+    def _checked(cls, database: Database, *, create: bool) -> Self:
         try:
             if create:
-                database.write(_create_tables)
-            with database.reading() as connection:
-                _check_schema(connection, database.name)
+                create_schema(database)
+            check_schema(database)
         except BaseException:
             database.close()
             raise
         return cls(database)
 
     def close(self) -> None:
-        """See Catalog."""
         self._database.close()
 
+    # --- settings --------------------------------------------------------------------------
+
     def setting(self, key: str) -> str | None:
-        """See Catalog."""
+        query = select(settings.c.value).where(settings.c.key == key)
         with self._database.reading() as connection:
-            return _setting(connection, key)
+            return connection.execute(query).scalar_one_or_none()
 
     def set_setting(self, key: str, value: str) -> None:
-        """See Catalog."""
-        self._database.write(lambda connection: _set_setting(connection, key, value))
+        assert key != SCHEMA_KEY
+
+        def work(connection: Connection) -> None:
+            statement = upsert(connection, settings).values(key=key, value=value)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[settings.c.key], set_={"value": statement.excluded.value}
+                )
+            )
+
+        self._database.write(work)
+
+    def check(self) -> list[str]:
+        with self._database.reading() as connection:
+            return find_damage(connection)
+
+    # --- names -----------------------------------------------------------------------------
 
     def projects(self) -> list[ProjectRecord]:
-        """See Catalog."""
         with self._database.reading() as connection:
-            return names.list_projects(connection)
+            return rows.list_projects(connection)
 
     def artifacts(
         self, *, project: str | None = None, type_name: str | None = None
     ) -> list[ArtifactRecord]:
-        """See Catalog."""
+        conditions = []
+        if project is not None:
+            conditions.append(projects.c.name == project)
+        if type_name is not None:
+            conditions.append(artifacts.c.type == type_name)
         with self._database.reading() as connection:
-            return names.list_artifacts(connection, project, type_name)
+            return rows.list_artifacts(connection, *conditions)
 
     def artifact(self, project: str, name: str) -> ArtifactRecord:
-        """See Catalog."""
         with self._database.reading() as connection:
-            return names.find_artifact(connection, project, name)
+            key = rows.require_artifact(connection, project, name)
+            return rows.list_artifacts(connection, artifacts.c.id == key.id)[0]
 
     def versions(
         self, artifact_id: int, *, before_index: int | None = None, limit: int | None = None
     ) -> list[VersionRecord]:
-        """See Catalog."""
         with self._database.reading() as connection:
-            return names.list_versions(connection, artifact_id, before_index, limit)
+            return rows.list_versions(
+                connection, artifact_id, before_index=before_index, limit=limit
+            )
 
     def version(self, project: str, name: str, selector: str) -> VersionRecord:
-        """See Catalog."""
         with self._database.reading() as connection:
-            return names.find_version(connection, project, name, selector)
+            key = rows.require_artifact(connection, project, name)
+            return rows.select_version(connection, key, selector)
 
     def version_by_id(self, version_id: str) -> VersionRecord:
-        """See Catalog."""
         with self._database.reading() as connection:
-            return names.find_version_by_id(connection, version_id)
+            return rows.version_by_id(connection, version_id)
+
+    # --- changes ---------------------------------------------------------------------------
 
     def commit(self, commit: VersionCommit) -> CommitOutcome:
-        """See Catalog."""
-        return self._database.write(lambda connection: commit_version(connection, commit))
+        return self._database.write(lambda connection: commits.commit(connection, commit))
 
-    def update_version(self, version_id: str, update: VersionUpdate) -> VersionRecord:
-        """See Catalog."""
+    def update_version(
+        self,
+        version_id: str,
+        update: VersionUpdate,
+        *,
+        portfolio: tuple[str, str] | None = None,
+    ) -> VersionRecord:
         return self._database.write(
-            lambda connection: names.update_version(connection, version_id, update)
+            lambda connection: names.update_version(connection, version_id, update, portfolio)
         )
 
     def delete_version(self, version_id: str, *, delete_aliases: bool) -> None:
-        """See Catalog."""
         self._database.write(
             lambda connection: names.delete_version(
                 connection, version_id, delete_aliases=delete_aliases
@@ -128,168 +161,167 @@ class SqlCatalog:
         )
 
     def delete_artifact(self, artifact_id: int) -> None:
-        """See Catalog."""
         self._database.write(lambda connection: names.delete_artifact(connection, artifact_id))
 
     def link(
         self, version_id: str, project: str, portfolio: str, aliases: Sequence[str]
     ) -> VersionRecord:
-        """See Catalog."""
         return self._database.write(
-            lambda connection: names.link_version(
-                connection, version_id, project, portfolio, aliases
-            )
+            lambda connection: names.link(connection, version_id, project, portfolio, aliases)
         )
 
+    def unlink(self, version_id: str, project: str, portfolio: str) -> None:
+        self._database.write(
+            lambda connection: names.unlink(connection, version_id, project, portfolio)
+        )
+
+    # --- blobs -----------------------------------------------------------------------------
+
     def locate(self, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
-        """See Catalog."""
         with self._database.reading() as connection:
             return inventory.locate(connection, wanted)
 
     def blobs(self) -> Iterator[BlobRecord]:
-        """See Catalog."""
-        query = inventory.blob_query().order_by(schema.blobs.c.pack_id, schema.blobs.c.offset_bytes)
-        with self._database.reading() as connection:
-            for row in connection.execution_options(yield_per=1000).execute(query):
-                yield inventory.blob_record(row)
+        after = b""
+        while True:
+            with self._database.reading() as connection:
+                page = garbage.own_blobs_page(connection, after)
+            if not page:
+                break
+            yield from page
+            after = page[-1].sha256
+        place = (0, 0, b"")
+        while True:
+            with self._database.reading() as connection:
+                page, place = garbage.packed_blobs_page(connection, place)
+            if not page:
+                break
+            yield from page
 
     def packs(self) -> Iterator[PackRecord]:
-        """See Catalog."""
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(schema.packs.c.sha256, schema.packs.c.size_bytes)
-            ).all()
-        for row in rows:
-            yield PackRecord(Digest(row.sha256), row.size_bytes)
-
-    def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
-        """See Catalog."""
-        self._database.write(lambda connection: inventory.condemn(connection, unreachable, at_ns))
-
-    def pardon(self, reachable: Sequence[Digest]) -> None:
-        """See Catalog."""
-        self._database.write(lambda connection: inventory.pardon(connection, reachable))
-
-    def condemned(self, *, before_ns: int) -> list[BlobRecord]:
-        """See Catalog."""
-        with self._database.reading() as connection:
-            return inventory.condemned(connection, before_ns)
-
-    def forget_blobs(self, condemned: Sequence[Digest]) -> list[BlobRecord]:
-        """See Catalog."""
-        return self._database.write(
-            lambda connection: inventory.forget_blobs(connection, condemned)
-        )
-
-    def move_blobs(self, pack: PackRecord, blobs: Sequence[BlobRecord]) -> None:
-        """See Catalog."""
-        self._database.write(lambda connection: inventory.move_blobs(connection, pack, blobs))
-
-    def forget_packs(self, empty: Sequence[Digest]) -> list[PackRecord]:
-        """See Catalog."""
-        return self._database.write(lambda connection: inventory.forget_packs(connection, empty))
-
-    def add_blobs(self, packs: Sequence[PackRecord], blobs: Sequence[BlobRecord]) -> None:
-        """See Catalog."""
-        self._database.write(lambda connection: add_blob_rows(connection, packs, blobs))
+            found = garbage.list_packs(connection)
+        return iter(found)
 
     def live_trees(self) -> Iterator[tuple[VersionRecord, Digest]]:
-        """See Catalog."""
-        query = version_query().where(schema.artifacts.c.is_portfolio.is_(False))
         with self._database.reading() as connection:
-            found = read_versions(connection, query)
-        for record in found:
-            yield record, record.tree
+            found = rows.all_versions(connection)
+        return ((version, version.tree) for version in found)
 
     def totals(self) -> StoreTotals:
-        """See Catalog."""
         with self._database.reading() as connection:
-            return inventory.totals(connection)
+            return garbage.totals(connection)
 
-    def check(self) -> list[str]:
-        """See Catalog."""
+    def add_blobs(
+        self,
+        packs: Sequence[PackRecord],
+        blobs: Sequence[BlobRecord],
+        *,
+        condemned_at_ns: int | None = None,
+    ) -> None:
+        self._database.write(
+            lambda connection: inventory.store(
+                connection, packs, blobs, condemned_at_ns=condemned_at_ns
+            )
+        )
+
+    # --- garbage ---------------------------------------------------------------------------
+
+    def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
+        self._database.write(lambda connection: garbage.condemn(connection, unreachable, at_ns))
+
+    def pardon(self, reachable: Sequence[Digest]) -> int:
+        wanted = sorted(set(reachable))
+        return len(self._database.write(lambda connection: inventory.pardon(connection, wanted)))
+
+    def condemned(self, *, before_ns: int) -> Iterator[BlobRecord]:
+        place = (-(2**62), b"")
+        while True:
+            with self._database.reading() as connection:
+                page, place = garbage.condemned_page(connection, before_ns, place)
+            if not page:
+                break
+            yield from page
+
+    def doom_blobs(
+        self, digests: Sequence[Digest], *, condemned_before_ns: int
+    ) -> list[BlobRecord]:
+        return self._database.write(
+            lambda connection: garbage.doom_blobs(connection, digests, condemned_before_ns)
+        )
+
+    def doom_packs(self, packs: Sequence[Digest], *, condemned_before_ns: int) -> list[PackRecord]:
+        return self._database.write(
+            lambda connection: garbage.doom_packs(connection, packs, condemned_before_ns)
+        )
+
+    def move_blobs(self, source: Digest, target: PackRecord, blobs: Sequence[BlobRecord]) -> int:
+        return self._database.write(
+            lambda connection: garbage.move_blobs(connection, source, target, blobs)
+        )
+
+    def sweep(
+        self,
+        delete: Callable[[BlobRecord | PackRecord], None],
+        *,
+        only: Sequence[Digest] | None = None,
+    ) -> int:
         with self._database.reading() as connection:
-            return inventory.check(connection)
+            doomed = garbage.find_doomed(connection, only)
+        count = 0
+        for pack_id in doomed.pack_ids:
+            count += self._database.write(
+                lambda connection, pack_id=pack_id: garbage.sweep_pack(  # type: ignore[misc]
+                    connection, pack_id, delete
+                )
+            )
+        for some in rows.chunks(doomed.blobs, _OBJECTS_IN_ONE_SWEEP):
+            count += self._database.write(
+                lambda connection, some=some: garbage.sweep_blobs(  # type: ignore[misc]
+                    connection, some, delete
+                )
+            )
+        return count
+
+    # --- runs ------------------------------------------------------------------------------
 
     def create_run(
         self, project: str, *, name: str | None, job_type: str | None, config: Metadata
     ) -> RunRecord:
-        """See Catalog."""
         return self._database.write(
-            lambda connection: runs.create_run(connection, project, name, job_type, config)
+            lambda connection: runs.create_run(
+                connection, project, name=name, job_type=job_type, config=config
+            )
         )
 
     def run(self, run_id: str) -> RunRecord:
-        """See Catalog."""
         with self._database.reading() as connection:
-            return runs.find_run(connection, run_id)
+            return runs.get_run(connection, run_id)
 
     def runs(self, *, project: str | None = None) -> list[RunRecord]:
-        """See Catalog."""
-        conditions = () if project is None else (schema.projects.c.name == project,)
         with self._database.reading() as connection:
-            return read_runs(connection, *conditions)[::-1]
+            return runs.list_runs(connection, project)
 
     def finish_run(self, run_id: str, state: RunState) -> RunRecord:
-        """See Catalog."""
         return self._database.write(lambda connection: runs.finish_run(connection, run_id, state))
 
     def record_use(self, run_id: str, version_id: str, *, use_as: str | None) -> None:
-        """See Catalog."""
         self._database.write(
-            lambda connection: runs.record_use(connection, run_id, version_id, use_as)
+            lambda connection: runs.record_use(connection, run_id, version_id, use_as=use_as)
         )
 
     def inputs_of(self, run_id: str) -> list[VersionRecord]:
-        """See Catalog."""
         with self._database.reading() as connection:
-            return runs.versions_of(connection, schema.run_inputs, "first_used_at_ns", run_id)
+            return runs.inputs_of(connection, run_id)
 
     def outputs_of(self, run_id: str) -> list[VersionRecord]:
-        """See Catalog."""
         with self._database.reading() as connection:
-            return runs.versions_of(connection, schema.run_outputs, "first_logged_at_ns", run_id)
+            return runs.outputs_of(connection, run_id)
 
     def users_of(self, version_id: str) -> list[RunRecord]:
-        """See Catalog."""
         with self._database.reading() as connection:
             return runs.users_of(connection, version_id)
 
     def maker_of(self, version_id: str) -> RunRecord | None:
-        """See Catalog."""
         with self._database.reading() as connection:
             return runs.maker_of(connection, version_id)
-
-
-def _create_tables(connection: Connection) -> None:
-    schema.metadata.create_all(connection)
-    if _setting(connection, schema.SCHEMA_KEY) is None:
-        _set_setting(connection, schema.SCHEMA_KEY, str(schema.SCHEMA_VERSION))
-
-
-def _check_schema(connection: Connection, name: str) -> None:
-    """Raises: StoreFormatError for a database that is no catalog, or a newer one."""
-    if not inspect(connection).has_table(schema.settings.name):
-        raise StoreFormatError(name, "is not a catalog of artfs")
-    version = _setting(connection, schema.SCHEMA_KEY)
-    if version is None or not version.isdecimal():
-        raise StoreFormatError(name, "is not a catalog of artfs")
-    if int(version) > schema.SCHEMA_VERSION:
-        raise StoreFormatError(
-            name,
-            f"has schema {version}, this artfs knows {schema.SCHEMA_VERSION}",
-            hint="use a newer artfs",
-        )
-
-
-def _setting(connection: Connection, key: str) -> str | None:
-    query = select(schema.settings.c.value).where(schema.settings.c.key == key)
-    return connection.execute(query).scalar()
-
-
-def _set_setting(connection: Connection, key: str, value: str) -> None:
-    changed = connection.execute(
-        update(schema.settings).where(schema.settings.c.key == key).values(value=value)
-    )
-    if changed.rowcount == 0:
-        connection.execute(insert(schema.settings).values(key=key, value=value))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from enum import Enum
 from typing import TypeVar, TypeVarTuple
 
 import trio
-
-from artfs.errors import DeadlineExceeded
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -23,7 +20,7 @@ class Work(Enum):
 
     NETWORK = "network"
     DISK = "disk"
-    HASH = "hash"
+    """The disk, and the hashing of what comes from it."""
 
 
 class Threads:
@@ -33,7 +30,6 @@ class Threads:
         self._limiters = {
             Work.NETWORK: trio.CapacityLimiter(NETWORK_THREADS),
             Work.DISK: trio.CapacityLimiter(DISK_THREADS),
-            Work.HASH: trio.CapacityLimiter(os.cpu_count() or 1),
         }
 
     async def run(self, work: Work, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
@@ -45,14 +41,3 @@ class Threads:
         return await trio.to_thread.run_sync(
             function, *arguments, abandon_on_cancel=True, limiter=self._limiters[work]
         )
-
-    async def run_within(
-        self, timeout_s: float, work: Work, function: Callable[[*Ts], T], *arguments: *Ts
-    ) -> T:
-        """As `run`, for at most `timeout_s`, the wait for a thread included.
-
-        Raises: DeadlineExceeded, and what `function` raises.
-        """
-        with trio.move_on_after(timeout_s):
-            return await self.run(work, function, *arguments)
-        raise DeadlineExceeded("the store", f"no answer within {timeout_s:g} s")

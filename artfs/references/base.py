@@ -52,14 +52,18 @@ class Observed(msgspec.Struct, frozen=True):
 class Body:
     """Bytes on their way from a source: pieces, in order, beginning at offset `start`.
 
-    A piece comes as soon as there is one, however small. A source that cannot serve a range
-    sends more than was asked for: it begins earlier, or goes on behind the range's end.
+    A piece comes as soon as there is one, however small. The body may end before the range that
+    was asked for does: whoever wants the rest asks again. A source that cannot serve ranges sends
+    everything (`whole`), from its beginning.
     """
 
-    __slots__ = ("_pieces", "_release", "start")
+    __slots__ = ("_pieces", "_release", "start", "whole")
 
-    def __init__(self, start: int, pieces: Iterator[bytes], release: Releasable) -> None:
+    def __init__(
+        self, start: int, pieces: Iterator[bytes], release: Releasable, *, whole: bool = False
+    ) -> None:
         self.start = start
+        self.whole = whole
         self._pieces = pieces
         self._release = release
 
@@ -107,8 +111,7 @@ class Source(Protocol):
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:
         """Begin to read `span`, which lies inside the object and is not empty.
 
-        Blocks: as `observe`; so does every step of the Body, which raises the same errors. A
-        body that ends early raises TransientFailure.
+        Blocks: as `observe`; so does every step of the Body, which raises the same errors.
         """
         ...
 

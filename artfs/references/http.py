@@ -121,11 +121,12 @@ class HttpSource:
         headers = response.headers
         _check_pin(headers, self._pin, subject=self._uri)
         if web.is_encoded(headers):
-            return web.body(response.raw, web.Extent(0, None, None), subject=self._uri, decode=True)
+            return web.decoded_body(response.raw, subject=self._uri)
         found = web.extent(response.status_code, headers, subject=self._uri)
         self._check_size(found.total, has_etag="ETag" in headers)
         web.check_span(found, span, subject=self._uri)
-        return web.body(response.raw, found, subject=self._uri)
+        whole = response.status_code == 200
+        return web.body(response.raw, found, subject=self._uri, whole=whole)
 
     def _check_size(self, total: int | None, *, has_etag: bool) -> None:
         if total is None or self._size is None or total == self._size:
@@ -143,12 +144,19 @@ def _observe(
     """Size and pin by a request for one byte: unlike HEAD, signed URLs allow it."""
     headers = {**_IDENTITY, **_conditions(pin or Pin()), "Range": "bytes=0-0"}
     with web.send(session, url, subject=subject, headers=headers, timeout_s=timeout_s) as response:
-        headers_back, status = response.headers, response.status_code
+        status, answer = response.status_code, response.headers
+    if status == 416:
+        # Nothing has no first byte; and this answer need not say what it is an answer about.
+        del headers["Range"]
+        with web.send(
+            session, url, subject=subject, headers=headers, timeout_s=timeout_s
+        ) as response:
+            status, answer = response.status_code, response.headers
     if pin is not None:
-        _check_pin(headers_back, pin, subject=subject)
-    if web.is_encoded(headers_back):
-        return Observed(None, _pin(headers_back))
-    return Observed(web.extent(status, headers_back, subject=subject).total, _pin(headers_back))
+        _check_pin(answer, pin, subject=subject)
+    if web.is_encoded(answer):
+        return Observed(None, _pin(answer))
+    return Observed(web.extent(status, answer, subject=subject).total, _pin(answer))
 
 
 def _digest(etag: str | None) -> str | None:

@@ -148,10 +148,14 @@ def check_span(found: Extent, span: ByteRange, *, subject: str) -> None:
         raise TransientFailure(subject, "the server answered with another range")
 
 
-def body(raw: BaseHTTPResponse, found: Extent, *, subject: str, decode: bool = False) -> Body:
-    """The pieces of an answer's body; a length other than it says is a TransientFailure."""
-    expected = None if decode else found.length
-    return Body(found.start, pieces(raw, expected, subject=subject, decode=decode), raw)
+def body(raw: BaseHTTPResponse, found: Extent, *, subject: str, whole: bool) -> Body:
+    """The body of an answer; a length other than it says is a TransientFailure."""
+    return Body(found.start, pieces(raw, found.length, subject=subject), raw, whole=whole)
+
+
+def decoded_body(raw: BaseHTTPResponse, *, subject: str) -> Body:
+    """The whole content, decompressed; nobody says how long it is."""
+    return Body(0, pieces(raw, None, subject=subject, decode=True), raw, whole=True)
 
 
 def pieces(

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from threading import Lock
 
 from cachetools import LRUCache
 
 from artfs.blobs.base import ObjectKey, ObjectStore
+from artfs.blobs.files import OpenFile
 
 _MAX_OPEN_FILES = 256
-
-
-class OpenFile:
-    """A read-only file descriptor that lives as long as somebody refers to it."""
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def __del__(self) -> None:
-        # The last reader may be in any thread, long after the pool has let go of the file.
-        os.close(self.fd)
 
 
 class OpenFiles:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
 import msgspec
 
@@ -58,7 +58,7 @@ class Ingest:
         self._catalog = catalog
         self._objects = objects
         self._workspace = workspace
-        self._lock = Lock()
+        self._lock = RLock()
         self._seen: set[Digest] = set()
         self._waiting: list[tuple[Digest, bytes]] = []
         self._waiting_bytes = 0
@@ -129,16 +129,16 @@ class Ingest:
     def discard(self) -> None:
         """Remove what is still in the workspace; objects that are stored are left to gc."""
         with self._lock:
-            if self._pack is not None:
-                self._pack.discard()
-                self._pack = None
+            self._discard_pack()
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
         try:
             yield
         except ArtfsError as error:
-            self._failure = error
+            with self._lock:
+                self._failure = error
+                self._discard_pack()
             raise
 
     def _add_small(self, fd: int, path: Path, on_bytes: ReportBytes | None) -> StoredContent:
@@ -237,6 +237,11 @@ class Ingest:
     def _close_pack_if_full(self) -> None:
         if self._pack is not None and self._pack.size_bytes >= PACK_TARGET_BYTES:
             self._close_pack()
+
+    def _discard_pack(self) -> None:
+        if self._pack is not None:
+            self._pack.discard()
+            self._pack = None
 
     def _close_pack(self) -> None:
         if self._pack is None:

@@ -6,6 +6,7 @@ one). Two runs give the same bytes, whatever PYTHONHASHSEED is.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import gzip
@@ -43,6 +44,7 @@ def main() -> None:
 def _wandb() -> Any:
     """Import wandb so that it neither talks to a server nor writes into the home directory."""
     home = tempfile.mkdtemp(prefix="artfs-golden-home-")
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     os.environ |= {"WANDB_MODE": "offline", "WANDB_DATA_DIR": home, "WANDB_CACHE_DIR": home}
     os.environ |= {"WANDB_CONFIG_DIR": home, "MPLBACKEND": "Agg", "MPLCONFIGDIR": home}
     module: Any = importlib.import_module("wandb")

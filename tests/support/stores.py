@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -65,14 +64,14 @@ def commit(
         if isinstance(item, EmptyDirectory):
             builder.make_directory(where)
         elif isinstance(item, Link):
-            builder.put(where, SymlinkEntry(os.path.basename(where), item.target))
+            builder.put(where, SymlinkEntry(Path(where).name, item.target))
         else:
             file = File(item) if isinstance(item, bytes) else item
             stored = ingest.add_bytes(file.data)
             builder.put(
                 where,
                 FileEntry(
-                    name=os.path.basename(where),
+                    name=Path(where).name,
                     sha256=stored.sha256,
                     size_bytes=stored.size_bytes,
                     md5=stored.md5,

@@ -1,0 +1,66 @@
+"""Making a catalog's tables, and checking whose they are."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, insert, inspect, select, text
+
+from artfs.catalog.engine import Database
+from artfs.catalog.schema import SCHEMA_KEY, SCHEMA_VERSION, metadata, settings
+from artfs.errors import StoreFormatError
+
+# Any constant that other users of a shared database are unlikely to have chosen.
+_CREATION_LOCK = 0x61727466_73000001
+
+
+def check_schema(database: Database) -> None:
+    """Raises: StoreFormatError for a database that is foreign, damaged or of a newer artfs."""
+    try:
+        with database.reading() as connection:
+            version = _schema_version(connection)
+    except StoreFormatError as error:
+        raise StoreFormatError(database.subject, "not a catalog of artfs, or damaged") from error
+    _check_version(database, version)
+
+
+def _schema_version(connection: Connection) -> str | None:
+    query = select(settings.c.value).where(settings.c.key == SCHEMA_KEY)
+    return connection.execute(query).scalar_one_or_none()
+
+
+def _check_version(database: Database, version: str | None) -> None:
+    if version is None or not version.isdecimal():
+        raise StoreFormatError(database.subject, "not a catalog of artfs, or damaged")
+    if int(version) > SCHEMA_VERSION:
+        raise StoreFormatError(
+            database.subject,
+            f"written by a newer artfs (schema {version}, this one knows {SCHEMA_VERSION})",
+            hint="upgrade artfs",
+        )
+
+
+def create_schema(database: Database) -> None:
+    """Make the tables where the database has none; leave a catalog that is there as it is.
+
+    Raises: StoreFormatError where something else is there.
+    """
+    database.write(lambda connection: _create(connection, database))
+    database.use_log()
+
+
+def _create(connection: Connection, database: Database) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
+    present = set(inspect(connection).get_table_names())
+    if settings.name in present:
+        _check_version(database, _schema_version(connection))
+        return
+    # A server's database may be shared with other programs, a store's file may not.
+    foreign = (
+        present & metadata.tables.keys() if connection.dialect.name == "postgresql" else present
+    )
+    if foreign:
+        raise StoreFormatError(
+            database.subject, f"holds other tables ({', '.join(sorted(foreign)[:3])})"
+        )
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(insert(settings), {"key": SCHEMA_KEY, "value": str(SCHEMA_VERSION)})

@@ -1,0 +1,274 @@
+"""What gc needs of the catalog: listings, condemning, and the point of no return.
+
+A blob or pack that is condemned is still there, and any commit may save it. One that is doomed
+is lost: its row stays only until its object is deleted, so that no commit takes an object for
+stored that is about to go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    bindparam,
+    delete,
+    false,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+    update,
+)
+
+from artfs.catalog import inventory
+from artfs.catalog.base import BlobRecord, PackRecord, StoreTotals
+from artfs.catalog.inventory import blob_query, blob_record, is_doomed
+from artfs.catalog.rows import chunks
+from artfs.catalog.schema import artifacts, blobs, packs, projects, versions
+from artfs.model import Digest, VersionState
+
+PAGE = 10_000
+"""Rows that one transaction of a long listing reads."""
+
+
+class Doomed(msgspec.Struct, frozen=True):
+    """What remains to be deleted: row ids of packs, digests of blobs that are objects."""
+
+    pack_ids: tuple[int, ...]
+    blobs: tuple[Digest, ...]
+
+
+# --- listings --------------------------------------------------------------------------------
+
+
+def own_blobs_page(connection: Connection, after: bytes) -> list[BlobRecord]:
+    """Blobs that are objects of their own, by digest, behind `after`."""
+    query = blob_query().where(blobs.c.pack_id.is_(None), blobs.c.sha256 > after)
+    rows = connection.execute(query.order_by(blobs.c.sha256).limit(PAGE))
+    return [blob_record(row) for row in rows]
+
+
+def packed_blobs_page(
+    connection: Connection, after: tuple[int, int, bytes]
+) -> tuple[list[BlobRecord], tuple[int, int, bytes]]:
+    """Blobs in packs behind a place (pack's row id, offset, digest), and the next such place."""
+    place = tuple_(blobs.c.pack_id, blobs.c.offset_bytes, blobs.c.sha256)
+    rows = connection.execute(
+        blob_query()
+        .where(place > after)
+        .order_by(blobs.c.pack_id, blobs.c.offset_bytes, blobs.c.sha256)
+        .limit(PAGE)
+    ).all()
+    if not rows:
+        return [], after
+    return [blob_record(row) for row in rows], (rows[-1][4], rows[-1][3], bytes(rows[-1][0]))
+
+
+def condemned_page(
+    connection: Connection, before_ns: int, after: tuple[int, bytes]
+) -> tuple[list[BlobRecord], tuple[int, bytes]]:
+    """Blobs condemned before a time, behind a place (time, digest), and the next such place."""
+    rows = connection.execute(
+        blob_query()
+        .add_columns(blobs.c.condemned_at_ns)
+        .where(
+            blobs.c.condemned_at_ns.is_not(None),
+            blobs.c.condemned_at_ns < before_ns,
+            tuple_(blobs.c.condemned_at_ns, blobs.c.sha256) > after,
+            blobs.c.doomed == false(),
+        )
+        .order_by(blobs.c.condemned_at_ns, blobs.c.sha256)
+        .limit(PAGE)
+    ).all()
+    if not rows:
+        return [], after
+    return [blob_record(row) for row in rows], (rows[-1][5], bytes(rows[-1][0]))
+
+
+def list_packs(connection: Connection) -> list[PackRecord]:
+    """Every pack, the oldest first."""
+    query = select(packs.c.sha256, packs.c.size_bytes).order_by(packs.c.id)
+    return [PackRecord(Digest(bytes(row[0])), row[1]) for row in connection.execute(query)]
+
+
+def totals(connection: Connection) -> StoreTotals:
+    """Counts over the whole store."""
+
+    def count(query: ColumnElement[int]) -> int:
+        return int(connection.execute(select(query)).scalar_one() or 0)
+
+    living = artifacts.c.deleted_at_ns.is_(None)
+    committed = versions.c.state == VersionState.COMMITTED.value
+    return StoreTotals(
+        projects=count(func.count(projects.c.id)),
+        artifacts=count(func.count(artifacts.c.id).filter(living)),
+        versions=count(func.count(versions.c.id).filter(committed)),
+        blobs=count(func.count(blobs.c.sha256)),
+        blob_bytes=count(func.sum(blobs.c.size_bytes)),
+        packs=count(func.count(packs.c.id)),
+        pack_bytes=count(func.sum(packs.c.size_bytes)),
+    )
+
+
+# --- condemning ------------------------------------------------------------------------------
+
+
+def condemn(connection: Connection, digests: Sequence[Digest], at_ns: int) -> None:
+    """What Catalog.condemn says."""
+    for some in chunks(sorted(set(digests))):
+        connection.execute(
+            update(blobs)
+            .where(blobs.c.sha256.in_(some), blobs.c.condemned_at_ns.is_(None))
+            .values(condemned_at_ns=at_ns)
+        )
+
+
+def move_blobs(
+    connection: Connection, source: Digest, target: PackRecord, moved: Sequence[BlobRecord]
+) -> int:
+    """What Catalog.move_blobs says."""
+    inventory.store(connection, [target], [])
+    ids = inventory.hold_packs(connection, {source, target.sha256})
+    if not moved:
+        return 0
+    done = connection.execute(
+        update(blobs)
+        .where(
+            blobs.c.sha256 == bindparam("moved_sha256"),
+            blobs.c.pack_id == ids[source],
+            blobs.c.doomed == false(),
+        )
+        .values(pack_id=ids[target.sha256], offset_bytes=bindparam("moved_offset")),
+        [
+            {"moved_sha256": blob.sha256, "moved_offset": blob.offset}
+            for blob in sorted(moved, key=lambda blob: blob.sha256)
+        ],
+    )
+    return done.rowcount
+
+
+def doom_blobs(
+    connection: Connection, digests: Sequence[Digest], condemned_before_ns: int
+) -> list[BlobRecord]:
+    """What Catalog.doom_blobs says."""
+    doomed: list[BlobRecord] = []
+    for some in chunks(sorted(set(digests))):
+        rows = connection.execute(
+            update(blobs)
+            .where(
+                blobs.c.sha256.in_(some),
+                blobs.c.pack_id.is_(None),
+                blobs.c.condemned_at_ns < condemned_before_ns,
+                blobs.c.doomed == false(),
+            )
+            .values(doomed=True)
+            .returning(blobs.c.sha256, blobs.c.size_bytes)
+        )
+        doomed += [BlobRecord(Digest(bytes(row[0])), row[1], None, 0) for row in rows]
+    return doomed
+
+
+def doom_packs(
+    connection: Connection, digests: Sequence[Digest], condemned_before_ns: int
+) -> list[PackRecord]:
+    """What Catalog.doom_packs says."""
+    candidates = [
+        row
+        for some in chunks(sorted(set(digests)))
+        for row in connection.execute(
+            select(packs.c.id, packs.c.sha256, packs.c.size_bytes)
+            .where(
+                packs.c.sha256.in_(some),
+                packs.c.doomed == false(),
+                or_(
+                    packs.c.condemned_at_ns.is_(None),
+                    packs.c.condemned_at_ns < condemned_before_ns,
+                ),
+            )
+            .order_by(packs.c.sha256)
+            .with_for_update()
+        )
+    ]
+    doomed: list[PackRecord] = []
+    for row_id, sha256, size_bytes in candidates:
+        held = connection.scalars(
+            select(blobs.c.condemned_at_ns)
+            .where(blobs.c.pack_id == row_id)
+            .order_by(blobs.c.sha256)
+            .with_for_update()
+        ).all()
+        if all(at_ns is not None and at_ns < condemned_before_ns for at_ns in held):
+            connection.execute(update(blobs).where(blobs.c.pack_id == row_id).values(doomed=True))
+            connection.execute(update(packs).where(packs.c.id == row_id).values(doomed=True))
+            doomed.append(PackRecord(Digest(bytes(sha256)), size_bytes))
+    return doomed
+
+
+# --- sweeping --------------------------------------------------------------------------------
+
+
+def find_doomed(connection: Connection, only: Sequence[Digest] | None) -> Doomed:
+    """Objects whose deletion was decided: all, or those that hold what `only` names."""
+    pack_ids: set[int] = set()
+    own: set[Digest] = set()
+    restrictions: list[tuple[ColumnElement[bool], ColumnElement[bool]]] = [(true(), true())]
+    if only is not None:
+        restrictions = [
+            (blobs.c.sha256.in_(some), packs.c.sha256.in_(some))
+            for some in chunks(sorted(set(only)))
+        ]
+    for of_blobs, of_packs in restrictions:
+        rows = connection.execute(
+            select(blobs.c.sha256, blobs.c.pack_id).where(is_doomed(), of_blobs)
+        )
+        for sha256, pack_id in rows:
+            if pack_id is None:
+                own.add(Digest(bytes(sha256)))
+            else:
+                pack_ids.add(pack_id)
+        pack_ids.update(
+            connection.scalars(select(packs.c.id).where(packs.c.doomed == true(), of_packs))
+        )
+    return Doomed(tuple(sorted(pack_ids)), tuple(sorted(own)))
+
+
+def sweep_blobs(
+    connection: Connection,
+    digests: Sequence[Digest],
+    delete_object: Callable[[BlobRecord | PackRecord], None],
+) -> int:
+    """Delete and forget blobs that are objects and are doomed still; returns how many."""
+    found = connection.execute(
+        select(blobs.c.sha256, blobs.c.size_bytes)
+        .where(blobs.c.sha256.in_(digests), is_doomed(), blobs.c.pack_id.is_(None))
+        .order_by(blobs.c.sha256)
+        .with_for_update()
+    ).all()
+    locked = [BlobRecord(Digest(bytes(row[0])), row[1], None, 0) for row in found]
+    for blob in locked:
+        delete_object(blob)
+    connection.execute(delete(blobs).where(blobs.c.sha256.in_([blob.sha256 for blob in locked])))
+    return len(locked)
+
+
+def sweep_pack(
+    connection: Connection,
+    row_id: int,
+    delete_object: Callable[[BlobRecord | PackRecord], None],
+) -> int:
+    """Delete and forget a pack that is doomed still, with its blobs; returns 1, or 0."""
+    row = connection.execute(
+        select(packs.c.sha256, packs.c.size_bytes)
+        .where(packs.c.id == row_id, packs.c.doomed == true())
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        return 0
+    delete_object(PackRecord(Digest(bytes(row[0])), row[1]))
+    connection.execute(delete(blobs).where(blobs.c.pack_id == row_id))
+    connection.execute(delete(packs).where(packs.c.id == row_id))
+    return 1

@@ -1,0 +1,246 @@
+"""Content that is elsewhere, read through the block cache."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from hashlib import md5
+from threading import Event, Lock
+from typing import Protocol
+
+import msgspec
+
+from artfs.blobs.cache import BlockCache
+from artfs.errors import IntegrityError
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
+from artfs.repository.content import Buffer
+
+logger = logging.getLogger(__name__)
+
+MAX_RUN_BLOCKS = 8
+"""The most blocks that one request asks for."""
+FLIGHT_TIMEOUT_S = 45.0
+"""How long to wait for another process that fetches a block; longer than any fetch may take."""
+
+_CATCH_UP_BLOCKS = 2
+
+
+class BlockFetcher(Protocol):
+    """Where missing blocks come from. Thread-safe."""
+
+    def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+        """Blocks `first` to `first + count - 1`, in order, verified as far as is known how.
+
+        Blocks before and behind these may come too, where the source sends them anyway.
+        Blocks: within a deadline. Raises: as Content.load_block.
+        """
+        ...
+
+    def expected(self, index: int) -> bytes | None:
+        """The SHA-256 of a block, where it is known."""
+        ...
+
+
+class CachedContent:
+    """Implements Content. Thread-safe."""
+
+    __slots__ = ("__weakref__", "_cache", "_fetcher", "_key", "_size", "_whole")
+
+    def __init__(
+        self,
+        cache: BlockCache,
+        key: Digest,
+        size_bytes: int,
+        fetcher: BlockFetcher,
+        *,
+        whole: WholeCheck | None = None,
+    ) -> None:
+        self._cache = cache
+        self._key = key
+        self._size = size_bytes
+        self._fetcher = fetcher
+        self._whole = whole
+
+    @property
+    def size_bytes(self) -> int:
+        """The exact size."""
+        return self._size
+
+    @property
+    def cache_key(self) -> Digest:
+        """The key of its blocks in the cache, by which they can be pinned there."""
+        return self._key
+
+    def try_read(self, span: ByteRange) -> Buffer | None:
+        """See Content: serves blocks that were loaded before, from the page cache."""
+        data = bytearray(span.length)
+        view = memoryview(data)
+        position = span.start
+        while position < span.stop:
+            index, offset = divmod(position, BLOCK_SIZE_BYTES)
+            opened = self._cache.opened(self._key, index)
+            if opened is None:
+                return None
+            length = min(BLOCK_SIZE_BYTES - offset, span.stop - position)
+            part = view[position - span.start :][:length]
+            try:
+                count = os.preadv(opened.fd, [part], offset, os.RWF_NOWAIT)
+            except OSError:
+                # Not in memory, or a file system without RWF_NOWAIT.
+                return None
+            if count != length:
+                return None
+            position += length
+        return data
+
+    def load_block(self, index: int) -> bytes:
+        """See Content."""
+        return self.load_blocks(index, 1)[0]
+
+    def load_blocks(self, first: int, count: int) -> list[bytes]:
+        """The verified bytes of adjacent blocks, asked for with as few requests as possible.
+
+        Memory: all of them. Blocks and raises as `load_block` does.
+        """
+        blocks: list[bytes] = []
+        while len(blocks) < count:
+            index = first + len(blocks)
+            data = self._cached(index)
+            found = [data] if data is not None else self._fetch(index, first + count)
+            if self._whole is not None:
+                for number, block in enumerate(found, index):
+                    self._whole.seen(number, block)
+            blocks += found
+        return blocks
+
+    def is_cached(self, index: int) -> bool:
+        """Whether a block seems to be in the cache. Blocks: disk, briefly."""
+        return self._cache.has(self._key, index)
+
+    def _cached(self, index: int) -> bytes | None:
+        data = self._cache.read(self._key, index, expected=self._fetcher.expected(index))
+        if data is not None and len(data) != block_range(index, self._size).length:
+            # Of a time when the source had another size, and nothing that tells it apart.
+            self._cache.drop(self._key, index)
+            return None
+        return data
+
+    def _fetch(self, index: int, stop: int) -> list[bytes]:
+        """Block `index` and those behind it that nobody has or fetches, up to `stop`."""
+        stop = min(stop, index + MAX_RUN_BLOCKS)
+        if self._cache.bypassed:
+            return [data for _, data in self._wanted(index, stop - index)]
+        with self._cache.flight(self._key, index, timeout_s=FLIGHT_TIMEOUT_S) as flight:
+            data = self._cached(index)
+            if data is not None:
+                return [data]
+            count = 1
+            while index + count < stop and flight.extend(index + count):
+                if self._cache.has(self._key, index + count):
+                    flight.release(index + count)
+                    break
+                count += 1
+            blocks = []
+            for number, block in self._wanted(index, count):
+                self._cache.put(self._key, number, block)
+                flight.release(number)
+                blocks.append(block)
+            return blocks
+
+    def _wanted(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+        """The blocks that were asked for; others that come are kept, if they are missing."""
+        for number, data in self._fetcher.fetch(first, count):
+            if first <= number < first + count:
+                yield number, data
+            elif not self._cache.has(self._key, number):
+                self._cache.put(self._key, number, data)
+
+
+class WholeCheck:
+    """Compares the md5 of whole content, once all of it has been read, in whatever order.
+
+    Content in one block is checked before anybody sees it. Of larger content the last block that
+    was missing fails if the whole is wrong, and all blocks are dropped. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        cache: BlockCache,
+        key: Digest,
+        expected: bytes,
+        content: ContentToCheck,
+    ) -> None:
+        self._cache = cache
+        self._key = key
+        self._expected = expected
+        self._content = content
+        self._count = block_count(content.size_bytes)
+        self._lock = Lock()
+        self._state = md5()
+        self._next = 0
+        self._seen = bytearray(self._count)
+        self._done = Event()
+        if cache.read_note(key) == expected:
+            self._done.set()
+
+    def seen(self, index: int, data: bytes) -> None:
+        """Told of each block before it is handed out.
+
+        Blocks: hashing, and now and then disk. Raises: IntegrityError.
+        """
+        if self._done.is_set():
+            return
+        with self._lock:
+            if self._done.is_set():
+                return
+            self._seen[index] = 1
+            if index == self._next:
+                self._take(data)
+            self._catch_up()
+            if self._next == self._count:
+                self._finish()
+
+    def has_seen(self, span: ByteRange) -> bool:
+        """Whether no byte of `span` is new to it."""
+        first, last = span.start // BLOCK_SIZE_BYTES, (span.stop - 1) // BLOCK_SIZE_BYTES
+        return self._done.is_set() or all(self._seen[first : last + 1])
+
+    def _take(self, data: bytes) -> None:
+        self._state.update(data)
+        self._next += 1
+
+    def _catch_up(self) -> None:
+        """Hash what came out of order: little by little, and all once nothing is missing."""
+        budget = self._count if all(self._seen) else _CATCH_UP_BLOCKS
+        while budget and self._next < self._count and self._seen[self._next]:
+            block = self._content.reread(self._next)
+            if block is None:
+                self._seen[self._next] = 0
+                return
+            self._take(block)
+            budget -= 1
+
+    def _finish(self) -> None:
+        right = self._state.digest() == self._expected
+        self._state, self._next, self._seen = md5(), 0, bytearray(self._count)
+        if right:
+            self._done.set()
+            self._cache.write_note(self._key, self._expected)
+            return
+        for index in range(self._count):
+            self._cache.drop(self._key, index)
+        raise IntegrityError(
+            self._content.subject,
+            f"its content does not have the md5 {self._expected.hex()} that it was pinned with",
+            hint="what was cached of it is fetched again",
+        )
+
+
+class ContentToCheck(msgspec.Struct, frozen=True):
+    """What WholeCheck has to know."""
+
+    subject: str
+    size_bytes: int
+    reread: Callable[[int], bytes | None]
+    """A block that was seen, from where it is cheap; None where it no longer is."""

@@ -1,0 +1,186 @@
+"""Blocks out of what a source sends, whatever breaks on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from threading import Lock
+
+from artfs.errors import BackendUnavailable, ReferenceChanged
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
+from artfs.references.base import Body, Source, TransientFailure
+from artfs.references.retry import Deadline, RetryPolicy, retrying
+
+_PROGRESS_BYTES = 64 * 1024
+"""A connection that brought less than this is no reason to try on without a pause."""
+_ENDLESS = 1 << 62
+
+
+class SourceBlocks:
+    """Fetches the blocks of one source of known size; implements BlockFetcher.
+
+    What came of a block before a failure is kept, so that the next call goes on there. So is the
+    connection of a server that ignores ranges, which would begin all over otherwise.
+    """
+
+    def __init__(
+        self, source: Source, subject: str, size_bytes: int, *, policy: RetryPolicy
+    ) -> None:
+        self._source = source
+        self._subject = subject
+        self._size = size_bytes
+        self._policy = policy
+        self._lock = Lock()
+        self._parked: _Stream | None = None
+
+    def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+        """See BlockFetcher."""
+        deadline = Deadline(self._policy)
+        stream = self._take_parked(first)
+        stop = first + count
+        span_stop = min(stop * BLOCK_SIZE_BYTES, self._size)
+        try:
+            while stream.index < stop:
+                data = retrying(
+                    self._policy,
+                    lambda running: stream.advance(self._source, span_stop, running),
+                    deadline=deadline,
+                )
+                yield stream.index - 1, data
+        finally:
+            self._park(stream)
+
+    def expected(self, index: int) -> None:  # noqa: ARG002 - the port's signature
+        """See BlockFetcher: nothing is known of single blocks of a source."""
+        return
+
+    def _take_parked(self, index: int) -> _Stream:
+        with self._lock:
+            parked = self._parked
+            if parked is not None and parked.leads_to(index):
+                self._parked = None
+                return parked
+        return _Stream(self._subject, self._size, index)
+
+    def _park(self, stream: _Stream) -> None:
+        stream.settle()
+        if stream.is_worth_keeping:
+            with self._lock:
+                stream, self._parked = self._parked or stream, stream
+        if stream is not self._parked:
+            stream.close()
+
+
+def measure(source: Source, subject: str, *, policy: RetryPolicy) -> Iterator[tuple[int, bytes]]:
+    """All blocks of a source that tells its size only by ending. Raises: as Source does."""
+    deadline = Deadline(policy)
+    body = retrying(
+        policy,
+        lambda running: source.read(ByteRange(0, _ENDLESS), timeout_s=running.step_s),
+        deadline=deadline,
+    )
+    index, pending = 0, bytearray()
+    with body:
+        for piece in body:
+            pending += piece
+            while len(pending) >= BLOCK_SIZE_BYTES:
+                yield index, bytes(pending[:BLOCK_SIZE_BYTES])
+                del pending[:BLOCK_SIZE_BYTES]
+                index += 1
+            if not deadline.remaining_s:
+                raise BackendUnavailable(subject, "too slow to be read to its end for its size")
+    if pending:
+        yield index, bytes(pending)
+
+
+class _Stream:
+    """The block that comes next, as much of it as has come, and the connection it comes by."""
+
+    def __init__(self, subject: str, size_bytes: int, index: int) -> None:
+        self._subject = subject
+        self._size = size_bytes
+        self.index = index
+        self._pending = bytearray()
+        self._body: Body | None = None
+        self._pieces: Iterator[bytes] = iter(())
+        self._skip_bytes = 0
+        self._body_bytes = 0
+        self._whole = False
+
+    def leads_to(self, index: int) -> bool:
+        """Whether going on here is the way to a block."""
+        return self.index == index or (
+            self._whole and self._body is not None and self.index < index
+        )
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether a connection or a part of a block would be lost."""
+        ended = self.index * BLOCK_SIZE_BYTES >= self._size
+        return not ended and (self._body is not None or bool(self._pending))
+
+    def advance(self, source: Source, span_stop: int, deadline: Deadline) -> bytes:
+        """The next block; afterwards `index` is one more. Raises: as Source does."""
+        while True:
+            wanted = block_range(self.index, self._size).length
+            if len(self._pending) >= wanted:
+                return self._cut(wanted)
+            if not deadline.remaining_s:
+                raise BackendUnavailable(self._subject, "too slow: not there within its deadline")
+            if self._body is None:
+                self._open(source, span_stop, deadline)
+            self._receive()
+
+    def settle(self) -> None:
+        """Give a connection back whose range is read to its end."""
+        if self._body is not None and not self._whole:
+            try:
+                next(self._pieces, None)
+            except BackendUnavailable:
+                pass
+            finally:
+                self.close()
+
+    def close(self) -> None:
+        """Let the connection go."""
+        body, self._body = self._body, None
+        if body is not None:
+            body.close()
+
+    def _open(self, source: Source, span_stop: int, deadline: Deadline) -> None:
+        position = self.index * BLOCK_SIZE_BYTES + len(self._pending)
+        span = ByteRange(position, max(span_stop, position + 1) - position)
+        body = source.read(span, timeout_s=deadline.step_s)
+        self._whole = body.whole
+        if body.whole and position > 0:
+            # It begins all over: so do we, and keep what comes by.
+            self.index = 0
+            self._pending.clear()
+            position = 0
+        self._skip_bytes = position - body.start
+        self._body, self._pieces, self._body_bytes = body, iter(body), 0
+
+    def _receive(self) -> None:
+        try:
+            piece = next(self._pieces, b"")
+        except TransientFailure:
+            self.close()
+            if self._body_bytes >= _PROGRESS_BYTES and not self._whole:
+                return
+            raise
+        if not piece:
+            self.close()
+            if self._body_bytes < _PROGRESS_BYTES or self._whole:
+                raise TransientFailure(self._subject, "the server sent less than it has")
+            return
+        self._body_bytes += len(piece)
+        skipped = min(self._skip_bytes, len(piece))
+        self._skip_bytes -= skipped
+        self._pending += memoryview(piece)[skipped:]
+
+    def _cut(self, length: int) -> bytes:
+        data = bytes(memoryview(self._pending)[:length])
+        del self._pending[:length]
+        self.index += 1
+        if self._pending and self.index * BLOCK_SIZE_BYTES >= self._size:
+            raise ReferenceChanged(self._subject, f"pinned at {self._size} bytes, more came")
+        return data
