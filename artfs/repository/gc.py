@@ -1,38 +1,33 @@
-"""Freeing what no version needs any more: mark, condemn, sweep.
+"""Freeing what no version needs any more: mark, condemn, doom, sweep.
 
 Why no commit can lose a blob, however it meets a collection:
 
-- What a version reaches when it is marked is never swept. What a commit reuses afterwards, it
-  names in its transaction, which saves condemned blobs and fails for forgotten ones; or a base
+- What a version reaches when it is marked is never doomed. What a commit reuses afterwards, it
+  names in its transaction, which saves condemned blobs and fails for doomed ones; or a base
   version protects it, which was COMMITTED at the commit and so reached by the mark, or made by
   such a commit itself.
-- Only what was condemned before the mark began is swept. A blob that a commit saved after that
-  mark is not condemned, and is not forgotten.
+- Only what was condemned before the mark began is doomed. A blob that a commit saved after that
+  is not condemned any more.
 - What a commit stores anew, its `put` made young, even where the object was there already. A
   deletion looks at the age, under the same lock, and spares what is younger than the grace
   period: so that must be longer than a put takes from its first object to its commit.
-- There is one collection at a time.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.catalog.base import VersionRecord
-from artfs.errors import Conflict
+from artfs.catalog.base import BlobRecord, PackRecord, VersionRecord
 from artfs.manifest.entries import DirectoryEntry, FileEntry
 from artfs.model import Digest
+from artfs.repository.blobs import stored_object
 from artfs.repository.facade import Repository
-from artfs.repository.repack import find_packs, write_anew
+from artfs.repository.repack import PackContent, sparse_packs, write_anew
 
 DEFAULT_GRACE_S = 7 * 86_400.0
 
@@ -61,13 +56,13 @@ class GcReport(msgspec.Struct, kw_only=True):
     condemned: Tally = msgspec.field(default_factory=Tally)
     """Blobs that were found to be unused for the first time."""
     waiting: Tally = msgspec.field(default_factory=Tally)
-    """Condemned blobs whose grace period is not over, with those condemned now."""
+    """Unused blobs that stay: the grace period is not over, or their pack is mostly in use."""
     removed: Tally = msgspec.field(default_factory=Tally)
-    """Blobs that were removed."""
-    packs_rewritten: Tally = msgspec.field(default_factory=Tally)
-    """Mostly dead packs; the bytes are those that this frees."""
+    """Unused blobs that were removed."""
     packs_removed: Tally = msgspec.field(default_factory=Tally)
-    """Packs that held nothing any more."""
+    """Packs that held nothing of use any more."""
+    packs_rewritten: Tally = msgspec.field(default_factory=Tally)
+    """Packs that held little of use; the bytes are those that writing them anew frees."""
     orphans: Tally = msgspec.field(default_factory=Tally)
     """Objects that no commit had taken."""
     temporaries: Tally = msgspec.field(default_factory=Tally)
@@ -81,15 +76,13 @@ def collect(
 
     Blocks: on reading all directories, on the catalog and on deleting.
     Raises: IntegrityError, BlobNotFound, InvalidManifest where a directory is damaged, for what
-    is below it is unknown; Conflict where another collection runs; PermissionDenied, OutOfSpace,
-    BackendUnavailable.
+    is below it is unknown; PermissionDenied, OutOfSpace, BackendUnavailable.
     """
     report = GcReport(dry_run=dry_run)
-    with _alone(repository, dry_run=dry_run):
+    _Collection(repository, report, grace_s=grace_s, dry_run=dry_run).run()
+    if grace_s == 0 and report.condemned.count and not dry_run:
+        # What was condemned just now needs a mark that began afterwards.
         _Collection(repository, report, grace_s=grace_s, dry_run=dry_run).run()
-        if grace_s == 0 and report.condemned.count and not dry_run:
-            # What was condemned just now needs a mark that began afterwards.
-            _Collection(repository, report, grace_s=grace_s, dry_run=dry_run).run()
     return report
 
 
@@ -106,10 +99,12 @@ class _Collection:
         self._started_ns = time.time_ns()
         self._cutoff_ns = self._started_ns - int(grace_s * 1e9)
         self._cutoff_s = self._cutoff_ns / 1e9
+        self._orphans: set[Digest] = set()
         self._temporary_cutoff_s = self._started_ns / 1e9 - min(grace_s, _TEMPORARY_GRACE_S)
 
     def run(self) -> None:
         """Expire, mark, condemn, sweep, tidy up."""
+        self._adopt_orphans()
         expired = self._expire()
         # Listed before the mark: what is committed meanwhile is not taken for unused.
         unused = {blob.sha256: blob.size_bytes for blob in self._catalog.blobs()}
@@ -117,9 +112,9 @@ class _Collection:
         for digest in reachable:
             unused.pop(digest, None)
         self._condemn(reachable, unused)
-        gone = self._sweep(reachable, unused)
-        self._tidy_packs(gone)
-        self._remove_orphans()
+        self._doom(reachable, unused)
+        if not self._dry_run:
+            self._catalog.sweep(self._delete)
         self._remove_temporaries()
 
     def _expire(self) -> set[str]:
@@ -168,51 +163,62 @@ class _Collection:
             self._catalog.pardon(sorted(known & reachable))
             self._catalog.condemn(sorted(unused), at_ns=time.time_ns())
 
-    def _sweep(self, reachable: set[Digest], unused: dict[Digest, int]) -> set[Digest]:
-        """Remove what was condemned before the grace period; the digests of all of it."""
-        gone = [
-            blob
+    def _doom(self, reachable: set[Digest], unused: dict[Digest, int]) -> None:
+        """Decide what goes: all that was condemned before the grace period began."""
+        stale = {
+            blob.sha256: blob
             for blob in self._catalog.condemned(before_ns=self._cutoff_ns)
             if blob.sha256 not in reachable
-        ]
+        }
+        self._doom_blobs([blob.sha256 for blob in stale.values() if blob.pack is None], unused)
+        packs = sparse_packs(self._catalog, stale)
         if not self._dry_run:
-            gone = self._catalog.forget_blobs([blob.sha256 for blob in gone])
-        for blob in gone:
-            self._report.removed.add(blob.size_bytes)
-            unused.pop(blob.sha256, None)
-            if blob.pack is None:
-                self._delete(ObjectKey(Namespace.BLOBS, blob.sha256))
+            write_anew(self._repository, [pack for pack in packs if pack.alive])
+        self._doom_packs(packs, unused)
+
+    def _doom_blobs(self, digests: list[Digest], unused: dict[Digest, int]) -> None:
+        doomed = set(digests)
+        if not self._dry_run:
+            records = self._catalog.doom_blobs(digests, condemned_before_ns=self._cutoff_ns)
+            doomed = {record.sha256 for record in records}
+        self._remove(doomed, unused)
+
+    def _doom_packs(self, packs: list[PackContent], unused: dict[Digest, int]) -> None:
+        doomed = {pack.record.sha256 for pack in packs}
+        if not self._dry_run:
+            records = self._catalog.doom_packs(sorted(doomed), condemned_before_ns=self._cutoff_ns)
+            doomed = {record.sha256 for record in records}
+        for pack in packs:
+            if pack.record.sha256 not in doomed or pack.record.sha256 in self._orphans:
+                continue
+            self._remove({blob.sha256 for blob in pack.dead}, unused)
+            if pack.alive:
+                self._report.packs_rewritten.add(pack.record.size_bytes - pack.alive_bytes)
+            else:
+                self._report.packs_removed.add(pack.record.size_bytes)
         self._report.waiting = Tally(len(unused), sum(unused.values()))
-        return {blob.sha256 for blob in gone}
 
-    def _tidy_packs(self, gone: set[Digest]) -> None:
-        """Remove packs that hold nothing any more, and write those anew that hold little."""
-        empty, sparse = find_packs(self._catalog, gone)
-        for pack in empty:
-            self._report.packs_removed.add(pack.size_bytes)
-        for pack, blobs in sparse:
-            alive_bytes = sum(blob.size_bytes for blob in blobs)
-            self._report.packs_rewritten.add(pack.size_bytes - alive_bytes)
-        if self._dry_run:
-            return
-        write_anew(self._repository, [blobs for _, blobs in sparse])
-        packs = [pack.sha256 for pack in (*empty, *(pack for pack, _ in sparse))]
-        for pack in self._catalog.forget_packs(packs):
-            self._delete(ObjectKey(Namespace.PACKS, pack.sha256))
+    def _remove(self, doomed: set[Digest], unused: dict[Digest, int]) -> None:
+        for digest in doomed:
+            size_bytes = unused.pop(digest, 0)
+            if digest not in self._orphans:
+                self._report.removed.add(size_bytes)
 
-    def _delete(self, key: ObjectKey) -> bool:
-        """Whether the object is, or would be, gone; not one that a `put` relies on since."""
-        return self._dry_run or self._repository.objects.delete(key, stored_before_s=self._cutoff_s)
+    def _delete(self, record: BlobRecord | PackRecord) -> None:
+        # One that a `put` relies on since then stays, and is an orphan or committed again.
+        self._repository.objects.delete(stored_object(record), stored_before_s=self._cutoff_s)
 
     # --- leftovers -------------------------------------------------------------------------
 
-    def _remove_orphans(self) -> None:
-        """Remove old objects that the catalog does not know."""
-        repository = self._repository
+    def _adopt_orphans(self) -> None:
+        """Tell the catalog of old objects that it does not know: they are condemned, then go.
+
+        Deleted at once, they could be taken from under a commit that found them there.
+        """
         old = {
-            found.key: found.size_bytes
+            found.key: found
             for namespace in Namespace
-            for found in repository.objects.objects(namespace)
+            for found in self._repository.objects.objects(namespace)
             if found.stored_s < self._cutoff_s
         }
         # Asked for after the listing: what was committed meanwhile is known.
@@ -221,9 +227,24 @@ class _Collection:
         for blob in self._catalog.blobs():
             if blob.pack is None:
                 old.pop(ObjectKey(Namespace.BLOBS, blob.sha256), None)
-        for key, size_bytes in old.items():
-            if self._delete(key):
-                self._report.orphans.add(size_bytes)
+        for found in old.values():
+            self._report.orphans.add(found.size_bytes)
+        if self._dry_run:
+            return
+        self._orphans = {key.sha256 for key in old}
+        self._catalog.add_blobs(
+            [
+                PackRecord(key.sha256, found.size_bytes)
+                for key, found in old.items()
+                if key.namespace is Namespace.PACKS
+            ],
+            [
+                BlobRecord(key.sha256, found.size_bytes, None, 0)
+                for key, found in old.items()
+                if key.namespace is Namespace.BLOBS
+            ],
+            condemned_at_ns=self._cutoff_ns - 1,
+        )
 
     def _remove_temporaries(self) -> None:
         """Remove what processes that are gone left in the workspace."""
@@ -238,25 +259,3 @@ class _Collection:
                     shutil.rmtree(found.path)
                 else:
                     found.path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _alone(repository: Repository, *, dry_run: bool) -> Iterator[None]:
-    """Keep other collections out of an embedded store.
-
-    Raises: Conflict where there is one.
-    """
-    root = repository.info.root
-    if root is None or dry_run:
-        yield
-        return
-    with translate_os_errors(root):
-        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(str(root), "gc is running already", hint="wait for it") from None
-        yield
-    finally:
-        os.close(fd)
