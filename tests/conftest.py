@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.servers.postgres import postgresql
 from tests.servers.seaweedfs import seaweedfs
 
-__all__ = ["seaweedfs"]
+__all__ = ["postgresql", "seaweedfs"]
