@@ -202,7 +202,7 @@ def test_r8_a_hostile_name_writes_nothing(
     assert hostile != encoded
     digest = directory_digest(hostile)
     ingest.add_directory(digest, hostile)
-    with pytest.raises(ValueError, match="directory entry|not a valid"):
+    with pytest.raises(ValueError, match=r"directory entry|not a valid"):
         repository.commit(
             ingest,
             DirectoryEntry("", digest, 0, 0),
