@@ -111,8 +111,6 @@ def entries(repository: Repository, tree: Digest) -> dict[str, DirectoryEntry]:
 def store_bytes(tmp_path: Path) -> int:
     files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
     return sum(path.stat().st_size for path in files if "sqlite" not in path.name)
-        path.stat().st_size for path in packs if path.is_file() and "sqlite" not in path.name
-    )
 
 
 # --- many writers ------------------------------------------------------------------------------
@@ -146,8 +144,7 @@ def in_processes(work: Callable[..., None], workers: int, count: int) -> list[li
     context = multiprocessing.get_context("spawn")
     versions = context.Queue()
     processes = [
-        context.Process(target=work, args=(worker, count, versions))
-        for worker in range(workers)
+        context.Process(target=work, args=(worker, count, versions)) for worker in range(workers)
     ]
     for process in processes:
         process.start()
