@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from tests.servers.gcs import gcs
 from tests.servers.nginx import nginx
 from tests.servers.seaweedfs import seaweedfs
 
-__all__ = ["nginx", "seaweedfs"]
+__all__ = ["gcs", "nginx", "seaweedfs"]

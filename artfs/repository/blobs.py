@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from threading import Lock
 
 from cachetools import LRUCache
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
+from artfs.blobs.cache import WHOLE, BlockCache
 from artfs.blobs.files import OpenFile
 from artfs.catalog.base import BlobRecord, Catalog, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
-from artfs.repository.content import Buffer
+from artfs.repository.cached import CachedContent
+from artfs.repository.content import Buffer, Content
 from artfs.repository.files import OpenFiles
 
 _MAX_LOCATIONS = 32_768
@@ -26,7 +28,11 @@ _DIGEST_BYTES = 32
 class BlobReader:
     """Blobs of one store by SHA-256. Thread-safe; remembers locations and verified blocks."""
 
-    def __init__(self, catalog: Catalog, objects: ObjectStore) -> None:
+    def __init__(
+        self, catalog: Catalog, objects: ObjectStore, *, cache: BlockCache | None = None
+    ) -> None:
+        """`cache` keeps what was read of objects that are not local."""
+        self._cache = cache
         self._catalog = catalog
         self._objects = objects
         self._files = OpenFiles(objects)
@@ -52,16 +58,26 @@ class BlobReader:
         Blocks: on catalog, disk or network. Raises: BlobNotFound, IntegrityError,
         BackendUnavailable, PermissionDenied.
         """
+        if self._cache is not None:
+            cached = self._cache.read(digest, WHOLE, expected=digest)
+            if cached is not None:
+                return cached
         record = self.locate(digest)
         data = self.read_span(digest, ByteRange(0, record.size_bytes))
         check_digest(data, digest)
+        if self._cache is not None:
+            self._cache.put(digest, WHOLE, data)
         return data
 
-    def content(self, entry: FileEntry) -> BlobContent:
+    def content(self, entry: FileEntry) -> Content:
         """The content of a file entry. Blocks: on the catalog, and to read a block list.
 
         Raises: BlobNotFound, IntegrityError, BackendUnavailable, PermissionDenied.
         """
+        if self._cache is not None:
+            # What is cached needs no catalog.
+            blocks = _StoredBlocks(self, entry, self._block_digests(entry))
+            return CachedContent(self._cache, entry.sha256, entry.size_bytes, blocks)
         record = self.locate(entry.sha256)
         if record.size_bytes != entry.size_bytes:
             raise IntegrityError(
@@ -187,6 +203,35 @@ class BlobContent:
             if found is not None:
                 self._file, self._offset = found
         return data
+
+
+class _StoredBlocks:
+    """Fetches the blocks of a blob that is not local; implements BlockFetcher."""
+
+    def __init__(self, blobs: BlobReader, entry: FileEntry, block_digests: bytes) -> None:
+        self._blobs = blobs
+        self._digest = entry.sha256
+        self._size = entry.size_bytes
+        self._block_digests = block_digests
+
+    def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+        """See BlockFetcher."""
+        start = first * BLOCK_SIZE_BYTES
+        stop = min(start + count * BLOCK_SIZE_BYTES, self._size)
+        data = memoryview(self._blobs.read_span(self._digest, ByteRange(start, stop - start)))
+        for number in range(count):
+            block = bytes(data[number * BLOCK_SIZE_BYTES : (number + 1) * BLOCK_SIZE_BYTES])
+            if sha256(block).digest() != self.expected(first + number):
+                raise IntegrityError(
+                    f"blob {self._digest.hex()}",
+                    f"block {first + number} does not match its digest",
+                    hint="`artfs verify` names the files that it damages",
+                )
+            yield first + number, block
+
+    def expected(self, index: int) -> bytes:
+        """See BlockFetcher."""
+        return self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
 
 
 def stored_object(record: BlobRecord | PackRecord) -> ObjectKey:

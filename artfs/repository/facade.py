@@ -116,10 +116,11 @@ class Repository:
         self.catalog = catalog
         self.objects = objects
         self.workspace = workspace
-        self.blobs = BlobReader(catalog, objects)
-        self.directories = DirectoryCache(self.blobs)
         self._cache = cache
         self._references = references
+        # The objects of an embedded store are read in place.
+        self.blobs = BlobReader(catalog, objects, cache=self.cache if info.root is None else None)
+        self.directories = DirectoryCache(self.blobs)
 
     def __enter__(self) -> Self:
         return self

@@ -36,7 +36,12 @@ http {{
         listen 127.0.0.1:{port};
         root {directory}/root;
         location /plain/ {{ alias {directory}/root/; }}
-        location /gzip/ {{ alias {directory}/root/; gzip on; gzip_types text/plain; gzip_min_length 1; }}
+        location /gzip/ {{
+            alias {directory}/root/;
+            gzip on;
+            gzip_types text/plain;
+            gzip_min_length 1;
+        }}
         location /no-etag/ {{ alias {directory}/root/; etag off; }}
         location /no-ranges/ {{ alias {directory}/root/; max_ranges 0; }}
         location /no-size/ {{ alias {directory}/root/; ssi on; ssi_types *; }}
