@@ -129,7 +129,7 @@ class VersionCommit(msgspec.Struct, frozen=True, kw_only=True):
     description: str | None = None
     metadata: Metadata = {}
     aliases: tuple[str, ...] = ()
-    """Aliases to move besides `latest`, which always moves."""
+    """Aliases to move besides `latest`, which moves to every new version."""
     packs: Sequence[PackRecord] = ()
     blobs: Sequence[BlobRecord] = ()
     """Blobs that this commit stored. One that the catalog knows already keeps its place."""
@@ -177,10 +177,10 @@ class BlobsGone(Exception):
 class VersionUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """Changes to what is mutable of a version; UNSET leaves a field as it is."""
 
-    description: str | None | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
     metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
     tags: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
-    ttl_s: int | None | msgspec.UnsetType = msgspec.UNSET
+    ttl_s: int | msgspec.UnsetType | None = msgspec.UNSET
     add_aliases: tuple[str, ...] = ()
     remove_aliases: tuple[str, ...] = ()
 
@@ -206,12 +206,19 @@ class Catalog(Protocol):
 
     # --- settings --------------------------------------------------------------------------
 
-    def settings(self) -> dict[str, str]:
-        """What the store says of itself: format, entity, where its blobs are."""
+    def setting(self, key: str) -> str | None:
+        """A free setting of the store, such as the URL of its blobs."""
         ...
 
     def set_setting(self, key: str, value: str) -> None:
-        """Write one setting."""
+        """Change a setting."""
+        ...
+
+    def check(self) -> list[str]:
+        """Look for damage in the catalog itself, each a line for a person; empty: it is sound.
+
+        Blocks: reads all of the catalog. Raises: StoreFormatError where it cannot even be read.
+        """
         ...
 
     # --- names -----------------------------------------------------------------------------
@@ -259,7 +266,7 @@ class Catalog(Protocol):
         """Make a version, or find the one that has the same content already.
 
         The same content means `digest` and `posix_digest` equal those of `latest` (any version
-        with `dedupe_all`); then only aliases move and the run is recorded. Reused blobs that
+        with `dedupe_all`); then only `aliases` move and the run is recorded. Reused blobs that
         were condemned are saved. A second commit with a `commit_key` changes nothing, even where
         the first one's version was deleted since.
 
@@ -338,8 +345,8 @@ class Catalog(Protocol):
         """Every pack, the oldest first."""
         ...
 
-    def live_trees(self) -> Iterator[tuple[str, Digest]]:
-        """The id and tree of every COMMITTED version, of one moment: the roots of gc."""
+    def live_trees(self) -> Iterator[tuple[VersionRecord, Digest]]:
+        """Every COMMITTED version and its tree, of one moment: the roots of gc."""
         ...
 
     def totals(self) -> StoreTotals:
@@ -363,21 +370,21 @@ class Catalog(Protocol):
 
     # --- garbage ---------------------------------------------------------------------------
     #
-    # gc marks what all live versions and staging areas reach, spares and condemns accordingly,
+    # gc marks what all live versions and staging areas reach, pardons and condemns accordingly,
     # then dooms and sweeps what was condemned both before the grace period and before this mark
     # began. A commit saves condemned blobs and refuses doomed ones; as a doomed blob stays known
     # until its object is gone, no commit can mistake an object about to be deleted for a stored
     # one. The grace period must be longer than any commit takes from `locate` to `commit`.
 
-    def condemn(self, digests: Sequence[Digest], at_ns: int) -> None:
-        """Note when blobs were found unreachable; those noted already keep their time."""
+    def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
+        """Note that gc found no use for these blobs; those condemned before keep their time."""
         ...
 
-    def spare(self, digests: Sequence[Digest]) -> int:
-        """Condemn blobs no longer, for they were found reachable; returns how many it saved."""
+    def pardon(self, reachable: Sequence[Digest]) -> int:
+        """Undo `condemn` for blobs that turned out to be in use; returns how many there were."""
         ...
 
-    def condemned(self, before_ns: int) -> Iterator[BlobRecord]:
+    def condemned(self, *, before_ns: int) -> Iterator[BlobRecord]:
         """Blobs condemned before a time and not doomed, in the order of that.
 
         Not one transaction.

@@ -1,46 +1,32 @@
-"""Making, changing and deleting versions, each in a caller's transaction."""
+"""The one transaction of a commit."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select
 
-from artfs.catalog import blob_rows
-from artfs.catalog.base import BaseGone, CommitOutcome, VersionCommit, VersionRecord, VersionUpdate
+from artfs.catalog import inventory
+from artfs.catalog.base import BaseGone, CommitOutcome, VersionCommit, VersionRecord
 from artfs.catalog.rows import (
     ArtifactKey,
     chunks,
-    find_artifact,
     latest_id,
     linked_version,
-    require_artifact,
     version_by_id,
 )
-from artfs.catalog.run_rows import record_output
+from artfs.catalog.runs import record_output
 from artfs.catalog.schema import (
     LATEST,
-    aliases,
-    artifacts,
     commit_keys,
     links,
-    tags,
     versions,
 )
-from artfs.catalog.writes import (
-    add_link,
-    lock_artifact,
-    lock_artifacts,
-    move_aliases,
-    put_rows,
-    restore_latest,
-)
-from artfs.errors import AliasMoved, AliasNotFound, ArtifactNotFound, Conflict, VersionNotFound
+from artfs.catalog.writes import add_link, lock_artifact, move_aliases, put_tags
+from artfs.errors import AliasMoved
 from artfs.model import VersionState
 
 
@@ -65,7 +51,8 @@ def commit(connection: Connection, wanted: VersionCommit) -> CommitOutcome:
     created = version_id is None
     if version_id is None:
         version_id = _insert_version(connection, key, wanted)
-    move_aliases(connection, key.id, {LATEST, *wanted.aliases}, version_id)
+    names = {LATEST, *wanted.aliases} if created else wanted.aliases
+    move_aliases(connection, key.id, names, version_id)
     if wanted.run_id is not None:
         record_output(connection, wanted.run_id, version_id)
     if wanted.commit_key is not None:
@@ -108,8 +95,8 @@ def _same_content(
 
 def _insert_version(connection: Connection, key: ArtifactKey, wanted: VersionCommit) -> str:
     _require_bases(connection, wanted.base_ids)
-    blob_rows.store(connection, wanted.packs, wanted.blobs)
-    blob_rows.reuse(connection, wanted.reused)
+    inventory.store(connection, wanted.packs, wanted.blobs)
+    inventory.reuse(connection, wanted.reused)
     version_id = secrets.token_hex(16)
     connection.execute(
         insert(versions),
@@ -130,7 +117,7 @@ def _insert_version(connection: Connection, key: ArtifactKey, wanted: VersionCom
         },
     )
     add_link(connection, key, version_id)
-    _put_tags(connection, version_id, wanted.tags)
+    put_tags(connection, version_id, wanted.tags)
     return version_id
 
 
@@ -145,159 +132,3 @@ def _require_bases(connection: Connection, base_ids: Sequence[str]) -> None:
         ).all()
         if len(found) != len(some):
             raise BaseGone
-
-
-def _put_tags(connection: Connection, version_id: str, names: Iterable[str]) -> None:
-    put_rows(connection, tags, [{"version_id": version_id, "name": name} for name in set(names)])
-
-
-# --- changes ---------------------------------------------------------------------------------
-
-
-def update_version(
-    connection: Connection,
-    version_id: str,
-    changes: VersionUpdate,
-    portfolio: tuple[str, str] | None,
-) -> VersionRecord:
-    """What Catalog.update_version says."""
-    if portfolio is None:
-        artifact_id = connection.execute(
-            select(versions.c.artifact_id).where(versions.c.id == version_id)
-        ).scalar_one_or_none()
-    else:
-        artifact_id = require_artifact(connection, *portfolio).id
-    if artifact_id is not None:
-        lock_artifacts(connection, [artifact_id])
-    current = linked_version(connection, artifact_id, version_id) if artifact_id else None
-    if artifact_id is None or current is None:
-        raise VersionNotFound(repr(version_id)[:60], "no such version, or it was deleted")
-    missing = sorted(set(changes.remove_aliases) - set(current.aliases))
-    if missing:
-        raise AliasNotFound(f"{current.path}", f"it has no alias {missing[0]!r}")
-    values = _column_values(changes)
-    if values:
-        connection.execute(update(versions).where(versions.c.id == version_id).values(values))
-    if changes.tags is not msgspec.UNSET:
-        connection.execute(delete(tags).where(tags.c.version_id == version_id))
-        _put_tags(connection, version_id, changes.tags)
-    if changes.remove_aliases:
-        connection.execute(
-            delete(aliases).where(
-                aliases.c.artifact_id == artifact_id, aliases.c.name.in_(changes.remove_aliases)
-            )
-        )
-    move_aliases(connection, artifact_id, changes.add_aliases, version_id)
-    restore_latest(connection, [artifact_id])
-    changed = linked_version(connection, artifact_id, version_id)
-    assert changed is not None
-    return changed
-
-
-def _column_values(changes: VersionUpdate) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    if changes.description is not msgspec.UNSET:
-        values["description"] = changes.description
-    if changes.metadata is not msgspec.UNSET:
-        values["metadata"] = json.dumps(changes.metadata)
-    if changes.ttl_s is not msgspec.UNSET:
-        values["ttl_s"] = changes.ttl_s
-    return values
-
-
-def link(
-    connection: Connection, version_id: str, project: str, portfolio: str, names: Sequence[str]
-) -> VersionRecord:
-    """What Catalog.link says."""
-    made = version_by_id(connection, version_id)
-    key = lock_artifact(connection, project, portfolio, type_name=made.type, is_portfolio=True)
-    _require_committed(connection, made)
-    moved = set(names)
-    if linked_version(connection, key.id, version_id) is None:
-        add_link(connection, key, version_id)
-        moved.add(LATEST)
-    move_aliases(connection, key.id, moved, version_id)
-    record = linked_version(connection, key.id, version_id)
-    assert record is not None
-    return record
-
-
-def _require_committed(connection: Connection, made: VersionRecord) -> None:
-    state = connection.execute(
-        select(versions.c.state).where(versions.c.id == made.id).with_for_update(read=True)
-    ).scalar_one()
-    if state != VersionState.COMMITTED.value:
-        raise VersionNotFound(made.path, "the version was deleted")
-
-
-def unlink(connection: Connection, version_id: str, project: str, portfolio: str) -> None:
-    """What Catalog.unlink says."""
-    key = find_artifact(connection, project, portfolio, lock=True)
-    if key is None or not key.is_portfolio:
-        raise ArtifactNotFound(f"{project}/{portfolio}", "no such portfolio")
-    gone = connection.execute(
-        delete(links).where(links.c.artifact_id == key.id, links.c.version_id == version_id)
-    )
-    if gone.rowcount == 0:
-        raise VersionNotFound(key.path, "the version is not in this portfolio")
-    restore_latest(connection, [key.id])
-
-
-# --- deletion --------------------------------------------------------------------------------
-
-
-def delete_version(connection: Connection, version_id: str, *, delete_aliases: bool) -> None:
-    """What Catalog.delete_version says."""
-    holders = set(
-        connection.scalars(select(links.c.artifact_id).where(links.c.version_id == version_id))
-    )
-    lock_artifacts(connection, holders)
-    made = version_by_id(connection, version_id)
-    if made.state is not VersionState.COMMITTED:
-        raise VersionNotFound(made.path, "the version was deleted")
-    names = connection.scalars(
-        select(aliases.c.name)
-        .where(aliases.c.version_id == version_id, aliases.c.name != LATEST)
-        .order_by(aliases.c.name)
-    ).all()
-    if names and not delete_aliases:
-        raise Conflict(
-            made.path,
-            f"it has the alias {names[0]!r}"
-            if len(names) == 1
-            else f"it has {len(names)} aliases ({', '.join(names[:8])})",
-            hint="delete its aliases as well",
-        )
-    _delete_versions(connection, [version_id])
-
-
-def delete_artifact(connection: Connection, artifact_id: int) -> None:
-    """What Catalog.delete_artifact says."""
-    lock_artifacts(connection, [artifact_id])
-    gone = connection.execute(
-        update(artifacts)
-        .where(artifacts.c.id == artifact_id, artifacts.c.deleted_at_ns.is_(None))
-        .values(deleted_at_ns=time.time_ns())
-    )
-    if gone.rowcount == 0:
-        raise ArtifactNotFound(f"artifact {artifact_id}", "the store has none of this id")
-    made = connection.scalars(
-        select(versions.c.id).where(
-            versions.c.artifact_id == artifact_id,
-            versions.c.state == VersionState.COMMITTED.value,
-        )
-    ).all()
-    _delete_versions(connection, made)
-    connection.execute(delete(links).where(links.c.artifact_id == artifact_id))
-
-
-def _delete_versions(connection: Connection, version_ids: Sequence[str]) -> None:
-    """Mark versions DELETED and take them, with their aliases, out of all that holds them."""
-    for some in chunks(version_ids):
-        connection.execute(
-            update(versions).where(versions.c.id.in_(some)).values(state=VersionState.DELETED.value)
-        )
-        held = links.c.version_id.in_(some)
-        holders = connection.scalars(select(links.c.artifact_id).where(held).distinct()).all()
-        connection.execute(delete(links).where(held))
-        restore_latest(connection, sorted(holders))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, inspect, select, text
 
-from artfs.catalog.engines import Database
+from artfs.catalog.engine import Database
 from artfs.catalog.schema import SCHEMA_KEY, SCHEMA_VERSION, metadata, settings
 from artfs.errors import StoreFormatError
 

@@ -118,7 +118,7 @@ def list_artifacts(
         .where(artifacts.c.deleted_at_ns.is_(None), *conditions)
     ).all()
     wanted = _joined_to_artifacts(links, *conditions)
-    counts = dict(
+    counts: dict[int, int] = dict(
         connection.execute(
             select(links.c.artifact_id, func.count())
             .select_from(wanted)
@@ -204,7 +204,7 @@ def _made() -> Select[Any]:
 
 
 def _with_names(
-    connection: Connection, rows: Sequence[Row[Any]]
+    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]
 ) -> list[tuple[int, VersionRecord]]:
     """Records of version rows with their aliases and tags, each beside its artifact's id."""
     ids = list({row[1] for row in rows})
@@ -225,7 +225,14 @@ def _with_names(
         (
             row[0],
             VersionRecord(
-                *row[1:9],
+                id=row[1],
+                project=row[2],
+                name=row[3],
+                index=row[4],
+                type=row[5],
+                source_project=row[6],
+                source_name=row[7],
+                source_index=row[8],
                 state=VersionState(row[9]),
                 digest=row[10],
                 posix_digest=row[11],
@@ -254,6 +261,11 @@ def list_versions(
     if limit is not None:
         query = query.limit(limit)
     return [record for _, record in _with_names(connection, connection.execute(query).all())]
+
+
+def all_versions(connection: Connection) -> list[VersionRecord]:
+    """Every COMMITTED version, as seen through the artifact that it was made in."""
+    return made_versions(connection, versions.c.state == VersionState.COMMITTED.value)
 
 
 def linked_version(

@@ -1,7 +1,7 @@
 """The catalog on SQLite (embedded) or PostgreSQL (shared): one implementation, one schema.
 
 What a method does stands in modules named after their tables: names in `rows`, changes in
-`commits`, blobs in `blob_rows` and `sweep_rows`, runs in `run_rows`. Here each becomes one
+`commits` and `names`, blobs in `inventory` and `garbage`, runs in `runs`. Here each becomes one
 transaction. Names, types and aliases are checked by the callers (artfs/model.py).
 """
 
@@ -13,7 +13,7 @@ from typing import Self
 
 from sqlalchemy import Connection, select
 
-from artfs.catalog import blob_rows, commits, rows, run_rows, sweep_rows
+from artfs.catalog import commits, garbage, inventory, names, rows, runs
 from artfs.catalog.base import (
     ArtifactRecord,
     BlobRecord,
@@ -27,7 +27,8 @@ from artfs.catalog.base import (
     VersionUpdate,
 )
 from artfs.catalog.creation import check_schema, create_schema
-from artfs.catalog.engines import Database, postgresql_database, sqlite_database
+from artfs.catalog.damage import find_damage
+from artfs.catalog.engine import Database, postgresql_database, sqlite_database
 from artfs.catalog.schema import SCHEMA_KEY, artifacts, projects, settings
 from artfs.catalog.writes import upsert
 from artfs.model import Digest, Metadata, RunState
@@ -75,10 +76,10 @@ class SqlCatalog:
 
     # --- settings --------------------------------------------------------------------------
 
-    def settings(self) -> dict[str, str]:
-        query = select(settings.c.key, settings.c.value).where(settings.c.key != SCHEMA_KEY)
+    def setting(self, key: str) -> str | None:
+        query = select(settings.c.value).where(settings.c.key == key)
         with self._database.reading() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return connection.execute(query).scalar_one_or_none()
 
     def set_setting(self, key: str, value: str) -> None:
         assert key != SCHEMA_KEY
@@ -92,6 +93,10 @@ class SqlCatalog:
             )
 
         self._database.write(work)
+
+    def check(self) -> list[str]:
+        with self._database.reading() as connection:
+            return find_damage(connection)
 
     # --- names -----------------------------------------------------------------------------
 
@@ -145,42 +150,42 @@ class SqlCatalog:
         portfolio: tuple[str, str] | None = None,
     ) -> VersionRecord:
         return self._database.write(
-            lambda connection: commits.update_version(connection, version_id, update, portfolio)
+            lambda connection: names.update_version(connection, version_id, update, portfolio)
         )
 
     def delete_version(self, version_id: str, *, delete_aliases: bool) -> None:
         self._database.write(
-            lambda connection: commits.delete_version(
+            lambda connection: names.delete_version(
                 connection, version_id, delete_aliases=delete_aliases
             )
         )
 
     def delete_artifact(self, artifact_id: int) -> None:
-        self._database.write(lambda connection: commits.delete_artifact(connection, artifact_id))
+        self._database.write(lambda connection: names.delete_artifact(connection, artifact_id))
 
     def link(
         self, version_id: str, project: str, portfolio: str, aliases: Sequence[str]
     ) -> VersionRecord:
         return self._database.write(
-            lambda connection: commits.link(connection, version_id, project, portfolio, aliases)
+            lambda connection: names.link(connection, version_id, project, portfolio, aliases)
         )
 
     def unlink(self, version_id: str, project: str, portfolio: str) -> None:
         self._database.write(
-            lambda connection: commits.unlink(connection, version_id, project, portfolio)
+            lambda connection: names.unlink(connection, version_id, project, portfolio)
         )
 
     # --- blobs -----------------------------------------------------------------------------
 
     def locate(self, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
         with self._database.reading() as connection:
-            return blob_rows.locate(connection, wanted)
+            return inventory.locate(connection, wanted)
 
     def blobs(self) -> Iterator[BlobRecord]:
         after = b""
         while True:
             with self._database.reading() as connection:
-                page = sweep_rows.own_blobs_page(connection, after)
+                page = garbage.own_blobs_page(connection, after)
             if not page:
                 break
             yield from page
@@ -188,24 +193,24 @@ class SqlCatalog:
         place = (0, 0, b"")
         while True:
             with self._database.reading() as connection:
-                page, place = sweep_rows.packed_blobs_page(connection, place)
+                page, place = garbage.packed_blobs_page(connection, place)
             if not page:
                 break
             yield from page
 
     def packs(self) -> Iterator[PackRecord]:
         with self._database.reading() as connection:
-            found = sweep_rows.list_packs(connection)
+            found = garbage.list_packs(connection)
         return iter(found)
 
-    def live_trees(self) -> Iterator[tuple[str, Digest]]:
+    def live_trees(self) -> Iterator[tuple[VersionRecord, Digest]]:
         with self._database.reading() as connection:
-            found = sweep_rows.live_trees(connection)
-        return iter(found)
+            found = rows.all_versions(connection)
+        return ((version, version.tree) for version in found)
 
     def totals(self) -> StoreTotals:
         with self._database.reading() as connection:
-            return sweep_rows.totals(connection)
+            return garbage.totals(connection)
 
     def add_blobs(
         self,
@@ -215,25 +220,25 @@ class SqlCatalog:
         condemned_at_ns: int | None = None,
     ) -> None:
         self._database.write(
-            lambda connection: blob_rows.store(
+            lambda connection: inventory.store(
                 connection, packs, blobs, condemned_at_ns=condemned_at_ns
             )
         )
 
     # --- garbage ---------------------------------------------------------------------------
 
-    def condemn(self, digests: Sequence[Digest], at_ns: int) -> None:
-        self._database.write(lambda connection: sweep_rows.condemn(connection, digests, at_ns))
+    def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
+        self._database.write(lambda connection: garbage.condemn(connection, unreachable, at_ns))
 
-    def spare(self, digests: Sequence[Digest]) -> int:
-        wanted = sorted(set(digests))
-        return len(self._database.write(lambda connection: blob_rows.spare(connection, wanted)))
+    def pardon(self, reachable: Sequence[Digest]) -> int:
+        wanted = sorted(set(reachable))
+        return len(self._database.write(lambda connection: inventory.pardon(connection, wanted)))
 
-    def condemned(self, before_ns: int) -> Iterator[BlobRecord]:
+    def condemned(self, *, before_ns: int) -> Iterator[BlobRecord]:
         place = (-(2**62), b"")
         while True:
             with self._database.reading() as connection:
-                page, place = sweep_rows.condemned_page(connection, before_ns, place)
+                page, place = garbage.condemned_page(connection, before_ns, place)
             if not page:
                 break
             yield from page
@@ -242,17 +247,17 @@ class SqlCatalog:
         self, digests: Sequence[Digest], *, condemned_before_ns: int
     ) -> list[BlobRecord]:
         return self._database.write(
-            lambda connection: sweep_rows.doom_blobs(connection, digests, condemned_before_ns)
+            lambda connection: garbage.doom_blobs(connection, digests, condemned_before_ns)
         )
 
     def doom_packs(self, packs: Sequence[Digest], *, condemned_before_ns: int) -> list[PackRecord]:
         return self._database.write(
-            lambda connection: sweep_rows.doom_packs(connection, packs, condemned_before_ns)
+            lambda connection: garbage.doom_packs(connection, packs, condemned_before_ns)
         )
 
     def move_blobs(self, source: Digest, target: PackRecord, blobs: Sequence[BlobRecord]) -> int:
         return self._database.write(
-            lambda connection: sweep_rows.move_blobs(connection, source, target, blobs)
+            lambda connection: garbage.move_blobs(connection, source, target, blobs)
         )
 
     def sweep(
@@ -262,17 +267,17 @@ class SqlCatalog:
         only: Sequence[Digest] | None = None,
     ) -> int:
         with self._database.reading() as connection:
-            doomed = sweep_rows.find_doomed(connection, only)
+            doomed = garbage.find_doomed(connection, only)
         count = 0
         for pack_id in doomed.pack_ids:
             count += self._database.write(
-                lambda connection, pack_id=pack_id: sweep_rows.sweep_pack(  # type: ignore[misc]
+                lambda connection, pack_id=pack_id: garbage.sweep_pack(  # type: ignore[misc]
                     connection, pack_id, delete
                 )
             )
         for some in rows.chunks(doomed.blobs, _OBJECTS_IN_ONE_SWEEP):
             count += self._database.write(
-                lambda connection, some=some: sweep_rows.sweep_blobs(  # type: ignore[misc]
+                lambda connection, some=some: garbage.sweep_blobs(  # type: ignore[misc]
                     connection, some, delete
                 )
             )
@@ -284,41 +289,39 @@ class SqlCatalog:
         self, project: str, *, name: str | None, job_type: str | None, config: Metadata
     ) -> RunRecord:
         return self._database.write(
-            lambda connection: run_rows.create_run(
+            lambda connection: runs.create_run(
                 connection, project, name=name, job_type=job_type, config=config
             )
         )
 
     def run(self, run_id: str) -> RunRecord:
         with self._database.reading() as connection:
-            return run_rows.get_run(connection, run_id)
+            return runs.get_run(connection, run_id)
 
     def runs(self, *, project: str | None = None) -> list[RunRecord]:
         with self._database.reading() as connection:
-            return run_rows.list_runs(connection, project)
+            return runs.list_runs(connection, project)
 
     def finish_run(self, run_id: str, state: RunState) -> RunRecord:
-        return self._database.write(
-            lambda connection: run_rows.finish_run(connection, run_id, state)
-        )
+        return self._database.write(lambda connection: runs.finish_run(connection, run_id, state))
 
     def record_use(self, run_id: str, version_id: str, *, use_as: str | None) -> None:
         self._database.write(
-            lambda connection: run_rows.record_use(connection, run_id, version_id, use_as=use_as)
+            lambda connection: runs.record_use(connection, run_id, version_id, use_as=use_as)
         )
 
     def inputs_of(self, run_id: str) -> list[VersionRecord]:
         with self._database.reading() as connection:
-            return run_rows.inputs_of(connection, run_id)
+            return runs.inputs_of(connection, run_id)
 
     def outputs_of(self, run_id: str) -> list[VersionRecord]:
         with self._database.reading() as connection:
-            return run_rows.outputs_of(connection, run_id)
+            return runs.outputs_of(connection, run_id)
 
     def users_of(self, version_id: str) -> list[RunRecord]:
         with self._database.reading() as connection:
-            return run_rows.users_of(connection, version_id)
+            return runs.users_of(connection, version_id)
 
     def maker_of(self, version_id: str) -> RunRecord | None:
         with self._database.reading() as connection:
-            return run_rows.maker_of(connection, version_id)
+            return runs.maker_of(connection, version_id)

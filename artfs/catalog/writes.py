@@ -1,4 +1,4 @@
-"""What every change to names is made of: upserts, counters and aliases, in a caller's transaction."""
+"""What changes to names are made of: upserts, counters, aliases, in a caller's transaction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, func, select, update
 from sqlalchemy.dialects import sqlite
 
 from artfs.catalog.rows import ArtifactKey, find_artifact
-from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects
+from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags
 from artfs.errors import VersionExists
 
 
@@ -32,13 +32,18 @@ def put_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]
         connection.execute(upsert(connection, table).on_conflict_do_nothing(), list(rows))
 
 
+def put_tags(connection: Connection, version_id: str, names: Iterable[str]) -> None:
+    """Give a version tags that it has not yet."""
+    put_rows(connection, tags, [{"version_id": version_id, "name": name} for name in set(names)])
+
+
 def ensure_project(connection: Connection, name: str) -> int:
     """The id of the project, which is made where it is missing."""
     wanted = select(projects.c.id).where(projects.c.name == name)
-    found = connection.execute(wanted).scalar_one_or_none()
+    found: int | None = connection.execute(wanted).scalar_one_or_none()
     if found is None:
         put_rows(connection, projects, [{"name": name, "created_at_ns": time.time_ns()}])
-        found = connection.execute(wanted).scalar_one()
+        return int(connection.execute(wanted).scalar_one())
     return found
 
 
@@ -65,7 +70,7 @@ def lock_artifact(
     if key.is_portfolio != is_portfolio:
         kind = "a portfolio" if key.is_portfolio else "an artifact"
         raise VersionExists(key.path, f"the name belongs to {kind}", hint="choose another name")
-    if key.type != type_name:
+    if not is_portfolio and key.type != type_name:
         raise VersionExists(
             key.path, f"has the type {key.type!r}, not {type_name!r}", hint="choose another name"
         )

@@ -131,7 +131,7 @@ def test_a_blob_that_gc_removes_meanwhile_fails_the_commit_and_is_stored_by_the_
     ingest = repository.ingest()
     stored = ingest.add_bytes(LARGE)
     now_ns = time.time_ns()
-    repository.catalog.condemn([stored.sha256], now_ns)
+    repository.catalog.condemn([stored.sha256], at_ns=now_ns)
     assert repository.catalog.doom_blobs([stored.sha256], condemned_before_ns=now_ns + 1)
     with pytest.raises(Conflict, match="run it again"):
         commit_one(repository, ingest, stored)
@@ -147,7 +147,7 @@ def test_a_condemned_blob_is_saved_by_the_commit_that_reuses_it(repository: Repo
     ingest = repository.ingest()
     stored = ingest.add_bytes(LARGE)
     now_ns = time.time_ns()
-    repository.catalog.condemn([stored.sha256], now_ns)
+    repository.catalog.condemn([stored.sha256], at_ns=now_ns)
     commit_one(repository, ingest, stored)
     assert not repository.catalog.doom_blobs([stored.sha256], condemned_before_ns=now_ns + 1)
 

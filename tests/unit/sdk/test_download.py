@@ -177,9 +177,7 @@ def test_r8_a_link_of_one_version_cannot_lead_another_version_out_of_the_root(
     assert files_below(Path(root)) == {"way/x": b"evil"}
 
 
-def test_r8_a_file_is_never_written_through_a_link(
-    repository: Repository, workplace: Path
-) -> None:
+def test_r8_a_file_is_never_written_through_a_link(repository: Repository, workplace: Path) -> None:
     write(workplace, {"victim": "mine"})
     ingest = repository.ingest()
     link = committed(repository, ingest, [SymlinkEntry("x", "../victim")])
@@ -204,7 +202,7 @@ def test_r8_a_hostile_name_writes_nothing(
     assert hostile != encoded
     digest = directory_digest(hostile)
     ingest.add_directory(digest, hostile)
-    with pytest.raises(ValueError, match="directory entry|not a valid"):
+    with pytest.raises(ValueError, match=r"directory entry|not a valid"):
         repository.commit(
             ingest,
             DirectoryEntry("", digest, 0, 0),

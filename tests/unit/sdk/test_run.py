@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 import artfs
-from artfs.errors import ArtifactNotFound, InvalidArgument
+from artfs.errors import ArtifactNotFound, InvalidArgument, NotFound
 from artfs.repository.facade import Repository
 from tests.unit.sdk.helpers import files_below, logged, write
 
 
 def test_a_run_is_current_until_it_is_finished() -> None:
-    assert artfs.run is None
     run = artfs.init(project="demo", name="first", job_type="train", config={"lr": 0.1, "n": (1,)})
     assert artfs.run is run
     assert os.environ["ARTFS_RUN_ID"] == run.id
@@ -36,7 +35,9 @@ def test_init_in_a_run_gives_that_run(run: artfs.Run, caplog: pytest.LogCaptureF
     assert "still running" in caplog.text
 
 
-@pytest.mark.parametrize(("exit_code", "state"), [(None, "finished"), (0, "finished"), (3, "failed")])
+@pytest.mark.parametrize(
+    ("exit_code", "state"), [(None, "finished"), (0, "finished"), (3, "failed")]
+)
 def test_finish_says_how_it_ended(exit_code: int | None, state: str) -> None:
     run = artfs.init()
     artfs.finish(exit_code)
@@ -116,7 +117,7 @@ def test_names_are_found_in_every_spelling(run: artfs.Run) -> None:
         with pytest.raises(ArtifactNotFound):
             run.use_artifact(name)
     for name in ("a/b/c/d", "data:", "", "data:a/b"):
-        with pytest.raises(ValueError, match="name|path|alias"):
+        with pytest.raises(ValueError, match=r"name|path|alias"):
             run.use_artifact(name)
     with pytest.raises(ValueError, match="neither an artifact nor the name"):
         run.use_artifact(5)  # type: ignore[arg-type]
@@ -237,7 +238,7 @@ def test_linking_a_draft_logs_it_first(run: artfs.Run) -> None:
 @pytest.mark.parametrize("target", ["a:b", "a/b/c/d", "", "a b", "a//b"])
 def test_a_bad_portfolio_path_is_refused(target: str, run: artfs.Run) -> None:
     artifact = logged(run, {"x": "1"})
-    with pytest.raises(ValueError, match="portfolio|name"):
+    with pytest.raises(ValueError, match=r"portfolio|name"):
         artifact.link(target)
 
 
@@ -254,6 +255,10 @@ def test_aliases_of_a_portfolio_are_saved_in_it(run: artfs.Run) -> None:
     linked.save()
     assert run.use_artifact("portfolio:mine").version == "v0"
     assert run.use_artifact("data:latest").aliases == ["latest"]
+    linked.delete()
+    with pytest.raises(NotFound):
+        run.use_artifact("portfolio:v0")
+    assert run.use_artifact("data:v0").state == "COMMITTED"
 
 
 def python(script: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:

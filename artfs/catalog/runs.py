@@ -20,14 +20,19 @@ from artfs.model import Metadata, RunState
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
 _ID_LENGTH = 8
 
-_ADJECTIVES = (
-    "amber brisk calm clear cosmic crisp dapper eager fluent gentle golden happy jolly keen lively "
-    "lucid mellow noble polar proud quiet rapid royal silver smooth stellar sunny swift vivid wise"
-).split()
-_NOUNS = (
-    "aspen brook cedar cloud comet coral dawn dune ember fern fjord forest galaxy glade harbor "
-    "island lagoon lake meadow moon oak ocean pine planet prairie river snow star tide valley"
-).split()
+_ADJECTIVES = [
+    "amber",
+    "brisk",
+    "calm",
+    "clear",
+    "eager",
+    "golden",
+    "lucid",
+    "quiet",
+    "swift",
+    "vivid",
+]
+_NOUNS = ["brook", "cedar", "comet", "dawn", "fern", "harbor", "meadow", "river", "star", "tide"]
 
 
 def create_run(
@@ -104,7 +109,10 @@ def _runs() -> Select[Any]:
 def _records(connection: Connection, query: Select[Any]) -> list[RunRecord]:
     return [
         RunRecord(
-            *row[:4],
+            id=row[0],
+            project=row[1],
+            name=row[2],
+            job_type=row[3],
             state=RunState(row[4]),
             config=json.loads(row[5]),
             created_at_ns=row[6],

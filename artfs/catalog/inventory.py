@@ -25,7 +25,7 @@ def blob_query() -> Select[Any]:
     ).outerjoin(packs, packs.c.id == blobs.c.pack_id)
 
 
-def blob_record(row: Row[Any]) -> BlobRecord:
+def blob_record(row: Row[*tuple[Any, ...]]) -> BlobRecord:
     """A row of `blob_query`."""
     pack = Digest(bytes(row[2])) if row[2] is not None else None
     return BlobRecord(Digest(bytes(row[0])), row[1], pack, row[3])
@@ -156,17 +156,17 @@ def reuse(connection: Connection, wanted: Sequence[Digest]) -> None:
         if condemned:
             # What gc dooms between the two statements is not saved, and so it is missing.
             kept -= condemned
-            kept |= spare(connection, sorted(condemned))
+            kept |= pardon(connection, sorted(condemned))
         missing += [digest for digest in some if digest not in kept]
     if missing:
         raise BlobsGone(missing)
 
 
-def spare(connection: Connection, wanted: Sequence[Digest]) -> set[Digest]:
+def pardon(connection: Connection, wanted: Sequence[Digest]) -> set[Digest]:
     """Condemn no longer; returns those that were condemned and can be saved."""
-    spared: set[Digest] = set()
+    saved: set[Digest] = set()
     for some in chunks(wanted):
-        saved = connection.execute(
+        rows = connection.execute(
             update(blobs)
             .where(
                 blobs.c.sha256.in_(some),
@@ -176,5 +176,5 @@ def spare(connection: Connection, wanted: Sequence[Digest]) -> set[Digest]:
             .values(condemned_at_ns=None)
             .returning(blobs.c.sha256)
         )
-        spared.update(Digest(bytes(sha256)) for (sha256,) in saved)
-    return spared
+        saved.update(Digest(bytes(sha256)) for (sha256,) in rows)
+    return saved

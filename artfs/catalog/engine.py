@@ -76,12 +76,13 @@ class Database:
                     driver = connection.connection.driver_connection
                     assert isinstance(driver, sqlite3.Connection)
                     driver.execute("PRAGMA journal_mode = WAL")
-                return
             except BackendUnavailable:
                 # This one statement does not wait for the lock by itself.
                 if time.monotonic() > deadline_s:
                     raise
                 time.sleep(0.01)
+            else:
+                return
 
     def close(self) -> None:
         """Close all connections that are not in use, and later those that are."""

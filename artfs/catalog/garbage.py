@@ -24,11 +24,11 @@ from sqlalchemy import (
     update,
 )
 
-from artfs.catalog import blob_rows
+from artfs.catalog import inventory
 from artfs.catalog.base import BlobRecord, PackRecord, StoreTotals
-from artfs.catalog.blob_rows import blob_query, blob_record, is_doomed
+from artfs.catalog.inventory import blob_query, blob_record, is_doomed
 from artfs.catalog.rows import chunks
-from artfs.catalog.schema import artifacts, blobs, links, packs, projects, versions
+from artfs.catalog.schema import artifacts, blobs, packs, projects, versions
 from artfs.model import Digest, VersionState
 
 PAGE = 10_000
@@ -95,14 +95,6 @@ def list_packs(connection: Connection) -> list[PackRecord]:
     return [PackRecord(Digest(bytes(row[0])), row[1]) for row in connection.execute(query)]
 
 
-def live_trees(connection: Connection) -> list[tuple[str, Digest]]:
-    """The id and tree of every COMMITTED version."""
-    query = select(versions.c.id, versions.c.tree).where(
-        versions.c.state == VersionState.COMMITTED.value
-    )
-    return [(row[0], Digest(bytes(row[1]))) for row in connection.execute(query)]
-
-
 def totals(connection: Connection) -> StoreTotals:
     """Counts over the whole store."""
 
@@ -139,8 +131,8 @@ def move_blobs(
     connection: Connection, source: Digest, target: PackRecord, moved: Sequence[BlobRecord]
 ) -> int:
     """What Catalog.move_blobs says."""
-    blob_rows.store(connection, [target], [])
-    ids = blob_rows.hold_packs(connection, {source, target.sha256})
+    inventory.store(connection, [target], [])
+    ids = inventory.hold_packs(connection, {source, target.sha256})
     if not moved:
         return 0
     done = connection.execute(
