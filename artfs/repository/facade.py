@@ -27,7 +27,13 @@ from artfs.catalog.base import (
     VersionCommit,
     VersionRecord,
 )
-from artfs.errors import ArtifactNotFound, Conflict, InvalidArgument, PathNotFound
+from artfs.errors import (
+    ArtifactNotFound,
+    Conflict,
+    InvalidArgument,
+    PathNotFound,
+    VersionNotFound,
+)
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import LoadDirectory, find, walk
@@ -37,6 +43,7 @@ from artfs.model import (
     ArtifactPath,
     Digest,
     Metadata,
+    VersionState,
     check_alias,
     check_name,
     check_type,
@@ -95,6 +102,8 @@ class StoreVersions:
     def find_entry(self, version_id: str, path: str) -> Entry:
         """See Versions."""
         version = self._repository.catalog.version_by_id(version_id)
+        if version.state is not VersionState.COMMITTED:
+            raise VersionNotFound(version.path, "it was deleted")
         return self._repository.find(version.tree, path)
 
     def version_id(self, artifact_path: str) -> str:
