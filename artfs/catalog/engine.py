@@ -188,24 +188,26 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     where there is none and it cannot be made, nobody writes, and SQLite may be told so. A log
     without it, left by a writer that crashed, cannot be read in that way: it would be ignored.
     """
-    connection = _connect_sqlite(path, "mode=ro")
+    connection = None
     try:
+        # The pragmas open the file already.
+        connection = _connect_sqlite(path, "mode=ro")
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-    except sqlite3.OperationalError as error:
-        connection.close()
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if not isinstance(error, sqlite3.OperationalError):
+            raise
+        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            raise
         log = path.with_name(path.name + "-wal")
-        if error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
-            if log.exists() and log.stat().st_size > 0:
-                raise BackendUnavailable(
-                    str(path),
-                    "a writer ended before it was done",
-                    hint="open the store once with write access",
-                ) from error
-            return _connect_sqlite(path, "immutable=1")
-        raise
-    except BaseException:
-        connection.close()
-        raise
+        if log.exists() and log.stat().st_size > 0:
+            raise BackendUnavailable(
+                str(path),
+                "a writer ended before it was done",
+                hint="open the store once with write access",
+            ) from error
+        return _connect_sqlite(path, "immutable=1")
     return connection
 
 
