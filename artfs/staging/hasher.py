@@ -28,7 +28,11 @@ _LOG_LIMIT_BYTES = 8 * 1024 * 1024
 
 
 def hash_node(
-    area: Area, node: FileNode, *, is_wanted: Callable[[], bool] = lambda: True
+    area: Area,
+    node: FileNode,
+    *,
+    is_wanted: Callable[[], bool] = lambda: True,
+    on_bytes: Callable[[int], None] = lambda _: None,
 ) -> ContentHash | None:
     """The digests of a file's own content; None where it is being written, gone, or not wanted.
 
@@ -38,7 +42,8 @@ def hash_node(
     if node.hashed is not None and node.hashed[0] == generation:
         return node.hashed[1]
 
-    def check(_bytes: int) -> None:
+    def check(count: int) -> None:
+        on_bytes(count)
         changed = node.writers or node.generation != generation or node.content is not None
         if changed or not is_wanted():
             raise SourceChanged(node.path(), "is being written")

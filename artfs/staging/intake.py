@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -26,10 +26,12 @@ _MAX_WORKERS = 4
 class Progress:
     """How far a commit is; written by its threads, read by anybody."""
 
-    __slots__ = ("_lock", "bytes_done", "bytes_total", "files_done", "files_total")
+    __slots__ = ("_lock", "_on_change", "bytes_done", "bytes_total", "files_done", "files_total")
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[Progress], None] | None = None) -> None:
+        """`on_change` is called from whichever thread got further."""
         self._lock = Lock()
+        self._on_change = on_change
         self.files_done = 0
         self.files_total = 0
         self.bytes_done = 0
@@ -40,12 +42,18 @@ class Progress:
         with self._lock:
             self.files_total += files
             self.bytes_total += size_bytes
+        self._tell()
 
     def done(self, *, files: int, size_bytes: int) -> None:
         """So much more is done."""
         with self._lock:
             self.files_done += files
             self.bytes_done += size_bytes
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_change is not None:
+            self._on_change(self)
 
 
 class _Taken(msgspec.Struct, frozen=True):
@@ -127,7 +135,14 @@ class Intake:
 
     def _take_large(self, node: FileNode, *, strict: bool) -> None:
         area = self._area
-        hashed = hash_node(area, node)
+        seen_bytes = 0
+
+        def on_bytes(count: int) -> None:
+            nonlocal seen_bytes
+            seen_bytes += count
+            self._progress.done(files=0, size_bytes=count)
+
+        hashed = hash_node(area, node, on_bytes=on_bytes)
         with area.contents.exclusive(node):
             generation = node.generation
             if hashed is None or node.hashed != (generation, hashed) or node.writers:
@@ -142,7 +157,7 @@ class Intake:
                 with translate_os_errors(path):
                     area.contents.check_sealed(node)
         self._note(node, generation, stored)
-        self._progress.done(files=1, size_bytes=stored.size_bytes)
+        self._progress.done(files=1, size_bytes=stored.size_bytes - seen_bytes)
 
     def _note(self, node: FileNode, generation: int, stored: StoredContent) -> None:
         if node.generation == generation and not node.writers:
