@@ -18,7 +18,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from artfs.catalog.failures import is_transient, translate
 from artfs.errors import (
@@ -145,21 +145,27 @@ def sqlite_database(path: Path, *, create: bool) -> Database:
     """
     if not create and not path.exists():
         raise StoreFormatError(str(path), "there is no catalog here")
-    writable = create or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    writable = create or all(
+        os.access(each, os.W_OK, effective_ids=True) for each in (path, path.parent)
+    )
 
     def connect() -> sqlite3.Connection:
         if writable:
             return _connect_sqlite(path, "mode=rwc" if create else "mode=rw")
         return _connect_read_only(path)
 
-    engine = create_engine(
-        "sqlite://",
-        creator=connect,
-        poolclass=QueuePool,
-        pool_size=8,
-        max_overflow=56,
-        pool_timeout=LOCK_TIMEOUT_S,
-    )
+    if writable:
+        engine = create_engine(
+            "sqlite://",
+            creator=connect,
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=56,
+            pool_timeout=LOCK_TIMEOUT_S,
+        )
+    else:
+        # Whether somebody writes is found out anew for each transaction: see _connect_read_only.
+        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     return Database(engine, str(path))
 
 
