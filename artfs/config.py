@@ -7,6 +7,7 @@ The store comes from an explicit choice, else `$ARTFS_STORE`, else `store` in
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -19,6 +20,9 @@ STORE_VARIABLE = "ARTFS_STORE"
 ENTITY_VARIABLE = "ARTFS_ENTITY"
 PROJECT_VARIABLE = "ARTFS_PROJECT"
 RUN_VARIABLE = "ARTFS_RUN_ID"
+CACHE_SIZE_VARIABLE = "ARTFS_CACHE_SIZE"
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,6 +34,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The entity of stores that this user creates."""
     project: str | None = None
     """The project of names that mention none."""
+    cache_size: str | None = None
+    """How much the block cache may keep, for example "200 GiB"."""
 
 
 def config_path() -> Path:
@@ -89,3 +95,15 @@ def cache_path() -> Path:
 def state_path() -> Path:
     """Where logs of daemons live."""
     return platformdirs.user_state_path("artfs")
+
+
+def cache_limit_bytes() -> int | None:
+    """The limit of the block cache, where one is set. Raises: ConfigError."""
+    text = os.environ.get(CACHE_SIZE_VARIABLE) or load_config().cache_size
+    if not text:
+        return None
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or not float(match[1]):
+        raise ConfigError(f"cache size {text!r}", "not a size", hint="write it as 200GiB")
+    power = " KMGT".index(match[2].upper() or " ")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)

@@ -51,7 +51,8 @@ class StoredObject(msgspec.Struct, frozen=True):
 
     key: ObjectKey
     size_bytes: int
-    modified_s: float
+    stored_s: float
+    """When it was last put, in seconds since the Unix epoch."""
 
 
 class ObjectStore(Protocol):
@@ -63,7 +64,8 @@ class ObjectStore(Protocol):
     def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        Storing a key that exists is a no-op (same key, same bytes).
+        Storing a key that exists writes no bytes (same key, same bytes), but where objects are
+        local files it counts as stored now: `delete` with `stored_before_s` then spares it.
         """
         ...
 
@@ -85,8 +87,11 @@ class ObjectStore(Protocol):
         """Return the object's size in bytes, or None where it does not exist."""
         ...
 
-    def delete(self, key: ObjectKey) -> None:
-        """Remove the object; one that does not exist is no error."""
+    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
+        """Remove the object; one that does not exist is no error. Whether it is gone now.
+
+        With `stored_before_s`, seconds since the Unix epoch, one that was put since then stays.
+        """
         ...
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:

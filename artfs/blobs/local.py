@@ -9,7 +9,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -60,7 +60,8 @@ class LocalObjectStore:
     def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        A put that raises leaves the source where it is. A key that exists keeps its object.
+        A put that raises leaves the source where it is. A key that exists keeps its object,
+        which counts as stored now.
         Blocks: disk.
         Raises: SourceChanged, PathNotFound, OutOfSpace, PermissionDenied, BackendUnavailable.
         """
@@ -68,10 +69,7 @@ class LocalObjectStore:
         with translate_os_errors(f"storing {key}"):
             self._require_layout(key.namespace)
             self._create_shard(target.parent)
-            if target.exists():
-                # Another process may have put it there a moment ago.
-                fsync_directory(target.parent)
-            elif not self._take_in(source, target, transfer):
+            if not _renew(target) and not self._take_in(source, target, transfer):
                 self._copy_in(source, target)
             if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
@@ -117,16 +115,23 @@ class LocalObjectStore:
                 self._require_layout(key.namespace)
                 return None
 
-    def delete(self, key: ObjectKey) -> None:
+    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
         """Remove the object; one that does not exist is no error.
 
+        With `stored_before_s` one that was put, or put again, since then stays. Whether it is
+        gone now.
         Raises: PermissionDenied, BackendUnavailable.
         """
+        path = self._path(key)
         with translate_os_errors(key):
             try:
-                self._path(key).unlink()
+                with _locked(path.parent, durably=False):
+                    if stored_before_s is not None and _stored_s(path.stat()) >= stored_before_s:
+                        return False
+                    path.unlink()
             except FileNotFoundError:
                 self._require_layout(key.namespace)
+        return True
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """List a namespace, in no particular order; objects that vanish meanwhile may be left out.
@@ -234,24 +239,52 @@ class LocalObjectStore:
             temporary.unlink(missing_ok=True)
 
 
-def _install(source: Path, target: Path, transfer: Transfer) -> None:
-    """Give a durable file its name, durably, unless another one has it already."""
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+@contextmanager
+def _locked(directory: Path, *, durably: bool) -> Iterator[None]:
+    """Keep others from adding, renewing and deleting in a directory; its names become durable."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # Two puts of one key: the first to come stays. Where there are no locks the second one
-        # replaces the same bytes by the same bytes.
+        # Where there are no locks, two puts of one key replace the same bytes by the same bytes.
         with suppress(OSError):
-            fcntl.flock(directory, fcntl.LOCK_EX)
-        if not target.exists():
-            if transfer is Transfer.LINK:
-                target.hardlink_to(source)
-            else:
-                source.rename(target)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
         with suppress(OSError):
-            fcntl.flock(directory, fcntl.LOCK_UN)
-        os.fsync(directory)
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        if durably:
+            os.fsync(fd)
     finally:
-        os.close(directory)
+        os.close(fd)
+
+
+def _install(source: Path, target: Path, transfer: Transfer) -> None:
+    """Give a durable file its name, durably; the first of several puts of a key stays."""
+    with _locked(target.parent, durably=True):
+        if target.exists():
+            _touch(target)
+        elif transfer is Transfer.LINK:
+            target.hardlink_to(source)
+        else:
+            source.rename(target)
+
+
+def _renew(target: Path) -> bool:
+    """Make an object count as stored now, and durable in any case; False where there is none."""
+    try:
+        with _locked(target.parent, durably=True):
+            _touch(target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _touch(target: Path) -> None:
+    # The time of the last change of an inode, unlike its mtime, cannot be old: moving a file in
+    # sets it, and it is not seen through a hard link that the user kept.
+    target.chmod(stat.S_IMODE(target.stat().st_mode))
+
+
+def _stored_s(status: os.stat_result) -> float:
+    return status.st_ctime
 
 
 def _list_shard(namespace: Namespace, shard: Path) -> list[StoredObject]:
@@ -264,7 +297,7 @@ def _list_shard(namespace: Namespace, shard: Path) -> list[StoredObject]:
                 status = entry.stat(follow_symlinks=False)
                 digest = Digest(bytes.fromhex(shard.name + entry.name))
                 key = ObjectKey(namespace, digest)
-                found.append(StoredObject(key, status.st_size, status.st_mtime))
+                found.append(StoredObject(key, status.st_size, _stored_s(status)))
     return found
 
 

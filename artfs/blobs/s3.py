@@ -121,13 +121,19 @@ class S3ObjectStore:
         with translate_s3_errors(self._url(key)):
             return self._head(key)
 
-    def delete(self, key: ObjectKey) -> None:
+    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
         """Remove the object; one that does not exist is no error. Blocks: network.
 
+        With `stored_before_s` one that was stored since then stays. Whether it is gone now.
         Raises: PermissionDenied, BackendUnavailable.
         """
         with translate_s3_errors(self._url(key)):
+            if stored_before_s is not None:
+                stored_s = self._stored_s(key)
+                if stored_s is None or stored_s >= stored_before_s:
+                    return stored_s is None
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
+        return True
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """List a namespace, page by page, in no particular order. Blocks: network.
@@ -168,6 +174,15 @@ class S3ObjectStore:
                 ) from None
             raise
         return None
+
+    def _stored_s(self, key: ObjectKey) -> float | None:
+        try:
+            answer = self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+        except ClientError as error:
+            if status_of(error) != 404:
+                raise
+            return None
+        return answer["LastModified"].timestamp()
 
     def _read_once(self, key: ObjectKey, span: ByteRange) -> bytes:
         answer = self._client.get_object(

@@ -82,6 +82,8 @@ class ReadOperations(GuardedOperations):
         self.counters.lookups += 1
         directory = self.directory(parent_inode)
         entry = new_entry(self.ownership)
+        if len(name) > _MAX_NAME_BYTES:
+            raise pyfuse3.FUSEError(errno.ENAMETOOLONG)
         try:
             text = name.decode()
         except UnicodeDecodeError:
@@ -207,10 +209,9 @@ class ReadOperations(GuardedOperations):
         """A directory was closed."""
         self.directories.remove(fh)
 
-    async def fsyncdir(self, _fh: int, _datasync: bool) -> None:
-        """Everything is durable."""
-
     # --- files -----------------------------------------------------------------------------
+    # flush, fsync and fsyncdir stay undefined: the kernel hears ENOSYS once, takes it for success,
+    # and then saves a request with every close().
 
     async def open(self, inode: int, flags: int, _ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file for reading; fetches nothing (promise R3)."""
@@ -229,12 +230,6 @@ class ReadOperations(GuardedOperations):
         self.counters.bytes_served += len(data)
         # pyfuse3 replies from any buffer, whatever its annotations say.
         return cast(bytes, data)
-
-    async def flush(self, _fh: int) -> None:
-        """Nothing waits to be written."""
-
-    async def fsync(self, _fh: int, _datasync: bool) -> None:
-        """Everything is durable."""
 
     async def release(self, fh: int) -> None:
         """A file was closed."""

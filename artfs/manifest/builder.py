@@ -75,6 +75,25 @@ class TreeBuilder:
         node = self._directory(parts[:-1], path)
         node.children[parts[-1]] = msgspec.structs.replace(tree, name=parts[-1])
 
+    def adopt(self, base: Digest) -> None:
+        """Keep the base's entry for each file that differs in nothing but its mtime.
+
+        So directories in which nothing changed keep their digest, and are not stored again: the
+        base version must protect them until the commit. Blocks: loads the directories that both
+        trees have.
+        """
+        stack = [(self._root, base)]
+        while stack:
+            node, digest = stack.pop()
+            node.base = digest
+            for old in self._load(digest).entries():
+                new = node.children.get(old.name)
+                if isinstance(old, FileEntry) and isinstance(new, FileEntry):
+                    if _same_file(old, new):
+                        node.children[old.name] = old
+                elif isinstance(old, DirectoryEntry) and isinstance(new, _Node):
+                    stack.append((new, old.sha256))
+
     def get(self, path: str) -> LeafEntry | None:
         """The file, reference or symlink at `path`; None for nothing or a directory."""
         parts = split_entry_path(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
 from threading import Lock
 from urllib.parse import urlsplit
 
@@ -121,16 +121,18 @@ def _scheme(uri: str) -> str:
 
 
 def _load(scheme: str) -> ReferenceHandler:
-    value = _BUILT_IN.get(scheme)
-    if value is not None:
-        point = EntryPoint(scheme, value, ENTRY_POINT_GROUP)
-    else:
-        installed = entry_points(group=ENTRY_POINT_GROUP, name=scheme)
-        if not installed:
-            return UnknownHandler()
-        point = next(iter(installed))
-    make: Callable[[], ReferenceHandler] = point.load()
-    return make()
+    built_in = _BUILT_IN.get(scheme)
+    make: Callable[[], ReferenceHandler]
+    if built_in is not None:
+        module, _, name = built_in.partition(":")
+        make = getattr(import_module(module), name)
+        return make()
+    from importlib.metadata import entry_points  # noqa: PLC0415 - slow, and seldom needed
+
+    for point in entry_points(group=ENTRY_POINT_GROUP, name=scheme):
+        make = point.load()
+        return make()
+    return UnknownHandler()
 
 
 def _public(entry: ReferenceEntry) -> ReferenceEntry:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from threading import Lock
 
 from cachetools import LRUCache
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
+from artfs.blobs.cache import WHOLE, BlockCache
 from artfs.blobs.files import OpenFile
-from artfs.catalog.base import BlobRecord, Catalog
+from artfs.catalog.base import BlobRecord, Catalog, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
-from artfs.repository.content import Buffer
+from artfs.repository.cached import CachedContent
+from artfs.repository.content import Buffer, Content
 from artfs.repository.files import OpenFiles
 
 _MAX_LOCATIONS = 32_768
@@ -26,7 +28,11 @@ _DIGEST_BYTES = 32
 class BlobReader:
     """Blobs of one store by SHA-256. Thread-safe; remembers locations and verified blocks."""
 
-    def __init__(self, catalog: Catalog, objects: ObjectStore) -> None:
+    def __init__(
+        self, catalog: Catalog, objects: ObjectStore, *, cache: BlockCache | None = None
+    ) -> None:
+        """`cache` keeps what was read of objects that are not local."""
+        self._cache = cache
         self._catalog = catalog
         self._objects = objects
         self._files = OpenFiles(objects)
@@ -52,16 +58,26 @@ class BlobReader:
         Blocks: on catalog, disk or network. Raises: BlobNotFound, IntegrityError,
         BackendUnavailable, PermissionDenied.
         """
+        if self._cache is not None:
+            cached = self._cache.read(digest, WHOLE, expected=digest)
+            if cached is not None:
+                return cached
         record = self.locate(digest)
         data = self.read_span(digest, ByteRange(0, record.size_bytes))
         check_digest(data, digest)
+        if self._cache is not None:
+            self._cache.put(digest, WHOLE, data)
         return data
 
-    def content(self, entry: FileEntry) -> BlobContent:
+    def content(self, entry: FileEntry) -> Content:
         """The content of a file entry. Blocks: on the catalog, and to read a block list.
 
         Raises: BlobNotFound, IntegrityError, BackendUnavailable, PermissionDenied.
         """
+        if self._cache is not None:
+            # What is cached needs no catalog.
+            blocks = _StoredBlocks(self, entry, self._block_digests(entry))
+            return CachedContent(self._cache, entry.sha256, entry.size_bytes, blocks)
         record = self.locate(entry.sha256)
         if record.size_bytes != entry.size_bytes:
             raise IntegrityError(
@@ -92,7 +108,7 @@ class BlobReader:
     def open_file(self, digest: Digest) -> tuple[OpenFile, int] | None:
         """The local file that holds a blob and the blob's offset in it; None if not local."""
         record = self.locate(digest)
-        opened = self._files.get(object_key(record))
+        opened = self._files.get(stored_object(record))
         return None if opened is None else (opened, record.offset)
 
     def verified_blocks(self, digest: Digest, size_bytes: int) -> bytearray:
@@ -114,7 +130,7 @@ class BlobReader:
         return digests
 
     def _read_object(self, record: BlobRecord, span: ByteRange) -> bytes:
-        key = object_key(record)
+        key = stored_object(record)
         opened = self._files.get(key)
         start = record.offset + span.start
         if opened is None:
@@ -125,7 +141,7 @@ class BlobReader:
         return data
 
     def _forget(self, record: BlobRecord) -> None:
-        self._files.forget(object_key(record))
+        self._files.forget(stored_object(record))
         with self._lock:
             self._locations.pop(record.sha256, None)
 
@@ -189,8 +205,39 @@ class BlobContent:
         return data
 
 
-def object_key(record: BlobRecord) -> ObjectKey:
-    """The stored object that holds a blob: a pack, or an object of its own."""
+class _StoredBlocks:
+    """Fetches the blocks of a blob that is not local; implements BlockFetcher."""
+
+    def __init__(self, blobs: BlobReader, entry: FileEntry, block_digests: bytes) -> None:
+        self._blobs = blobs
+        self._digest = entry.sha256
+        self._size = entry.size_bytes
+        self._block_digests = block_digests
+
+    def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+        """See BlockFetcher."""
+        start = first * BLOCK_SIZE_BYTES
+        stop = min(start + count * BLOCK_SIZE_BYTES, self._size)
+        data = memoryview(self._blobs.read_span(self._digest, ByteRange(start, stop - start)))
+        for number in range(count):
+            block = bytes(data[number * BLOCK_SIZE_BYTES : (number + 1) * BLOCK_SIZE_BYTES])
+            if sha256(block).digest() != self.expected(first + number):
+                raise IntegrityError(
+                    f"blob {self._digest.hex()}",
+                    f"block {first + number} does not match its digest",
+                    hint="`artfs verify` names the files that it damages",
+                )
+            yield first + number, block
+
+    def expected(self, index: int) -> bytes:
+        """See BlockFetcher."""
+        return self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
+
+
+def stored_object(record: BlobRecord | PackRecord) -> ObjectKey:
+    """The stored object of a pack or of a blob, which may be one of its own."""
+    if isinstance(record, PackRecord):
+        return ObjectKey(Namespace.PACKS, record.sha256)
     if record.pack is not None:
         return ObjectKey(Namespace.PACKS, record.pack)
     return ObjectKey(Namespace.BLOBS, record.sha256)

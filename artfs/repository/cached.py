@@ -13,7 +13,7 @@ import msgspec
 
 from artfs.blobs.cache import BlockCache
 from artfs.errors import IntegrityError
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
 from artfs.repository.content import Buffer
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,12 @@ class CachedContent:
         return self._cache.has(self._key, index)
 
     def _cached(self, index: int) -> bytes | None:
-        return self._cache.read(self._key, index, expected=self._fetcher.expected(index))
+        data = self._cache.read(self._key, index, expected=self._fetcher.expected(index))
+        if data is not None and len(data) != block_range(index, self._size).length:
+            # Of a time when the source had another size, and nothing that tells it apart.
+            self._cache.drop(self._key, index)
+            return None
+        return data
 
     def _fetch(self, index: int, stop: int) -> list[bytes]:
         """Block `index` and those behind it that nobody has or fetches, up to `stop`."""

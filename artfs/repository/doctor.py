@@ -130,7 +130,7 @@ def _orphan_findings(orphans: list[StoredObject]) -> Iterator[Finding]:
             group = [
                 found
                 for found in orphans
-                if found.key.namespace is namespace and (found.modified_s >= young_since_s) is young
+                if found.key.namespace is namespace and (found.stored_s >= young_since_s) is young
             ]
             if group:
                 yield Finding(

@@ -6,7 +6,9 @@ to use from many threads; several processes may have the same store open.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,15 +16,24 @@ from typing import Self
 import msgspec
 
 from artfs.blobs.base import ObjectStore
+from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import (
     BaseGone,
+    BlobRecord,
     BlobsGone,
     Catalog,
     CommitOutcome,
+    PackRecord,
     VersionCommit,
     VersionRecord,
 )
-from artfs.errors import ArtifactNotFound, Conflict, InvalidArgument, PathNotFound, Unsupported
+from artfs.errors import (
+    ArtifactNotFound,
+    Conflict,
+    InvalidArgument,
+    PathNotFound,
+    VersionNotFound,
+)
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import LoadDirectory, find, walk
@@ -32,18 +43,26 @@ from artfs.model import (
     ArtifactPath,
     Digest,
     Metadata,
+    VersionState,
     check_alias,
     check_name,
     check_type,
     parse_artifact_path,
 )
-from artfs.repository.blobs import BlobReader
+from artfs.references.artifact import OWN_SCHEME, SCHEME, ArtifactHandler
+from artfs.references.registry import References
+from artfs.repository.blobs import BlobReader, stored_object
+from artfs.repository.caching import open_cache
 from artfs.repository.content import Content
 from artfs.repository.ingest import Ingest
+from artfs.repository.references import ReferenceReader
 from artfs.repository.trees import DirectoryCache
 from artfs.repository.workspace import Workspace
 
 LATEST = "latest"
+
+_LONGEST_COMMIT_S = 86_400.0
+"""What was put longer ago than this belongs to no commit that is on its way."""
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -74,17 +93,46 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
     ttl_s: int | None = None
 
 
+class StoreVersions:
+    """The versions of a store as references to them need them; implements Versions."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def find_entry(self, version_id: str, path: str) -> Entry:
+        """See Versions."""
+        version = self._repository.catalog.version_by_id(version_id)
+        if version.state is not VersionState.COMMITTED:
+            raise VersionNotFound(version.path, "it was deleted")
+        return self._repository.find(version.tree, path)
+
+    def version_id(self, artifact_path: str) -> str:
+        """See Versions."""
+        return self._repository.resolve(artifact_path).id
+
+
 class Repository:
     """One open store."""
 
     def __init__(
-        self, info: StoreInfo, *, catalog: Catalog, objects: ObjectStore, workspace: Workspace
+        self,
+        info: StoreInfo,
+        *,
+        catalog: Catalog,
+        objects: ObjectStore,
+        workspace: Workspace,
+        cache: BlockCache | None = None,
+        references: References | None = None,
     ) -> None:
+        """`cache` and `references` stand in for this user's cache and all known schemes."""
         self.info = info
         self.catalog = catalog
         self.objects = objects
         self.workspace = workspace
-        self.blobs = BlobReader(catalog, objects)
+        self._cache = cache
+        self._references = references
+        # The objects of an embedded store are read in place.
+        self.blobs = BlobReader(catalog, objects, cache=self.cache if info.root is None else None)
         self.directories = DirectoryCache(self.blobs)
 
     def __enter__(self) -> Self:
@@ -160,14 +208,36 @@ class Repository:
         self.blobs.prepare(entry.sha256 for entry in entries if isinstance(entry, FileEntry))
 
     def content(self, entry: FileEntry | ReferenceEntry) -> Content:
-        """The bytes of a file or reference. Blocks: on the catalog.
+        """The bytes of a file or reference.
 
-        Raises: BlobNotFound, IntegrityError, BackendUnavailable, PermissionDenied; Unsupported
-        for a reference that cannot be read.
+        Blocks: on the catalog; on the source of a reference whose size or pin is not known.
+        Raises: BlobNotFound, IntegrityError, BackendUnavailable, PermissionDenied;
+        ReferenceChanged, and Unsupported for a reference that cannot be read.
         """
         if isinstance(entry, FileEntry):
             return self.blobs.content(entry)
-        raise Unsupported(entry.uri, "references of this kind cannot be read")
+        target = self.references.resolve(entry)
+        if isinstance(target, FileEntry):
+            return self.blobs.content(target)
+        return self.reference_reader.content(target)
+
+    @cached_property
+    def cache(self) -> BlockCache:
+        """What was fetched from elsewhere; shared by all processes of this user."""
+        return self._cache or open_cache()
+
+    @cached_property
+    def references(self) -> References:
+        """All schemes that can be referred to, among them other versions of this store."""
+        if self._references is not None:
+            return self._references
+        artifacts = ArtifactHandler(StoreVersions(self))
+        return References({SCHEME: artifacts, OWN_SCHEME: artifacts})
+
+    @cached_property
+    def reference_reader(self) -> ReferenceReader:
+        """Reads references to foreign objects."""
+        return ReferenceReader(self.references, self.cache)
 
     # --- changes ---------------------------------------------------------------------------
 
@@ -201,22 +271,29 @@ class Repository:
             **msgspec.structs.asdict(request),
         )
         try:
-            return self.catalog.commit(commit)
+            return self._commit(commit)
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
             reused = tuple(_blobs_of(load, tree.sha256) - written)
-            return self._commit_or_conflict(
-                msgspec.structs.replace(commit, base_ids=(), reused=reused)
-            )
-        except BlobsGone as error:
-            raise _lost(commit, error) from None
+            return self._commit(msgspec.structs.replace(commit, base_ids=(), reused=reused))
 
-    def _commit_or_conflict(self, commit: VersionCommit) -> CommitOutcome:
+    def _commit(self, commit: VersionCommit) -> CommitOutcome:
         try:
             return self.catalog.commit(commit)
         except BlobsGone as error:
-            raise _lost(commit, error) from None
+            # What gc has begun to delete must be gone before it can be stored again.
+            self.catalog.sweep(self._delete_object, only=(*error.missing, *error.packs))
+            raise Conflict(
+                f"{commit.project}/{commit.name}",
+                "gc removed content that this commit relied on",
+                hint="run it again: it will be stored anew",
+            ) from None
+
+    def _delete_object(self, record: BlobRecord | PackRecord) -> None:
+        # Another commit may rely on an object that it found there: what is young stays.
+        old_s = time.time() - _LONGEST_COMMIT_S
+        self.objects.delete(stored_object(record), stored_before_s=old_s)
 
 
 def _check(request: CommitRequest) -> None:
@@ -229,14 +306,6 @@ def _check(request: CommitRequest) -> None:
         raise InvalidArgument(
             "metadata", f"{len(request.metadata)} keys, at most {MAX_METADATA_KEYS} are allowed"
         )
-
-
-def _lost(commit: VersionCommit, error: BlobsGone) -> Conflict:
-    return Conflict(
-        f"{commit.project}/{commit.name}",
-        f"gc removed {len(error.missing)} blobs that this commit relied on",
-        hint="run it again: they will be stored anew",
-    )
 
 
 def _blobs_of(load: LoadDirectory, tree: Digest) -> set[Digest]:

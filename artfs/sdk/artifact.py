@@ -326,6 +326,8 @@ class Artifact(ArtifactAttributes):
     def delete(self, delete_aliases: bool = False) -> None:
         """Delete the version for good; `artfs gc` frees what no other version needs.
 
+        A version that was asked of a portfolio is only taken out of that.
+
         Args:
             delete_aliases: Whether to delete a version that has aliases, and them with it.
 

@@ -12,24 +12,21 @@ from pathlib import Path
 from threading import RLock
 from typing import IO
 
-import msgspec
-
 from artfs.blobs.base import Transfer
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.catalog.base import CommitOutcome, VersionRecord
-from artfs.errors import AliasMoved, InvalidArgument, NotFound
-from artfs.manifest.builder import TreeBuilder
+from artfs.catalog.base import VersionRecord
+from artfs.errors import InvalidArgument
 from artfs.manifest.entries import FileEntry, ReferenceEntry
-from artfs.model import Digest, Metadata, check_name, check_type, split_entry_path
-from artfs.repository.facade import LATEST, CommitRequest, Repository
+from artfs.model import Metadata, check_name, check_type, split_entry_path
+from artfs.repository.facade import CommitRequest, Repository
 from artfs.repository.ingest import Ingest
+from artfs.sdk.commit import commit_contents
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, file_entry
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
 
-_MAX_ATTEMPTS = 20
 _TMP_DIGEST_CHARS = 20
 
 
@@ -189,7 +186,9 @@ class Draft:
             tags=tuple(self.tags),
             ttl_s=self.ttl_s,
         )
-        return self._committed(request).version
+        return commit_contents(
+            repository, self.ingest(), self.contents, request, incremental=self.incremental
+        ).version
 
     def _use(self, repository: Repository) -> None:
         with self._lock:
@@ -202,31 +201,6 @@ class Draft:
                     f"not in {repository.info.location}",
                     hint="call artfs.init() before adding to it",
                 )
-
-    def _committed(self, request: CommitRequest) -> CommitOutcome:
-        if not self.incremental:
-            return self._commit_on(None, request)
-        for _ in range(_MAX_ATTEMPTS - 1):
-            try:
-                return self._commit_on_latest(request)
-            except AliasMoved:
-                # Somebody else made a version meanwhile: ours shall be built on that one.
-                continue
-        return self._commit_on_latest(request)
-
-    def _commit_on_latest(self, request: CommitRequest) -> CommitOutcome:
-        try:
-            base = self.repository().catalog.version(request.project, request.name, LATEST)
-        except NotFound:
-            return self._commit_on(None, msgspec.structs.replace(request, expect_latest=""))
-        request = msgspec.structs.replace(request, base_ids=(base.id,), expect_latest=base.id)
-        return self._commit_on(base.tree, request)
-
-    def _commit_on(self, base: Digest | None, request: CommitRequest) -> CommitOutcome:
-        repository, ingest = self.repository(), self.ingest()
-        builder = TreeBuilder(ingest.directory_loader(repository.directory), base)
-        self.contents.fill(builder)
-        return repository.commit(ingest, builder.build(ingest.add_directory), request)
 
 
 def _tmp_name(path: str, entry: FileEntry) -> str:

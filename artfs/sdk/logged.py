@@ -82,11 +82,20 @@ class Logged:
             changes["ttl_s"] = self.ttl_s
         update = msgspec.structs.replace(update, **changes)
         if update != VersionUpdate():
-            self._take(self.repository.catalog.update_version(record.id, update))
+            portfolio = (record.project, record.name) if self.is_link else None
+            catalog = self.repository.catalog
+            self._take(catalog.update_version(record.id, update, portfolio=portfolio))
 
     def delete(self, *, delete_aliases: bool) -> None:
-        """Delete the version. Raises: Conflict where it has aliases that should stay."""
-        self.repository.catalog.delete_version(self.record.id, delete_aliases=delete_aliases)
+        """Delete the version, or where it was asked of a portfolio take it out of that.
+
+        Raises: Conflict where it has aliases that should stay.
+        """
+        record = self.record
+        if self.is_link:
+            self.repository.catalog.unlink(record.id, record.project, record.name)
+        else:
+            self.repository.catalog.delete_version(record.id, delete_aliases=delete_aliases)
         self._take(msgspec.structs.replace(self.record, state=VersionState.DELETED, aliases=()))
 
     def commit(

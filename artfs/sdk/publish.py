@@ -13,10 +13,10 @@ from artfs.blobs.oserrors import translate_os_errors
 from artfs.catalog.base import CommitOutcome
 from artfs.config import default_project
 from artfs.errors import ArtifactNotFound, InvalidArgument
-from artfs.manifest.builder import TreeBuilder
 from artfs.model import Metadata
 from artfs.repository.facade import CommitRequest, Repository
 from artfs.repository.scan import scan_directory
+from artfs.sdk.commit import commit_contents
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
 
@@ -68,9 +68,7 @@ def put(
                 intake.add_link(source, path)
             else:
                 intake.add_file(source, path)
-        builder = TreeBuilder(ingest.directory_loader(repository.directory))
-        contents.fill(builder)
-        return repository.commit(ingest, builder.build(ingest.add_directory), commit)
+        return commit_contents(repository, ingest, contents, commit)
     finally:
         ingest.discard()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -160,6 +161,17 @@ class ObjectStoreContract:
         put_bytes(store, tmp_path, b"content")
         assert store.read(key, ByteRange(0, 7)) == b"content"
 
+    def test_an_object_is_deleted_only_if_it_is_old_enough(
+        self, store: ObjectStore, tmp_path: Path
+    ) -> None:
+        key = put_bytes(store, tmp_path, b"content")
+        assert not store.delete(key, stored_before_s=time.time() - 3_600)
+        assert store.size(key) == 7
+        # Clocks of servers differ, by less than this.
+        assert store.delete(key, stored_before_s=time.time() + 3_600)
+        assert store.size(key) is None
+        assert store.delete(key, stored_before_s=0)
+
     def test_a_listing_has_every_object_of_its_namespace_once(
         self, store: ObjectStore, tmp_path: Path
     ) -> None:
@@ -178,7 +190,7 @@ class ObjectStoreContract:
         assert pack.key == key_of(b"pack", Namespace.PACKS)
         # Clocks differ between hosts, but not by a day.
         written_s = (tmp_path / "pack").parent.stat().st_mtime
-        assert abs(pack.modified_s - written_s) < 86_400
+        assert abs(pack.stored_s - written_s) < 86_400
 
     def test_threads_that_put_and_read_one_object_agree(
         self, store: ObjectStore, tmp_path: Path

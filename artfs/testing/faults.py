@@ -91,11 +91,12 @@ class FaultyObjectStore:
             return None
         return self._inner.size(key)
 
-    def delete(self, key: ObjectKey) -> None:
+    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
         """Like the port's, or BackendUnavailable before or after the fact."""
         self._before_write(key)
-        self._inner.delete(key)
+        gone = self._inner.delete(key, stored_before_s=stored_before_s)
         self._maybe_fail(key)
+        return gone
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """Like the port's; or late, or BackendUnavailable at any object."""

@@ -17,11 +17,18 @@ from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
 from artfs.errors import ArtfsError, InvalidManifest, PathNotFound, Unsupported
 from artfs.manifest.directory import Directory
-from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry, SymlinkEntry
+from artfs.manifest.entries import (
+    DirectoryEntry,
+    Entry,
+    FileEntry,
+    LeafEntry,
+    ReferenceEntry,
+    SymlinkEntry,
+)
 from artfs.model import Digest
-from artfs.repository.content import Content
+from artfs.repository.content import Buffer, Content
 from artfs.repository.facade import Repository
-from artfs.vfs.identity import file_identity, identity_of, number_of, reference_key
+from artfs.vfs.identity import file_identity, file_key, identity_of, number_of, reference_key
 from artfs.vfs.tree import FOREVER_S, Answer, Attributes, Found, Node, OpenFile
 
 DIRECTORY_MODE = stat.S_IFDIR | 0o555
@@ -64,10 +71,10 @@ class Service:
         load = partial(self.threads.run, self.work, self.repository.directory, digest)
         return await self._directories.join(digest, load).landed()
 
-    def open(self, directory: TreeDirectory, position: int, entry: _Readable) -> OpenFile:
-        """Open the file at a position of a directory."""
+    def reader(self, directory: TreeDirectory, position: int, entry: _Readable) -> Reader:
+        """A reader of the file at a position of a directory."""
         if isinstance(entry, FileEntry):
-            key, work = b"f" + entry.sha256, self.work
+            key, work = b"f" + file_key(entry), self.work
         else:
             key, work = b"r" + reference_key(entry), Work.NETWORK
         content = partial(self._content, directory, position, entry)
@@ -175,8 +182,15 @@ class TreeDirectory:
         if position >= len(directory):
             raise PathNotFound(str(position), "no such position in this directory")
         entry = directory.entry(position)
-        found = self._found(entry, position)
-        return found.node or TreeLeaf(self._service, self, found, entry)
+        if isinstance(entry, DirectoryEntry):
+            return self._subdirectory(entry)
+        return TreeLeaf(self._service, self, position, entry)
+
+    def leaf_attributes(self, entry: LeafEntry) -> Attributes:
+        """What stat says of a file, reference or symlink of this directory."""
+        if isinstance(entry, FileEntry):
+            return _file(entry)
+        return self._symlink(entry) if isinstance(entry, SymlinkEntry) else self._reference(entry)
 
     def found(self, entries: list[Entry], start: int) -> list[Found]:
         """What `entries`, which stand here from position `start` on, look like."""
@@ -196,20 +210,10 @@ class TreeDirectory:
             self._located.add(chunk)
 
     def _found(self, entry: Entry, position: int) -> Found:
-        name = entry.name
-        if isinstance(entry, FileEntry):
-            size_bytes = entry.size_bytes
-            if not 0 <= size_bytes <= _MAX_SIZE_BYTES:
-                raise InvalidManifest(repr(name), "its size is out of range")
-            mode = _EXECUTABLE_MODE if entry.executable else _FILE_MODE
-            attributes = Attributes(file_identity(entry), mode, size_bytes, entry.mtime_ns)
-            return Found(name, attributes, position)
         if isinstance(entry, DirectoryEntry):
             node = self._subdirectory(entry)
-            return Found(name, node.attributes, position, node)
-        if isinstance(entry, SymlinkEntry):
-            return Found(name, self._symlink(entry), position)
-        return Found(name, self._reference(entry), position)
+            return Found(entry.name, node.attributes, position, node)
+        return Found(entry.name, self.leaf_attributes(entry), position)
 
     def _subdirectory(self, entry: DirectoryEntry) -> TreeDirectory:
         number = number_of(self._attributes.identity)
@@ -268,20 +272,20 @@ class TreeListing:
 class TreeLeaf:
     """A file, reference or symlink of a version. Implements Node."""
 
-    __slots__ = ("_directory", "_entry", "_found", "_service")
+    __slots__ = ("_directory", "_entry", "_position", "_service")
 
     def __init__(
-        self, service: Service, directory: TreeDirectory, found: Found, entry: Entry
+        self, service: Service, directory: TreeDirectory, position: int, entry: LeafEntry
     ) -> None:
         self._service = service
         self._directory = directory
-        self._found = found
+        self._position = position
         self._entry = entry
 
     @property
     def attributes(self) -> Attributes:
         """See Node."""
-        return self._found.attributes
+        return self._directory.leaf_attributes(self._entry)
 
     def xattrs(self) -> Mapping[str, bytes]:
         """See Node.
@@ -298,12 +302,43 @@ class TreeLeaf:
 
     def open(self) -> OpenFile:
         """See Node."""
-        if not isinstance(self._entry, (FileEntry, ReferenceEntry)):
+        if isinstance(self._entry, SymlinkEntry):
             raise Unsupported("symlink", "it has no content")
-        return self._service.open(self._directory, self._found.position, self._entry)
+        return TreeFile(self._service, self._directory, self._position, self._entry)
 
     def readlink(self) -> str:
         """See Node."""
         if not isinstance(self._entry, SymlinkEntry):
             raise Unsupported("file", "it is no symlink")
         return self._entry.target
+
+
+class TreeFile:
+    """An open file of a version. Implements OpenFile.
+
+    The reader is made by the first read: most files that are opened again are never read again,
+    for the kernel has their pages.
+    """
+
+    __slots__ = ("_about", "_reader")
+
+    def __init__(
+        self, service: Service, directory: TreeDirectory, position: int, entry: _Readable
+    ) -> None:
+        self._about = (service, directory, position, entry)
+        self._reader: Reader | None = None
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        """See OpenFile."""
+        if self._reader is None:
+            service, directory, position, entry = self._about
+            self._reader = service.reader(directory, position, entry)
+        return await self._reader.read(offset, length)
+
+
+def _file(entry: FileEntry) -> Attributes:
+    size_bytes = entry.size_bytes
+    if not 0 <= size_bytes <= _MAX_SIZE_BYTES:
+        raise InvalidManifest(repr(entry.name), "its size is out of range")
+    mode = _EXECUTABLE_MODE if entry.executable else _FILE_MODE
+    return Attributes(file_identity(entry), mode, size_bytes, entry.mtime_ns)

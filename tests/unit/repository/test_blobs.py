@@ -16,7 +16,7 @@ from artfs.catalog.base import BlobRecord, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
-from artfs.repository.blobs import object_key
+from artfs.repository.blobs import stored_object
 from artfs.repository.content import Content, read_blocks, read_range
 from artfs.repository.facade import Repository
 from tests.support.stores import commit, new_store
@@ -35,7 +35,7 @@ def stored_at(repository: Repository, entry: FileEntry) -> tuple[Path, int]:
     """The file that holds a blob, and the blob's offset in it."""
     record = repository.blobs.locate(entry.sha256)
     assert repository.info.root is not None
-    return repository.info.root / str(object_key(record)), record.offset
+    return repository.info.root / str(stored_object(record)), record.offset
 
 
 def tamper(path: Path, offset: int) -> None:
@@ -134,7 +134,9 @@ def test_a_blob_that_was_moved_into_another_pack_is_found_again(
     key = ObjectKey(Namespace.PACKS, pack.sha256)
     repository.objects.put(key, tmp_path / "pack", transfer=Transfer.MOVE)
     moved = BlobRecord(entry.sha256, entry.size_bytes, pack.sha256, offset)
-    repository.catalog.move_blobs(PackRecord(pack.sha256, pack.size_bytes), [moved])
+    old_pack = repository.blobs.locate(entry.sha256).pack
+    assert old_pack is not None
+    repository.catalog.move_blobs(old_pack, PackRecord(pack.sha256, pack.size_bytes), [moved])
     old_path.unlink()
 
     assert content.load_block(0) == SMALL

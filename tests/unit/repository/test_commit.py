@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
-from artfs.catalog.base import BlobRecord
 from artfs.errors import Conflict, InvalidArgument, InvalidName, OutOfSpace, SourceChanged
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
+from artfs.repository.content import read_blocks
 from artfs.repository.facade import CommitRequest, Repository
 from artfs.repository.ingest import Ingest, StoredContent
 from tests.support.stores import commit, new_store
@@ -124,26 +124,32 @@ def test_an_intake_that_failed_once_stays_failed(tiny_store: Repository) -> None
     assert commit_one(tiny_store, again, again.add_bytes(b"fits")) == "v0"
 
 
-def test_a_blob_that_gc_removed_meanwhile_fails_the_commit_clearly(repository: Repository) -> None:
-    commit(repository, "p/old", {"f": b"shared"})
+def test_a_blob_that_gc_removes_meanwhile_fails_the_commit_and_is_stored_by_the_next(
+    repository: Repository,
+) -> None:
+    commit(repository, "p/old", {"f": LARGE})
     ingest = repository.ingest()
-    stored = ingest.add_bytes(b"shared")
-    ingest.finish()
-    repository.catalog.condemn([stored.sha256], at_ns=time.time_ns())
-    repository.catalog.forget_blobs([stored.sha256])
+    stored = ingest.add_bytes(LARGE)
+    now_ns = time.time_ns()
+    repository.catalog.condemn([stored.sha256], at_ns=now_ns)
+    assert repository.catalog.doom_blobs([stored.sha256], condemned_before_ns=now_ns + 1)
     with pytest.raises(Conflict, match="run it again"):
         commit_one(repository, ingest, stored)
+    again = repository.ingest()
+    assert commit_one(repository, again, again.add_bytes(LARGE)) == "v0"
+    entry = repository.find(repository.resolve("p/a").tree, "f")
+    assert isinstance(entry, FileEntry)
+    assert b"".join(read_blocks(repository.content(entry))) == LARGE
 
 
 def test_a_condemned_blob_is_saved_by_the_commit_that_reuses_it(repository: Repository) -> None:
-    commit(repository, "p/old", {"f": b"shared"})
+    commit(repository, "p/old", {"f": LARGE})
     ingest = repository.ingest()
-    stored = ingest.add_bytes(b"shared")
-    repository.catalog.condemn([stored.sha256], at_ns=time.time_ns())
+    stored = ingest.add_bytes(LARGE)
+    now_ns = time.time_ns()
+    repository.catalog.condemn([stored.sha256], at_ns=now_ns)
     commit_one(repository, ingest, stored)
-    assert repository.catalog.forget_blobs([stored.sha256]) == []
-    found = repository.catalog.locate([stored.sha256])
-    assert isinstance(found[stored.sha256], BlobRecord)
+    assert not repository.catalog.doom_blobs([stored.sha256], condemned_before_ns=now_ns + 1)
 
 
 def test_a_base_that_was_deleted_meanwhile_does_not_lose_its_content(

@@ -1,0 +1,48 @@
+"""What references to objects in buckets have in common: URIs, names, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from artfs.errors import InvalidArgument
+from artfs.references.base import DEFAULT_MAX_OBJECTS
+
+T = TypeVar("T")
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of `scheme://bucket/key`, both as they are written.
+
+    Raises: InvalidArgument where there is no bucket.
+    """
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    if not bucket:
+        raise InvalidArgument(uri, "names no bucket")
+    return bucket, key
+
+
+def single_path(key: str, name: str | None) -> str:
+    """Where one object goes: under its own last name unless told otherwise."""
+    return name or PurePosixPath(key).name
+
+
+def listed_path(key: str, prefix: str, name: str | None) -> str:
+    """Where an object of a listing goes: below `name`, by what follows the prefix in its key."""
+    relative = key[len(prefix) :].lstrip("/") or PurePosixPath(key).name
+    return str(PurePosixPath(name or "", relative))
+
+
+def limited(found: Iterable[T], uri: str, max_objects: int | None) -> Iterator[T]:
+    """What was found, as long as it is not too much or nothing at all. Raises: InvalidArgument."""
+    limit = max_objects or DEFAULT_MAX_OBJECTS
+    count = 0
+    for count, item in enumerate(found, 1):
+        if count > limit:
+            raise InvalidArgument(
+                uri, f"holds more than {limit} objects", hint="pass a larger max_objects"
+            )
+        yield item
+    if not count:
+        raise InvalidArgument(uri, "there is no object of this name or below it")

@@ -1,0 +1,344 @@
+"""`s3://`: objects of any S3-compatible server, pinned by ETag and, where there are, versions.
+
+Credentials, profiles, regions and endpoints come the way boto3 finds them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+
+from artfs.blobs.s3 import make_client
+from artfs.blobs.s3errors import code_of, status_of
+from artfs.errors import (
+    ArtfsError,
+    InvalidArgument,
+    PathNotFound,
+    PermissionDenied,
+    ReferenceChanged,
+)
+from artfs.manifest.entries import Pin, ReferenceEntry
+from artfs.model import ByteRange
+from artfs.references import web
+from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
+from artfs.references.bucket import limited, listed_path, single_path, split_uri
+from artfs.references.parallel import in_parallel
+from artfs.references.retry import RetryPolicy, retrying
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+_VERSION = re.compile(r"(.*)\?versionId=([^&]+)", re.DOTALL)
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_S3_ENDPOINT_URL")
+_LISTERS = 8
+_MAX_LISTING_DEPTH = 3
+_WITHOUT_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    ProfileNotFound,
+)
+
+
+class _Object(msgspec.Struct, frozen=True):
+    """An object as a HEAD request or a listing tells of it."""
+
+    key: str
+    etag: str
+    size_bytes: int
+    version_id: str | None
+    mtime_ns: int
+
+
+class S3Handler:
+    """Implements ReferenceHandler."""
+
+    def __init__(
+        self,
+        client: Callable[[], S3Client] | None = None,
+        *,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        """`client` makes one that does not retry by itself; it is called once, when needed."""
+        self._policy = policy or RetryPolicy()
+        self._make_client = client or self._standard_client
+        self._client: S3Client | None = None
+        self._lock = Lock()
+
+    def describe(
+        self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
+    ) -> Iterator[Described]:
+        """See ReferenceHandler. Empty objects are left out, as W&B does."""
+        try:
+            yield from self._describe(uri, name, checksum, max_objects)
+        except ReferenceChanged as error:
+            raise PathNotFound(error.subject, error.reason) from None
+
+    def open(self, entry: ReferenceEntry) -> Source:
+        """See ReferenceHandler."""
+        return S3Source(self._ready_client, entry)
+
+    def _describe(
+        self, uri: str, name: str | None, checksum: bool, max_objects: int | None
+    ) -> Iterator[Described]:
+        location, version_id = _split_version(uri)
+        bucket, key = split_uri(location)
+        if version_id is not None and not self._is_versioned(bucket):
+            raise InvalidArgument(uri, f"the bucket {bucket!r} has no versions")
+        if not checksum:
+            plain = f"s3://{bucket}/{key}"
+            yield described(name or key, plain, plain, pin=Pin(version_id=version_id))
+            return
+        found = self._head(bucket, key, version_id) if key else None
+        if found is not None:
+            if found.size_bytes:
+                yield _describe(bucket, found, single_path(key, name))
+            return
+        if version_id is not None:
+            raise PathNotFound(uri, "there is no such version")
+        prefix = key.rstrip("/")
+        listing = self._list(bucket, f"{prefix}/" if prefix else "")
+        for item in limited(listing, uri, max_objects):
+            if item.size_bytes:
+                yield _describe(bucket, item, listed_path(item.key, prefix, name))
+
+    def _standard_client(self) -> S3Client:
+        endpoint_url = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
+        return make_client(
+            endpoint_url=endpoint_url,
+            read_timeout_s=self._policy.step_timeout_s,
+            attempts=1,
+            connections=web.POOL_SIZE,
+        )
+
+    def _ready_client(self) -> S3Client:
+        with self._lock:
+            if self._client is None:
+                self._client = self._make_client()
+            return self._client
+
+    def _ask(self, subject: str, request: Callable[[S3Client], T]) -> T:
+        return retrying(
+            self._policy, lambda _: _translating(subject, lambda: request(self._ready_client()))
+        )
+
+    def _is_versioned(self, bucket: str) -> bool:
+        answer = self._ask(
+            f"s3://{bucket}", lambda client: client.get_bucket_versioning(Bucket=bucket)
+        )
+        return answer.get("Status") in {"Enabled", "Suspended"}
+
+    def _lists_versions(self, bucket: str) -> bool:
+        try:
+            return self._is_versioned(bucket)
+        except PermissionDenied:
+            # Versions are a stronger pin than ETags, but not one that everybody may see.
+            return False
+
+    def _head(self, bucket: str, key: str, version_id: str | None) -> _Object | None:
+        """The object of exactly this key; None for a prefix."""
+        uri = f"s3://{bucket}/{key}"
+        versioned = _only_set(VersionId=version_id)
+        try:
+            answer = self._ask(
+                uri, lambda client: client.head_object(Bucket=bucket, Key=key, **versioned)
+            )
+        except ReferenceChanged:
+            return None
+        if "x-directory" in answer.get("ContentType", ""):
+            return None
+        mtime_ns = int(answer["LastModified"].timestamp()) * 10**9
+        found = answer.get("VersionId")
+        return _Object(key, answer["ETag"], answer["ContentLength"], found, mtime_ns)
+
+    def _list(self, bucket: str, prefix: str) -> Iterator[_Object]:
+        """All objects below a prefix; what lies in different directories is listed in parallel."""
+        versions = self._lists_versions(bucket)
+        prefixes = [prefix]
+        for _ in range(_MAX_LISTING_DEPTH):
+            below: list[str] = []
+            for parent in prefixes:
+                for page in self._pages(bucket, parent, versions=versions, delimiter="/"):
+                    yield from _objects(page)
+                    below += [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+            prefixes = below
+            if not prefixes or len(prefixes) >= _LISTERS:
+                break
+        listings = in_parallel(
+            lambda each: [
+                item
+                for page in self._pages(bucket, each, versions=versions)
+                for item in _objects(page)
+            ],
+            prefixes,
+            workers=_LISTERS,
+        )
+        for listing in listings:
+            yield from listing
+
+    def _pages(
+        self, bucket: str, prefix: str, *, versions: bool, delimiter: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        where: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+        if delimiter:
+            where["Delimiter"] = delimiter
+        more: dict[str, Any] = {}
+        while True:
+            request = {**where, **more}
+            page: Any = self._ask(
+                f"s3://{bucket}/{prefix}",
+                lambda client, request=request: (  # type: ignore[misc]
+                    client.list_object_versions(**request)
+                    if versions
+                    else client.list_objects_v2(**request)
+                ),
+            )
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            if versions:
+                more = {"KeyMarker": page["NextKeyMarker"]} | _only_set(
+                    VersionIdMarker=page.get("NextVersionIdMarker")
+                )
+            else:
+                more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+class S3Source:
+    """Implements Source."""
+
+    def __init__(self, client: Callable[[], S3Client], entry: ReferenceEntry) -> None:
+        bucket, key = split_uri(entry.uri)
+        self._client = client
+        self._uri = entry.uri
+        self._pin = entry.pin
+        self._size = entry.size_bytes
+        self._request: dict[str, Any] = {
+            "Bucket": bucket,
+            "Key": key,
+            **_only_set(IfMatch=entry.pin.etag, VersionId=entry.pin.version_id),
+        }
+
+    def observe(self, *, timeout_s: float) -> Observed:  # noqa: ARG002 - the client has one
+        """See Source."""
+        answer = _translating(self._uri, lambda: self._client().head_object(**self._request))
+        self._check(answer, answer["ContentLength"])
+        return Observed(answer["ContentLength"], _pin(answer["ETag"], answer.get("VersionId")))
+
+    def read(self, span: ByteRange, *, timeout_s: float) -> Body:  # noqa: ARG002 - see above
+        """See Source."""
+        asked = f"bytes={span.start}-{span.stop - 1}"
+        answer = _translating(
+            self._uri, lambda: self._client().get_object(**self._request, Range=asked)
+        )
+        try:
+            metadata = answer["ResponseMetadata"]
+            headers = {name.title(): text for name, text in metadata["HTTPHeaders"].items()}
+            found = web.extent(metadata["HTTPStatusCode"], headers, subject=self._uri)
+            self._check(answer, found.total)
+            web.check_span(found, span, subject=self._uri)
+        except BaseException:
+            answer["Body"].close()
+            raise
+        # Only this inner stream can be read without waiting for a full piece.
+        raw = answer["Body"]._raw_stream  # type: ignore[attr-defined]  # noqa: SLF001
+        whole = metadata["HTTPStatusCode"] == 200
+        return web.body(raw, found, subject=self._uri, whole=whole)
+
+    def open_local(self) -> None:
+        """See Source."""
+        return
+
+    def _check(self, answer: Any, total: int | None) -> None:
+        etag, version_id = answer.get("ETag"), answer.get("VersionId")
+        if self._pin.etag is not None and etag != self._pin.etag:
+            raise ReferenceChanged(
+                self._uri, f"pinned with ETag {self._pin.etag}, it now has {etag}"
+            )
+        if self._pin.version_id is not None and version_id not in {None, self._pin.version_id}:
+            raise ReferenceChanged(
+                self._uri, f"pinned at version {self._pin.version_id}, {version_id} came"
+            )
+        if total is not None and self._size is not None and total != self._size:
+            text = f"pinned at {self._size} bytes, it now says {total}"
+            if self._pin.etag is not None or self._pin.version_id is not None:
+                # The same object: somebody on the way lies about its length.
+                raise TransientFailure(self._uri, text)
+            raise ReferenceChanged(self._uri, text)
+
+
+def _split_version(uri: str) -> tuple[str, str | None]:
+    match = _VERSION.fullmatch(uri)
+    return (match[1], match[2]) if match else (uri, None)
+
+
+def _objects(page: dict[str, Any]) -> Iterator[_Object]:
+    for item in page.get("Contents") or page.get("Versions") or []:
+        if item.get("IsLatest", True):
+            mtime_ns = int(item["LastModified"].timestamp()) * 10**9
+            yield _Object(item["Key"], item["ETag"], item["Size"], item.get("VersionId"), mtime_ns)
+
+
+def _describe(bucket: str, found: _Object, path: str) -> Described:
+    pin = _pin(found.etag, found.version_id)
+    digest = found.etag[1:-1]
+    extra = {"etag": digest} | _only_set(versionID=pin.version_id)
+    return described(
+        path,
+        f"s3://{bucket}/{found.key}",
+        digest,
+        size_bytes=found.size_bytes,
+        pin=pin,
+        extra=extra,
+        mtime_ns=found.mtime_ns,
+    )
+
+
+def _pin(etag: str, version_id: str | None) -> Pin:
+    # The version "null" is what stands there without one, and may be replaced.
+    return Pin(etag=etag, version_id=None if version_id == "null" else version_id)
+
+
+def _only_set(**values: str | None) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _translating(subject: str, request: Callable[[], T]) -> T:
+    try:
+        return request()
+    except ClientError as error:
+        raise _answer_error(subject, error) from None
+    except ParamValidationError as error:
+        raise InvalidArgument(subject, " ".join(str(error).split())) from None
+    except _WITHOUT_CREDENTIALS as error:
+        raise PermissionDenied(subject, str(error), hint="configure AWS credentials") from None
+    except (BotoCoreError, OSError) as error:
+        raise TransientFailure(subject, web.reason(error)) from None
+
+
+def _answer_error(subject: str, error: ClientError) -> ArtfsError:
+    code, status = code_of(error), status_of(error)
+    if code == "NoSuchBucket":
+        return ReferenceChanged(subject, "there is no such bucket")
+    if status == 405 or code in {"NoSuchKey", "NoSuchVersion"}:
+        return ReferenceChanged(subject, f"it is gone ({code})")
+    if status == 416:
+        return ReferenceChanged(subject, "it is shorter than it was")
+    answer_headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return web.status_error(subject, status, retry_after=answer_headers.get("retry-after"))

@@ -1,0 +1,23 @@
+"""This user's block cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from artfs.blobs.cache import BlockCache
+from artfs.blobs.eviction import Quota
+from artfs.config import cache_limit_bytes, cache_path
+
+
+def cache_root() -> Path:
+    """Where the block cache is."""
+    return cache_path() / "blocks"
+
+
+def open_cache() -> BlockCache:
+    """The block cache, with the quota of the configuration or the standard one.
+
+    Raises: ConfigError.
+    """
+    root = cache_root()
+    return BlockCache(root, Quota.standard(root, cache_limit_bytes()))

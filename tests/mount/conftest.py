@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.support.mounts import mounted, repository, runtime
+
+__all__ = ["mounted", "repository", "runtime"]
