@@ -6,6 +6,7 @@ to use from many threads; several processes may have the same store open.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,9 @@ from artfs.repository.trees import DirectoryCache
 from artfs.repository.workspace import Workspace
 
 LATEST = "latest"
+
+_LONGEST_COMMIT_S = 86_400.0
+"""What was put longer ago than this belongs to no commit that is on its way."""
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -287,7 +291,9 @@ class Repository:
             ) from None
 
     def _delete_object(self, record: BlobRecord | PackRecord) -> None:
-        self.objects.delete(stored_object(record))
+        # Another commit may rely on an object that it found there: what is young stays.
+        old_s = time.time() - _LONGEST_COMMIT_S
+        self.objects.delete(stored_object(record), stored_before_s=old_s)
 
 
 def _check(request: CommitRequest) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -19,6 +21,17 @@ from artfs.repository.facade import Repository, StoreInfo
 STORE_FILE = "artfs.toml"
 CATALOG_FILE = "catalog.sqlite"
 STORE_FORMAT = 1
+
+_UNFINISHED = frozenset(
+    {
+        f"{Path(STORE_FILE).stem}.new",
+        "blobs",
+        "packs",
+        "tmp",
+        *(f"{CATALOG_FILE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
+    }
+)
+"""What a creation that was interrupted leaves is no reason to refuse the next one."""
 
 
 class _StoreFile(msgspec.Struct, frozen=True):
@@ -43,34 +56,37 @@ def open_store(location: str, *, create: bool = False) -> Repository:
 def create_store(root: Path, *, entity: str) -> None:
     """Make `root`, a directory that is missing or empty, an embedded store.
 
+    Where another process makes it at the same time, that one's store stays.
     Raises: InvalidName, StoreFormatError where it holds something else, PermissionDenied,
     OutOfSpace, BackendUnavailable.
     """
-    from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
-
     check_name(entity, kind="entity")
     with translate_os_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        # What a creation that was interrupted leaves is no reason to refuse the next one.
-        known = {
-            f"{Path(STORE_FILE).stem}.new",
-            "blobs",
-            "packs",
-            "tmp",
-            CATALOG_FILE,
-            f"{CATALOG_FILE}-wal",
-            f"{CATALOG_FILE}-shm",
-        }
-        strangers = sorted(path.name for path in root.iterdir() if path.name not in known)
-        if strangers:
-            raise StoreFormatError(
-                str(root),
-                f"not a store, and not empty ({strangers[0]})",
-                hint="name another directory",
-            )
-        SqlCatalog.sqlite(root / CATALOG_FILE, create=True).close()
-        text = f'format = {STORE_FORMAT}\nentity = "{entity}"\n'
-        _write_durably(root / STORE_FILE, text)
+        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            # Where there are no locks, the worst that can happen is an error to the slower one.
+            with suppress(OSError):
+                fcntl.flock(fd, fcntl.LOCK_EX)
+            if not (root / STORE_FILE).exists():
+                _fill_store(root, entity)
+        finally:
+            os.close(fd)
+
+
+def _fill_store(root: Path, entity: str) -> None:
+    from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
+
+    strangers = sorted(path.name for path in root.iterdir() if path.name not in _UNFINISHED)
+    if strangers:
+        raise StoreFormatError(
+            str(root),
+            f"not a store, and not empty ({strangers[0]})",
+            hint="name another directory",
+        )
+    SqlCatalog.sqlite(root / CATALOG_FILE, create=True).close()
+    text = f'format = {STORE_FORMAT}\nentity = "{entity}"\n'
+    _write_durably(root / STORE_FILE, text)
 
 
 def _open_embedded(root: Path) -> Repository:
