@@ -243,7 +243,11 @@ class TreeLeaf:
         if isinstance(entry, FileEntry):
             return {"digest": entry.digest.encode(), "sha256": entry.sha256.hex().encode()}
         if isinstance(entry, ReferenceEntry):
-            return {"digest": entry.digest.encode(), "reference": entry.uri.encode()}
+            return {
+                "digest": entry.digest.encode(),
+                "reference": entry.uri.encode(),
+                "pinned": entry.pin.proof.encode(),
+            }
         return {}
 
     def open(self) -> OpenFile:
