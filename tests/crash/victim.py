@@ -16,6 +16,11 @@ import threading
 from types import FrameType
 from typing import Any
 
+from artfs.repository.opening import open_store
+from artfs.staging.area import Area
+from artfs.staging.commit import Commit
+from tests.unit.staging.areafs import AreaFs
+
 WATCHED = tuple(f"{os.sep}artfs{os.sep}{name}{os.sep}" for name in ("staging", "repository"))
 
 
@@ -46,11 +51,6 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    from artfs.repository.opening import open_store
-    from artfs.staging.area import Area
-    from artfs.staging.commit import Commit
-    from tests.unit.staging.areafs import AreaFs
-
     store, area_id, fatal = sys.argv[1], sys.argv[2], int(sys.argv[3])
     killer = Killer(fatal)
     with open_store(store) as repository:

@@ -81,11 +81,11 @@ class AreaMachine(RuleBasedStateMachine):
 
     @rule(path=PATHS)
     def rmdir(self, path: str) -> None:
-        self.both(lambda: self.fs.rmdir(path), lambda: (self.real / path).rmdir())
+        self.both(lambda: self.fs.rmdir(path), (self.real / path).rmdir)
 
     @rule(path=PATHS)
     def unlink(self, path: str) -> None:
-        self.both(lambda: self.fs.unlink(path), lambda: (self.real / path).unlink())
+        self.both(lambda: self.fs.unlink(path), (self.real / path).unlink)
 
     @rule(path=PATHS)
     def symlink(self, path: str) -> None:
@@ -111,9 +111,7 @@ class AreaMachine(RuleBasedStateMachine):
     @rule(path=PATHS, mode=st.sampled_from([0o644, 0o755, 0o700, 0o640, 0o1777]))
     def chmod(self, path: str, mode: int) -> None:
         if not (self.real / path).is_symlink():
-            self.both(
-                lambda: self.fs.chmod(path, mode), lambda: (self.real / path).chmod(mode)
-            )
+            self.both(lambda: self.fs.chmod(path, mode), lambda: (self.real / path).chmod(mode))
 
     @rule(path=PATHS)
     def names(self, path: str) -> None:

@@ -10,6 +10,9 @@ import os
 import stat
 from pathlib import Path
 
+from artfs.manifest.entries import FileEntry, SymlinkEntry
+from artfs.manifest.tree import walk
+from artfs.repository.content import read_blocks
 from artfs.repository.facade import Repository
 from artfs.repository.opening import create_store, open_store
 from artfs.staging.area import Area
@@ -209,10 +212,6 @@ def dump_directory(root: Path) -> dict[str, tuple[object, ...]]:
 
 def dump_version(repository: Repository, selector: str) -> dict[str, bytes | str | None]:
     """A version: the bytes of files, `-> target` of symlinks, None of directories, by path."""
-    from artfs.manifest.entries import FileEntry, SymlinkEntry
-    from artfs.manifest.tree import walk
-    from artfs.repository.content import read_blocks
-
     version = repository.resolve(selector)
     found: dict[str, bytes | str | None] = {}
     for path, entry in walk(repository.directory, version.tree):
