@@ -47,14 +47,13 @@ def commit(
     staging_status(mountpoint)
     order = Command("commit", wait_writers_s=wait_writers_s, expect=expect)
     place = locate_mountpoint(mountpoint)
-    number = _commit_status(client.ask(place, order), place).number
-    while True:
-        found = _commit_status(client.ask(place, Command("status")), place)
-        if found.number > number or not found.running:
-            break
+    found = _commit_status(client.ask(place, order), place)
+    # Where others commit, too, the last of these commits has our content as well.
+    while found.running:
         if on_progress is not None:
             on_progress(found)
         time.sleep(_POLL_S)
+        found = _commit_status(client.ask(place, Command("status")), place)
     if found.failure is not None:
         raise _error(found.failure)
     return found

@@ -37,9 +37,10 @@ class Committer:
     def announce(self) -> None:
         """A commit is about to be asked for: from now on it shows as running."""
         self._number += 1
+        if not self._pending:
+            self._report = self._failure = None
+            self._progress = Progress()
         self._pending += 1
-        self._report = self._failure = None
-        self._progress = Progress()
 
     def failed(self, error: ArtfsError) -> None:
         """Take note of how an announced commit ended."""

@@ -199,11 +199,6 @@ class Area:
             os.fsync(plain.fd)
         self.sync()
 
-    @property
-    def log_size_bytes(self) -> int:
-        """How long the index's log is."""
-        return self._index.log_size_bytes
-
     def checkpoint(self) -> None:
         """Keep the index's log short. Blocks: disk. Raises: OutOfSpace, BackendUnavailable."""
         self._index.checkpoint()

@@ -24,7 +24,6 @@ SYNC_INTERVAL_S = 1.0
 """What was closed survives the host this much later, and what syncing takes."""
 
 _SYNC_ALL_FROM_FILES = 32
-_LOG_LIMIT_BYTES = 8 * 1024 * 1024
 
 
 def hash_node(
@@ -119,8 +118,7 @@ class Background:
                     plain.sync(node.id)
         self._area.sync()
         self._unhashed.update(closed)
-        if self._area.log_size_bytes > _LOG_LIMIT_BYTES:
-            self._area.checkpoint()
+        self._area.checkpoint()
 
     def _has_work(self) -> bool:
         return bool(self._unhashed) and not self._paused.is_set()

@@ -13,6 +13,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -41,6 +42,7 @@ _DROP_NODE = "DELETE FROM nodes WHERE id = ?"
 _DROP_LINK = "DELETE FROM links WHERE parent = ? AND name = ?"
 _DROP_LINKS = "DELETE FROM links WHERE parent = ?"
 _BUSY_TIMEOUT_S = 30.0
+_LOG_RESERVE_BYTES = 4 * 1024 * 1024
 
 NodeRow = tuple[int, str, int, int, int, int, int, bytes | str | None]
 LinkRow = tuple[int, str, int | None]
@@ -65,8 +67,8 @@ class Changes:
 class Index:
     """The SQLite file. Thread-safe; a reader in another process does not disturb it."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
-        """Open the index, or make it.
+    def __init__(self, path: Path, *, create: bool = False, writes: bool = True) -> None:
+        """Open the index, or make it; without `writes` only to look.
 
         Raises: StoreFormatError, OutOfSpace, BackendUnavailable.
         """
@@ -79,6 +81,11 @@ class Index:
             else:
                 self._check_format()
             self._wal_fd = os.open(f"{path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            if writes:
+                # On a full disk files can still be removed: that is a change, too. SQLite takes
+                # the zeros behind what it wrote for the end of the log.
+                with suppress(OSError):
+                    os.posix_fallocate(self._wal_fd, 0, _LOG_RESERVE_BYTES)
 
     def close(self) -> None:
         """Close the file; changes are in it."""
@@ -120,11 +127,6 @@ class Index:
             # SQLite writes a commit to the log in order: what is there when this begins is
             # all that was committed. Nothing is locked meanwhile.
             os.fsync(self._wal_fd)
-
-    @property
-    def log_size_bytes(self) -> int:
-        """How long the write-ahead log is."""
-        return os.fstat(self._wal_fd).st_size
 
     def checkpoint(self) -> None:
         """Move changes from the log into the file proper, beside whoever writes. Blocks: disk."""

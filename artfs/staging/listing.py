@@ -102,7 +102,7 @@ def outcomes(store: StoreInfo) -> list[Outcome]:
 
 def _record(path: Path) -> AreaRecord | None:
     try:
-        index = Index(path / INDEX_FILE)
+        index = Index(path / INDEX_FILE, writes=False)
         try:
             meta = decode_meta(index.meta())
         finally:
