@@ -63,6 +63,7 @@ def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
         run_stage(request, on_ready=on_ready)
         return
     with open_store(request.store) as repository:
+        repository.blobs.read_directly = True
         target = resolve_target(repository, request.target, default_project=default_project())
         frozen = None
         if request.options.freeze and target.version is None:
@@ -143,7 +144,7 @@ class _Session:
             ttl_s=options.alias_ttl_s,
             timeout_s=flight_timeout_s,
         )
-        view = View(names, service, options.aliases is AliasStyle.SYMLINK)
+        view = View(names, service, alias_symlinks=options.aliases is AliasStyle.SYMLINK)
         tree = ArtifactsTree(view, self._target, Flights(nursery, timeout_s=flight_timeout_s))
         ownership = Ownership(
             uid=os.getuid() if options.uid is None else options.uid,
@@ -161,7 +162,7 @@ class _Session:
         init_mount(operations, self._request.mountpoint, options)
 
     async def _serve(self) -> None:
-        await pyfuse3.main(min_tasks=16, max_tasks=MAX_TASKS)
+        await pyfuse3.main(min_tasks=1, max_tasks=MAX_TASKS)
         self._stop.set()
 
     async def _announce(self, on_ready: Report) -> None:

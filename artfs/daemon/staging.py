@@ -153,7 +153,7 @@ class _StagingSession:
         self._mounted = True
 
     async def _serve(self) -> None:
-        await pyfuse3.main(min_tasks=16, max_tasks=MAX_TASKS)
+        await pyfuse3.main(min_tasks=1, max_tasks=MAX_TASKS)
         self._over.set()
 
     async def _announce(self, on_ready: Report) -> None:

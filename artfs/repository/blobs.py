@@ -11,6 +11,7 @@ from cachetools import LRUCache
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.cache import WHOLE, BlockCache
+from artfs.blobs.direct import DirectFile
 from artfs.blobs.files import OpenFile
 from artfs.catalog.base import BlobRecord, Catalog, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
@@ -23,6 +24,7 @@ from artfs.repository.files import OpenFiles
 _MAX_LOCATIONS = 32_768
 _MAX_VERIFIED_BLOBS = 4096
 _DIGEST_BYTES = 32
+_DIRECT_BYTES = 1024 * 1024
 
 
 class BlobReader:
@@ -35,6 +37,8 @@ class BlobReader:
         self._cache = cache
         self._catalog = catalog
         self._objects = objects
+        self.read_directly = False
+        """Whether large local blobs are read past the page cache: a mount has one of its own."""
         self._files = OpenFiles(objects)
         self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
         self._verified: LRUCache[Digest, bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
@@ -149,7 +153,16 @@ class BlobReader:
 class BlobContent:
     """The bytes of one blob; implements Content."""
 
-    __slots__ = ("_blobs", "_block_digests", "_digest", "_file", "_offset", "_size", "_verified")
+    __slots__ = (
+        "_blobs",
+        "_block_digests",
+        "_digest",
+        "_direct",
+        "_file",
+        "_offset",
+        "_size",
+        "_verified",
+    )
 
     def __init__(
         self, blobs: BlobReader, digest: Digest, size_bytes: int, block_digests: bytes
@@ -161,6 +174,7 @@ class BlobContent:
         self._verified = blobs.verified_blocks(digest, size_bytes)
         self._file: OpenFile | None = None
         self._offset = 0
+        self._direct: DirectFile | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -184,10 +198,10 @@ class BlobContent:
             return None
         return data if count == span.length else None
 
-    def load_block(self, index: int) -> bytes:
+    def load_block(self, index: int) -> Buffer:
         """See Content."""
         span = block_range(index, self._size)
-        data = self._blobs.read_span(self._digest, span)
+        data = self._read_directly(span) or self._blobs.read_span(self._digest, span)
         expected = self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
         # Checked again on every load: a disk, unlike a page cache, may answer differently later.
         if sha256(data).digest() != expected:
@@ -203,6 +217,18 @@ class BlobContent:
             if found is not None:
                 self._file, self._offset = found
         return data
+
+    def _read_directly(self, span: ByteRange) -> Buffer | None:
+        """The bytes past the page cache; None where that is not wanted, or does not work."""
+        file = self._file
+        if file is None or not self._blobs.read_directly or span.length < _DIRECT_BYTES:
+            return None
+        direct = self._direct
+        if direct is None:
+            direct = self._direct = DirectFile(file)
+        data = direct.read(span.length, self._offset + span.start)
+        # What is missing is read again the usual way, which says what is wrong.
+        return data if len(data) == span.length else None
 
 
 class _StoredBlocks:
