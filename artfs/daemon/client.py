@@ -203,7 +203,10 @@ def _free_mountpoint(path: Path) -> Path:
             raise MountError(str(path), f"something else is mounted here ({mounted.type})")
         found = _status(mounted)
         if found.state is not MountState.DEAD:
-            what = f" ({found.target or 'the store'} of {found.store})" if found.store else ""
+            shown = (
+                f"{found.target} of {found.store}" if found.target else f"the store {found.store}"
+            )
+            what = f" ({shown})" if found.store else ""
             raise MountError(
                 str(path), f"already mounted{what}", hint=f"`artfs umount {path}` ends it"
             )

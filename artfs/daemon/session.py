@@ -58,6 +58,7 @@ def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
     _check_allow_other(request)
     _raise_file_limit()
     with open_store(request.store) as repository:
+        repository.blobs.read_directly = True
         target = resolve_target(repository, request.target, default_project=default_project())
         frozen = None
         if request.options.freeze and target.version is None:
