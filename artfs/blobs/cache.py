@@ -141,7 +141,8 @@ class BlockCache:
     def read_note(self, key: Digest) -> bytes | None:
         """What was noted of some content; None where there is nothing."""
         try:
-            return read_sealed(OpenFile(_open_quietly(self.layout.note(key))).fd)
+            opened = OpenFile(_open_quietly(self.layout.note(key)))
+            return read_sealed(opened.fd)
         except OSError:
             return None
 

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, insert, select
 
 from artfs.catalog import inventory
 from artfs.catalog.base import BaseGone, CommitOutcome, VersionCommit, VersionRecord
+from artfs.catalog.bulk import among
 from artfs.catalog.rows import (
     ArtifactKey,
-    chunks,
     latest_id,
     linked_version,
     version_by_id,
@@ -123,12 +123,13 @@ def _insert_version(connection: Connection, key: ArtifactKey, wanted: VersionCom
 
 def _require_bases(connection: Connection, base_ids: Sequence[str]) -> None:
     # Locked, so that whoever deletes a base waits until the new version protects its blobs.
-    wanted = sorted(set(base_ids))
-    for some in chunks(wanted):
-        found = connection.execute(
+    found = 0
+    for some in among(connection, versions.c.id, base_ids):
+        committed = connection.execute(
             select(versions.c.id)
-            .where(versions.c.id.in_(some), versions.c.state == VersionState.COMMITTED.value)
+            .where(some, versions.c.state == VersionState.COMMITTED.value)
             .with_for_update(read=True)
-        ).all()
-        if len(found) != len(some):
-            raise BaseGone
+        )
+        found += len(committed.all())
+    if found != len(set(base_ids)):
+        raise BaseGone

@@ -26,8 +26,8 @@ from sqlalchemy import (
 
 from artfs.catalog import inventory
 from artfs.catalog.base import BlobRecord, PackRecord, StoreTotals
+from artfs.catalog.bulk import among
 from artfs.catalog.inventory import blob_query, blob_record, is_doomed
-from artfs.catalog.rows import chunks
 from artfs.catalog.schema import artifacts, blobs, packs, projects, versions
 from artfs.model import Digest, VersionState
 
@@ -119,10 +119,10 @@ def totals(connection: Connection) -> StoreTotals:
 
 def condemn(connection: Connection, digests: Sequence[Digest], at_ns: int) -> None:
     """What Catalog.condemn says."""
-    for some in chunks(sorted(set(digests))):
+    for some in among(connection, blobs.c.sha256, digests):
         connection.execute(
             update(blobs)
-            .where(blobs.c.sha256.in_(some), blobs.c.condemned_at_ns.is_(None))
+            .where(some, blobs.c.condemned_at_ns.is_(None))
             .values(condemned_at_ns=at_ns)
         )
 
@@ -156,11 +156,11 @@ def doom_blobs(
 ) -> list[BlobRecord]:
     """What Catalog.doom_blobs says."""
     doomed: list[BlobRecord] = []
-    for some in chunks(sorted(set(digests))):
+    for some in among(connection, blobs.c.sha256, digests):
         rows = connection.execute(
             update(blobs)
             .where(
-                blobs.c.sha256.in_(some),
+                some,
                 blobs.c.pack_id.is_(None),
                 blobs.c.condemned_at_ns < condemned_before_ns,
                 blobs.c.doomed == false(),
@@ -178,11 +178,11 @@ def doom_packs(
     """What Catalog.doom_packs says."""
     candidates = [
         row
-        for some in chunks(sorted(set(digests)))
+        for some in among(connection, packs.c.sha256, digests)
         for row in connection.execute(
             select(packs.c.id, packs.c.sha256, packs.c.size_bytes)
             .where(
-                packs.c.sha256.in_(some),
+                some,
                 packs.c.doomed == false(),
                 or_(
                     packs.c.condemned_at_ns.is_(None),
@@ -213,26 +213,24 @@ def doom_packs(
 
 def find_doomed(connection: Connection, only: Sequence[Digest] | None) -> Doomed:
     """Objects whose deletion was decided: all, or those that hold what `only` names."""
-    pack_ids: set[int] = set()
-    own: set[Digest] = set()
-    restrictions: list[tuple[ColumnElement[bool], ColumnElement[bool]]] = [(true(), true())]
+    of_blobs: list[ColumnElement[bool]] = [true()]
+    of_packs: list[ColumnElement[bool]] = [true()]
     if only is not None:
-        restrictions = [
-            (blobs.c.sha256.in_(some), packs.c.sha256.in_(some))
-            for some in chunks(sorted(set(only)))
-        ]
-    for of_blobs, of_packs in restrictions:
-        rows = connection.execute(
-            select(blobs.c.sha256, blobs.c.pack_id).where(is_doomed(), of_blobs)
-        )
-        for sha256, pack_id in rows:
+        of_blobs = list(among(connection, blobs.c.sha256, only))
+        of_packs = list(among(connection, packs.c.sha256, only))
+    own: set[Digest] = set()
+    pack_ids: set[int] = set()
+    for condition in of_blobs:
+        for sha256, pack_id in connection.execute(
+            select(blobs.c.sha256, blobs.c.pack_id).where(is_doomed(), condition)
+        ):
             if pack_id is None:
                 own.add(Digest(bytes(sha256)))
             else:
                 pack_ids.add(pack_id)
-        pack_ids.update(
-            connection.scalars(select(packs.c.id).where(packs.c.doomed == true(), of_packs))
-        )
+    for condition in of_packs:
+        found = select(packs.c.id).where(packs.c.doomed == true(), condition)
+        pack_ids.update(connection.scalars(found))
     return Doomed(tuple(sorted(pack_ids)), tuple(sorted(own)))
 
 

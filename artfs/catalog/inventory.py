@@ -9,12 +9,23 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, false, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    false,
+    null,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
 
 from artfs.catalog.base import BlobRecord, BlobsGone, PackRecord
-from artfs.catalog.rows import chunks
+from artfs.catalog.bulk import among, put_columns, upsert
 from artfs.catalog.schema import blobs, packs
-from artfs.catalog.writes import upsert
 from artfs.model import Digest
 
 
@@ -34,8 +45,8 @@ def blob_record(row: Row[*tuple[Any, ...]]) -> BlobRecord:
 def locate(connection: Connection, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
     """What Catalog.locate says."""
     found: dict[Digest, BlobRecord] = {}
-    for some in chunks(sorted(set(wanted))):
-        for row in connection.execute(blob_query().where(blobs.c.sha256.in_(some))):
+    for some in among(connection, blobs.c.sha256, wanted):
+        for row in connection.execute(blob_query().where(some)):
             record = blob_record(row)
             found[record.sha256] = record
     return found
@@ -53,16 +64,7 @@ def _put_packs(
         {"sha256": pack.sha256, "size_bytes": pack.size_bytes, "condemned_at_ns": condemned_at_ns}
         for pack in sorted(stored, key=lambda pack: pack.sha256)
     ]
-    statement = upsert(connection, packs)
-    if condemned_at_ns is None:
-        statement = statement.on_conflict_do_update(
-            index_elements=[packs.c.sha256],
-            set_={"condemned_at_ns": None},
-            where=packs.c.doomed == false(),
-        )
-    else:
-        statement = statement.on_conflict_do_nothing()
-    connection.execute(statement, rows)
+    connection.execute(_on_conflict(upsert(connection, packs), packs, condemned_at_ns), rows)
 
 
 def hold_packs(connection: Connection, wanted: Collection[Digest]) -> dict[Digest, int]:
@@ -71,10 +73,10 @@ def hold_packs(connection: Connection, wanted: Collection[Digest]) -> dict[Diges
     Raises: BlobsGone, naming those that are being deleted, or unknown.
     """
     ids: dict[Digest, int] = {}
-    for some in chunks(sorted(wanted)):
+    for some in among(connection, packs.c.sha256, wanted):
         for sha256, row_id in connection.execute(
             select(packs.c.sha256, packs.c.id)
-            .where(packs.c.sha256.in_(some), packs.c.doomed == false())
+            .where(some, packs.c.doomed == false())
             .with_for_update(read=True)
         ):
             ids[Digest(bytes(sha256))] = row_id
@@ -120,61 +122,57 @@ def _put_blobs(
 ) -> None:
     if not stored:
         return
-    rows = [
-        {
-            "sha256": blob.sha256,
-            "size_bytes": blob.size_bytes,
-            "pack_id": None if blob.pack is None else pack_ids[blob.pack],
-            "offset_bytes": blob.offset,
-            "condemned_at_ns": condemned_at_ns,
-        }
-        for blob in sorted(stored, key=lambda blob: blob.sha256)
-    ]
-    statement = upsert(connection, blobs)
-    if condemned_at_ns is None:
-        statement = statement.on_conflict_do_update(
-            index_elements=[blobs.c.sha256],
-            set_={"condemned_at_ns": None},
-            where=and_(blobs.c.condemned_at_ns.is_not(None), blobs.c.doomed == false()),
-        )
-    else:
-        statement = statement.on_conflict_do_nothing()
-    connection.execute(statement, rows)
+    ordered = sorted(stored, key=lambda blob: blob.sha256)
+    columns: dict[str, list[Any]] = {
+        "sha256": [blob.sha256 for blob in ordered],
+        "size_bytes": [blob.size_bytes for blob in ordered],
+        "pack_id": [blob.pack and pack_ids[blob.pack] for blob in ordered],
+        "offset_bytes": [blob.offset for blob in ordered],
+        "condemned_at_ns": [condemned_at_ns] * len(ordered),
+    }
+    put_columns(
+        connection, _on_conflict(upsert(connection, blobs), blobs, condemned_at_ns), columns
+    )
+
+
+def _on_conflict(
+    statement: sqlite.Insert, table: Table, condemned_at_ns: int | None
+) -> sqlite.Insert:
+    """A row that is there already keeps its place; what was stored for use is wanted again."""
+    if condemned_at_ns is not None:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(
+        index_elements=[table.c.sha256],
+        set_={"condemned_at_ns": null()},
+        where=and_(table.c.condemned_at_ns.is_not(None), table.c.doomed == false()),
+    )
 
 
 def reuse(connection: Connection, wanted: Sequence[Digest]) -> None:
     """Make sure that blobs are there and stay. Raises: BlobsGone."""
-    missing: list[Digest] = []
-    for some in chunks(sorted(set(wanted))):
-        rows = connection.execute(
-            select(blobs.c.sha256, blobs.c.condemned_at_ns, blobs.c.doomed).where(
-                blobs.c.sha256.in_(some)
-            )
-        ).all()
-        kept = {Digest(bytes(row[0])) for row in rows if not row[2]}
-        condemned = {Digest(bytes(row[0])) for row in rows if row[1] is not None and not row[2]}
-        if condemned:
-            # What gc dooms between the two statements is not saved, and so it is missing.
-            kept -= condemned
-            kept |= pardon(connection, sorted(condemned))
-        missing += [digest for digest in some if digest not in kept]
-    if missing:
-        raise BlobsGone(missing)
+    kept: set[Digest] = set()
+    condemned: set[Digest] = set()
+    for some in among(connection, blobs.c.sha256, wanted):
+        for sha256, condemned_at_ns, doomed in connection.execute(
+            select(blobs.c.sha256, blobs.c.condemned_at_ns, blobs.c.doomed).where(some)
+        ):
+            if not doomed:
+                (kept if condemned_at_ns is None else condemned).add(Digest(bytes(sha256)))
+    # What gc dooms between the two statements is not saved, and so it is missing.
+    kept |= pardon(connection, condemned)
+    if missing := set(wanted) - kept:
+        raise BlobsGone(sorted(missing))
 
 
-def pardon(connection: Connection, wanted: Sequence[Digest]) -> set[Digest]:
+def pardon(connection: Connection, wanted: Collection[Digest]) -> set[Digest]:
     """Condemn no longer; returns those that were condemned and can be saved."""
     saved: set[Digest] = set()
-    for some in chunks(wanted):
+    for some in among(connection, blobs.c.sha256, wanted):
         rows = connection.execute(
             update(blobs)
-            .where(
-                blobs.c.sha256.in_(some),
-                blobs.c.condemned_at_ns.is_not(None),
-                blobs.c.doomed == false(),
-            )
+            .where(some, blobs.c.condemned_at_ns.is_not(None), blobs.c.doomed == false())
             .values(condemned_at_ns=None)
             .returning(blobs.c.sha256)
         )
-        saved.update(Digest(bytes(sha256)) for (sha256,) in rows)
+        saved.update(Digest(bytes(row[0])) for row in rows)
     return saved

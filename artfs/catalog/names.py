@@ -11,8 +11,8 @@ import msgspec
 from sqlalchemy import Connection, delete, select, update
 
 from artfs.catalog.base import VersionRecord, VersionUpdate
+from artfs.catalog.bulk import among
 from artfs.catalog.rows import (
-    chunks,
     find_artifact,
     linked_version,
     require_artifact,
@@ -167,11 +167,10 @@ def delete_artifact(connection: Connection, artifact_id: int) -> None:
 
 def _delete_versions(connection: Connection, version_ids: Sequence[str]) -> None:
     """Mark versions DELETED and take them, with their aliases, out of all that holds them."""
-    for some in chunks(version_ids):
-        connection.execute(
-            update(versions).where(versions.c.id.in_(some)).values(state=VersionState.DELETED.value)
-        )
-        held = links.c.version_id.in_(some)
+    deleted = {"state": VersionState.DELETED.value}
+    for some in among(connection, versions.c.id, version_ids):
+        connection.execute(update(versions).where(some).values(deleted))
+    for held in among(connection, links.c.version_id, version_ids):
         holders = connection.scalars(select(links.c.artifact_id).where(held).distinct()).all()
         connection.execute(delete(links).where(held))
         restore_latest(connection, sorted(holders))

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
 
 from artfs.catalog.base import ArtifactRecord, ProjectRecord, VersionRecord
+from artfs.catalog.bulk import among
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
 from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
 from artfs.model import Digest, VersionState, is_wandb_digest, version_index
-
-T = TypeVar("T")
-
-_CHUNK = 1000
-"""Values in one IN list."""
 
 _HINTED_ALIASES = 8
 
@@ -40,12 +36,6 @@ class ArtifactKey(msgspec.Struct, frozen=True):
     def path(self) -> str:
         """`project/name`."""
         return f"{self.project}/{self.name}"
-
-
-def chunks(values: Sequence[T], size: int = _CHUNK) -> Iterator[Sequence[T]]:
-    """`values` in pieces that fit one statement."""
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 # --- projects and artifacts ------------------------------------------------------------------
@@ -123,9 +113,7 @@ def list_artifacts(
             select(links.c.artifact_id, func.count())
             .select_from(wanted)
             .group_by(links.c.artifact_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     newest = _linked().join(
         aliases,
@@ -207,18 +195,17 @@ def _with_names(
     connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]
 ) -> list[tuple[int, VersionRecord]]:
     """Records of version rows with their aliases and tags, each beside its artifact's id."""
-    ids = list({row[1] for row in rows})
+    ids = {row[1] for row in rows}
     alias_names: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
     tag_names: defaultdict[str, list[str]] = defaultdict(list)
-    for some in chunks(ids):
+    for some in among(connection, aliases.c.version_id, ids):
         for artifact_id, version_id, name in connection.execute(
-            select(aliases.c.artifact_id, aliases.c.version_id, aliases.c.name).where(
-                aliases.c.version_id.in_(some)
-            )
+            select(aliases.c.artifact_id, aliases.c.version_id, aliases.c.name).where(some)
         ):
             alias_names[artifact_id, version_id].append(name)
+    for some in among(connection, tags.c.version_id, ids):
         for version_id, name in connection.execute(
-            select(tags.c.version_id, tags.c.name).where(tags.c.version_id.in_(some))
+            select(tags.c.version_id, tags.c.name).where(some)
         ):
             tag_names[version_id].append(name)
     return [

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import Connection, FromClause, Select, func, insert, select, update
 
 from artfs.catalog.base import RunRecord, VersionRecord
+from artfs.catalog.bulk import put_rows
 from artfs.catalog.rows import made_versions, version_by_id
 from artfs.catalog.schema import projects, run_inputs, run_outputs, runs, versions
-from artfs.catalog.writes import ensure_project, put_rows
+from artfs.catalog.writes import ensure_project
 from artfs.errors import RunNotFound
 from artfs.model import Metadata, RunState
 
@@ -161,9 +162,7 @@ def _versions_of(
     order = dict(
         connection.execute(
             select(table.c.version_id, table.c[time_column]).where(table.c.run_id == run_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     wanted = select(table.c.version_id).where(table.c.run_id == run_id)
     found = made_versions(connection, versions.c.id.in_(wanted))

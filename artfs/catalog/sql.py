@@ -26,11 +26,11 @@ from artfs.catalog.base import (
     VersionRecord,
     VersionUpdate,
 )
+from artfs.catalog.bulk import chunks, upsert
 from artfs.catalog.creation import check_schema, create_schema
 from artfs.catalog.damage import find_damage
 from artfs.catalog.engine import Database, postgresql_database, sqlite_database
 from artfs.catalog.schema import SCHEMA_KEY, artifacts, projects, settings
-from artfs.catalog.writes import upsert
 from artfs.model import Digest, Metadata, RunState
 
 _OBJECTS_IN_ONE_SWEEP = 64
@@ -275,7 +275,7 @@ class SqlCatalog:
                     connection, pack_id, delete
                 )
             )
-        for some in rows.chunks(doomed.blobs, _OBJECTS_IN_ONE_SWEEP):
+        for some in chunks(doomed.blobs, _OBJECTS_IN_ONE_SWEEP):
             count += self._database.write(
                 lambda connection, some=some: garbage.sweep_blobs(  # type: ignore[misc]
                     connection, some, delete

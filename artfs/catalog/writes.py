@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Iterable
 
-from sqlalchemy import Connection, Table, func, select, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, func, select, update
 
+from artfs.catalog.bulk import put_rows, upsert
 from artfs.catalog.rows import ArtifactKey, find_artifact
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags
 from artfs.errors import VersionExists
-
-
-def upsert(connection: Connection, table: Table) -> sqlite.Insert:
-    """An INSERT for this database that takes `on_conflict_do_…`.
-
-    PostgreSQL's has the same methods and arguments, but a class of its own.
-    """
-    if connection.dialect.name == "sqlite":
-        return sqlite.insert(table)
-    from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - 50 ms that SQLite need not pay
-
-    return cast("sqlite.Insert", postgresql.insert(table))
-
-
-def put_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows, but those that are there already."""
-    if rows:
-        connection.execute(upsert(connection, table).on_conflict_do_nothing(), list(rows))
 
 
 def put_tags(connection: Connection, version_id: str, names: Iterable[str]) -> None:

@@ -64,9 +64,9 @@ class _LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version  # noqa: PLC0415 - takes long to import
+        from artfs.cli.components import installed_version  # noqa: PLC0415 - takes long to import
 
-        click.echo(f"artfs {version('artfs')}")
+        click.echo(f"artfs {installed_version('artfs')}")
         ctx.exit()
 
 

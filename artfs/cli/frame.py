@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from artfs.cli.output import iso_time
-from artfs.errors import InvalidName
+from artfs.errors import ArtifactNotFound, InvalidName
 from artfs.model import check_name, parse_artifact_path
 
 if TYPE_CHECKING:
@@ -66,14 +66,16 @@ class Target(msgspec.Struct, frozen=True):
 def parse_target(text: str | None, *, entity: str) -> Target:
     """Read what `artfs ls` lists; the store's own entity may stand in front.
 
-    Raises: InvalidName; ConfigError.
+    Raises: InvalidName; ArtifactNotFound for another entity; ConfigError.
     """
     if not text:
         return Target()
     names, colon, rest = text.partition(":")
     selector, _, path = rest.partition("/")
     parts = names.rstrip("/").split("/")
-    if len(parts) == 3 and parts[0] == entity:
+    if len(parts) == 3:
+        if parts[0] != entity:
+            raise ArtifactNotFound(text, f"this store belongs to the entity {entity!r}")
         parts = parts[1:]
     if len(parts) == 1 and colon and (project := default_project()) is not None:
         parts = [project, *parts]

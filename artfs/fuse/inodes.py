@@ -6,12 +6,13 @@ holds a lookup on them.
 
 Nodes are kept as objects. Whatever a directory tells by position is kept as one integer:
 
-    bits 0-27   position in its directory; 4 GiB, the most an object can be, hold no 2**28
-    bits 28-39  the identity's bits above the number, to tell apart who asks for the same one
-    bits 40-71  slot of the directory
-    bits 72-    lookups, less one
+    bits 0-5    lookups, less one; 63 says that they are counted elsewhere
+    bits 6-33   position in its directory; 4 GiB, the most an object can be, hold no 2**28
+    bits 34-41  of the identity's bits above the number, to tell apart who asks for the same one
+    bits 42-    slot of the directory
 
-so that a file which was listed once costs two small integers in one dict.
+so that a file which was listed costs two integers of 60 bits, the longest that are short in
+Python, in one dict.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from typing import NamedTuple
 
 from artfs.vfs.tree import NUMBER_BITS, NUMBER_MASK, ROOT_NUMBER, DirectoryNode, Found, Node
 
+_LOOKUPS_BITS = 6
 _POSITION_BITS = 28
-_CHECK_BITS = 12
-_SLOT_BITS = 32
-_CHECK_SHIFT = _POSITION_BITS
+_CHECK_BITS = 8
+_POSITION_SHIFT = _LOOKUPS_BITS
+_CHECK_SHIFT = _POSITION_SHIFT + _POSITION_BITS
 _SLOT_SHIFT = _CHECK_SHIFT + _CHECK_BITS
-_LOOKUPS_SHIFT = _SLOT_SHIFT + _SLOT_BITS
+_LOOKUPS_MASK = (1 << _LOOKUPS_BITS) - 1
 _POSITION_MASK = (1 << _POSITION_BITS) - 1
 _CHECK_MASK = (1 << _CHECK_BITS) - 1
-_SLOT_MASK = (1 << _SLOT_BITS) - 1
-_ONE_LOOKUP = 1 << _LOOKUPS_SHIFT
+_MANY = _LOOKUPS_MASK
 
 
 class Place(NamedTuple):
@@ -65,6 +66,7 @@ class Inodes:
     def __init__(self, root: DirectoryNode) -> None:
         self._nodes: dict[int, _Live] = {ROOT_NUMBER: _Live(root, 1)}
         self._leaves: dict[int, int] = {}
+        self._many_lookups: dict[int, int] = {}
         self._slots: dict[int, _Slot] = {}
         self._slot_of: dict[int, int] = {}
         self._free_slots: list[int] = []
@@ -76,8 +78,8 @@ class Inodes:
         """What has this number. Raises: KeyError for one that the kernel should not know."""
         packed = self._leaves.get(number)
         if packed is not None:
-            slot = self._slots[(packed >> _SLOT_SHIFT) & _SLOT_MASK]
-            return Place(slot.directory, packed & _POSITION_MASK)
+            slot = self._slots[packed >> _SLOT_SHIFT]
+            return Place(slot.directory, (packed >> _POSITION_SHIFT) & _POSITION_MASK)
         return self._nodes[number].node
 
     def number_for(self, identity: int) -> int:
@@ -108,22 +110,21 @@ class Inodes:
             return
         packed = self._leaves.get(number)
         if packed is not None:
-            self._leaves[number] = packed + _ONE_LOOKUP
+            self._count(number, packed, 1)
             return
         check = (found.attributes.identity >> NUMBER_BITS) & _CHECK_MASK
         slot = self._take_slot(directory)
-        self._leaves[number] = (slot << _SLOT_SHIFT) | (check << _CHECK_SHIFT) | found.position
+        position = found.position << _POSITION_SHIFT
+        self._leaves[number] = (slot << _SLOT_SHIFT) | (check << _CHECK_SHIFT) | position
 
     def forget(self, number: int, lookups: int) -> None:
         """Take back that many lookups; what has none left is dropped."""
         packed = self._leaves.get(number)
         if packed is not None:
-            left = (packed >> _LOOKUPS_SHIFT) + 1 - lookups
-            if left > 0:
-                self._leaves[number] = packed - lookups * _ONE_LOOKUP
+            if self._count(number, packed, -lookups) > 0:
                 return
             del self._leaves[number]
-            self._leave_slot((packed >> _SLOT_SHIFT) & _SLOT_MASK)
+            self._leave_slot(packed >> _SLOT_SHIFT)
             if not self._leaves:
                 # A dict never shrinks by itself.
                 self._leaves = {}
@@ -134,6 +135,17 @@ class Inodes:
         live.lookups -= lookups
         if live.lookups <= 0:
             del self._nodes[number]
+
+    def _count(self, number: int, packed: int, change: int) -> int:
+        """Change the lookups of a leaf; return how many it has then, none being for the caller."""
+        lookups = packed & _LOOKUPS_MASK
+        before = self._many_lookups.pop(number) if lookups == _MANY else lookups + 1
+        after = before + change
+        if after > _MANY:
+            self._many_lookups[number] = after
+        if after > 0:
+            self._leaves[number] = (packed & ~_LOOKUPS_MASK) | min(after - 1, _MANY)
+        return after
 
     def _take_slot(self, directory: DirectoryNode) -> int:
         number = self._slot_of.get(id(directory))

@@ -82,6 +82,8 @@ class ReadOperations(GuardedOperations):
         self.counters.lookups += 1
         directory = self.directory(parent_inode)
         entry = new_entry(self.ownership)
+        if len(name) > _MAX_NAME_BYTES:
+            raise pyfuse3.FUSEError(errno.ENAMETOOLONG)
         try:
             text = name.decode()
         except UnicodeDecodeError:

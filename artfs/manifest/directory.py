@@ -13,17 +13,19 @@ from array import array
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import pairwise
+from operator import lt
 
 import msgspec
 
 from artfs.errors import InvalidManifest, InvalidName
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
-from artfs.model import Digest, check_entry_name
+from artfs.model import MAX_ENTRY_NAME_BYTES, Digest, check_entry_name
 
 FORMAT_VERSION = 1
 _CHUNK_ENTRIES = 1024
 _OFFSET_BYTES = 4
 _MAX_BODY_BYTES = 2**32 - 1
+_NEVER_NAMES = frozenset({"", ".", ".."})
 _LITTLE_ENDIAN = sys.byteorder == "little"
 
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -103,9 +105,11 @@ class Directory:
             found = _entries_decoder.decode(_array_header(stop - start) + self._body[first:last])
         except _UNDECODABLE as error:
             raise InvalidManifest(f"directory entries {start}..{stop}", str(error)) from None
-        for entry in found:
-            _checked(entry)
-        if any(a.name >= b.name for a, b in pairwise(found)):
+        names = [entry.name for entry in found]
+        if not _are_plain(names):
+            for entry in found:
+                _checked(entry)
+        if not all(map(lt, names, names[1:])):
             raise InvalidManifest("directory object", "entries are not sorted, or stand twice")
         return found
 
@@ -176,6 +180,18 @@ def directory_entry(name: str, sha256: Digest, entries: Sequence[Entry]) -> Dire
             size_bytes += entry.size_bytes
             file_count += entry.file_count
     return DirectoryEntry(name, sha256, size_bytes, file_count)
+
+
+def _are_plain(names: Sequence[str]) -> bool:
+    """Whether names are valid at first sight, without a look at each one."""
+    joined = "\n".join(names)
+    return (
+        joined.isascii()
+        and "/" not in joined
+        and "\0" not in joined
+        and _NEVER_NAMES.isdisjoint(names)
+        and max(map(len, names), default=0) <= MAX_ENTRY_NAME_BYTES
+    )
 
 
 def _checked(entry: Entry) -> Entry:

@@ -7,15 +7,17 @@ line and one `PATH:DIGEST` line per file in path order; the manifest is JSON, ve
 from __future__ import annotations
 
 import json
+from binascii import b2a_base64
 from collections.abc import Iterable, Iterator
 from hashlib import md5, sha256
+from itertools import islice
 from typing import Any
 
 import msgspec
 
 from artfs.errors import InvalidManifest
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry, SymlinkEntry
-from artfs.manifest.tree import LoadDirectory, walk
+from artfs.manifest.tree import LoadDirectory, walk, walk_runs
 from artfs.model import Digest
 
 _HEADER = b"wandb-artifact-manifest-v1\n"
@@ -59,35 +61,32 @@ class TreeDigests(msgspec.Struct, frozen=True):
 def manifest_digest(entries: Iterable[tuple[str, str]]) -> str:
     """W&B's artifact digest of `(path, digest)` pairs, which come sorted by path."""
     state = md5(_HEADER, usedforsecurity=False)
-    lines: list[str] = []
-    for path, digest in entries:
-        lines.append(f"{path}:{digest}\n")
-        if len(lines) == _BATCH_LINES:
-            state.update("".join(lines).encode())
-            lines.clear()
-    state.update("".join(lines).encode())
+    remaining = iter(entries)
+    while batch := list(islice(remaining, _BATCH_LINES)):
+        state.update("".join([f"{path}:{digest}\n" for path, digest in batch]).encode())
     return state.hexdigest()
 
 
 def tree_digests(load: LoadDirectory, root: Digest) -> TreeDigests:
     """Both digests of a tree, in one walk."""
-    posix = sha256()
-
-    def wandb_entries() -> Iterator[tuple[str, str]]:
-        for path, entry in walk(load, root):
+    state, posix = md5(_HEADER, usedforsecurity=False), sha256()
+    for prefix, run in walk_runs(load, root):
+        lines: list[str] = []
+        for entry in run:
+            # The commonest first, and no call for it: there may be millions.
             if isinstance(entry, FileEntry):
+                digest = b2a_base64(entry.md5, newline=False).decode()
+                lines.append(f"{prefix}{entry.name}:{digest}\n")
                 if entry.executable:
-                    posix.update(f"x{path}\0".encode())
-                yield path, entry.digest
+                    posix.update(f"x{prefix}{entry.name}\0".encode())
             elif isinstance(entry, ReferenceEntry):
-                yield path, entry.digest
+                lines.append(f"{prefix}{entry.name}:{entry.digest}\n")
             elif isinstance(entry, SymlinkEntry):
-                posix.update(f"l{path}\0{entry.target}\0".encode())
+                posix.update(f"l{prefix}{entry.name}\0{entry.target}\0".encode())
             elif len(load(entry.sha256)) == 0:
-                posix.update(f"d{path}\0".encode())
-
-    digest = manifest_digest(wandb_entries())
-    return TreeDigests(digest, posix.hexdigest())
+                posix.update(f"d{prefix}{entry.name}\0".encode())
+        state.update("".join(lines).encode())
+    return TreeDigests(state.hexdigest(), posix.hexdigest())
 
 
 def tree_entries(load: LoadDirectory, root: Digest) -> Iterator[ManifestEntry]:

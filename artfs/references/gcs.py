@@ -148,30 +148,22 @@ class GcsSource:
 
     def observe(self, *, timeout_s: float) -> Observed:
         """See Source."""
-        blob = _translating(
-            self._uri,
-            lambda: (
-                self._client()
-                .bucket(self._bucket)
-                .get_blob(self._key, generation=self._generation, timeout=timeout_s, retry=None)
-            ),
-        )
-        if blob is None:
-            raise ReferenceChanged(self._uri, "it is gone")
-        self._check(str(blob.generation), blob.size)
-        return Observed(blob.size, _pin(blob))
+        response = self._get(self._url(""), {}, timeout_s)
+        found = web.json_of(response, subject=self._uri, timeout_s=timeout_s)
+        try:
+            size_bytes, generation = int(found["size"]), int(found["generation"])
+            pin = _pin(generation, found.get("md5Hash"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise TransientFailure(self._uri, f"nonsense about an object ({error!r})") from None
+        self._check(str(generation), size_bytes)
+        return Observed(size_bytes, pin)
 
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:
         """See Source."""
         if self._ask_first:
             self.observe(timeout_s=timeout_s)
-        response = web.send(
-            self._session(),
-            self._url(),
-            subject=self._uri,
-            headers={**_HEADERS, "Range": f"bytes={span.start}-{span.stop - 1}"},
-            timeout_s=timeout_s,
-        )
+        asked = {**_HEADERS, "Range": f"bytes={span.start}-{span.stop - 1}"}
+        response = self._get(self._url("/download"), asked, timeout_s)
         try:
             found = web.extent(response.status_code, response.headers, subject=self._uri)
             generation = response.headers.get("X-Goog-Generation")
@@ -191,19 +183,21 @@ class GcsSource:
         """See Source."""
         return
 
-    def _session(self) -> requests.Session:
-        client = _translating(self._uri, self._client)
-        # The client's own requests hand out bytes only when a whole piece is there.
-        session: requests.Session = client._http  # noqa: SLF001
-        return session
+    def _get(self, url: str, headers: dict[str, str], timeout_s: float) -> requests.Response:
+        def send() -> requests.Response:
+            # The client's own requests hand out bytes only when a whole piece is there.
+            session: requests.Session = self._client()._http  # noqa: SLF001
+            return web.send(session, url, subject=self._uri, headers=headers, timeout_s=timeout_s)
 
-    def _url(self) -> str:
-        query: dict[str, str | int] = {"alt": "media"}
+        return _translating(self._uri, send)
+
+    def _url(self, kind: str) -> str:
+        query: dict[str, str | int] = {"alt": "media"} if kind else {}
         if self._generation is not None:
             query |= {"generation": self._generation, "ifGenerationMatch": self._generation}
-        endpoint = self._client().api_endpoint.rstrip("/")
+        endpoint = _translating(self._uri, self._client).api_endpoint.rstrip("/")
         path = f"b/{quote(self._bucket, safe='')}/o/{quote(self._key, safe='')}"
-        return f"{endpoint}/download/storage/v1/{path}?{urlencode(query)}"
+        return f"{endpoint}{kind}/storage/v1/{path}?{urlencode(query)}"
 
     def _check(self, generation: str | None, total: int | None) -> None:
         if self._generation is not None and generation not in {None, str(self._generation)}:
@@ -263,9 +257,10 @@ def _split_generation(uri: str) -> tuple[str, int | None]:
     return (match[1], int(match[2])) if match else (uri, None)
 
 
-def _pin(blob: Any) -> Pin:
-    md5 = b64decode(blob.md5_hash) if blob.md5_hash else None
-    return Pin(generation=int(blob.generation), md5=md5 if md5 and len(md5) == _MD5_BYTES else None)
+def _pin(generation: int, md5_hash: str | None) -> Pin:
+    # Composite objects have no md5.
+    md5 = b64decode(md5_hash) if md5_hash else None
+    return Pin(generation=generation, md5=md5 if md5 and len(md5) == _MD5_BYTES else None)
 
 
 def _describe(bucket: str, blob: Any, path: str) -> Described:
@@ -273,10 +268,10 @@ def _describe(bucket: str, blob: Any, path: str) -> Described:
     return described(
         path,
         f"gs://{bucket}/{blob.name}",
-        # Composite objects have no md5; later clients of W&B take the ETag of all objects.
+        # Without an md5 what later clients of W&B take for all objects.
         blob.md5_hash or blob.etag,
         size_bytes=blob.size,
-        pin=_pin(blob),
+        pin=_pin(blob.generation, blob.md5_hash),
         extra={"etag": blob.etag, "versionID": blob.generation},
         mtime_ns=mtime_ns,
     )

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+MIN_BYTES_PER_S = 1024
+
 
 class RetryPolicy(msgspec.Struct, frozen=True):
     """How long and how often a source is asked for the same bytes; all times in seconds."""
@@ -42,6 +44,10 @@ class Deadline:
     def __init__(self, policy: RetryPolicy) -> None:
         self._at = time.monotonic() + policy.deadline_s
         self._step_s = policy.step_timeout_s
+
+    def is_too_slow(self, received_bytes: int, elapsed_s: float) -> bool:
+        """Whether a connection is so slow that a new one is the better bet."""
+        return elapsed_s > self._step_s and received_bytes < elapsed_s * MIN_BYTES_PER_S
 
     @property
     def remaining_s(self) -> float:

@@ -7,10 +7,13 @@ Texts of errors never hold a URL that a request was redirected to: it may be sig
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from typing import Any
 
 import msgspec
 import requests
@@ -175,6 +178,21 @@ def pieces(
     if expected is not None and received != expected:
         raise TransientFailure(subject, f"{received} bytes came where {expected} were promised")
     raw.release_conn()
+
+
+def json_of(response: requests.Response, *, subject: str, timeout_s: float) -> Any:
+    """A small JSON document. Blocks: about `timeout_s`. Raises: TransientFailure."""
+    deadline_s = time.monotonic() + timeout_s
+    text = bytearray()
+    with response:
+        for piece in pieces(response.raw, None, subject=subject, decode=True):
+            text += piece
+            if len(text) > PIECE_BYTES or time.monotonic() > deadline_s:
+                raise TransientFailure(subject, "a small answer does not come to its end")
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise TransientFailure(subject, "the server answered with nonsense") from None
 
 
 def reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ to use from many threads; several processes may have the same store open.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,13 @@ from artfs.catalog.base import (
     VersionCommit,
     VersionRecord,
 )
-from artfs.errors import ArtifactNotFound, Conflict, InvalidArgument, PathNotFound
+from artfs.errors import (
+    ArtifactNotFound,
+    Conflict,
+    InvalidArgument,
+    PathNotFound,
+    VersionNotFound,
+)
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import LoadDirectory, find, walk
@@ -36,6 +43,7 @@ from artfs.model import (
     ArtifactPath,
     Digest,
     Metadata,
+    VersionState,
     check_alias,
     check_name,
     check_type,
@@ -52,6 +60,9 @@ from artfs.repository.trees import DirectoryCache
 from artfs.repository.workspace import Workspace
 
 LATEST = "latest"
+
+_LONGEST_COMMIT_S = 86_400.0
+"""What was put longer ago than this belongs to no commit that is on its way."""
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -91,6 +102,8 @@ class StoreVersions:
     def find_entry(self, version_id: str, path: str) -> Entry:
         """See Versions."""
         version = self._repository.catalog.version_by_id(version_id)
+        if version.state is not VersionState.COMMITTED:
+            raise VersionNotFound(version.path, "it was deleted")
         return self._repository.find(version.tree, path)
 
     def version_id(self, artifact_path: str) -> str:
@@ -278,7 +291,9 @@ class Repository:
             ) from None
 
     def _delete_object(self, record: BlobRecord | PackRecord) -> None:
-        self.objects.delete(stored_object(record))
+        # Another commit may rely on an object that it found there: what is young stays.
+        old_s = time.time() - _LONGEST_COMMIT_S
+        self.objects.delete(stored_object(record), stored_before_s=old_s)
 
 
 def _check(request: CommitRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from threading import Lock
 
@@ -104,6 +105,7 @@ class _Stream:
         self._pieces: Iterator[bytes] = iter(())
         self._skip_bytes = 0
         self._body_bytes = 0
+        self._opened_s = 0.0
         self._whole = False
 
     def leads_to(self, index: int) -> bool:
@@ -129,6 +131,12 @@ class _Stream:
             if self._body is None:
                 self._open(source, span_stop, deadline)
             self._receive()
+            elapsed_s = time.monotonic() - self._opened_s
+            if deadline.is_too_slow(self._body_bytes, elapsed_s):
+                self.close()
+                raise TransientFailure(
+                    self._subject, f"{self._body_bytes} bytes in {elapsed_s:.0f} s"
+                )
 
     def settle(self) -> None:
         """Give a connection back whose range is read to its end."""
@@ -158,6 +166,7 @@ class _Stream:
             position = 0
         self._skip_bytes = position - body.start
         self._body, self._pieces, self._body_bytes = body, iter(body), 0
+        self._opened_s = time.monotonic()
 
     def _receive(self) -> None:
         try:

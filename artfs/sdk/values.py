@@ -45,10 +45,11 @@ AddedValues = dict[int, tuple[object, "ArtifactManifestEntry"]]
 """Values of a draft by identity; the objects are kept so that no identity is used again."""
 
 
-def stored_name(value_type: type[ArtifactValue], name: str) -> str:
-    """The path under which a value called `name` is stored; the suffix is never doubled."""
-    suffix = f".{value_type.artifact_suffix}.json"
-    return name if name.endswith(suffix) else name + suffix
+def stored_name(suffix: str, name: str) -> str:
+    """The path of a value called `name` that is stored with `suffix`, which is never doubled."""
+    # W&B looks for the suffix without its dot: `mytable.json` is the name of a table already.
+    ending = f"{suffix}.json"
+    return name if name.endswith(ending) else f"{name}.{ending}"
 
 
 def add_value(
@@ -66,7 +67,7 @@ def add_value(
         )
     if id(value) in added:
         return added[id(value)][1]
-    path = stored_name(type(value), name)
+    path = stored_name(value.artifact_suffix, name)
     home = value.artifact_home
     if home is not None and home[0].id is not None:
         return artifact.add_reference(home[0].get_path(home[1]), path)[0]
@@ -82,8 +83,8 @@ def add_value(
 
 def get_value(artifact: Artifact, name: str) -> ArtifactValue | None:
     """What `Artifact.get` does. Raises: what reading the artifact raises."""
-    for value_type in _value_types().values():
-        path = stored_name(value_type, name)
+    for suffix, value_type in _value_types().items():
+        path = stored_name(suffix, name)
         entry = artifact.find_entry(path)
         if entry is not None:
             return _made_again(value_type, artifact, path, entry)

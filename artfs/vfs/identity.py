@@ -12,7 +12,7 @@ from artfs.errors import InvalidManifest
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.vfs.tree import NUMBER_MASK
 
-_IDENTITY_BYTES = 9  # 60 bits of number, and 12 to tell apart those that share one
+_IDENTITY_BYTES = 9  # 60 bits of number, and some to tell apart those that share one
 
 
 def identity_of(*parts: bytes) -> int:
@@ -24,14 +24,25 @@ def identity_of(*parts: bytes) -> int:
     return int.from_bytes(state.digest(), "little")
 
 
+def file_key(entry: FileEntry) -> bytes:
+    """What tells a file's content from all others.
+
+    Size and block list follow from the SHA-256, but in an entry that lies: it must not share
+    anything with the one that does not.
+    """
+    size = entry.size_bytes.to_bytes(8, "little", signed=True)
+    return b"".join((entry.sha256, size, entry.blocks or b""))
+
+
 def file_identity(entry: FileEntry) -> int:
-    """The identity of an uploaded file. Raises: InvalidManifest for an mtime out of range."""
+    """The identity of an uploaded file. Raises: InvalidManifest for numbers out of range."""
     try:
         place = entry.mtime_ns.to_bytes(8, "little", signed=True)
+        key = file_key(entry)
     except OverflowError:
-        raise InvalidManifest(repr(entry.name), "its mtime is out of range") from None
+        raise InvalidManifest(repr(entry.name), "its size or mtime is out of range") from None
     kind = b"x" if entry.executable else b"f"
-    digest = blake2b(kind + place + entry.sha256, digest_size=_IDENTITY_BYTES).digest()
+    digest = blake2b(kind + place + key, digest_size=_IDENTITY_BYTES).digest()
     return int.from_bytes(digest, "little")
 
 

@@ -28,7 +28,7 @@ from artfs.manifest.entries import (
 from artfs.model import Digest
 from artfs.repository.content import Buffer, Content
 from artfs.repository.facade import Repository
-from artfs.vfs.identity import file_identity, identity_of, number_of, reference_key
+from artfs.vfs.identity import file_identity, file_key, identity_of, number_of, reference_key
 from artfs.vfs.tree import FOREVER_S, Answer, Attributes, Found, Node, OpenFile
 
 DIRECTORY_MODE = stat.S_IFDIR | 0o555
@@ -74,7 +74,7 @@ class Service:
     def reader(self, directory: TreeDirectory, position: int, entry: _Readable) -> Reader:
         """A reader of the file at a position of a directory."""
         if isinstance(entry, FileEntry):
-            key, work = b"f" + entry.sha256, self.work
+            key, work = b"f" + file_key(entry), self.work
         else:
             key, work = b"r" + reference_key(entry), Work.NETWORK
         content = partial(self._content, directory, position, entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ class Cli:
         self.state = directory / "state"
         self.prefix: list[str] = []
         runtime = directory / "run"
-        runtime.mkdir(mode=0o700)
+        runtime.mkdir(mode=0o700, exist_ok=True)
         self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
@@ -128,9 +129,10 @@ def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
 
-@pytest.fixture
-def filled(cli: Cli) -> Cli:
-    """`artfs` over a store with demo/data:v0 and v1 (latest, best), and other/model:v0."""
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what `filled` says, to be copied."""
+    cli = Cli(tmp_path_factory.mktemp("template"))
     data = cli.directory / "data-files"
     (data / "sub").mkdir(parents=True)
     (data / "a.txt").write_text("alpha\n")
@@ -144,4 +146,11 @@ def filled(cli: Cli) -> Cli:
     (data / "new.txt").write_text("new\n")
     cli.ok("put", data, "-n", "demo/data", "-a", "best", "--metadata", '{"epochs": 3}')
     cli.ok("put", data / "a.txt", "-n", "other/model", "-t", "model")
-    return cli
+    return cli.directory
+
+
+@pytest.fixture
+def filled(tmp_path: Path, template: Path) -> Cli:
+    """`artfs` over a store with demo/data:v0 and v1 (latest, best), and other/model:v0."""
+    shutil.copytree(template, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Cli(tmp_path)

@@ -96,7 +96,7 @@ def test_ls_lists_projects(filled: Cli) -> None:
 
 def test_ls_lists_artifacts_with_their_latest_version(filled: Cli) -> None:
     (row,) = rows(filled.ok("ls", "demo").out)
-    assert row[:5] == ["demo/data", "dataset", "v1", "3", "32 B"]
+    assert row[:5] == ["demo/data", "dataset", "v1", "3", "33 B"]
     assert row[6] == "best, latest"
     (value,) = filled.ok("ls", "demo", "--json").json["artifacts"]
     assert value["path"] == "demo/data"
@@ -127,7 +127,7 @@ def test_ls_in_long_form_is_like_ls(filled: Cli) -> None:
     assert [row[-1] for row in found] == ["a.txt", "b.bin", "link -> a.txt", "sub/"]
     assert rows(filled.ok("ls", "-l", "demo/data:v0/sub").out)[0][0] == "-r-xr-xr-x"
     with_digest = rows(filled.ok("ls", "--digest", "demo/data:v0").out)
-    assert with_digest[0][3] == "n5ZhAESa+9Nm1ydU+1PN2g=="
+    assert with_digest[0][3] == "n5+Q2+Pl7hIYyGuIOdsZlQ=="
 
 
 def test_ls_of_files_in_json_says_what_each_is(filled: Cli) -> None:
@@ -222,7 +222,7 @@ def test_manifest_is_that_of_wandb(filled: Cli) -> None:
     value = filled.ok("manifest", "demo/data:v0").json
     assert value["version"] == 1
     assert list(value["contents"]) == ["a.txt", "b.bin", "sub/run.sh"]
-    assert value["contents"]["a.txt"] == {"digest": "n5ZhAESa+9Nm1ydU+1PN2g==", "size": 6}
+    assert value["contents"]["a.txt"] == {"digest": "n5+Q2+Pl7hIYyGuIOdsZlQ==", "size": 6}
     assert filled.ok("manifest", "demo/data:v0", "--json").json == value
 
 

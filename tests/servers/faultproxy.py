@@ -40,15 +40,19 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """Close the connection without an answer."""
     times: int | None = None
     """How many answers are broken; None: all."""
+    path: str = ""
+    """Only answers about paths that begin like this are broken."""
+    min_body_bytes: int = 0
+    """Only bodies of this size or more are changed."""
 
 
 class FaultProxy:
-    """A running proxy. `fault` may be set at any time, by any thread."""
+    """A running proxy. Faults may be set at any time, by any thread."""
 
     def __init__(self, server: ThreadingHTTPServer) -> None:
         self._server = server
         self._lock = threading.Lock()
-        self._fault: Fault | None = None
+        self._faults: list[Fault] = []
         self.request_count = 0
         self.body_bytes = 0
         """Sent to clients, of all answers."""
@@ -60,21 +64,21 @@ class FaultProxy:
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}"
 
-    def set(self, fault: Fault | None) -> None:
-        """Break answers from now on, or none any more."""
+    def set(self, *faults: Fault) -> None:
+        """Break answers from now on, one fault after the other; none: break nothing any more."""
         with self._lock:
-            self._fault = fault
+            self._faults = list(faults)
 
-    def take(self) -> Fault:
+    def take(self, path: str) -> Fault:
         """What to do to the next answer."""
         with self._lock:
             self.request_count += 1
-            fault = self._fault
-            if fault is None:
+            if not self._faults or not path.startswith(self._faults[0].path):
                 return Fault()
+            fault = self._faults[0]
             if fault.times is not None:
                 left = fault.times - 1
-                self._fault = msgspec.structs.replace(fault, times=left) if left else None
+                self._faults[:1] = [msgspec.structs.replace(fault, times=left)] if left else []
             return fault
 
     def count_body(self, size_bytes: int) -> None:
@@ -128,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _forward(self) -> None:
-        fault = self.proxy.take()
+        fault = self.proxy.take(self.path)
         self.close_connection = True
         if fault.refuse:
             return
@@ -174,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
                 lines.append(f"{name}: {value}")
         lines.append(f"Content-Length: {length + fault.add_to_length}")
         self.wfile.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-        if fault.flip_byte is not None and body:
+        if fault.flip_byte is not None and len(body) > fault.min_body_bytes:
             at = fault.flip_byte % len(body)
             body = body[:at] + bytes([body[at] ^ 0xFF]) + body[at + 1 :]
         self._send_body(body, fault)

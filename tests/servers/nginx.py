@@ -35,6 +35,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         root {directory}/root;
+        absolute_redirect off;
         location /plain/ {{ alias {directory}/root/; }}
         location /gzip/ {{
             alias {directory}/root/;

@@ -7,12 +7,12 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
 import msgspec
 
+from artfs.cli.components import installed_version
 from artfs.cli.frame import json_option, open_repository, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
 from artfs.config import store_location
@@ -105,10 +105,7 @@ def _problem(text: str) -> Finding:
 def _versions() -> dict[str, str]:
     found = {"Linux": platform.release(), "Python": platform.python_version()}
     for name in _COMPONENTS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
+        found[name] = installed_version(name)
     if shutil.which("fusermount3") is not None:
         done = subprocess.run(
             ["fusermount3", "--version"], capture_output=True, text=True, check=False

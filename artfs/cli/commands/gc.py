@@ -1,0 +1,98 @@
+"""`artfs gc`: free the space of what is no longer used."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import click
+import msgspec
+
+from artfs.cli.frame import json_option, open_repository, store_option
+from artfs.cli.output import format_duration, format_size, plural, print_json, print_line
+from artfs.repository.gc import DEFAULT_GRACE_S, GcReport, Tally, collect
+
+_UNITS_S = {"": 1, "s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) *(s|min|h|d|w|)")
+
+
+class _Duration(click.ParamType[float]):
+    """A number of seconds, or of what a unit says."""
+
+    name = "duration"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, (int, float)):
+            return value
+        match = _DURATION.fullmatch(value.strip())
+        if match is None or not math.isfinite(float(match[1])):
+            self.fail(f"{value!r} is no duration: write 12h, 7d or 0", param, ctx)
+        return float(match[1]) * _UNITS_S[match[2]]
+
+
+@click.command(short_help="Free the space of what is no longer used.")
+@click.option(
+    "--grace",
+    "grace_s",
+    type=_Duration(),
+    default=DEFAULT_GRACE_S,
+    show_default="7d",
+    metavar="TIME",
+    help="Keep what was in use less than this ago: 12h, 7d; s, min, h, d, w.",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be done.")
+@store_option
+@json_option
+def command(*, grace_s: float, dry_run: bool, store: str | None, as_json: bool) -> None:
+    """Remove what no version uses, what killed processes left behind, and versions whose time to
+    live is over.
+
+    Content that is found to be unused is condemned first, and removed by the gc that finds it
+    unused still after the grace period. That must be longer than the longest `artfs put`;
+    `--grace 0` is for when nothing else writes.
+
+    \b
+    Examples:
+      artfs gc --dry-run
+      artfs gc --grace 12h
+    """
+    with open_repository(store) as repository:
+        report = collect(repository, grace_s=grace_s, dry_run=dry_run)
+    if as_json:
+        print_json(msgspec.to_builtins(report))
+    else:
+        _print_report(report, grace_s)
+
+
+def _print_report(report: GcReport, grace_s: float) -> None:
+    done, to_do = (
+        ("Would remove", "Would write anew") if report.dry_run else ("Removed", "Wrote anew")
+    )
+    for path in report.expired:
+        print_line(f"{done} {path}: its time to live is over")
+    lines = [
+        (report.removed, done, "blob", "that no version uses"),
+        (report.packs_removed, done, "pack", "that held nothing else"),
+        (report.packs_rewritten, to_do, "pack", "that held little else"),
+        (report.orphans, done, "object", "that no commit took"),
+        (report.temporaries, done, "temporary file", "of processes that are gone"),
+    ]
+    for tally, verb, noun, why in lines:
+        if tally.count:
+            print_line(
+                f"{verb} {plural(tally.count, noun)} {why} ({format_size(tally.size_bytes)})"
+            )
+    if report.waiting.count:
+        print_line(_waiting(report.waiting, report.condemned, grace_s))
+    if not (report.expired or report.waiting.count or any(tally.count for tally, *_ in lines)):
+        print_line("Nothing to remove")
+
+
+def _waiting(waiting: Tally, condemned: Tally, grace_s: float) -> str:
+    return (
+        f"{plural(waiting.count, 'blob')} ({format_size(waiting.size_bytes)}) that no version uses "
+        f"will be removed {format_duration(grace_s)} after they were condemned"
+        f" ({condemned.count:,} of them now)"
+    )

@@ -1,0 +1,124 @@
+"""A real PostgreSQL server for tests, on a Unix socket of its own, one per test process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import psycopg
+import pytest
+
+_PROGRAMS = Path("/usr/lib/postgresql")
+_START_DEADLINE_S = 60
+_STOP_DEADLINE_S = 30
+
+
+class PostgreSQL(msgspec.Struct, frozen=True):
+    """A running server, whose superuser `postgres` needs no password."""
+
+    socket_directory: Path
+
+    def url(self, database: str, *, user: str = "postgres") -> str:
+        """The URL of a database, whether it exists or not."""
+        return f"postgresql://{user}@/{database}?host={self.socket_directory}"
+
+    def new_database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"test_{uuid.uuid4().hex}"
+        self.execute("postgres", f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def execute(self, database: str, statement: str) -> None:
+        """Run one statement as superuser, in no transaction."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server without databases of tests."""
+    programs = sorted(_PROGRAMS.glob("*/bin/initdb"))
+    if not programs:
+        pytest.fail("these tests need Debian's postgresql: scripts/test installs it")
+    # The path of a Unix socket has to be short, which those of pytest are not.
+    directory = Path(tempfile.mkdtemp(prefix="artfs-pg-"))
+    try:
+        with _running(programs[-1].parent, directory) as server:
+            yield server
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _running(programs: Path, directory: Path) -> Iterator[PostgreSQL]:
+    user = None
+    if os.geteuid() == 0:
+        # PostgreSQL refuses to run as root.
+        user = "postgres"
+        shutil.chown(directory, user)
+    data = directory / "data"
+    log = directory / "log"
+    with log.open("wb") as output:
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"],
+            check=True,
+            stdout=output,
+            stderr=output,
+            cwd=directory,
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
+        )
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(directory),
+            "fsync": "off",
+            "max_connections": "200",
+            "deadlock_timeout": "50ms",
+        }
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        process = subprocess.Popen(
+            [programs / "postgres", "-D", data, *options],
+            stdout=output,
+            stderr=output,
+            cwd=directory,
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
+        )
+    try:
+        server = PostgreSQL(directory)
+        _wait_until_ready(server, process, log)
+        yield server
+    finally:
+        # Fast shutdown: sessions are ended, and no child or shared memory stays behind.
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(_STOP_DEADLINE_S)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(
+    server: PostgreSQL, process: subprocess.Popen[bytes], log: Path
+) -> None:
+    deadline_s = time.monotonic() + _START_DEADLINE_S
+    while True:
+        try:
+            psycopg.connect(server.url("postgres")).close()
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                pytest.fail(f"PostgreSQL does not start:\n{log.read_text()}")
+            time.sleep(0.05)
+        else:
+            return

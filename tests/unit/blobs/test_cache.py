@@ -1,0 +1,294 @@
+"""The block cache: right bytes or none, shared by processes, and never in the way."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import shutil
+import threading
+import time
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from artfs.blobs.cache import WHOLE, BlockCache
+from artfs.blobs.eviction import STANDARD_LIMIT_BYTES, Quota, evict
+from artfs.errors import DeadlineExceeded
+from artfs.model import Digest
+
+KEY = Digest(sha256(b"some content").digest())
+OTHER = Digest(sha256(b"other content").digest())
+ROOMY = Quota(limit_bytes=1 << 40, reserve_bytes=0)
+BLOCK = 64 * 1024
+
+
+def key(number: int) -> Digest:
+    return Digest(sha256(str(number).encode()).digest())
+
+
+def age(cache: BlockCache, which: Digest, seconds: float, index: int = 0) -> None:
+    """Make a block's last use so long ago."""
+    path = cache.layout.block(which, index)
+    used_s = time.time() - seconds
+    os.utime(path, (used_s, used_s))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def cache(root: Path) -> BlockCache:
+    return BlockCache(root, ROOMY)
+
+
+def test_what_was_put_is_read_also_by_another_process_later(root: Path, cache: BlockCache) -> None:
+    assert cache.read(KEY, 0) is None
+    assert cache.put(KEY, 0, b"zero")
+    assert cache.put(KEY, 1, b"")
+    assert cache.put(KEY, WHOLE, b"whole")
+    for reader in (cache, BlockCache(root, ROOMY)):
+        assert reader.read(KEY, 0) == b"zero"
+        assert reader.read(KEY, 1) == b""
+        assert reader.read(KEY, WHOLE) == b"whole"
+        assert reader.read(OTHER, 0) is None
+
+
+def test_a_block_at_hand_is_an_open_file_that_begins_with_its_bytes(cache: BlockCache) -> None:
+    cache.put(KEY, 3, b"0123456789")
+    opened = cache.opened(KEY, 3)
+    assert opened is not None
+    assert os.pread(opened.fd, 4, 2) == b"2345"
+    assert cache.opened(KEY, 4) is None
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "append", "other"])
+def test_a_damaged_block_is_dropped(
+    cache: BlockCache, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.put(KEY, 0, b"x" * 1000)
+    path = cache.layout.block(KEY, 0)
+    path.chmod(0o600)
+    stored = path.read_bytes()
+    changed = {
+        "flip": b"y" + stored[1:],
+        "truncate": stored[:-1],
+        "empty": b"",
+        "append": stored + b"z",
+        "other": b"not a block at all" * 10,
+    }[damage]
+    path.write_bytes(changed)
+    with caplog.at_level(logging.WARNING):
+        assert cache.read(KEY, 0) is None
+    assert "damaged" in caplog.text
+    assert not path.exists()
+
+
+def test_a_block_that_is_not_what_the_caller_expects_is_dropped(cache: BlockCache) -> None:
+    cache.put(KEY, 0, b"right")
+    assert cache.read(KEY, 0, expected=sha256(b"right").digest()) == b"right"
+    assert cache.read(KEY, 0, expected=sha256(b"wrong").digest()) is None
+    assert cache.read(KEY, 0) is None
+
+
+def test_the_cache_may_vanish_under_its_users(root: Path, cache: BlockCache) -> None:
+    cache.put(KEY, 0, b"zero")
+    opened = cache.opened(KEY, 0)
+    shutil.rmtree(root)
+    assert cache.read(KEY, 0) is None
+    assert opened is not None
+    assert os.pread(opened.fd, 4, 0) == b"zero"
+    with cache.flight(KEY, 0, timeout_s=1):
+        assert cache.put(KEY, 0, b"again")
+    assert cache.read(KEY, 0) == b"again"
+
+
+def test_a_cache_that_cannot_be_written_is_passed_over(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root.parent.mkdir(parents=True, exist_ok=True)
+    root.write_bytes(b"a file where the directory should be")
+    cache = BlockCache(root, ROOMY)
+    with caplog.at_level(logging.WARNING):
+        assert not cache.put(KEY, 0, b"zero")
+        assert not cache.put(KEY, 1, b"one")
+    assert cache.bypassed
+    assert len(caplog.records) == 1
+    assert cache.read(KEY, 0) is None
+    with cache.flight(KEY, 0, timeout_s=1) as flight:
+        assert flight.extend(1)
+    cache.write_note(KEY, b"note")
+    assert cache.read_note(KEY) is None
+
+
+def test_a_full_disk_is_passed_over(root: Path, tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path)
+    cache = BlockCache(root, Quota(1 << 40, reserve_bytes=free.f_bavail * free.f_frsize * 2))
+    assert not cache.put(KEY, 0, b"zero")
+    assert cache.bypassed
+
+
+def test_notes_are_kept_and_checked(root: Path, cache: BlockCache) -> None:
+    cache.write_note(KEY, b"size 7")
+    assert BlockCache(root, ROOMY).read_note(KEY) == b"size 7"
+    path = cache.layout.note(KEY)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert cache.read_note(KEY) is None
+
+
+def test_the_standard_quota_is_a_tenth_of_the_disk_at_most(tmp_path: Path) -> None:
+    quota = Quota.standard(tmp_path / "not" / "there" / "yet")
+    disk = os.statvfs(tmp_path)
+    disk_bytes = disk.f_blocks * disk.f_frsize
+    assert quota.limit_bytes == min(STANDARD_LIMIT_BYTES, disk_bytes // 10)
+    assert quota.reserve_bytes == disk_bytes // 20
+    assert Quota.standard(tmp_path, 123).limit_bytes == 123
+
+
+def fill(cache: BlockCache, numbers: range) -> None:
+    for number in numbers:
+        assert cache.put(key(number), 0, os.urandom(BLOCK - 4096))
+
+
+def present(cache: BlockCache, numbers: range) -> list[int]:
+    return [number for number in numbers if cache.has(key(number), 0)]
+
+
+def test_the_quota_is_kept_and_the_oldest_blocks_go_first(root: Path) -> None:
+    cache = BlockCache(root, Quota(limit_bytes=10 * BLOCK, reserve_bytes=0))
+    fill(cache, range(40))
+    total = sum(block.disk_bytes for block in cache.layout.blocks())
+    assert total <= 11 * BLOCK
+    assert present(cache, range(25)) == []
+    assert 39 in present(cache, range(40))
+
+
+def test_reading_much_once_does_not_push_out_what_is_read_often(root: Path) -> None:
+    cache = BlockCache(root, Quota(limit_bytes=20 * BLOCK, reserve_bytes=0))
+    fill(cache, range(8))
+    for number in range(8):
+        age(cache, key(number), 3600)
+        assert cache.read(key(number), 0) is not None
+    fill(cache, range(100, 200))
+    assert present(cache, range(8)) == list(range(8))
+
+
+def test_reads_in_quick_succession_are_one_use(root: Path) -> None:
+    cache = BlockCache(root, Quota(limit_bytes=20 * BLOCK, reserve_bytes=0))
+    fill(cache, range(8))
+    for _ in range(3):
+        for number in range(8):
+            assert cache.read(key(number), 0) is not None
+    fill(cache, range(100, 200))
+    assert present(cache, range(8)) == []
+
+
+def test_a_new_working_set_displaces_an_old_one(root: Path) -> None:
+    cache = BlockCache(root, Quota(limit_bytes=20 * BLOCK, reserve_bytes=0))
+    fill(cache, range(18))
+    for number in range(18):
+        age(cache, key(number), 3600)
+        cache.read(key(number), 0)
+        age(cache, key(number), 1800)
+    # The new set is too large for the room that new blocks have: it comes again and again.
+    for _ in range(2):
+        for number in range(100, 115):
+            if cache.read(key(number), 0) is None:
+                fill(cache, range(number, number + 1))
+    assert len(present(cache, range(100, 115))) >= 12
+    assert len(present(cache, range(18))) <= 8
+
+
+def test_pinned_content_stays_until_it_is_unpinned(root: Path) -> None:
+    cache = BlockCache(root, Quota(limit_bytes=10 * BLOCK, reserve_bytes=0))
+    fill(cache, range(3))
+    cache.pin("project/name:v0", [key(number) for number in range(3)])
+    assert cache.layout.pinned() == {"project/name:v0": frozenset(key(n) for n in range(3))}
+    fill(cache, range(100, 140))
+    assert present(cache, range(3)) == [0, 1, 2]
+    assert cache.unpin("project/name:v0")
+    assert not cache.unpin("project/name:v0")
+    fill(cache, range(200, 240))
+    assert present(cache, range(3)) == []
+
+
+def test_what_a_dead_process_was_writing_is_removed(cache: BlockCache) -> None:
+    cache.put(KEY, 0, b"zero")
+    leftover = cache.layout.tmp / "123-abc"
+    leftover.write_bytes(b"half a block")
+    young = cache.layout.tmp / "124-abc"
+    young.write_bytes(b"half a block")
+    os.utime(leftover, (1, 1))
+    evict(cache.layout, cache.quota)
+    assert not leftover.exists()
+    assert young.exists()
+
+
+def test_a_flight_excludes_other_threads_and_ends_in_time(cache: BlockCache) -> None:
+    with cache.flight(KEY, 0, timeout_s=5):
+        with cache.flight(KEY, 1, timeout_s=5), cache.flight(OTHER, 0, timeout_s=5):
+            pass
+        started_s = time.monotonic()
+        with (
+            pytest.raises(DeadlineExceeded, match="another process"),
+            cache.flight(KEY, 0, timeout_s=0.2),
+        ):
+            pass
+        assert time.monotonic() - started_s < 5
+    with cache.flight(KEY, 0, timeout_s=0):
+        pass
+
+
+def test_a_flight_takes_and_releases_further_blocks(cache: BlockCache) -> None:
+    with cache.flight(KEY, 0, timeout_s=1) as one:
+        assert one.extend(1)
+        with cache.flight(KEY, 5, timeout_s=1) as two:
+            assert not two.extend(1)
+            one.release(1)
+            assert two.extend(1)
+
+
+def _hold(root: Path, ready: multiprocessing.synchronize.Event) -> None:
+    with BlockCache(root, ROOMY).flight(KEY, 0, timeout_s=5):
+        ready.set()
+        time.sleep(60)
+
+
+def test_a_killed_process_lets_its_flight_go(root: Path, cache: BlockCache) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=_hold, args=(root, ready), daemon=True)
+    process.start()
+    assert ready.wait(30)
+    with pytest.raises(DeadlineExceeded), cache.flight(KEY, 0, timeout_s=0.1):
+        pass
+    process.kill()
+    process.join()
+    with cache.flight(KEY, 0, timeout_s=5):
+        pass
+
+
+def test_many_threads_use_one_cache(root: Path) -> None:
+    cache = BlockCache(root, Quota(limit_bytes=30 * BLOCK, reserve_bytes=0))
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        for step in range(60):
+            number = (seed * 7 + step) % 50
+            data = str(number).encode() * 1000
+            found = cache.read(key(number), 0)
+            if found is None:
+                cache.put(key(number), 0, data)
+            elif found != data:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert not cache.bypassed

@@ -1,0 +1,109 @@
+"""`artfs.Api`: what a store says without a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import artfs
+from artfs.errors import ArtifactNotFound, RunNotFound, StoreNotFound, VersionNotFound
+from tests.unit.sdk.helpers import logged
+
+
+@pytest.fixture
+def api(run: artfs.Run) -> artfs.Api:
+    """A store with two artifacts, one of them with three versions, and a portfolio."""
+    for content in "123":
+        logged(run, {"x": content})
+    run.log_artifact(artfs.Artifact("net", type="model"))
+    run.use_artifact("data:v1").link("shelf")
+    return artfs.Api()
+
+
+def test_there_must_be_a_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFound):
+        artfs.Api(store=str(tmp_path / "nothing"))
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_store_can_be_named(tmp_path: Path) -> None:
+    with artfs.init(project="there", store=str(tmp_path / "other")) as run:
+        logged(run, {"x": "1"})
+    assert artfs.Api(store=str(tmp_path / "other")).artifact("there/data").version == "v0"
+
+
+def test_an_artifact_is_found_by_name_and_type(api: artfs.Api) -> None:
+    assert api.artifact("data:v1", type="dataset").version == "v1"
+    assert api.artifact("team/demo/data").version == "v2"
+    with pytest.raises(ValueError, match="type"):
+        api.artifact("data:v1", type="model")
+    with pytest.raises(ArtifactNotFound):
+        api.artifact("nothing")
+    with pytest.raises(VersionNotFound):
+        api.artifact("data:v9")
+
+
+def test_artifact_exists_answers_without_an_error(api: artfs.Api) -> None:
+    assert api.artifact_exists("data:v1")
+    assert api.artifact_exists("data:v1", type="dataset")
+    assert not api.artifact_exists("data:v1", type="model")
+    assert not api.artifact_exists("data:v9")
+    assert not api.artifact_exists("nothing")
+
+
+@pytest.mark.parametrize("per_page", [1, 2, 3, 50])
+def test_versions_come_newest_first_page_by_page(api: artfs.Api, per_page: int) -> None:
+    versions = api.artifact_versions("dataset", "data", per_page=per_page)
+    assert [artifact.version for artifact in versions] == ["v2", "v1", "v0"]
+    assert len(versions) == 3
+    assert (versions[0].version, versions[-1].version) == ("v2", "v0")
+    with pytest.raises(IndexError):
+        _ = versions[3]
+
+
+def test_versions_of_nothing_and_of_another_type_are_not_found(api: artfs.Api) -> None:
+    with pytest.raises(ArtifactNotFound):
+        api.artifacts("dataset", "nothing")
+    with pytest.raises(ArtifactNotFound, match="has the type"):
+        api.artifacts("model", "data")
+    with pytest.raises(ValueError, match="per_page"):
+        api.artifacts("dataset", "data", per_page=0)
+
+
+def test_collections_are_artifacts_and_portfolios(api: artfs.Api) -> None:
+    found = {each.name: each.is_sequence() for each in api.artifact_collections("demo")}
+    assert found == {"data": True, "net": True, "shelf": False}
+    data = api.artifact_collection("dataset", "data")
+    assert (data.name, data.type, data.project, data.entity) == ("data", "dataset", "demo", "team")
+    assert data.aliases == ["latest"]
+    assert [each.version for each in data.versions()] == ["v2", "v1", "v0"]
+    shelf = api.artifact_collection("dataset", "demo/shelf")
+    assert [(each.version, each.source_version) for each in shelf.artifacts()] == [("v0", "v1")]
+    data.delete()
+    assert not api.artifact_exists("data")
+
+
+def test_types_are_those_of_a_projects_artifacts(api: artfs.Api) -> None:
+    assert [each.name for each in api.artifact_types("demo")] == ["dataset", "model"]
+    models = api.artifact_type("model", "demo")
+    assert [each.name for each in models.collections()] == ["net"]
+    assert models.collection("net").type == "model"
+    with pytest.raises(ArtifactNotFound):
+        models.collection("data")
+    with pytest.raises(ArtifactNotFound):
+        api.artifact_type("nothing", "demo")
+    assert api.projects() == ["demo"]
+    assert api.default_entity == "team"
+
+
+def test_runs_are_found_by_id_and_project(api: artfs.Api, run: artfs.Run) -> None:
+    for path in (run.id, f"demo/{run.id}", f"team/demo/{run.id}"):
+        assert api.run(path).id == run.id
+    assert [each.id for each in api.runs("demo")] == [run.id]
+    assert [each.id for each in api.runs()] == [run.id]
+    assert api.runs("team/nothing") == []
+    with pytest.raises(RunNotFound):
+        api.run("nothing")
+    with pytest.raises(RunNotFound):
+        api.run(f"other/{run.id}")
