@@ -28,7 +28,9 @@ HANDLER_NAMES = frozenset(
 )
 """All requests that pyfuse3 passes on."""
 
-_QUIET = frozenset({errno.ENOENT, errno.ENAMETOOLONG, errno.ENODATA, errno.ENOSYS, errno.EOPNOTSUPP, errno.EROFS})
+_QUIET = frozenset(
+    {errno.ENOENT, errno.ENAMETOOLONG, errno.ENODATA, errno.ENOSYS, errno.EOPNOTSUPP, errno.EROFS}
+)
 
 
 class GuardedOperations(pyfuse3.Operations):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
 from artfs.media.content import LocalFile, MadeFile, UrlContent, is_url
 from artfs.media.extras import require
 from artfs.media.types.media import MediaFileType
-from artfs.media.value import Media, stored_file
+from artfs.media.value import Media
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
@@ -59,13 +59,6 @@ class Audio(Media):
     def to_json(self, artifact: Artifact) -> dict[str, Any]:
         """Its JSON value, after adding its file to the draft `artifact`."""
         return super().to_json(artifact) | {"caption": self._caption}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any], artifact: Artifact) -> Self:
-        """Make it again from its JSON value; its file is read when it is used."""
-        audio = cls.__new__(cls)
-        audio._caption, audio._content = value.get("caption"), stored_file(value, artifact)
-        return audio
 
 
 def _encode(samples: Any, sample_rate: int | None) -> bytes:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
 from artfs.media.content import LocalFile, MadeFile
 from artfs.media.extras import is_from, require
 from artfs.media.types.media import MediaFileType
-from artfs.media.value import Media, stored_file
+from artfs.media.value import Media
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
-    from artfs.sdk.artifact import Artifact
 
 _SUFFIX = ".bokeh.json"
 
@@ -55,10 +54,3 @@ class Bokeh(Media):
         """The bokeh document. Blocks: reads the file, where it is in an artifact."""
         with self.open() as file:
             return require("bokeh.document", "Bokeh").Document.from_json(json.load(file))
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any], artifact: Artifact) -> Self:
-        """Make it again from its JSON value; its file is read when it is used."""
-        plot = cls.__new__(cls)
-        plot._content = stored_file(value, artifact)
-        return plot

@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from artfs.sdk.artifact import Artifact
@@ -41,7 +41,7 @@ class Content(Protocol):
         """A local file with the bytes. Blocks: may download it."""
         ...
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> BinaryIO:
         """The bytes from the start."""
         ...
 
@@ -60,7 +60,7 @@ class LocalFile:
 
     @cached_property
     def sha256(self) -> str:
-        with self.open() as file:
+        with Path(self._path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     @property
@@ -70,7 +70,7 @@ class LocalFile:
     def path(self) -> str:
         return self._path
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> BinaryIO:
         return Path(self._path).open("rb")
 
     def add_to(self, artifact: Artifact, directory: str) -> str:
@@ -123,7 +123,7 @@ class StoredFile:
     def path(self) -> str:
         return self._artifact.get_path(self._path).download()
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> BinaryIO:
         return io.BytesIO(self._artifact.get_path(self._path).read_bytes())
 
     def add_to(self, artifact: Artifact, directory: str) -> str:
@@ -153,7 +153,7 @@ class UrlContent:
     def path(self) -> str:
         return self.url
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> BinaryIO:
         raise FileNotFoundError(f"{self.url}: is a reference; log it to read it")
 
     def add_to(self, artifact: Artifact, directory: str) -> str:

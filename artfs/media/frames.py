@@ -48,9 +48,7 @@ def tiled(frames: Any) -> Any:
     np = numpy("Video")
     frames = np.asarray(frames)
     if frames.ndim < 4:
-        raise InvalidArgument(
-            "Video must be atleast 4 dimensions: time, channels, height, width"
-        )
+        raise InvalidArgument("Video must be atleast 4 dimensions: time, channels, height, width")
     if frames.ndim == 4:
         frames = frames[None]
     count, steps, channels, height, width = frames.shape
@@ -59,6 +57,4 @@ def tiled(frames: Any) -> Any:
     padded = np.zeros((rows * columns, steps, channels, height, width), dtype=np.uint8)
     padded[:count] = frames.astype(np.uint8)
     grid = padded.reshape(rows, columns, steps, channels, height, width)
-    return grid.transpose(2, 0, 4, 1, 5, 3).reshape(
-        steps, rows * height, columns * width, channels
-    )
+    return grid.transpose(2, 0, 4, 1, 5, 3).reshape(steps, rows * height, columns * width, channels)

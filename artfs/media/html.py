@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Self
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
 from artfs.media.content import Content, LocalFile, MadeFile
 from artfs.media.types.media import MediaFileType
-from artfs.media.value import Media, stored_file
+from artfs.media.value import Media
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
@@ -59,12 +59,9 @@ class Html(Media):
                 self._html = file.read().decode("utf-8", "surrogatepass")
         return self._html
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any], artifact: Artifact) -> Self:
-        """Make it again from its JSON value; its file is read when it is used."""
-        page = cls.__new__(cls)
-        page._html, page._content = None, stored_file(value, artifact)
-        return page
+    def _restore(self, value: dict[str, Any], artifact: Artifact) -> None:
+        super()._restore(value, artifact)
+        self._html = None
 
 
 def _is_there(text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
 from artfs.media.boxes import BoundingBoxes2D
@@ -13,7 +13,7 @@ from artfs.media.extras import numpy
 from artfs.media.mask import ImageMask
 from artfs.media.pictures import picture, pillow, png_of
 from artfs.media.types.media import ImageFileType
-from artfs.media.value import Media, stored_file
+from artfs.media.value import Media
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,7 @@ class Image(Media):
         boxes: dict[str, BoundingBoxes2D | dict[str, Any]] | None = None,
         masks: dict[str, ImageMask | dict[str, Any]] | None = None,
     ) -> None:
+        self._format: str | None = None
         self._width: int | None = None
         self._height: int | None = None
         self._grouping: int | None = None
@@ -97,15 +98,16 @@ class Image(Media):
 
     def _merge_classes(self, classes: Classes | Sequence[dict[str, Any]] | None) -> None:
         """All classes by id: those of boxes, of masks, then `classes`, which names them anew."""
-        names: dict[Any, str] = {}
+        named: list[tuple[Any, str]] = []
         for layer in (*self._boxes.values(), *self._masks.values()):
-            names.update(layer.class_labels)
+            named.extend(layer.class_labels.items())
         if classes is not None:
             listed = classes.class_set if isinstance(classes, Classes) else classes
-            names.update((each["id"], each["name"]) for each in listed)
-        if names:
+            named.extend((each["id"], each["name"]) for each in listed)
+        if named:
+            merged = {key: {"id": key, "name": name} for key, name in named}
             self._classes_file = None
-            self._classes = Classes({"id": key, "name": name} for key, name in names.items())
+            self._classes = Classes(merged.values())
 
     @property
     def format(self) -> str | None:
@@ -198,25 +200,21 @@ class Image(Media):
                 value[key] = {name: layer.to_json(artifact) for name, layer in layers.items()}
         return value
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any], artifact: Artifact) -> Self:
-        """Make it again from its JSON value; its files are read when they are used."""
-        image = cls.__new__(cls)
-        image._content, image._format = stored_file(value, artifact), value.get("format")
-        image._width, image._height = value.get("width"), value.get("height")
-        image._caption, image._grouping = value.get("caption"), value.get("grouping")
-        image._classes = None
+    def _restore(self, value: dict[str, Any], artifact: Artifact) -> None:
+        super()._restore(value, artifact)
+        self._format, self._grouping = value.get("format"), value.get("grouping")
+        self._width, self._height = value.get("width"), value.get("height")
+        self._classes = None
         classes = value.get("classes")
-        image._classes_file = None if classes is None else (classes, artifact)
-        image._boxes = {
+        self._classes_file = None if classes is None else (classes, artifact)
+        self._boxes = {
             key: BoundingBoxes2D.from_json(each, artifact)
             for key, each in (value.get("boxes") or {}).items()
         }
-        image._masks = {
+        self._masks = {
             key: ImageMask.from_json(each, artifact)
             for key, each in (value.get("masks") or {}).items()
         }
-        return image
 
 
 def _extension(path: str) -> str:
@@ -230,6 +228,5 @@ def _layers(layers: Any, kind: type[Any], what: str) -> dict[str, Any]:
     if not isinstance(layers, dict):
         raise InvalidArgument(f'Images "{what}" argument must be a dictionary')
     return {
-        key: layer if isinstance(layer, kind) else kind(layer, key)
-        for key, layer in layers.items()
+        key: layer if isinstance(layer, kind) else kind(layer, key) for key, layer in layers.items()
     }

@@ -40,10 +40,10 @@ class JoinedTable(Value):
     declared_type: ClassVar[Type] = MediaFileType("joined-table")
 
     def __init__(self, table1: Joinable, table2: Joinable, join_key: str | list[str]) -> None:
-        if not isinstance(join_key, str) and not (
-            isinstance(join_key, list) and len(join_key) == 2
-        ):
-            raise InvalidArgument("JoinedTable join_key should be a string or a list of two strings")
+        if not _is_key(join_key):
+            raise InvalidArgument(
+                "JoinedTable join_key should be a string or a list of two strings"
+            )
         for which, table in (("table1", table1), ("table2", table2)):
             if not _is_table(table):
                 raise InvalidArgument(
@@ -113,6 +113,10 @@ class JoinedTable(Value):
         joined = cls(value["table1"], value["table2"], value["join_key"])
         joined._source = artifact
         return joined
+
+
+def _is_key(key: object) -> bool:
+    return isinstance(key, str) or (isinstance(key, list) and len(key) == 2)
 
 
 def _is_table(table: object) -> bool:

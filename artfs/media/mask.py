@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from artfs.media.boxes import check_labels
 from artfs.media.content import LocalFile, MadeFile
 from artfs.media.extras import numpy, require
 from artfs.media.types.media import MediaFileType
-from artfs.media.value import Media, stored_file
+from artfs.media.value import Media
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
@@ -52,7 +52,11 @@ class ImageMask(Media):
         pixels = val["mask_data"]
         if len(pixels.shape) != 2:
             raise TypeError("mask_data must be a 2D array")
-        if pixels.dtype.kind in "iu" and pixels.size and not 0 <= pixels.min() <= pixels.max() <= 255:
+        if (
+            pixels.dtype.kind in "iu"
+            and pixels.size
+            and not 0 <= pixels.min() <= pixels.max() <= 255
+        ):
             raise TypeError("Mask data must be integers between 0 and 255")
         if "class_labels" in val:
             check_labels(
@@ -75,13 +79,9 @@ class ImageMask(Media):
         with self.open() as file, pillow.open(file) as image:
             return np.asarray(image)
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any], artifact: Artifact) -> Self:
-        """Make it again from its JSON value, which has no names of classes."""
-        mask = cls.__new__(cls)
-        mask._key, mask._labels = "", {}
-        mask._content = stored_file(value, artifact)
-        return mask
+    def _restore(self, value: dict[str, Any], artifact: Artifact) -> None:
+        super()._restore(value, artifact)
+        self._key, self._labels = "", {}
 
 
 def _encode(pixels: Any) -> bytes:

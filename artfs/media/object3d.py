@@ -10,7 +10,7 @@ from artfs.errors import InvalidArgument
 from artfs.media.content import LocalFile, MadeFile
 from artfs.media.extras import is_array, numpy
 from artfs.media.types.media import MediaFileType
-from artfs.media.value import Media, stored_file
+from artfs.media.value import Media
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
@@ -120,17 +120,12 @@ class Object3D(Media):
         Raises: InvalidArgument for anything but points.
         """
         if self._extension != POINTS_SUFFIX:
-            raise InvalidArgument(
-                "Non-point cloud 3D objects are not yet supported with Artifacts"
-            )
+            raise InvalidArgument("Non-point cloud 3D objects are not yet supported with Artifacts")
         return super().to_json(artifact)
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any], artifact: Artifact) -> Self:
-        """Make it again from its JSON value; its file is read when it is used."""
-        made = cls.__new__(cls)
-        made._extension, made._content = POINTS_SUFFIX, stored_file(value, artifact)
-        return made
+    def _restore(self, value: dict[str, Any], artifact: Artifact) -> None:
+        super()._restore(value, artifact)
+        self._extension = POINTS_SUFFIX
 
 
 def _extension(path: str) -> str:

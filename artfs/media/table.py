@@ -8,38 +8,28 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from artfs.errors import InvalidArgument, InvalidValue
-from artfs.media.extras import is_array, is_from, numpy, require
-from artfs.media.tables.columns import ColumnTypes
+from artfs.media.extras import is_array, numpy, require
+from artfs.media.tables.columns import ColumnTypes, cast_cells
 from artfs.media.tables.decode import decode_columns, without_file
-from artfs.media.tables.encode import (
-    MAX_INLINE_LENGTH,
-    encode_cells,
-    inline_type,
-    store_arrays,
-)
+from artfs.media.tables.encode import MAX_INLINE_LENGTH
 from artfs.media.tables.equality import equal_rows
-from artfs.media.tables.links import TableIndex, TableKey, TableLink
-from artfs.media.types.base import UNKNOWN, AnyType, InvalidType, Type
+from artfs.media.tables.inputs import columns_and_rows
+from artfs.media.tables.keys import Keys
+from artfs.media.tables.links import TableIndex, TableLink
+from artfs.media.tables.stored import store_rows
+from artfs.media.types.base import UNKNOWN, AnyType, Type
 from artfs.media.types.containers import TypedDictType
 from artfs.media.types.containers import optional as optional_type
 from artfs.media.types.fromjson import type_from_json
-from artfs.media.types.inference import Settling, assign, type_from_dtype, type_of
+from artfs.media.types.inference import type_from_dtype, type_of
 from artfs.media.types.media import TableType
-from artfs.media.types.references import (
-    KEY_TYPES,
-    ForeignIndexType,
-    ForeignKeyType,
-    PrimaryKeyType,
-    TableRef,
-)
-from artfs.media.value import Media, Value
+from artfs.media.types.references import KEY_TYPES, ForeignKeyType, PrimaryKeyType, TableRef
+from artfs.media.value import Value
 
 if TYPE_CHECKING:
     from artfs.sdk.artifact import Artifact
 
 logger = logging.getLogger(__name__)
-
-_DEFAULT_COLUMNS = ("Input", "Output", "Expected")
 
 
 class Table(Value):
@@ -86,22 +76,13 @@ class Table(Value):
         allow_mixed_types: bool = False,
     ) -> None:
         self._home: tuple[Artifact, str] | None = None
-        self._pk_col: Any = None
-        self._fk_cols: set[Any] = set()
+        self._keys = Keys()
         self._types = ColumnTypes()
         self._rows: list[list[Any]] = []
-        if dataframe is not None:
-            data = dataframe
-        elif data is None:
-            data = rows
-        if _is_frame(data):
-            self._columns, data = list(data.columns), _frame_rows(data)
-        else:
-            self._columns = _checked_columns(columns)
-            if not (data is None or isinstance(data, list) or is_array(data)):
-                raise InvalidValue("Table", "data argument expects a `list` object")
+        given = next((each for each in (dataframe, data, rows) if each is not None), None)
+        self._columns, new_rows = columns_and_rows(columns, given)
         self._declare(AnyType() if allow_mixed_types else dtype, optional)
-        self._extend([list(row) for row in () if data is None else data])
+        self._extend(new_rows)
 
     def _declare(self, dtype: Any, may_be_none: bool | list[bool]) -> None:
         count = len(self._columns)
@@ -125,7 +106,7 @@ class Table(Value):
         return self._rows
 
     @property
-    def artifact_home(self) -> tuple[Artifact, str] | None:  # type: ignore[override]
+    def artifact_home(self) -> tuple[Artifact, str] | None:
         """The artifact that it was got from or added to, until it may have been changed."""
         return self._home
 
@@ -172,7 +153,7 @@ class Table(Value):
         self._types.take_row(self._columns, data)
         self._home = None
         self._rows.append(list(data))
-        self._link(self._rows[-1:])
+        self._keys.link(self, self._columns, self._rows[-1:])
 
     def add_row(self, *row: Any) -> None:
         """Add a row; an older name of `add_data`."""
@@ -192,7 +173,7 @@ class Table(Value):
                 self._check_length(row)
         self._types.take_rows(self._columns, rows)
         self._rows.extend(rows)
-        self._link(rows)
+        self._keys.link(self, self._columns, rows)
 
     def _check_length(self, row: Sequence[Any]) -> None:
         if len(row) != len(self._columns):
@@ -201,7 +182,7 @@ class Table(Value):
                 f"found {len(row)}",
             )
 
-    def add_column(self, name: str, data: Any, optional: bool = False) -> None:
+    def add_column(self, name: Any, data: Any, optional: bool = False) -> None:
         """Add a column: a cell for each row.
 
         Args:
@@ -291,7 +272,7 @@ class Table(Value):
         if convert_to is None:
             return cells
         np = numpy("get_column")
-        return np.array([c.to_data_array() if isinstance(c, Media) else c for c in cells])
+        return np.array([c.to_data_array() if hasattr(c, "to_data_array") else c for c in cells])
 
     def iterrows(self) -> Iterator[tuple[TableIndex, list[Any]]]:
         """The rows with their numbers. In another table a number refers to its row here.
@@ -351,23 +332,16 @@ class Table(Value):
             Number
         """
         position, wanted = self._position(col_name), type_from_dtype(dtype)
-        is_key = isinstance(wanted, KEY_TYPES)
-        if is_key and optional:
-            raise InvalidValue(
-                "Primary keys, foreign keys, and foreign indexes cannot be optional"
-            )
+        if optional and isinstance(wanted, KEY_TYPES):
+            raise InvalidValue("Primary keys, foreign keys, and foreign indexes cannot be optional")
         if optional:
             wanted = optional_type(wanted)
-        found = self._cast_cells([row[position] for row in self._rows], wanted)
-        self._check_key(col_name, wanted)
-        self._types[col_name] = found
+        found = cast_cells([row[position] for row in self._rows], wanted)
+        self._keys.check(wanted, self)
         self._home = None
-        self._fk_cols.discard(col_name)
-        if isinstance(wanted, PrimaryKeyType):
-            self._pk_col = col_name
-        elif is_key:
-            self._fk_cols.add(col_name)
-        self._link(self._rows)
+        self._types[col_name] = found
+        self._keys.note(col_name, found)
+        self._keys.link(self, self._columns, self._rows)
         return found
 
     def set_pk(self, col_name: Any) -> None:
@@ -391,59 +365,24 @@ class Table(Value):
             TypeError: if a cell is no text.
             ValueError: if there is no such column, it is the primary key, or `table` is this one.
         """
-        if col_name == self._pk_col:
+        if col_name == self._keys.primary:
             raise InvalidValue(f"column {col_name!r}", "is the primary key")
-        table._position(table_col)  # noqa: SLF001 - a table, too
+        table._position(table_col)
         self._position(col_name)
         self.cast(col_name, ForeignKeyType(TableRef(table), table_col))
-
-    @staticmethod
-    def _cast_cells(cells: list[Any], wanted: Type) -> Type:
-        found = Settling(wanted).assign_all(cells)
-        if not isinstance(found, InvalidType):
-            return found
-        column_type = wanted
-        for cell in cells:
-            assigned = assign(column_type, cell)
-            if isinstance(assigned, InvalidType):
-                raise TypeError(
-                    f"Existing data {cell}, of type {type_of(cell)} cannot be cast to {column_type}"
-                )
-            column_type = assigned
-        return column_type
-
-    def _check_key(self, name: Any, wanted: Type) -> None:
-        if isinstance(wanted, PrimaryKeyType) and self._pk_col is not None:
-            raise InvalidValue(
-                f"Cannot have multiple primary keys - {self._pk_col} is already set as the "
-                "primary key."
-            )
-        if isinstance(wanted, ForeignKeyType | ForeignIndexType) and wanted.table.is_of(self):
-            raise InvalidValue("Cannot set a foreign table reference to same table")
 
     def _position(self, name: Any) -> int:
         if name not in self._columns:
             raise InvalidValue(f"column {name!r}", "the table has no such column")
         return self._columns.index(name)
 
-    def _link(self, rows: list[list[Any]]) -> None:
-        """Make the cells of key columns know their table."""
-        if self._pk_col is None and not self._fk_cols:
-            return
-        for position, name in enumerate(self._columns):
-            column_type = self._types.get(name)
-            if name == self._pk_col:
-                ref = TableRef(self)
-                for row in rows:
-                    row[position] = TableKey.of(row[position], ref, name)
-            elif isinstance(column_type, ForeignKeyType):
-                for row in rows:
-                    row[position] = TableKey.of(
-                        row[position], column_type.table, column_type.col_name
-                    )
-            elif isinstance(column_type, ForeignIndexType):
-                for row in rows:
-                    row[position] = TableIndex.of(row[position], column_type.table)
+    @property
+    def _pk_col(self) -> Any:
+        return self._keys.primary
+
+    @property
+    def _fk_cols(self) -> set[Any]:
+        return set(self._keys.foreign)
 
     # --- storing ---------------------------------------------------------------------------
 
@@ -456,7 +395,7 @@ class Table(Value):
         if len(rows) > limit:
             logger.warning("Truncating Table object to %d rows.", limit)
             rows = rows[:limit]
-        types, data = self._encode(rows, artifact)
+        types, data = store_rows(self._columns, rows, self._types, artifact)
         return {
             "_type": self.artifact_suffix,
             "columns": self._columns,
@@ -465,23 +404,6 @@ class Table(Value):
             "nrows": len(rows),
             "column_types": types.to_json(artifact),
         }
-
-    def _encode(
-        self, rows: list[list[Any]], artifact: Artifact
-    ) -> tuple[TypedDictType, Sequence[Sequence[Any]]]:
-        types = self._column_types.type_map
-        columns: list[Sequence[Any]] = list(zip(*rows, strict=True))
-        encoded: list[Sequence[Any]] = []
-        for name, cells in zip(self._columns, columns, strict=bool(columns)):
-            self._types[name] = inline_type(self._types[name])
-            stored = store_arrays(artifact, str(name), self._types[name], cells)
-            types[str(name)] = self._types[name] if stored is None else stored
-            encoded.append(
-                encode_cells(cells, artifact) if stored is None else [None] * len(cells)
-            )
-        if all(new is old for new, old in zip(encoded, columns, strict=True)):
-            return TypedDictType(types), rows
-        return TypedDictType(types), list(zip(*encoded, strict=True))
 
     @classmethod
     def from_json(cls, value: dict[str, Any], artifact: Artifact) -> Self:
@@ -497,31 +419,6 @@ class Table(Value):
         for name, column_type in zip(table._columns, types, strict=True):
             if column_type is not None:
                 table._types[name] = without_file(column_type)
-                table._note_key(name, column_type)
-        table._link(table._rows)
+                table._keys.note(name, column_type)
+        table._keys.link(table, table._columns, table._rows)
         return table
-
-    def _note_key(self, name: Any, column_type: Type) -> None:
-        if isinstance(column_type, PrimaryKeyType):
-            self._pk_col = name
-        elif isinstance(column_type, KEY_TYPES):
-            self._fk_cols.add(name)
-
-
-def _checked_columns(columns: list[Any] | None) -> list[Any]:
-    if columns is None:
-        return list(_DEFAULT_COLUMNS)
-    if not isinstance(columns, list):
-        raise InvalidValue("Table", "columns argument expects a `list` object")
-    if not all(type(name) in {str, int} for name in columns):
-        raise InvalidValue("Table", "columns argument expects list of strings or ints")
-    return columns
-
-
-def _is_frame(data: object) -> bool:
-    return type(data).__name__ == "DataFrame" and is_from(data, "pandas")
-
-
-def _frame_rows(frame: Any) -> list[tuple[Any, ...]]:
-    columns = [frame[name].values for name in frame.columns]
-    return [tuple(cells[number] for cells in columns) for number in range(len(frame))]

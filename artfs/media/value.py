@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from artfs.media.content import Content, StoredFile
 from artfs.media.types.base import Type, Typed
@@ -29,6 +29,11 @@ class Value(Typed, ABC):
     @abstractmethod
     def to_json(self, artifact: Artifact) -> Any:
         """Its JSON value, after adding the files that it needs to the draft `artifact`."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, value: Any, artifact: Artifact) -> Self:
+        """Make it again from its JSON value and, when they are needed, files of `artifact`."""
 
 
 class Media(Value):
@@ -56,7 +61,7 @@ class Media(Value):
     def _sha256(self) -> str:
         return self._content.sha256
 
-    def open(self) -> IO[bytes]:
+    def open(self) -> BinaryIO:
         """Its file from the start, for reading. Blocks: fetches it, where it is in an artifact.
 
         Raises: FileNotFoundError for a URL, and for a local file that is gone; what
@@ -72,7 +77,13 @@ class Media(Value):
             "sha256": self._content.sha256,
         }
 
+    @classmethod
+    def from_json(cls, value: Any, artifact: Artifact) -> Self:
+        """Make it again from its JSON value; its file is read when it is used."""
+        made = cls.__new__(cls)
+        made._restore(value, artifact)  # noqa: SLF001 - its own class
+        return made
 
-def stored_file(value: dict[str, Any], artifact: Artifact) -> StoredFile:
-    """The file that the JSON of a media value names."""
-    return StoredFile(artifact, value["path"], value["sha256"])
+    def _restore(self, value: dict[str, Any], artifact: Artifact) -> None:
+        self._content = StoredFile(artifact, value["path"], value["sha256"])
+        self._caption = value.get("caption")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
 from artfs.media.content import LocalFile, MadeFile
 from artfs.media.frames import encode_frames
 from artfs.media.types.media import MediaFileType
-from artfs.media.value import Media, stored_file
+from artfs.media.value import Media
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
@@ -76,13 +76,9 @@ class Video(Media):
             key: each for key, each in optional.items() if each is not None
         }
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any], artifact: Artifact) -> Self:
-        """Make it again from its JSON value; its file is read when it is used."""
-        video = cls.__new__(cls)
-        video._caption, video._content = value.get("caption"), stored_file(value, artifact)
-        video._width, video._height = value.get("width"), value.get("height")
-        return video
+    def _restore(self, value: dict[str, Any], artifact: Artifact) -> None:
+        super()._restore(value, artifact)
+        self._width, self._height = value.get("width"), value.get("height")
 
 
 def _checked_format(name: str) -> str:

@@ -109,9 +109,7 @@ def _running(programs: Path, directory: Path) -> Iterator[PostgreSQL]:
             process.wait()
 
 
-def _wait_until_ready(
-    server: PostgreSQL, process: subprocess.Popen[bytes], log: Path
-) -> None:
+def _wait_until_ready(server: PostgreSQL, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline_s = time.monotonic() + _START_DEADLINE_S
     while True:
         try:

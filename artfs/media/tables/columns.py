@@ -8,7 +8,7 @@ from typing import Any
 from artfs.media.types.base import InvalidType, Type
 from artfs.media.types.containers import TypedDictType
 from artfs.media.types.explain import explain
-from artfs.media.types.inference import Settling, assign
+from artfs.media.types.inference import Settling, assign, type_of
 
 Row = Sequence[Any]
 
@@ -82,3 +82,21 @@ class ColumnTypes:
         return TypeError(
             f"Data row contained incompatible types:\n{explain(self.as_type(), cells)}"
         )
+
+
+def cast_cells(cells: list[Any], wanted: Type) -> Type:
+    """The type of a column that is declared to be `wanted`, after it has taken all cells.
+
+    Raises: TypeError for a cell that does not fit.
+    """
+    found = Settling(wanted).assign_all(cells)
+    if not isinstance(found, InvalidType):
+        return found
+    for cell in cells:
+        assigned = assign(wanted, cell)
+        if isinstance(assigned, InvalidType):
+            raise TypeError(
+                f"Existing data {cell}, of type {type_of(cell)} cannot be cast to {wanted}"
+            )
+        wanted = assigned
+    return wanted

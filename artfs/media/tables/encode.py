@@ -89,23 +89,23 @@ def encode_cell(cell: Any, artifact: Artifact) -> Any:
     kind = type(cell)
     if kind in _AS_THEY_ARE:
         return cell
-    if isinstance(cell, float):
-        return None if math.isnan(cell) else float(cell)
-    if isinstance(cell, Value):
-        return cell.to_json(artifact)
     if kind is dict:
         return {key: encode_cell(item, artifact) for key, item in cell.items()}
-    if hasattr(cell, "tolist"):
-        return _encode_array(cell, artifact)
+    if isinstance(cell, list | tuple):
+        return [encode_cell(item, artifact) for item in cell]
+    if isinstance(cell, Value):
+        return cell.to_json(artifact)
+    return _encode_array(cell, artifact) if hasattr(cell, "tolist") else _encode_object(cell)
+
+
+def _encode_object(cell: Any) -> Any:
     for base, encode in _ENCODERS.items():
         if isinstance(cell, base):
             return encode(cell)
-    if isinstance(cell, list | tuple):
-        return [encode_cell(item, artifact) for item in cell]
-    if hasattr(cell, "json_encode"):
+    if hasattr(cell, "json_encode"):  # a logged artifact
         return cell.json_encode()
     if callable(cell):
-        return f"{cell.__module__}.{getattr(cell, '__qualname__', kind.__name__)}"
+        return f"{cell.__module__}.{getattr(cell, '__qualname__', type(cell).__name__)}"
     return cell
 
 
@@ -127,11 +127,16 @@ def _encode_date(cell: dt.date) -> int:
     return _encode_time(dt.datetime(cell.year, cell.month, cell.day, tzinfo=dt.UTC))
 
 
+def _encode_float(cell: float) -> float | None:
+    return None if math.isnan(cell) else float(cell)
+
+
 def _encode_bytes(cell: bytes) -> str:
     return cell.decode("utf-8")
 
 
 _ENCODERS: dict[type, Callable[[Any], Any]] = {
+    float: _encode_float,
     # A datetime is a date as well: it comes first.
     dt.datetime: _encode_time,
     dt.date: _encode_date,

@@ -6,14 +6,14 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from artfs.media.value import Value
     from artfs.sdk.artifact import Artifact
+    from artfs.sdk.values import ArtifactValue
 
 _DIRECTORY = "media/tables"
 _NAME_CHARS = 20
 
 
-def add_unnamed(artifact: Artifact, table: Value) -> str:
+def add_unnamed(artifact: Artifact, table: ArtifactValue) -> str:
     """Add a table that has no name of its own to a draft, if it is not there; its path."""
     home, name = table.artifact_home, "t"  # below this directory it is renamed after its content
     if home is not None and home[0].id is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -52,21 +53,30 @@ def type_of(value: Any) -> Type:
     plain = PLAIN.get(kind)
     if plain is not None:
         return plain
-    if kind is float:
-        return NONE if value != value else NUMBER  # noqa: PLR0124 - NaN, faster than isnan
-    if kind is str:
-        return ARTIFACT_VERSION if value.startswith(ARTIFACT_PREFIX) else STRING
-    if kind in LISTS:
-        return _list_type(value)
-    if kind is dict:
-        if value.get("_type") == _ARTIFACT_JSON_TYPE:
-            return ARTIFACT_VERSION
-        return TypedDictType({key: type_of(item) for key, item in value.items()})
+    return _INFERRED.get(kind, _object_type)(value)
+
+
+def _object_type(value: Any) -> Type:
     if isinstance(value, Typed):
         return value.column_type()
+    kind = type(value)
     if kind.__module__ == "numpy":
         return _numpy_type(value)
     return ARTIFACT_VERSION if _is_artifact(kind) else PythonObjectType(kind.__name__)
+
+
+def _float_type(value: float) -> Type:
+    return NONE if math.isnan(value) else NUMBER
+
+
+def _text_type(value: str) -> Type:
+    return ARTIFACT_VERSION if value.startswith(ARTIFACT_PREFIX) else STRING
+
+
+def _dict_type(value: dict[Any, Any]) -> Type:
+    if value.get("_type") == _ARTIFACT_JSON_TYPE:
+        return ARTIFACT_VERSION
+    return TypedDictType({key: type_of(item) for key, item in value.items()})
 
 
 def _list_type(values: Any) -> ListType:
@@ -75,6 +85,14 @@ def _list_type(values: Any) -> ListType:
     for value in values:
         element = assign(element, value)
     return ListType(element, len(values))
+
+
+_INFERRED: dict[type, Callable[[Any], Type]] = {
+    float: _float_type,
+    str: _text_type,
+    dict: _dict_type,
+    **dict.fromkeys(LISTS, _list_type),
+}
 
 
 def _numpy_type(value: Any) -> Type:
