@@ -26,7 +26,7 @@ from threading import Lock
 from cachetools import LRUCache
 
 from artfs.blobs.eviction import Quota, evict
-from artfs.blobs.files import OpenFile
+from artfs.blobs.files import OpenFile, open_quietly
 from artfs.blobs.flights import Flight, Flights
 from artfs.blobs.layout import KEPT_MODE, NEW_MODE, CacheLayout
 from artfs.blobs.sealed import read_sealed, write_sealed
@@ -75,7 +75,7 @@ class BlockCache:
         """
         path = self.layout.block(key, index)
         try:
-            opened = OpenFile(_open_quietly(path))
+            opened = OpenFile(open_quietly(path))
             data = read_sealed(opened.fd, expected)
         except FileNotFoundError:
             return None
@@ -141,7 +141,7 @@ class BlockCache:
     def read_note(self, key: Digest) -> bytes | None:
         """What was noted of some content; None where there is nothing."""
         try:
-            opened = OpenFile(_open_quietly(self.layout.note(key)))
+            opened = OpenFile(open_quietly(self.layout.note(key)))
             return read_sealed(opened.fd)
         except OSError:
             return None
@@ -217,14 +217,6 @@ class BlockCache:
         if not self.bypassed:
             logger.warning("cache: passed over for %.0f s: %s", _BYPASS_S, why)
         self._bypassed_until_s = time.monotonic() + _BYPASS_S
-
-
-def _open_quietly(path: Path) -> int:
-    flags = os.O_RDONLY | os.O_CLOEXEC
-    try:
-        return os.open(path, flags | os.O_NOATIME)
-    except PermissionError:
-        return os.open(path, flags)
 
 
 def _note_use(fd: int) -> None:

@@ -38,6 +38,15 @@ class OpenFile:
         os.close(self.fd)
 
 
+def open_quietly(path: Path) -> int:
+    """Open a file for reading, without a trace in its atime where that may be. Raises: OSError."""
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    try:
+        return os.open(path, flags | os.O_NOATIME)
+    except PermissionError:
+        return os.open(path, flags)
+
+
 def file_state(fd: int) -> FileState:
     """The present state of an open file. Raises: OSError."""
     found = os.fstat(fd)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from sqlalchemy import Connection, insert, inspect, select, text
 
 from artfs.catalog.engine import Database
-from artfs.catalog.schema import SCHEMA_KEY, SCHEMA_VERSION, metadata, settings
+from artfs.catalog.schema import (
+    PARTIAL_INDEXES,
+    SCHEMA_KEY,
+    SCHEMA_VERSION,
+    metadata,
+    settings,
+)
 from artfs.errors import StoreFormatError
 
 # Any constant that other users of a shared database are unlikely to have chosen.
@@ -62,5 +68,7 @@ def _create(connection: Connection, database: Database) -> None:
         raise StoreFormatError(
             database.subject, f"holds other tables ({', '.join(sorted(foreign)[:3])})"
         )
+    for index, condition in PARTIAL_INDEXES:
+        index.dialect_options[connection.dialect.name]["where"] = condition
     metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(settings), {"key": SCHEMA_KEY, "value": str(SCHEMA_VERSION)})

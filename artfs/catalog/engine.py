@@ -18,7 +18,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from artfs.catalog.failures import is_transient, translate
 from artfs.errors import (
@@ -60,9 +60,7 @@ class Database:
             self._readers = engine
             self._writers = engine.execution_options(artfs_writes=True)
         else:
-            self._readers = engine.execution_options(
-                isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
+            self._readers = engine.execution_options(isolation_level="REPEATABLE READ")
             self._writers = engine.execution_options(isolation_level="READ COMMITTED")
 
     def use_log(self) -> None:
@@ -90,7 +88,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One transaction that sees one state of the catalog and cannot write."""
+        """One transaction that sees one state of the catalog."""
         self._leave_parent()
         with self._translated(retry=False), self._readers.begin() as connection:
             yield connection
@@ -145,32 +143,32 @@ def sqlite_database(path: Path, *, create: bool) -> Database:
     """
     if not create and not path.exists():
         raise StoreFormatError(str(path), "there is no catalog here")
-    writable = create or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    writable = create or all(
+        os.access(each, os.W_OK, effective_ids=True) for each in (path, path.parent)
+    )
 
     def connect() -> sqlite3.Connection:
         if writable:
-            return _connect_sqlite(path, "mode=rwc" if create else "mode=rw")
-        return _connect_read_only(path)
+            return _connect_to_write(path, "mode=rwc" if create else "mode=rw")
+        return _connect_to_read(path)
 
-    engine = create_engine(
-        "sqlite://",
-        creator=connect,
-        poolclass=QueuePool,
-        pool_size=8,
-        max_overflow=56,
-        pool_timeout=LOCK_TIMEOUT_S,
-    )
+    if writable:
+        engine = create_engine(
+            "sqlite://",
+            creator=connect,
+            poolclass=QueuePool,
+            pool_size=8,
+            max_overflow=56,
+            pool_timeout=LOCK_TIMEOUT_S,
+        )
+    else:
+        # Whether somebody writes is found out anew for each transaction: see _connect_to_read.
+        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     return Database(engine, str(path))
 
 
-def _connect_sqlite(path: Path, query: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"file:{quote(str(path))}?{query}",
-        uri=True,
-        timeout=LOCK_TIMEOUT_S,
-        isolation_level=None,  # BEGIN is ours: see _begin_sqlite
-        check_same_thread=False,  # the pool gives a connection to one thread at a time
-    )
+def _connect_to_write(path: Path, mode: str) -> sqlite3.Connection:
+    connection = _connect(path, mode)
     try:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")
@@ -181,32 +179,42 @@ def _connect_sqlite(path: Path, query: str) -> sqlite3.Connection:
     return connection
 
 
-def _connect_read_only(path: Path) -> sqlite3.Connection:
+def _connect_to_read(path: Path) -> sqlite3.Connection:
     """A connection that needs no write access to the file or its directory.
 
     WAL needs a shared-memory file beside the database. A writer that is at work has made one;
     where there is none and it cannot be made, nobody writes, and SQLite may be told so. A log
     without it, left by a writer that crashed, cannot be read in that way: it would be ignored.
     """
-    connection = _connect_sqlite(path, "mode=ro")
+    connection = _connect(path, "mode=ro")
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.OperationalError as error:
         connection.close()
-        log = path.with_name(path.name + "-wal")
-        if error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
-            if log.exists() and log.stat().st_size > 0:
-                raise BackendUnavailable(
-                    str(path),
-                    "a writer ended before it was done",
-                    hint="open the store once with write access",
-                ) from error
-            return _connect_sqlite(path, "immutable=1")
-        raise
+        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            raise
+        log = path.with_name(f"{path.name}-wal")
+        if log.exists() and log.stat().st_size > 0:
+            raise BackendUnavailable(
+                str(path),
+                "a writer ended before it was done",
+                hint="open the store once with write access",
+            ) from error
+        return _connect(path, "immutable=1")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?{options}",
+        uri=True,
+        timeout=LOCK_TIMEOUT_S,
+        isolation_level=None,  # BEGIN is ours: see _begin_sqlite
+        check_same_thread=False,  # the pool gives a connection to one thread at a time
+    )
 
 
 def postgresql_database(url: str) -> Database:

@@ -62,6 +62,9 @@ def translate(error: exc.SQLAlchemyError, subject: str) -> ArtfsError:
     text = str(origin or error).strip()
     if not state and ("authentication failed" in text or "no pg_hba.conf entry" in text):
         return PermissionDenied(subject, "the database server refused the user")
+    if isinstance(error, exc.DataError) and not state:
+        # Refused by the driver already: a NUL in a text.
+        return InvalidArgument(subject, f"the catalog cannot hold this value ({_first_line(text)})")
     for length in (5, 2):
         if state and (known := _PG_CLASSES.get(state[:length])):
             return known[0](subject, f"{known[1]} ({_first_line(text)})")

@@ -107,14 +107,15 @@ def list_artifacts(
         .join(projects, projects.c.id == artifacts.c.project_id)
         .where(artifacts.c.deleted_at_ns.is_(None), *conditions)
     ).all()
-    wanted = _joined_to_artifacts(links, *conditions)
-    counts: dict[int, int] = dict(
-        connection.execute(
-            select(links.c.artifact_id, func.count())
-            .select_from(wanted)
-            .group_by(links.c.artifact_id)
-        ).all()
-    )
+    counted = select(links.c.artifact_id, func.count()).group_by(links.c.artifact_id)
+    if conditions:
+        # Else it is a scan of one index, which nothing else needs.
+        counted = (
+            counted.join(artifacts, artifacts.c.id == links.c.artifact_id)
+            .join(projects, projects.c.id == artifacts.c.project_id)
+            .where(*conditions)
+        )
+    counts: dict[int, int] = dict(connection.execute(counted).all())
     newest = _linked().join(
         aliases,
         and_(
@@ -129,14 +130,6 @@ def list_artifacts(
         for row in found
     ]
     return sorted(records, key=lambda artifact: (artifact.project, artifact.name))
-
-
-def _joined_to_artifacts(table: FromClause, *conditions: ColumnElement[bool]) -> FromClause:
-    """`table` alone where nothing is asked of its artifacts: a scan of one index."""
-    if not conditions:
-        return table
-    joined = table.join(artifacts, and_(artifacts.c.id == table.c.artifact_id, *conditions))
-    return joined.join(projects, projects.c.id == artifacts.c.project_id)
 
 
 # --- versions --------------------------------------------------------------------------------

@@ -61,13 +61,8 @@ artifacts = Table(
     Column("created_at_ns", BigInteger, nullable=False),
     Column("deleted_at_ns", BigInteger, comment="set: gone, its name is free, lineage knows it"),
 )
-Index(
-    "artifacts_by_name",
-    artifacts.c.project_id,
-    artifacts.c.name,
-    unique=True,
-    sqlite_where=artifacts.c.deleted_at_ns.is_(None),
-    postgresql_where=artifacts.c.deleted_at_ns.is_(None),
+_artifacts_by_name = Index(
+    "artifacts_by_name", artifacts.c.project_id, artifacts.c.name, unique=True
 )
 
 versions = Table(
@@ -186,9 +181,11 @@ blobs = Table(
     Index("blobs_by_pack", "pack_id", "offset_bytes"),
     sqlite_with_rowid=False,
 )
-Index(
-    "condemned_blobs",
-    blobs.c.condemned_at_ns,
-    sqlite_where=blobs.c.condemned_at_ns.is_not(None),
-    postgresql_where=blobs.c.condemned_at_ns.is_not(None),
+_condemned_blobs = Index("condemned_blobs", blobs.c.condemned_at_ns)
+
+PARTIAL_INDEXES = (
+    (_artifacts_by_name, artifacts.c.deleted_at_ns.is_(None)),
+    (_condemned_blobs, blobs.c.condemned_at_ns.is_not(None)),
 )
+"""Indexes with the rows that they hold. Said when they are made: here it would import the dialect
+of every database, which takes 50 ms of each command."""

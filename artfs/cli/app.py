@@ -29,6 +29,8 @@ COMMANDS: dict[str, str] = {
     "history": "Show who made and used the versions of an artifact.",
     "manifest": "Print the W&B manifest of a version.",
     "verify": "Read and verify every byte of a version or of the store.",
+    "warm": "Fetch a version, or a part of it, into the block cache.",
+    "cache": "Show, empty or check the block cache.",
     "status": "Show the store and what is mounted.",
     "doctor": "Look for damage, leftovers and what is missing on this machine.",
     "gc": "Free the space of what is no longer used.",

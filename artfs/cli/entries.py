@@ -28,7 +28,9 @@ def _long_row(entry: Entry) -> tuple[str, str, str, str, str]:
     if isinstance(entry, ReferenceEntry):
         size = "-" if entry.size_bytes is None else format_size(entry.size_bytes)
         modified = _local_time(entry.mtime_ns) if entry.mtime_ns else "-"
-        return "-r--r--r--", size, modified, entry.digest, f"{entry.name} -> {entry.uri}"
+        unverified = "" if entry.pin.proof != "none" else " (unverified)"
+        name = f"{entry.name} -> {entry.uri}{unverified}"
+        return "-r--r--r--", size, modified, entry.digest, name
     if isinstance(entry, DirectoryEntry):
         return "dr-xr-xr-x", format_size(entry.size_bytes), "-", "-", f"{entry.name}/"
     return "lrwxrwxrwx", "-", "-", "-", f"{entry.name} -> {entry.target}"
@@ -57,6 +59,7 @@ def entry_value(entry: Entry) -> dict[str, Any]:
             "size_bytes": entry.size_bytes,
             "digest": entry.digest,
             "uri": entry.uri,
+            "pinned": entry.pin.proof,
         }
     if isinstance(entry, DirectoryEntry):
         return {

@@ -20,6 +20,7 @@ class ByteProgress:
 
     def __init__(self, title: str, *, total_bytes: int | None = None) -> None:
         self._title = title
+        self._suffix = ""
         self._total_bytes = total_bytes
         self._done_bytes = 0
         self._lock = Lock()
@@ -62,6 +63,12 @@ class ByteProgress:
             self._done_bytes, self._total_bytes = done_bytes, total_bytes
             self._draw_if_due()
 
+    def note_count(self, count: int) -> None:
+        """Say how many things were found, beside the bytes."""
+        with self._lock:
+            self._suffix = f" ({count:,} found)"
+            self._draw_if_due()
+
     def _draw_if_due(self) -> None:
         if self._wanted and time.monotonic() >= self._next_draw_s:
             self._next_draw_s = time.monotonic() + _REDRAW_S
@@ -72,8 +79,12 @@ class ByteProgress:
             self._bar = _new_bar()
             self._bar.start()
             self._bar.add_task(self._title, total=self._total_bytes)
-        task = self._bar.task_ids[0]
-        self._bar.update(task, completed=self._done_bytes, total=self._total_bytes)
+        self._bar.update(
+            self._bar.task_ids[0],
+            description=self._title + self._suffix,
+            completed=self._done_bytes,
+            total=self._total_bytes,
+        )
 
 
 def _new_bar() -> Progress:

@@ -36,8 +36,8 @@ from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.vfs.artifacts import ArtifactsTree, View
 from artfs.vfs.names import CatalogNames, FrozenNames
+from artfs.vfs.service import Service
 from artfs.vfs.targets import Target, resolve_target
-from artfs.vfs.versions import Service
 
 logger = logging.getLogger(__name__)
 

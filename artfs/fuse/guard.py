@@ -29,8 +29,16 @@ HANDLER_NAMES = frozenset(
 """All requests that pyfuse3 passes on."""
 
 _QUIET = frozenset(
-    {errno.ENOENT, errno.ENAMETOOLONG, errno.ENODATA, errno.ENOSYS, errno.EOPNOTSUPP, errno.EROFS}
+    {
+        errno.ENOENT,
+        errno.ENAMETOOLONG,
+        errno.ENODATA,
+        errno.ENOSYS,
+        errno.EOPNOTSUPP,
+        errno.EROFS,
+    }
 )
+"""Answers that are no failure of the mount."""
 
 
 class GuardedOperations(pyfuse3.Operations):

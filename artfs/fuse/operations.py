@@ -220,8 +220,10 @@ class ReadOperations(GuardedOperations):
         opened = (await self.node(inode)).open()
         self.counters.opens += 1
         self.counters.open_files += 1
-        # The pages of a file that never changes are kept from one open to the next.
-        return pyfuse3.FileInfo(fh=self.files.add(opened), keep_cache=True)
+        # The pages of a file that never changes are kept from one open to the next. Where the
+        # kernel does not know the end, it must ask for every byte.
+        known = opened.size_is_known
+        return pyfuse3.FileInfo(fh=self.files.add(opened), keep_cache=known, direct_io=not known)
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """Bytes of a file."""

@@ -47,6 +47,17 @@ class Pin(msgspec.Struct, frozen=True, omit_defaults=True):
     md5: bytes | None = None
     """The binary md5 of the whole content, where it is known."""
 
+    @property
+    def proof(self) -> str:
+        """The strongest thing that it proves by: content, version, etag, time or none."""
+        if self.md5 is not None:
+            return "content"
+        if self.version_id is not None or self.generation is not None:
+            return "version"
+        if self.etag is not None:
+            return "etag"
+        return "none" if self == Pin() else "time"
+
 
 class ReferenceEntry(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     """A foreign object, pinned, never copied into the store."""
@@ -60,6 +71,11 @@ class ReferenceEntry(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     extra: dict[str, Any]
     """W&B's `extra` of the manifest entry, kept word for word."""
     mtime_ns: int = 0
+
+    @property
+    def manifest_size_bytes(self) -> int | None:
+        """The size in W&B's manifest, where a zero stands for entries of other artifacts."""
+        return 0 if self.uri.startswith("wandb-artifact://") else self.size_bytes
 
 
 class SymlinkEntry(msgspec.Struct, frozen=True, array_like=True, tag="s"):

@@ -99,16 +99,11 @@ def tree_entries(load: LoadDirectory, root: Digest) -> Iterator[ManifestEntry]:
                 path,
                 entry.digest,
                 ref=entry.uri,
-                size_bytes=_manifest_size(entry),
+                size_bytes=entry.manifest_size_bytes,
                 extra=entry.extra,
             )
         else:
             assert isinstance(entry, (SymlinkEntry, DirectoryEntry))
-
-
-def _manifest_size(entry: ReferenceEntry) -> int | None:
-    """W&B writes no size, but a zero, for an entry of another artifact."""
-    return 0 if entry.uri.startswith("wandb-artifact://") else entry.size_bytes
 
 
 def manifest_value(entries: Iterable[ManifestEntry]) -> dict[str, Any]:

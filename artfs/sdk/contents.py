@@ -103,7 +103,7 @@ def manifest_entry(path: str, leaf: FileEntry | ReferenceEntry) -> ManifestEntry
     if isinstance(leaf, FileEntry):
         return ManifestEntry(path, leaf.digest, size_bytes=leaf.size_bytes)
     return ManifestEntry(
-        path, leaf.digest, ref=leaf.uri, size_bytes=leaf.size_bytes, extra=leaf.extra
+        path, leaf.digest, ref=leaf.uri, size_bytes=leaf.manifest_size_bytes, extra=leaf.extra
     )
 
 

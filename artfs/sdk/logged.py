@@ -67,9 +67,13 @@ class Logged:
 
         Raises: InvalidName for a bad alias, VersionNotFound, BackendUnavailable.
         """
-        record = self.record
+        record, catalog = self.record, self.repository.catalog
         added = tuple(check_alias(alias) for alias in _new(self.aliases, record.aliases))
         removed = _new(record.aliases, self.aliases)
+        if removed:
+            # One that moved to another version meanwhile stays there.
+            still = catalog.version(record.project, record.name, record.version).aliases
+            removed = tuple(alias for alias in removed if alias in still)
         update = VersionUpdate(add_aliases=added, remove_aliases=removed)
         changes: dict[str, object] = {}
         if self.description != record.description:
@@ -83,7 +87,6 @@ class Logged:
         update = msgspec.structs.replace(update, **changes)
         if update != VersionUpdate():
             portfolio = (record.project, record.name) if self.is_link else None
-            catalog = self.repository.catalog
             self._take(catalog.update_version(record.id, update, portfolio=portfolio))
 
     def delete(self, *, delete_aliases: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,6 +23,15 @@ from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
 DEFAULT_TYPE = "dataset"
 
 
+class ReferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A URI that a version refers to; see References.describe."""
+
+    uri: str
+    name: str | None = None
+    checksum: bool = True
+    max_objects: int | None = None
+
+
 class PutRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the new version should be, besides its content."""
 
@@ -37,6 +46,8 @@ class PutRequest(msgspec.Struct, frozen=True, kw_only=True):
     ttl_s: int | None = None
     run_id: str | None = None
     """The run that makes it."""
+    references: tuple[ReferenceRequest, ...] = ()
+    """What it refers to, besides what is stored in it."""
 
 
 def put(
@@ -46,17 +57,18 @@ def put(
     *,
     transfer: Transfer = Transfer.COPY,
     on_progress: OnProgress | None = None,
+    on_references: Callable[[int], None] | None = None,
 ) -> CommitOutcome:
-    """Make a version of local files and directories; symbolic links are kept as links.
+    """Make a version of references, and of local files and directories with their links.
 
     The content of a single directory comes into the root; of several sources each one goes under
-    its base name.
+    its base name. `on_references` hears how many references there are so far.
     Blocks: on disk and network. Raises: InvalidArgument for two sources of one name, and for
     sockets and the like; PathNotFound, SourceChanged, PermissionDenied, OutOfSpace, Conflict,
     InvalidName, BackendUnavailable. Nothing is visible before it succeeds.
     """
     commit = _commit_request(repository, request)
-    named = _named(sources)
+    named = _named(sources, required=not request.references)
     ingest, contents = repository.ingest(), Contents()
     try:
         meter = _meter(named, on_progress)
@@ -68,9 +80,28 @@ def put(
                 intake.add_link(source, path)
             else:
                 intake.add_file(source, path)
+        _add_references(repository, contents, request.references, on_references)
         return commit_contents(repository, ingest, contents, commit)
     finally:
         ingest.discard()
+
+
+def _add_references(
+    repository: Repository,
+    contents: Contents,
+    wanted: Sequence[ReferenceRequest],
+    on_references: Callable[[int], None] | None,
+) -> None:
+    count = 0
+    for each in wanted:
+        found = repository.references.describe(
+            each.uri, name=each.name, checksum=each.checksum, max_objects=each.max_objects
+        )
+        for path, entry in found:
+            contents.add(path, entry)
+            count += 1
+            if on_references is not None:
+                on_references(count)
 
 
 def _commit_request(repository: Repository, request: PutRequest) -> CommitRequest:
@@ -100,10 +131,10 @@ def _type_of(repository: Repository, project: str, name: str) -> str:
         return DEFAULT_TYPE
 
 
-def _named(sources: Sequence[str | os.PathLike[str]]) -> list[tuple[str, str]]:
+def _named(sources: Sequence[str | os.PathLike[str]], *, required: bool) -> list[tuple[str, str]]:
     """The path in the version and the local path of each source."""
-    if not sources:
-        raise InvalidArgument("put", "no file or directory is named")
+    if not sources and required:
+        raise InvalidArgument("put", "no file, directory or reference is named")
     local = [os.fspath(source) for source in sources]
     for source in local:
         with translate_os_errors(source):

@@ -263,7 +263,8 @@ def init(
         entity: The entity that the store belongs to; a store that is made belongs to it.
         name: A name for people. Default: one is made up.
         job_type: What the run does, such as "train".
-        config: What it was configured with: a dict of JSON values.
+        config: What it was configured with: a dict of JSON values. A run that is joined keeps
+            its own in the store; these are then known to this process only.
         store: A directory, or the URL of a shared store. Default: `$ARTFS_STORE`, the
             configuration file, a directory in the user's data directory.
 
@@ -298,7 +299,9 @@ def start_run(
     With `is_current` false it is a run of its own, which nobody else sees.
     """
     repository = shared_repository(store, entity=entity)
+    plain_config = normalize_metadata(config, subject="config")
     if is_current and (joined := _joined(repository, project)) is not None:
+        joined.config.update(plain_config)
         set_current_run(joined)
         return joined
     chosen = project or default_project() or DEFAULT_PROJECT
@@ -306,7 +309,7 @@ def start_run(
         check_name(chosen, kind="project"),
         name=name,
         job_type=job_type,
-        config=normalize_metadata(config, subject="config"),
+        config=plain_config,
     )
     run = Run(repository, record)
     run.own()

@@ -15,6 +15,7 @@ from artfs.errors import ArtfsError, InvalidName, PathNotFound, Unsupported
 from artfs.model import check_entry_name
 from artfs.vfs.identity import identity_of, number_of
 from artfs.vfs.names import Known, Names
+from artfs.vfs.service import Service
 from artfs.vfs.targets import Target
 from artfs.vfs.tree import (
     ROOT_NUMBER,
@@ -26,7 +27,7 @@ from artfs.vfs.tree import (
     OpenFile,
     Space,
 )
-from artfs.vfs.versions import DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, Service, TreeDirectory
+from artfs.vfs.versions import DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, TreeDirectory
 
 T = TypeVar("T")
 

@@ -49,6 +49,11 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
 class OpenFile(Protocol):
     """A file that was opened for reading."""
 
+    @property
+    def size_is_known(self) -> bool:
+        """Whether the file ends where its attributes say, and its pages may be kept."""
+        ...
+
     async def read(self, offset: int, length: int) -> Buffer:
         """Exactly `length` bytes from `offset`, fewer only at the end of the file."""
         ...

@@ -8,13 +8,8 @@ from contextlib import suppress
 from functools import partial
 
 import msgspec
-import trio
 
 from artfs.catalog.base import VersionRecord
-from artfs.engine.fetch import Fetcher, Source
-from artfs.engine.flights import Flights
-from artfs.engine.reader import Reader
-from artfs.engine.threads import Threads, Work
 from artfs.errors import ArtfsError, InvalidManifest, PathNotFound, Unsupported
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import (
@@ -26,9 +21,8 @@ from artfs.manifest.entries import (
     SymlinkEntry,
 )
 from artfs.model import Digest
-from artfs.repository.content import Buffer, Content
-from artfs.repository.facade import Repository
-from artfs.vfs.identity import file_identity, file_key, identity_of, number_of, reference_key
+from artfs.vfs.identity import file_identity, identity_of, number_of, reference_key
+from artfs.vfs.service import Service, TreeFile
 from artfs.vfs.tree import FOREVER_S, Answer, Attributes, Found, Node, OpenFile
 
 DIRECTORY_MODE = stat.S_IFDIR | 0o555
@@ -41,54 +35,6 @@ _LOCATED_AT_ONCE = 512
 _MAX_SIZE_BYTES = 2**62
 _MAX_TARGET_BYTES = 4095
 _MAX_TIME_NS = 2**63 - 1
-
-
-class Service:
-    """What all nodes of a mount need to get directories and bytes."""
-
-    def __init__(
-        self,
-        repository: Repository,
-        threads: Threads,
-        fetcher: Fetcher,
-        nursery: trio.Nursery,
-        *,
-        flight_timeout_s: float,
-        read_timeout_s: float,
-    ) -> None:
-        self.repository = repository
-        self.threads = threads
-        self.work = Work.DISK if repository.info.root is not None else Work.NETWORK
-        self._fetcher = fetcher
-        self._read_timeout_s = read_timeout_s
-        self._directories: Flights[Directory] = Flights(nursery, timeout_s=flight_timeout_s)
-
-    async def directory(self, digest: Digest) -> Directory:
-        """A directory object: at once where it is in memory."""
-        found = self.repository.directories.get(digest)
-        if found is not None:
-            return found
-        load = partial(self.threads.run, self.work, self.repository.directory, digest)
-        return await self._directories.join(digest, load).landed()
-
-    def reader(self, directory: TreeDirectory, position: int, entry: _Readable) -> Reader:
-        """A reader of the file at a position of a directory."""
-        if isinstance(entry, FileEntry):
-            key, work = b"f" + file_key(entry), self.work
-        else:
-            key, work = b"r" + reference_key(entry), Work.NETWORK
-        content = partial(self._content, directory, position, entry)
-        source = self._fetcher.source(
-            key, lambda: Source(key, entry.size_bytes or 0, work, content)
-        )
-        return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
-
-    def _content(self, directory: TreeDirectory, position: int, entry: _Readable) -> Content:
-        directory.locate_neighbours(position)
-        return self.repository.content(entry)
-
-
-_Readable = FileEntry | ReferenceEntry
 
 
 class TreeDirectory:
@@ -297,43 +243,25 @@ class TreeLeaf:
         if isinstance(entry, FileEntry):
             return {"digest": entry.digest.encode(), "sha256": entry.sha256.hex().encode()}
         if isinstance(entry, ReferenceEntry):
-            return {"digest": entry.digest.encode(), "reference": entry.uri.encode()}
+            return {
+                "digest": entry.digest.encode(),
+                "reference": entry.uri.encode(),
+                "pinned": entry.pin.proof.encode(),
+            }
         return {}
 
     def open(self) -> OpenFile:
         """See Node."""
         if isinstance(self._entry, SymlinkEntry):
             raise Unsupported("symlink", "it has no content")
-        return TreeFile(self._service, self._directory, self._position, self._entry)
+        locate = partial(self._directory.locate_neighbours, self._position)
+        return TreeFile(self._service, self._entry, locate)
 
     def readlink(self) -> str:
         """See Node."""
         if not isinstance(self._entry, SymlinkEntry):
             raise Unsupported("file", "it is no symlink")
         return self._entry.target
-
-
-class TreeFile:
-    """An open file of a version. Implements OpenFile.
-
-    The reader is made by the first read: most files that are opened again are never read again,
-    for the kernel has their pages.
-    """
-
-    __slots__ = ("_about", "_reader")
-
-    def __init__(
-        self, service: Service, directory: TreeDirectory, position: int, entry: _Readable
-    ) -> None:
-        self._about = (service, directory, position, entry)
-        self._reader: Reader | None = None
-
-    async def read(self, offset: int, length: int) -> Buffer:
-        """See OpenFile."""
-        if self._reader is None:
-            service, directory, position, entry = self._about
-            self._reader = service.reader(directory, position, entry)
-        return await self._reader.read(offset, length)
 
 
 def _file(entry: FileEntry) -> Attributes:

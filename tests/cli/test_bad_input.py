@@ -146,7 +146,6 @@ def check_reading_only(cli: Cli) -> None:
     cli.fails(8, "put", "data-files", "-n", "demo/data")
     cli.fails(8, "rm", "demo/data", "--yes")
     cli.fails(8, "alias", "add", "demo/data:v0", "x")
-    cli.fails(8, "gc")
     cli.ok("get", "demo/data:v0", "--root", "copy")
     cli.ok("verify")
     assert cli.ok("ls", "demo/data", "--json").out == before

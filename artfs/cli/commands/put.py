@@ -19,11 +19,29 @@ from artfs.model import Metadata
 
 if TYPE_CHECKING:
     from artfs.catalog.base import CommitOutcome
+    from artfs.sdk.publish import ReferenceRequest
 
 
 @click.command(short_help="Store files and directories as a new version.")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", nargs=-1, metavar="[PATH...]")
 @click.option("-n", "--name", required=True, metavar="PROJECT/NAME", help="The artifact.")
+@click.option(
+    "-r",
+    "--ref",
+    "references",
+    multiple=True,
+    metavar="[NAME=]URI",
+    help="Refer to what URI names, and leave it where it is.",
+)
+@click.option(
+    "--no-checksum", is_flag=True, help="Refer without looking; such content is not verified."
+)
+@click.option(
+    "--max-objects",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The most objects that one URI may stand for (10,000 in a bucket).",
+)
 @click.option("-t", "--type", "type_name", metavar="TYPE", help="Its type (dataset).")
 @click.option(
     "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias besides latest."
@@ -41,6 +59,9 @@ def command(
     *,
     paths: tuple[str, ...],
     name: str,
+    references: tuple[str, ...],
+    no_checksum: bool,
+    max_objects: int | None,
     type_name: str | None,
     aliases: tuple[str, ...],
     description: str | None,
@@ -55,10 +76,15 @@ def command(
     under its own name. Symbolic links are kept as links. The store is made when there is none.
     Content that equals that of `latest` makes no new version.
 
+    A reference (http, https, s3, gs, file, artfs) is pinned as it is now and read from there,
+    through the cache. A directory or prefix stands for all that is below it. It goes under the
+    last part of its URI, or below NAME.
+
     \b
     Examples:
       artfs put ./digits -n demo/digits -t dataset -a reviewed
       artfs put model.pt labels.json -n demo/model -t model --metadata '{"epochs": 3}'
+      artfs put README.md -r images=s3://bucket/train -r https://host/labels.csv -n demo/refs
     """
     from artfs.blobs.base import Transfer  # noqa: PLC0415 - `--help` does not need it
     from artfs.sdk.publish import PutRequest, put  # noqa: PLC0415 - takes long to import
@@ -70,6 +96,10 @@ def command(
         metadata=_metadata(metadata),
         aliases=aliases,
         run_id=os.environ.get(RUN_VARIABLE),
+        references=tuple(
+            _reference(text, checksum=not no_checksum, max_objects=max_objects)
+            for text in references
+        ),
     )
     with open_repository(store, create=True) as repository, ByteProgress("storing") as progress:
         outcome = put(
@@ -81,11 +111,22 @@ def command(
             on_progress=(lambda at: progress.show(at.bytes_done, at.bytes_total))
             if progress.is_watched
             else None,
+            on_references=progress.note_count,
         )
     if as_json:
         print_json(version_value(outcome.version) | {"created": outcome.created})
     else:
         print_line(_summary(outcome))
+
+
+def _reference(text: str, *, checksum: bool, max_objects: int | None) -> ReferenceRequest:
+    """What `[NAME=]URI` says; a URI's own `=` comes behind its first colon."""
+    from artfs.sdk.publish import ReferenceRequest  # noqa: PLC0415 - takes long to import
+
+    name, sign, uri = text.partition("=")
+    if not sign or ":" in name:
+        name, uri = "", text
+    return ReferenceRequest(uri=uri, name=name or None, checksum=checksum, max_objects=max_objects)
 
 
 def _summary(outcome: CommitOutcome) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -190,7 +191,8 @@ def test_a_process_joins_the_run_that_its_environment_names(
 ) -> None:
     script = (
         "import artfs\n"
-        "run = artfs.init()\n"
+        "run = artfs.init(config={'lr': 1})\n"
+        "assert run.config.lr == 1\n"
         "run.log_artifact(artfs.Artifact('joined', 'dataset'))\n"
         "print(run.id)\n"
     )
@@ -285,6 +287,18 @@ def test_importing_artfs_imports_nothing_heavy() -> None:
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     assert python(script).stdout.strip() == "[]"
+
+
+def test_importing_artfs_alone_imports_next_to_nothing() -> None:
+    script = (
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "import artfs\n"
+        "print(sorted(set(sys.modules) - before - {'artfs'}))\n"
+    )
+    loaded = python(script).stdout
+    assert "typing" not in loaded
+    assert len(ast.literal_eval(loaded)) <= 10
 
 
 def test_the_public_surface_is_what_all_says() -> None:

@@ -118,6 +118,18 @@ def test_save_sends_changes_of_a_logged_artifact(run: artfs.Run) -> None:
     assert run.use_artifact("data:v0").ttl is None
 
 
+def test_an_alias_that_moved_meanwhile_is_not_taken_from_its_new_version(run: artfs.Run) -> None:
+    first = logged(run, {"x": "1"})
+    first.aliases.append("best")
+    first.save()
+    second = logged(run, {"x": "2"})
+    second.aliases.append("best")
+    second.save()
+    first.aliases.remove("best")
+    first.save()
+    assert run.use_artifact("data:best").version == "v1"
+
+
 @pytest.mark.parametrize("alias", ["a/b", "a:b", "", "v3"])
 def test_bad_aliases_are_refused_by_save_and_log(alias: str, run: artfs.Run) -> None:
     artifact = logged(run, {"x": "1"})

@@ -1,0 +1,50 @@
+"""What every Catalog must do: subclass it in a test module and say how yours is opened.
+
+class TestMyCatalog(CatalogContract):
+    @pytest.fixture
+    def open_catalog(self) -> OpenCatalog:
+        return functools.partial(MyCatalog, ...)  # empty, of this test alone; can be pickled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from artfs.catalog.base import Catalog
+from artfs.testing.catalog_changes import ChangesContract
+from artfs.testing.catalog_commits import CommitContract
+from artfs.testing.catalog_crowds import CrowdContract
+from artfs.testing.catalog_garbage import GarbageContract
+from artfs.testing.catalog_names import NamesContract
+from artfs.testing.catalog_runs import RunsContract
+from artfs.testing.catalog_samples import OpenCatalog
+
+__all__ = ["CatalogContract", "OpenCatalog"]
+
+
+class CatalogContract(
+    NamesContract, CommitContract, ChangesContract, RunsContract, GarbageContract, CrowdContract
+):
+    """The promises of the port."""
+
+    @pytest.fixture
+    def catalog(self, open_catalog: OpenCatalog) -> Iterator[Catalog]:
+        """The catalog, sound when a test is done with it."""
+        catalog = open_catalog()
+        try:
+            yield catalog
+            assert catalog.check() == []
+        finally:
+            catalog.close()
+
+    def test_settings_are_kept(self, catalog: Catalog, open_catalog: OpenCatalog) -> None:
+        assert catalog.setting("blobs") is None
+        catalog.set_setting("blobs", "s3://bucket")
+        catalog.set_setting("blobs", "s3://bucket/prefix")
+        other = open_catalog()
+        try:
+            assert other.setting("blobs") == "s3://bucket/prefix"
+        finally:
+            other.close()

@@ -1,0 +1,150 @@
+"""The part of the contract of catalogs about reading names."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+from artfs.catalog.base import Catalog
+from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
+from artfs.model import VersionState
+from artfs.testing.catalog_samples import a_commit, digest_of, put
+
+
+class NamesContract:
+    """Projects, artifacts, versions and the ways to select one."""
+
+    def test_a_new_catalog_is_empty(self, catalog: Catalog) -> None:
+        assert catalog.projects() == []
+        assert catalog.artifacts() == []
+        assert catalog.runs() == []
+        assert list(catalog.live_trees()) == []
+        assert catalog.totals().versions == 0
+
+    def test_a_version_says_all_that_was_committed(self, catalog: Catalog) -> None:
+        before_ns = time.time_ns()
+        version = put(
+            catalog,
+            "one",
+            description="Grüße\nzwei",
+            metadata={"accuracy": 0.9, "nested": {"list": [1, None, "ü"]}, "big": 2**60},
+            aliases=("best", "a b"),
+            tags=("t2", "t1"),
+            ttl_s=60,
+            size_bytes=2**41,
+            file_count=2**33,
+        )
+        assert (version.path, version.version, version.index) == ("team/data:v0", "v0", 0)
+        assert version.source_project == "team"
+        assert version.source_name == "data"
+        assert version.source_index == 0
+        assert version.state is VersionState.COMMITTED
+        assert version.type == "dataset"
+        assert version.description == "Grüße\nzwei"
+        assert version.metadata["nested"] == {"list": [1, None, "ü"]}
+        assert version.metadata["big"] == 2**60
+        assert version.aliases == ("a b", "best", "latest")
+        assert version.tags == ("t1", "t2")
+        assert version.ttl_s == 60
+        assert (version.size_bytes, version.file_count) == (2**41, 2**33)
+        assert version.tree == digest_of(("tree", "one"))
+        assert version.digest == a_commit("one").digest
+        assert before_ns <= version.created_at_ns <= time.time_ns()
+        assert len(bytes.fromhex(version.id)) == 16
+        assert catalog.version_by_id(version.id) == version
+        assert catalog.version("team", "data", "v0") == version
+
+    def test_metadata_may_hold_what_json_does_not(self, catalog: Catalog) -> None:
+        put(catalog, "one", metadata={"loss": math.nan, "bound": math.inf, "text": "\0\ud800"})
+        found = catalog.version("team", "data", "v0").metadata
+        assert math.isnan(found["loss"])
+        assert found["bound"] == math.inf
+        assert found["text"] == "\0\ud800"
+
+    def test_projects_are_listed_by_name_with_their_artifacts_counted(
+        self, catalog: Catalog
+    ) -> None:
+        for project, name in [("b", "x"), ("a", "x"), ("b", "y"), ("B", "x"), ("_", "x")]:
+            put(catalog, "one", project=project, name=name)
+        counts = [(project.name, project.artifact_count) for project in catalog.projects()]
+        assert counts == [("B", 1), ("_", 1), ("a", 1), ("b", 2)]
+
+    def test_artifacts_are_listed_with_their_newest_version(self, catalog: Catalog) -> None:
+        put(catalog, 1, name="b")
+        newest = put(catalog, 2, name="b", aliases=("best",))
+        put(catalog, 1, name="a", type="model")
+        put(catalog, 1, project="other", name="c")
+        records = catalog.artifacts()
+        assert [record.path for record in records] == ["other/c", "team/a", "team/b"]
+        assert records[2].version_count == 2
+        assert records[2].latest == newest
+        assert newest.aliases == ("best", "latest")
+        assert not records[2].is_portfolio
+        assert catalog.artifact("team", "b") == records[2]
+        assert [each.path for each in catalog.artifacts(project="team")] == ["team/a", "team/b"]
+        assert [each.path for each in catalog.artifacts(type_name="model")] == ["team/a"]
+        assert catalog.artifacts(project="team", type_name="model")[0].version_count == 1
+        assert catalog.artifacts(project="nobody") == []
+
+    def test_versions_are_listed_newest_first_and_in_pages(self, catalog: Catalog) -> None:
+        for number in range(5):
+            put(catalog, number, aliases=(f"n{number}",), tags=(f"t{number}",))
+        artifact = catalog.artifact("team", "data")
+        found = catalog.versions(artifact.id)
+        assert [version.index for version in found] == [4, 3, 2, 1, 0]
+        assert [version.aliases for version in found][:2] == [("latest", "n4"), ("n3",)]
+        assert [version.tags for version in found][:2] == [("t4",), ("t3",)]
+        page = catalog.versions(artifact.id, before_index=4, limit=2)
+        assert [version.index for version in page] == [3, 2]
+        assert catalog.versions(artifact.id, before_index=0) == []
+
+    def test_a_version_is_selected_by_number_alias_or_digest(self, catalog: Catalog) -> None:
+        first = put(catalog, "same", aliases=("best",))
+        second = put(catalog, "other")
+        third = put(catalog, "same")
+        assert catalog.version("team", "data", "v1").id == second.id
+        assert catalog.version("team", "data", "best").id == first.id
+        assert catalog.version("team", "data", "latest") == third
+        assert catalog.version("team", "data", first.digest) == third
+
+    def test_an_alias_spelled_like_a_digest_is_an_alias(self, catalog: Catalog) -> None:
+        digest = a_commit("second").digest
+        first = put(catalog, "first", aliases=(digest,))
+        put(catalog, "second")
+        assert catalog.version("team", "data", digest).id == first.id
+
+    @pytest.mark.parametrize(
+        ("selector", "kind"),
+        [
+            ("v1", VersionNotFound),
+            ("v99999999999999999999999", VersionNotFound),
+            ("nonsense", AliasNotFound),
+            ("LATEST", AliasNotFound),
+            ("0" * 32, VersionNotFound),
+        ],
+    )
+    def test_what_selects_nothing_is_not_found(
+        self, catalog: Catalog, selector: str, kind: type[NotFound]
+    ) -> None:
+        put(catalog, "one")
+        with pytest.raises(kind, match=f"team/data:{selector}"):
+            catalog.version("team", "data", selector)
+
+    def test_unknown_names_are_not_found(self, catalog: Catalog) -> None:
+        put(catalog, "one")
+        for project, name in [("team", "other"), ("other", "data"), ("TEAM", "data")]:
+            with pytest.raises(ArtifactNotFound, match=f"{project}/{name}"):
+                catalog.artifact(project, name)
+            with pytest.raises(ArtifactNotFound):
+                catalog.version(project, name, "latest")
+        with pytest.raises(VersionNotFound):
+            catalog.version_by_id("0" * 32)
+        with pytest.raises(VersionNotFound):
+            catalog.version_by_id("no id at all")
+
+    def test_names_differ_in_case(self, catalog: Catalog) -> None:
+        put(catalog, "one", name="data")
+        assert put(catalog, "one", name="DATA").index == 0
+        assert [each.name for each in catalog.artifacts()] == ["DATA", "data"]

@@ -1,0 +1,101 @@
+"""Directories and bytes for the nodes of a mount."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from artfs.engine.fetch import Fetcher, Source
+from artfs.engine.flights import Flights
+from artfs.engine.reader import Reader
+from artfs.engine.threads import Threads, Work
+from artfs.manifest.directory import Directory
+from artfs.manifest.entries import FileEntry, ReferenceEntry
+from artfs.model import Digest
+from artfs.repository.content import Buffer, Content
+from artfs.repository.facade import Repository
+from artfs.vfs.identity import file_key, reference_key
+
+ContentEntry = FileEntry | ReferenceEntry
+
+
+class Service:
+    """What all nodes of a mount need to get directories and bytes."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        threads: Threads,
+        fetcher: Fetcher,
+        nursery: trio.Nursery,
+        *,
+        flight_timeout_s: float,
+        read_timeout_s: float,
+    ) -> None:
+        self.repository = repository
+        self.threads = threads
+        self.work = Work.DISK if repository.info.root is not None else Work.NETWORK
+        self._fetcher = fetcher
+        self._read_timeout_s = read_timeout_s
+        self._directories: Flights[Directory] = Flights(nursery, timeout_s=flight_timeout_s)
+        self._contents: Flights[Content] = Flights(nursery, timeout_s=flight_timeout_s)
+
+    async def directory(self, digest: Digest) -> Directory:
+        """A directory object: at once where it is in memory."""
+        found = self.repository.directories.get(digest)
+        if found is not None:
+            return found
+        load = partial(self.threads.run, self.work, self.repository.directory, digest)
+        return await self._directories.join(digest, load).landed()
+
+    async def reader(self, entry: ContentEntry, locate: Callable[[], None]) -> Reader:
+        """A reader of a file's content.
+
+        `locate` is called in a thread before the content is first opened. Only a reference that
+        does not say its size is opened here.
+        """
+        if isinstance(entry, FileEntry):
+            key, work = b"f" + file_key(entry), self.work
+        else:
+            key, work = b"r" + reference_key(entry), Work.NETWORK
+
+        def open_content() -> Content:
+            locate()
+            return self.repository.content(entry)
+
+        size_bytes = entry.size_bytes
+        if size_bytes is None:
+            opening = partial(self.threads.run, work, open_content)
+            content = await self._contents.join(key, opening).landed()
+            size_bytes = content.size_bytes
+        source = self._fetcher.source(key, lambda: Source(key, size_bytes, work, open_content))
+        return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
+
+
+class TreeFile:
+    """An open file of a version. Implements OpenFile.
+
+    The reader is made by the first read: most files that are opened again are never read again,
+    for the kernel has their pages.
+    """
+
+    __slots__ = ("_entry", "_locate", "_reader", "_service")
+
+    def __init__(self, service: Service, entry: ContentEntry, locate: Callable[[], None]) -> None:
+        self._service = service
+        self._entry = entry
+        self._locate = locate
+        self._reader: Reader | None = None
+
+    @property
+    def size_is_known(self) -> bool:
+        """See OpenFile: a reference may not say its size."""
+        return self._entry.size_bytes is not None
+
+    async def read(self, offset: int, length: int) -> Buffer:
+        """See OpenFile."""
+        if self._reader is None:
+            self._reader = await self._service.reader(self._entry, self._locate)
+        return await self._reader.read(offset, length)

@@ -1,0 +1,134 @@
+"""References on the command line: put --ref, ls, warm and cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.conftest import Cli
+from tests.servers.faultproxy import fault_proxy
+from tests.servers.nginx import Nginx
+
+DATA = b"0123456789" * 1_000_000
+
+
+def test_references_are_put_beside_files_listed_and_downloaded(
+    cli: Cli, nginx: Nginx, tmp_path: Path
+) -> None:
+    nginx.write("cli.bin", DATA)
+    (tmp_path / "local").write_bytes(b"local")
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top" / "one").write_bytes(b"1")
+    done = cli.run(
+        *("put", tmp_path / "local", "-n", "p/a"),
+        *("-r", f"{nginx.url}/plain/cli.bin", "--ref", f"below/top=file://{tmp_path}/top"),
+        *("-r", "x=odd://host/a=b"),
+    )
+    assert done.code == 0
+    assert "p/a:v0: 4 files" in done.out
+    assert "cannot be checksummed" in done.err
+    listed = cli.run("ls", "-l", "p/a:latest").out
+    assert f"cli.bin -> {nginx.url}/plain/cli.bin\n" in listed
+    assert "x -> odd://host/a=b (unverified)" in listed
+    value = cli.run("ls", "--json", "p/a:latest/below/top").json
+    [entry] = value["entries"]
+    assert (entry["kind"], entry["pinned"]) == ("reference", "content")
+    assert entry["uri"] == f"file://{tmp_path}/top/one"
+
+
+def test_references_without_a_checksum_are_not_looked_at(cli: Cli) -> None:
+    uri = "http://127.0.0.1:9/nobody-listens"
+    assert cli.run("put", "-r", uri, "--no-checksum", "-n", "p/a").code == 0
+    [entry] = cli.run("ls", "--json", "p/a:latest").json["entries"]
+    assert (entry["digest"], entry["size_bytes"], entry["pinned"]) == (uri, None, "none")
+
+
+def test_what_cannot_be_referred_to_is_one_clear_line(cli: Cli, tmp_path: Path) -> None:
+    for arguments, text in (
+        (("-r", "odd://x"), "needs a name"),
+        (("-r", f"file://{tmp_path}/missing"), "there is no file or directory"),
+        (("-r", "no-scheme"), "references must be URIs"),
+        (("-r", "../x=odd://x"), "not a valid path"),
+        ((), "no file, directory or reference is named"),
+    ):
+        done = cli.run("put", *arguments, "-n", "p/a")
+        assert done.code == 10
+        assert text in done.err.splitlines()[-1]
+        assert done.out == ""
+    assert cli.run("ls", "--json").json["projects"] == []
+
+
+def test_more_objects_than_allowed_are_refused(cli: Cli, tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / "top").mkdir(exist_ok=True)
+        (tmp_path / "top" / name).write_bytes(b"")
+    arguments = ("put", "-r", f"file://{tmp_path}/top", "-n", "p/a", "--max-objects")
+    assert cli.run(*arguments, "2").code == 10
+    assert cli.run(*arguments, "3").code == 0
+
+
+def test_what_is_warmed_needs_no_network(cli: Cli, nginx: Nginx) -> None:
+    nginx.write("warm.bin", DATA)
+    nginx.write("cold.bin", DATA)
+    with fault_proxy(nginx.url) as proxy:
+        cli.run(
+            *("put", "-n", "p/a", "-r", f"sub/warm.bin={proxy.url}/plain/warm.bin"),
+            *("-r", f"cold.bin={proxy.url}/plain/cold.bin"),
+        )
+        done = cli.run("warm", "p/a:v0/sub/*.bin", "--pin", "--json")
+        assert done.code == 0
+        value = done.json
+        assert (value["files"], value["fetched_bytes"], value["cached_bytes"]) == (1, len(DATA), 0)
+        before = proxy.request_count
+        again = cli.run("warm", "p/a:v0/sub/*.bin", "--json").json
+        assert (again["fetched_bytes"], again["cached_bytes"]) == (0, len(DATA))
+        assert proxy.request_count == before
+    info = cli.run("cache", "info", "--json").json
+    assert info["pins"] == ["p/a:v0/sub/*.bin"]
+    assert info["blocks"] == 3
+    assert info["pinned_bytes"] >= len(DATA)
+    assert "pinned" in cli.run("cache", "info").out
+    failed = cli.run("warm", "p/a")
+    assert failed.code == 7
+    assert "cold.bin" in failed.err
+    assert "1 file failed" in failed.out
+    # Pinned content outlives a cleaning, until it is unpinned.
+    assert cli.run("cache", "clean", "--json").json["blocks"] == 0
+    assert cli.run("warm", "p/a:v0/sub/*.bin").code == 0
+    assert "no longer pinned" in cli.run("warm", "p/a:v0/sub/*.bin", "--unpin").out
+    assert cli.run("cache", "clean", "--json").json["blocks"] == 3
+    assert cli.run("warm", "p/a:v0/sub/*.bin").code == 7
+
+
+def test_damaged_blocks_are_found_and_dropped(cli: Cli, nginx: Nginx) -> None:
+    nginx.write("check.bin", DATA)
+    cli.run("put", "-n", "p/a", "-r", f"{nginx.url}/plain/check.bin")
+    cli.run("warm", "p/a")
+    assert "all right" in cli.run("cache", "verify").out
+    victim = next(cli.directory.glob("cache/artfs/blocks/data/*/*.1"))
+    victim.chmod(0o600)
+    with victim.open("r+b") as file:
+        file.write(b"damage")
+    done = cli.run("cache", "verify", "--json")
+    assert done.code == 5
+    assert done.json["dropped"] == 1
+    assert not victim.exists()
+    assert cli.run("cache", "verify").code == 0
+
+
+def test_targets_that_make_no_sense_are_refused(cli: Cli) -> None:
+    cli.run("put", "-n", "p/a", "-r", "x=odd://x")
+    assert cli.run("warm", "p").code == 10
+    assert cli.run("warm", "p/a:latest/missing").code == 3
+    assert cli.run("warm", "p/a:latest/*.nothing").code == 3
+    assert cli.run("warm", "p/a", "--pin", "--unpin").code == 10
+
+
+def test_a_cache_size_that_is_none_is_one_clear_line(cli: Cli) -> None:
+    cli.environment["ARTFS_CACHE_SIZE"] = "plenty"
+    done = cli.run("cache", "info")
+    assert (done.code, done.err) == (
+        11,
+        "artfs: cache size 'plenty': not a size: write it as 200GiB\n",
+    )
+    cli.environment["ARTFS_CACHE_SIZE"] = "1.5 GiB"
+    assert cli.run("cache", "info", "--json").json["limit_bytes"] == 3 * 512 * 1024**2

@@ -1,0 +1,28 @@
+"""Every Catalog keeps the same promises."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from artfs.catalog.sql import SqlCatalog
+from artfs.testing.catalog_contract import CatalogContract, OpenCatalog
+from tests.servers.postgres import PostgreSQL
+
+
+class TestSqliteCatalog(CatalogContract):
+    @pytest.fixture
+    def open_catalog(self, tmp_path: Path) -> OpenCatalog:
+        path = tmp_path / "catalog ü?#.sqlite"
+        SqlCatalog.sqlite(path, create=True).close()
+        return partial(SqlCatalog.sqlite, path)
+
+
+class TestPostgresqlCatalog(CatalogContract):
+    @pytest.fixture
+    def open_catalog(self, postgresql: PostgreSQL) -> OpenCatalog:
+        url = postgresql.new_database()
+        SqlCatalog.connect(url, create=True).close()
+        return partial(SqlCatalog.connect, url)
