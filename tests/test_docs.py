@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,63 @@ def test_commands_that_pages_mention_exist(page: Path) -> None:
         return
     for name in re.findall(r"`artfs ([a-z]+)", page.read_text("utf-8")):
         assert name in COMMANDS, f"{page.name} mentions artfs {name}"
+
+
+def tour() -> list[tuple[str, str]]:
+    """The commands of the README's tour, each with the output that it shows."""
+    text = section((ROOT / "README.md").read_text("utf-8"), "Tour")
+    steps: list[tuple[str, str]] = []
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
+        for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = step.splitlines(keepends=True)
+            more = [line for line in lines[1:] if line.startswith("> ")]
+            command = lines[0] + "".join(line.removeprefix("> ") for line in more)
+            steps.append((command, "".join(lines[1 + len(more) :])))
+    return steps
+
+
+def loosely(text: str) -> list[str]:
+    """The lines of an output without what differs from run to run: ages, names, places, columns."""
+    text = re.sub(r"just now|\d+ (s|min) ago", "AGE", text)
+    text = re.sub(r"\b[a-z]+-[a-z]+-\d+\b", "RUN", text)
+    text = re.sub(r"on /\S*/mnt", "on MNT", text)
+    return [" ".join(line.split()) for line in text.splitlines()]
+
+
+def test_the_tour_of_the_readme_works_as_shown(tmp_path: Path) -> None:
+    steps = tour()
+    assert len(steps) >= 15
+    environment = os.environ | {
+        # `artfs` is the one of this source tree.
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+        "LC_ALL": "C.UTF-8",
+    }
+    for name in ("CONFIG", "DATA", "STATE", "CACHE"):
+        environment[f"XDG_{name}_HOME"] = str(tmp_path / name.lower())
+    for name in ("ARTFS_STORE", "ARTFS_PROJECT", "ARTFS_ENTITY", "ARTFS_RUN_ID", "ARTFS_DEBUG"):
+        environment.pop(name, None)
+    (tmp_path / "bin").mkdir()
+    for name, arguments in (("artfs", "-m artfs "), ("python", "")):
+        script = tmp_path / "bin" / name
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} {arguments}"$@"\n')
+        script.chmod(0o755)
+    (tmp_path / "home").mkdir()
+    try:
+        for command, shown in steps:
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=tmp_path / "home",
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert (done.returncode, done.stderr) == (0, ""), command
+            assert loosely(done.stdout) == loosely(shown), command
+    finally:
+        subprocess.run(
+            ["fusermount3", "-uzq", tmp_path / "home" / "mnt"], capture_output=True, check=False
+        )

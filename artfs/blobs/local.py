@@ -174,9 +174,11 @@ class LocalObjectStore:
         return self._root / str(key)
 
     def _create_layout(self) -> None:
-        for name in (*Namespace, _TEMPORARY):
+        missing = [name for name in (*Namespace, _TEMPORARY) if not (self._root / name).is_dir()]
+        for name in missing:
             (self._root / name).mkdir(exist_ok=True)
-        fsync_directory(self._root)
+        if missing:
+            fsync_directory(self._root)
 
     def _require_layout(self, namespace: Namespace) -> None:
         # A disk that is not mounted must not look like a store that lost its objects.

@@ -58,6 +58,7 @@ __all__ = [
 
 _START_TIMEOUT_S = 60.0
 _ANSWER_TIMEOUT_S = 3.0
+_END_TIMEOUT_S = 10.0
 _MAX_NAMED_USERS = 3
 _FUSE_DEVICE = Path("/dev/fuse")
 
@@ -92,17 +93,15 @@ def start(request: MountRequest) -> MountStatus:
                 process.stdin.flush()
             line = _read_line(process.stdout.fileno(), _START_TIMEOUT_S)
         except BaseException:
-            # Ctrl-C while it starts: SIGTERM ends it cleanly, mounted or not yet.
-            process.terminate()
-            process.wait()
+            # Ctrl-C while it starts.
+            _end(process)
             raise
     ready = decode_line(line, Ready) if line else Ready()
     if ready.status is not None:
         # The process goes on as a daemon; it is not ours to wait for.
         process.returncode = 0
         return ready.status
-    process.terminate()
-    process.wait()
+    _end(process)
     raise _start_error(request.mountpoint, ready, log)
 
 
@@ -232,6 +231,16 @@ def _environment() -> dict[str, str]:
         paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
         environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
     return environment
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that did not come to serve; it unmounts what it may have mounted."""
+    process.terminate()
+    try:
+        process.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _read_line(fd: int, timeout_s: float) -> bytes:

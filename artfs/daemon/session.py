@@ -138,7 +138,7 @@ class _Session:
             ttl_s=options.alias_ttl_s,
             timeout_s=flight_timeout_s,
         )
-        view = View(names, service, options.aliases is AliasStyle.SYMLINK)
+        view = View(names, service, alias_symlinks=options.aliases is AliasStyle.SYMLINK)
         tree = ArtifactsTree(view, self._target, Flights(nursery, timeout_s=flight_timeout_s))
         ownership = Ownership(
             uid=os.getuid() if options.uid is None else options.uid,
@@ -163,7 +163,7 @@ class _Session:
             ) from None
 
     async def _serve(self) -> None:
-        await pyfuse3.main(min_tasks=16, max_tasks=_MAX_TASKS)
+        await pyfuse3.main(min_tasks=1, max_tasks=_MAX_TASKS)
         self._stop.set()
 
     async def _announce(self, on_ready: Report) -> None:

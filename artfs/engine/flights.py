@@ -20,9 +20,10 @@ T = TypeVar("T")
 class Flight(Generic[T]):
     """Work under way, or just ended."""
 
-    __slots__ = ("_done", "_error", "_results")
+    __slots__ = ("_done", "_error", "_results", "started")
 
     def __init__(self) -> None:
+        self.started = trio.current_time()
         self._done = trio.Event()
         self._results: list[T] = []
         self._error: Exception | None = None

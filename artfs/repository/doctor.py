@@ -45,7 +45,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """A word for programs: `orphan-pack`, `missing-object`, …"""
     text: str
-    """One line for a person."""
+    """What was found, for a person."""
+    hint: str = ""
+    """What to do about it."""
     count: int = 0
     size_bytes: int = 0
     names: tuple[str, ...] = ()
@@ -72,7 +74,8 @@ def _catalog_findings(repository: Repository) -> Iterator[Finding]:
         yield Finding(
             severity=Severity.DAMAGE,
             kind="catalog",
-            text="the catalog is damaged",
+            text="problems of the catalog",
+            hint="restore it from a backup",
             count=len(problems),
             names=tuple(problems[:_MAX_NAMED]),
         )
@@ -97,7 +100,8 @@ def _object_findings(repository: Repository) -> Iterator[Finding]:
         yield Finding(
             severity=Severity.DAMAGE,
             kind="missing-object",
-            text="objects that versions need are not there; `artfs verify` names the files",
+            text="objects that versions need are not there",
+            hint="`artfs verify` names the files",
             count=len(lost),
             names=tuple(str(key) for key in lost[:_MAX_NAMED]),
         )
@@ -105,7 +109,8 @@ def _object_findings(repository: Repository) -> Iterator[Finding]:
         yield Finding(
             severity=Severity.DAMAGE,
             kind="wrong-size",
-            text="objects have the wrong size; `artfs verify` names the files",
+            text="objects have the wrong size",
+            hint="`artfs verify` names the files",
             count=len(wrong),
             names=tuple(wrong[:_MAX_NAMED]),
         )
@@ -136,8 +141,9 @@ def _orphan_findings(orphans: list[StoredObject]) -> Iterator[Finding]:
                 yield Finding(
                     severity=Severity.GARBAGE,
                     kind=f"orphan-{word}",
-                    text=f"{word}s that no commit took, from a `put` that "
-                    + ("runs or was ended less than an hour ago" if young else "was ended"),
+                    text=f"{word}s that no commit took"
+                    + (", of a `put` that runs or was ended within the hour" if young else ""),
+                    hint="`artfs gc` removes what stays so",
                     count=len(group),
                     size_bytes=sum(found.size_bytes for found in group),
                     names=tuple(str(found.key) for found in group[:_MAX_NAMED]),
@@ -155,6 +161,7 @@ def _temporary_findings(repository: Repository) -> Iterator[Finding]:
                 text="temporary files of running processes"
                 if alive
                 else "temporary files whose process is gone",
+                hint="" if alive else "`artfs gc` removes them",
                 count=len(group),
                 size_bytes=sum(found.size_bytes for found in group),
                 names=tuple(found.path.name for found in group[:_MAX_NAMED]),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
+from cachetools import LRUCache
 
 from artfs.catalog.base import ArtifactRecord, ProjectRecord, StoreTotals, VersionRecord
 from artfs.engine.flights import Flights
@@ -33,14 +34,30 @@ T = TypeVar("T")
 
 _SYMLINK_MODE = stat.S_IFLNK | 0o777
 _SPACE_TTL_S = 10.0
+_MAX_DIRECTORIES = 1024
 
 
-class View(msgspec.Struct, frozen=True):
+class View:
     """How names are shown."""
 
-    names: Names
-    service: Service
-    alias_symlinks: bool
+    def __init__(self, names: Names, service: Service, *, alias_symlinks: bool) -> None:
+        self.names = names
+        self.service = service
+        self.alias_symlinks = alias_symlinks
+        # An alias is looked up every second; what is known of its directories must outlast that.
+        self._directories: LRUCache[int, TreeDirectory] = LRUCache(_MAX_DIRECTORIES)
+
+    def version_directory(
+        self, version: VersionRecord, attributes: Attributes, *, parent_number: int
+    ) -> TreeDirectory:
+        """The directory of a version at one place: the same one as long as nothing changed."""
+        found: TreeDirectory | None = self._directories.get(attributes.identity)
+        if found is None or found.version != version:
+            found = TreeDirectory(
+                self.service, version, version.tree, attributes, parent_number=parent_number
+            )
+            self._directories[attributes.identity] = found
+        return found
 
 
 class NamesDirectory:
@@ -170,9 +187,7 @@ class ArtifactDirectory(NamesDirectory):
             return Found(name, link.attributes, 0, link)
         # Two versions may share a tree and still differ in what else is said of them.
         attributes = self.below(name, version.created_at_ns, version.id.encode(), version.tree)
-        node = TreeDirectory(
-            self.view.service, version, version.tree, attributes, parent_number=self.number
-        )
+        node = self.view.version_directory(version, attributes, parent_number=self.number)
         return Found(name, attributes, 0, node)
 
 

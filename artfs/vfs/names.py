@@ -138,10 +138,9 @@ class CatalogNames:
         known: Known[T] | None = self._answers.get(key)
         if known is not None and known.ttl_s() > 0:
             return known
-        asked = trio.current_time()
+        flight = self._flights.join(key, partial(self._threads.run, self._work, query))
         try:
-            work = partial(self._threads.run, self._work, query)
-            value: T = await self._flights.join(key, work).landed()
+            value: T = await flight.landed()
         except NotFound:
             raise
         except ArtfsError as error:
@@ -150,7 +149,7 @@ class CatalogNames:
             logger.warning("the last known answer stands for %s: %s", key, error)
             value = known.value
         # Counted from the question: what changed while it was answered may not be in it.
-        answer = self._answers[key] = Known(value, asked + self._ttl_s)
+        answer = self._answers[key] = Known(value, flight.started + self._ttl_s)
         return answer
 
 

@@ -114,3 +114,18 @@ def commit_encoded(repository: Repository, path: str, encoded: bytes) -> Version
         blobs=taken.blobs,
     )
     return repository.catalog.commit(commit).version
+
+
+def commit_references(
+    repository: Repository, path: str, *, checksum: bool = True, **uris: str
+) -> VersionRecord:
+    """Make a version of `project/name` that refers to these URIs, each under its keyword."""
+    project, _, name = path.partition("/")
+    ingest = repository.ingest()
+    builder = TreeBuilder(ingest.directory_loader(repository.directory), None)
+    for where, uri in uris.items():
+        for found, entry in repository.references.describe(uri, name=where, checksum=checksum):
+            builder.put(found, entry)
+    tree = builder.build(ingest.add_directory)
+    request = CommitRequest(project=project, name=name, type="dataset")
+    return repository.commit(ingest, tree, request).version

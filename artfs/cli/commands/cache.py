@@ -31,7 +31,12 @@ def command() -> None:
 @command.command("info", short_help="Show what is in the cache.")
 @json_option
 def info(*, as_json: bool) -> None:
-    """Show where the cache is, how full it is, and what is pinned in it."""
+    """Show where the cache is, how full it is, and what is pinned in it.
+
+    \b
+    Example:
+      artfs cache info
+    """
     from artfs.blobs.upkeep import cache_info  # noqa: PLC0415 - `--help` does not need it
 
     found = _translating(cache_info)
@@ -52,7 +57,13 @@ def info(*, as_json: bool) -> None:
 @click.option("--pins", is_flag=True, help="Remove pinned content too, and the pins.")
 @json_option
 def clean(*, pins: bool, as_json: bool) -> None:
-    """Remove everything that is not pinned. What is mounted goes on, and fetches again."""
+    """Remove everything that is not pinned. What is mounted goes on, and fetches again.
+
+    \b
+    Examples:
+      artfs cache clean
+      artfs cache clean --pins
+    """
     from artfs.blobs.upkeep import clean_cache  # noqa: PLC0415 - `--help` does not need it
 
     done = _translating(lambda cache: clean_cache(cache, pins=pins))
@@ -68,6 +79,10 @@ def verify(*, as_json: bool) -> int:
     """Read every block and drop damaged ones, which are then fetched again when needed.
 
     Ends with exit code 5 where there were any.
+
+    \b
+    Example:
+      artfs cache verify
     """
     from artfs.blobs.upkeep import check_cache  # noqa: PLC0415 - `--help` does not need it
 

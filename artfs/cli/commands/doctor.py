@@ -79,9 +79,9 @@ def _machine_findings() -> Iterator[Finding]:
         os.close(os.open(_FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
         hint = "load the kernel module fuse; a container needs `--device /dev/fuse`"
-        yield _problem(f"{_FUSE_DEVICE} cannot be opened ({error.strerror}): {hint}")
+        yield _problem(f"{_FUSE_DEVICE} cannot be opened ({error.strerror})", hint)
     if shutil.which("fusermount3") is None:
-        yield _problem("fusermount3 is not installed: install the package fuse3")
+        yield _problem("fusermount3 is not installed", "install the package fuse3")
 
 
 def _mount_findings() -> Iterator[Finding]:
@@ -92,14 +92,15 @@ def _mount_findings() -> Iterator[Finding]:
         yield Finding(
             severity=Severity.GARBAGE,
             kind="dead-mount",
-            text="mounts whose process is gone; `artfs umount` cleans up",
+            text="mounts whose process is gone",
+            hint="`artfs umount` cleans up",
             count=len(dead),
             names=tuple(dead),
         )
 
 
-def _problem(text: str) -> Finding:
-    return Finding(severity=Severity.DAMAGE, kind=_PROBLEM, text=text)
+def _problem(text: str, hint: str) -> Finding:
+    return Finding(severity=Severity.DAMAGE, kind=_PROBLEM, text=text, hint=hint)
 
 
 def _versions() -> dict[str, str]:
@@ -115,9 +116,12 @@ def _versions() -> dict[str, str]:
 
 
 def _print_finding(finding: Finding) -> None:
-    count = f"{format_count(finding.count)} " if finding.count else ""
-    size = f" ({format_size(finding.size_bytes)})" if finding.size_bytes else ""
-    print_line(f"{finding.severity.value.upper()}: {count}{finding.text}{size}")
+    text = f"{finding.severity.value.upper()}: {finding.text}"
+    if finding.count:
+        text += f": {format_count(finding.count)}"
+    if finding.size_bytes:
+        text += f" ({format_size(finding.size_bytes)})"
+    print_line(f"{text}: {finding.hint}" if finding.hint else text)
     for name in finding.names:
         print_line(f"    {name}")
     if finding.count > len(finding.names) > 0:

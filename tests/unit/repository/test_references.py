@@ -47,7 +47,7 @@ def repository(tmp_path: Path) -> Repository:
     return open_store(str(tmp_path / "store"), create=True)
 
 
-def commit_references(repository: Repository, name: str, *uris: str) -> Digest:
+def commit_all(repository: Repository, name: str, *uris: str) -> Digest:
     """A version with these references, each in a directory of its number; its tree."""
     ingest = repository.ingest()
     builder = TreeBuilder(ingest.directory_loader(repository.directory), None)
@@ -90,7 +90,7 @@ def test_a_version_of_mixed_references_is_listed_without_a_request_for_content(
         monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs.url)
-        tree = commit_references(
+        tree = commit_all(
             repository,
             "mixed",
             f"s3://{seaweedfs.bucket}/{prefix}",
@@ -237,15 +237,15 @@ def test_references_to_other_versions_are_resolved_and_read(
     base = commit(repository, "p/base", {"dir/a.bin": DATA, "b": b"bee"})
     other = tmp_path / "foreign"
     other.write_bytes(b"foreign")
-    web = commit_references(repository, "foreign", f"file://{other}")
-    tree = commit_references(
+    web = commit_all(repository, "foreign", f"file://{other}")
+    tree = commit_all(
         repository,
         "refs",
         f"wandb-artifact://{base.id}/dir/a.bin",
         "artfs://p/base:latest/b",
         "artfs://p/foreign:v0/0/foreign",
     )
-    again = commit_references(repository, "chain", "artfs://p/refs:v0/0/a.bin")
+    again = commit_all(repository, "chain", "artfs://p/refs:v0/0/a.bin")
     entries = {entry.path: entry for entry in tree_entries(repository.directory, tree)}
     assert entries["0/a.bin"].ref == f"wandb-artifact://{base.id}/dir/a.bin"
     assert entries["1/b"].ref == f"wandb-artifact://{base.id}/b"
@@ -268,7 +268,7 @@ def test_references_to_other_versions_are_resolved_and_read(
 def test_a_reference_to_a_version_that_is_gone_is_refused(repository: Repository) -> None:
     base = commit(repository, "p/base", {"a": b"a"})
     commit(repository, "p/base", {"a": b"other"})
-    tree = commit_references(repository, "refs", f"wandb-artifact://{base.id}/a")
+    tree = commit_all(repository, "refs", f"wandb-artifact://{base.id}/a")
     repository.catalog.delete_version(base.id, delete_aliases=True)
     entry = repository.find(tree, "0/a")
     assert isinstance(entry, ReferenceEntry)

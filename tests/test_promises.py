@@ -1,0 +1,32 @@
+"""Every promise of docs/semantics.md has a test that is named after it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_PROMISE = re.compile(r"^\*\*([RWC][0-9])\. ", re.MULTILINE)
+_TEST = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
+
+
+def promises() -> set[str]:
+    return set(_PROMISE.findall((ROOT / "docs/semantics.md").read_text("utf-8")))
+
+
+def promises_with_a_test() -> set[str]:
+    names = [
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in _TEST.findall(path.read_text("utf-8"))
+    ]
+    return {part.upper() for name in names for part in name.split("_")[1:4]}
+
+
+def test_the_document_makes_all_promises() -> None:
+    expected = {f"R{n}" for n in range(1, 9)} | {f"W{n}" for n in range(1, 6)} | {"C1", "C2", "C3"}
+    assert promises() == expected
+
+
+def test_every_promise_has_a_test_named_after_it() -> None:
+    assert promises() - promises_with_a_test() == set()
