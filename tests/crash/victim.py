@@ -74,7 +74,7 @@ def main() -> None:
             assert report.version is not None
             say(f"committed {report.version.version}")
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type] - None is how tracing ends
+        threading.settrace(None)
     say(f"lines {killer.count}")
 
 

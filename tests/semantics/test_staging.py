@@ -168,8 +168,8 @@ def test_w1_a_base_version_is_changed_as_a_local_directory_is(
         change(root)
     names = sorted(str(path.relative_to(local)) for path in local.rglob("*"))
     assert sorted(str(path.relative_to(mountpoint)) for path in mountpoint.rglob("*")) == names
-    for path in filter(Path.is_file, local.rglob("*")):
-        assert (mountpoint / path.relative_to(local)).read_bytes() == path.read_bytes()
+    for found in filter(Path.is_file, local.rglob("*")):
+        assert (mountpoint / found.relative_to(local)).read_bytes() == found.read_bytes()
 
 
 def test_w1_appends_of_several_processes_do_not_overwrite_each_other(staged: Stager) -> None:
@@ -269,7 +269,8 @@ def test_w3_nobody_sees_a_version_before_it_is_whole(staged: Stager) -> None:
 
 
 def test_w4_unmounting_commits_however_it_is_done(staged: Stager) -> None:
-    for number, end in enumerate((stageclient.finish, plain_unmount, terminate)):
+    ways: list[Callable[[Path], object]] = [stageclient.finish, plain_unmount, terminate]
+    for number, end in enumerate(ways):
         mountpoint = staged()
         (mountpoint / "file").write_bytes(b"%d" % number)
         end(mountpoint)
