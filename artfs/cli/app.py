@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "ls": "List projects, artifacts, versions or the files of a version.",
     "mount": "Mount a store, project, artifact or version as a directory.",
     "umount": "End a mount.",
+    "run": "Run a command as a run: what it uses and makes is recorded.",
     "alias": "Give names to versions, or take them away.",
     "rm": "Delete a version, or an artifact with all its versions.",
     "diff": "Show what changed from one version to another.",
