@@ -8,6 +8,8 @@ every half second, waits for the former: a short-lived process would be gone bef
 from __future__ import annotations
 
 import logging
+import math
+from pathlib import Path
 
 import trio
 from cachetools import LRUCache
@@ -15,7 +17,7 @@ from cachetools import LRUCache
 from artfs.engine.threads import Threads, Work
 from artfs.repository.facade import Repository
 from artfs.vfs.callers import PROC, Caller, identify
-from artfs.vfs.evidence import Evidence, Told, now_s, used_versions
+from artfs.vfs.evidence import Evidence, Told, used_versions
 from artfs.vfs.tree import DirectoryNode, Node
 from artfs.vfs.uses import Uses
 from artfs.vfs.versions import TreeDirectory
@@ -47,7 +49,7 @@ class _Thread:
     def __init__(self) -> None:
         self.evidence = Evidence()
         self.run_id: str | None = None
-        self.known_until_s = 0.0
+        self.known_until_s = -math.inf
         self.waiting: dict[Told, None] = {}
         # Set while somebody is finding out.
         self.identified: trio.Event | None = None
@@ -56,14 +58,17 @@ class _Thread:
 class Lineage:
     """Watches what threads ask for, and records what the runs that they belong to use."""
 
-    def __init__(self, nursery: trio.Nursery, threads: Threads, repository: Repository) -> None:
+    def __init__(
+        self, nursery: trio.Nursery, threads: Threads, repository: Repository, *, proc: Path = PROC
+    ) -> None:
+        """`proc` is where /proc is mounted."""
         self._nursery = nursery
         self._blocking = threads
-        self._proc = PROC
+        self._proc = proc
         self._threads: LRUCache[int, _Thread] = LRUCache(_MAX_THREADS)
         self._runs: LRUCache[str, Evidence] = LRUCache(_MAX_RUNS)
         self._uses = Uses(repository, threads)
-        self._impatient_until_s = 0.0
+        self._impatient_until_s = -math.inf
         nursery.start_soon(self._uses.serve)
 
     def looked_up(self, thread_id: int, directory: DirectoryNode, found: Node | None) -> None:
@@ -89,7 +94,7 @@ class Lineage:
     async def opened(self, thread_id: int, told: Told) -> None:
         """A file was opened."""
         thread = self._thread(thread_id)
-        now = now_s()
+        now = trio.current_time()
         if now < thread.known_until_s:
             if thread.run_id is not None:
                 self._use(thread, thread.run_id, told)
@@ -102,7 +107,7 @@ class Lineage:
         with trio.move_on_after(_PATIENCE_S) as waiting:
             await identified.wait()
         if waiting.cancelled_caught:
-            self._impatient_until_s = now_s() + _IMPATIENCE_S
+            self._impatient_until_s = trio.current_time() + _IMPATIENCE_S
 
     def _thread(self, thread_id: int) -> _Thread:
         found: _Thread | None = self._threads.get(thread_id)
@@ -113,7 +118,7 @@ class Lineage:
     def _evidence(self, thread_id: int) -> list[Evidence]:
         """What a new finding of a thread is evidence for: the thread itself, and its run."""
         thread = self._thread(thread_id)
-        if now_s() >= thread.known_until_s:
+        if trio.current_time() >= thread.known_until_s:
             # Its run will take over the thread's evidence.
             self._identify_soon(thread_id, thread)
             return [thread.evidence]
@@ -137,7 +142,7 @@ class Lineage:
 
     async def _identify(self, thread_id: int, thread: _Thread, identified: trio.Event) -> None:
         # Counted from before: what changed while it was found out may not be in it.
-        known_until_s = now_s() + _KNOWN_FOR_S
+        known_until_s = trio.current_time() + _KNOWN_FOR_S
         try:
             # A kernel thread, or one that this process cannot see, has no number.
             caller = (

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import json_option, open_repository, store_option, version_value
+from artfs.cli.frame import (
+    json_object,
+    json_option,
+    open_repository,
+    store_option,
+    version_value,
+)
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.config import RUN_VARIABLE
-from artfs.errors import InvalidArgument
-from artfs.model import Metadata
 
 if TYPE_CHECKING:
     from artfs.catalog.base import CommitOutcome

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -95,7 +94,7 @@ def command(
     return code
 
 
-def _run(arguments: Sequence[str], environment: dict[str, str]) -> int:
+def _run(arguments: tuple[str, ...], environment: dict[str, str]) -> int:
     """Run a command with our standard streams; its exit code, as a shell tells it.
 
     Signals that are sent to this process alone are passed on. Those that a terminal sends reach
