@@ -20,7 +20,15 @@ from artfs.fuse.handles import Handles, OpenDirectory
 from artfs.fuse.inodes import Inodes, Place
 from artfs.fuse.readonly import RefusedMutations
 from artfs.vfs.lineage import Lineage
-from artfs.vfs.tree import DirectoryNode, Found, Node, OpenFile, Tree
+from artfs.vfs.tree import (
+    Attributes,
+    DirectoryNode,
+    Found,
+    MeasurableNode,
+    Node,
+    OpenFile,
+    Tree,
+)
 
 XATTR_PREFIX = b"user.artfs."
 _MAX_XATTR_BYTES = 65536
@@ -70,10 +78,10 @@ class ReadOperations(GuardedOperations):
             raise pyfuse3.FUSEError(errno.ENOTDIR)
         return cast(DirectoryNode, found)
 
-    def entry(self, number: int, node: Node) -> pyfuse3.EntryAttributes:
+    def entry(self, number: int, attributes: Attributes) -> pyfuse3.EntryAttributes:
         """Attributes of a node, as a reply."""
         entry = new_entry(self.ownership)
-        fill_entry(entry, number, node.attributes, self.ownership.umask)
+        fill_entry(entry, number, attributes, self.ownership.umask)
         return entry
 
     # --- names and attributes --------------------------------------------------------------
@@ -112,7 +120,11 @@ class ReadOperations(GuardedOperations):
 
     async def getattr(self, inode: int, _ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """What stat says."""
-        return self.entry(inode, await self.node(inode))
+        node = await self.node(inode)
+        attributes = node.attributes
+        if not attributes.size_is_known and isinstance(node, MeasurableNode):
+            attributes = await node.measured()
+        return self.entry(inode, attributes)
 
     async def readlink(self, inode: int, _ctx: pyfuse3.RequestContext) -> bytes:
         """Where a symlink points."""
