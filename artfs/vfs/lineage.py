@@ -67,6 +67,7 @@ class Lineage:
         self._proc = proc
         self._threads: LRUCache[int, _Thread] = LRUCache(_MAX_THREADS)
         self._runs: LRUCache[str, Evidence] = LRUCache(_MAX_RUNS)
+        self._everybody = Evidence()
         self._uses = Uses(repository, threads)
         self._impatient_until_s = -math.inf
         nursery.start_soon(self._uses.serve)
@@ -116,13 +117,15 @@ class Lineage:
         return found
 
     def _evidence(self, thread_id: int) -> list[Evidence]:
-        """What a new finding of a thread is evidence for: the thread itself, and its run."""
+        """Where what a thread is seen to look at is noted."""
         thread = self._thread(thread_id)
         if trio.current_time() >= thread.known_until_s:
             # Its run will take over the thread's evidence.
             self._identify_soon(thread_id, thread)
-            return [thread.evidence]
-        return [thread.evidence] if thread.run_id is None else self._both(thread, thread.run_id)
+            return [thread.evidence, self._everybody]
+        if thread.run_id is None:
+            return [thread.evidence, self._everybody]
+        return [*self._both(thread, thread.run_id), self._everybody]
 
     def _both(self, thread: _Thread, run_id: str) -> list[Evidence]:
         of_run: Evidence | None = self._runs.get(run_id)
@@ -131,7 +134,7 @@ class Lineage:
         return [thread.evidence, of_run]
 
     def _use(self, thread: _Thread, run_id: str, told: Told) -> None:
-        for version_id in used_versions(told, self._both(thread, run_id)):
+        for version_id in used_versions(told, self._both(thread, run_id), self._everybody):
             self._uses.add(run_id, version_id)
 
     def _identify_soon(self, thread_id: int, thread: _Thread) -> trio.Event:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -88,6 +87,7 @@ BOTH = Told(frozenset({"a", "b"}), "a")
         (BOTH, [evidence("b"), evidence("a")], {"b"}),
         (BOTH, [evidence("a", "b"), evidence()], {"a", "b"}),
         (BOTH, [evidence("c"), evidence("b")], {"b"}),
+        (Told(frozenset({"a", "b", "c"}), "c"), [evidence("a", "b", "d")], {"a", "b"}),
         # To look into a version says more than to ask for its name.
         (BOTH, [evidence("b", named="a"), evidence()], {"b"}),
         (BOTH, [evidence("c", named="b"), evidence("a")], {"b"}),
@@ -97,7 +97,14 @@ BOTH = Told(frozenset({"a", "b"}), "a")
     ],
 )
 def test_the_version_that_was_opened(told: Told, seen: list[Evidence], expected: set[str]) -> None:
-    assert used_versions(told, seen) == expected
+    assert used_versions(told, seen, evidence()) == expected
+
+
+def test_where_nothing_else_speaks_it_is_what_anybody_looked_at_last() -> None:
+    everybody = evidence("a", "b")
+    assert used_versions(BOTH, [evidence("c")], everybody) == {"b"}
+    everybody.named("a")
+    assert used_versions(BOTH, [evidence("c")], everybody) == {"a"}
 
 
 def test_only_the_last_name_that_was_asked_for_counts() -> None:
@@ -189,10 +196,16 @@ def test_a_file_that_took_the_place_of_the_mark_stays_open() -> None:
 
 
 def test_another_process_is_known_by_its_environment() -> None:
-    command = [sys.executable, "-c", "input()"]
-    with subprocess.Popen(command, env={"ARTFS_RUN_ID": "r2"}, stdin=subprocess.PIPE) as process:
+    environment = {"ARTFS_RUN_ID": "r2"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["cat"], env=environment, stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # Its answer shows that it is `cat` by now.
+        process.stdin.write(b"?\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"?\n"
         caller = identify(process.pid)
-        process.communicate(b"\n")
     assert caller is not None
     assert caller.run_id == "r2"
 
@@ -267,8 +280,9 @@ def test_a_use_is_written_once(
     written = Outage(repository, monkeypatch, failures=0)
 
     async def scenario(mount: Mount) -> None:
-        for _ in range(100):
+        for _ in range(10):
             await mount.opens(in_one(version))
+            await mount.until(lambda: bool(used(repository, run)))
             mount.later()
 
     mounted(repository, proc, scenario)
@@ -280,13 +294,14 @@ def test_a_number_that_another_process_has_now_does_not_stand_for_the_old_one(
 ) -> None:
     old, new = two_versions(repository)
     runs = [run_in(repository), run_in(repository)]
-    # Told first in v1: what the old thread saw of v0 must not count for the new one.
+    # What the old thread saw of v0 must not count for the new one.
     told = Told(frozenset({old.id, new.id}), new.id)
 
     async def scenario(mount: Mount) -> None:
         begin(proc, runs[0].id, started_at_s=0)
         mount.lineage.visited(THREAD, old.id)
         await mount.opens(told)
+        mount.lineage.visited(99, new.id)
         mount.later()
         begin(proc, runs[1].id, started_at_s=now_s() + 1)
         await mount.opens(told)
