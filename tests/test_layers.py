@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"manifest"}),
     frozenset({"catalog", "blobs", "references"}),
     frozenset({"repository"}),
-    frozenset({"sdk", "media", "staging", "artfs"}),
+    frozenset({"sdk", "media", "staging", "artfs", "data_types"}),
     frozenset({"engine"}),
     frozenset({"vfs"}),
     frozenset({"fuse"}),

@@ -44,7 +44,9 @@ class Bokeh(Media):
         elif is_from(data_or_path, "bokeh"):
             document = require("bokeh.document", "Bokeh").Document()
             document.add_root(data_or_path)
-            text = json.dumps(document.to_json(), sort_keys=True)
+            # Its own encoder, and arrays within the text instead of beside it.
+            encoder = require("bokeh.core.json_encoder", "Bokeh")
+            text = encoder.serialize_json(document.to_json(deferred=False))
             self._content = MadeFile(text.encode(), _SUFFIX)
         else:
             raise TypeError("Bokeh accepts a path or a bokeh model")

@@ -51,8 +51,8 @@ class Object3D(Media):
         if hasattr(data_or_path, "read"):
             self._read(data_or_path, file_type)
         elif isinstance(data_or_path, str):
-            self._content = LocalFile(data_or_path)
             self._extension = _extension(data_or_path)
+            self._content = LocalFile(data_or_path)
         elif isinstance(data_or_path, dict) and "type" in data_or_path:
             self._make(_scene(data_or_path))
         elif is_array(data_or_path):

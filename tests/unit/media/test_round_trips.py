@@ -73,7 +73,7 @@ def test_every_kind_of_value_comes_back(run: artfs.Run) -> None:
     Path("plot.bokeh.json").write_text("{}")
     Path("sound.wav").write_bytes(b"RIFF")
     path = green()
-    values = {
+    values: dict[str, Any] = {
         "image": artfs.Image(path, caption="c", grouping=2),
         "classes": artfs.Classes(CLASSES),
         "mask": artfs.ImageMask({"mask_data": np.eye(3, dtype=int)}, "m"),
