@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from artfs.errors import InvalidArgument
 from artfs.media.boxes import BoundingBoxes2D
 from artfs.media.classes import Classes
-from artfs.media.content import LocalFile, MadeFile, UrlContent, is_url
+from artfs.media.content import LocalFile, MadeFile, UrlContent, as_text, is_url
 from artfs.media.extras import numpy
 from artfs.media.mask import ImageMask
 from artfs.media.pictures import picture, pillow, png_of
@@ -58,6 +58,7 @@ class Image(Media):
         boxes: dict[str, BoundingBoxes2D | dict[str, Any]] | None = None,
         masks: dict[str, ImageMask | dict[str, Any]] | None = None,
     ) -> None:
+        data_or_path = as_text(data_or_path)
         self._format: str | None = None
         self._width: int | None = None
         self._height: int | None = None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bokeh.plotting import figure
+from PIL import Image as Pillow
 
 import artfs
 from artfs.errors import Unsupported
@@ -145,3 +146,15 @@ def test_classes_need_an_id_and_a_name() -> None:
     with pytest.raises(ValueError, match="id and a name"):
         artfs.Classes([{"id": 1}])
     assert artfs.Classes([{"id": 1, "name": "a"}]) == artfs.Classes([{"id": 1, "name": "a"}])
+
+
+def test_path_objects_are_paths(workplace: Path) -> None:
+    for name in ("p.pts.json", "p.bokeh.json", "a.wav", "v.mp4", "page.html"):
+        Path(name).write_text("x")
+    assert artfs.Object3D(Path("p.pts.json")) == artfs.Object3D("p.pts.json")
+    assert artfs.Bokeh(Path("p.bokeh.json")) == artfs.Bokeh("p.bokeh.json")
+    assert artfs.Audio(Path("a.wav")) == artfs.Audio("a.wav")
+    assert artfs.Video(Path("v.mp4")) == artfs.Video("v.mp4")
+    assert artfs.Html(Path("page.html"), inject=False).html == "x"
+    Pillow.new("L", (1, 1)).save("i.png")
+    assert artfs.Image(Path("i.png")).format == "png"

@@ -179,6 +179,7 @@ def test_keys_lead_to_the_rows_of_their_table(run: artfs.Run) -> None:
     rows.add_data(people.index_ref(1))
     artifact = logged(run, {"people": people, "visits": visits, "rows": rows})
     found = artifact.get("visits")
+    assert found == visits
     assert found.data == [["bob", 1]]
     assert found.data[0][0].get_row() == {"id": "bob", "age": 41}
     assert artifact.get("rows").data[0][0].get_row() == {"id": "bob", "age": 41}
