@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
-from artfs.media.content import LocalFile, MadeFile, UrlContent, is_url
+from artfs.media.content import LocalFile, MadeFile, UrlContent, as_text, is_url
 from artfs.media.extras import require
 from artfs.media.types.media import MediaFileType
 from artfs.media.value import Media
@@ -40,6 +40,7 @@ class Audio(Media):
     def __init__(
         self, data_or_path: Any, sample_rate: int | None = None, caption: str | None = None
     ) -> None:
+        data_or_path = as_text(data_or_path)
         self._caption = caption
         if not isinstance(data_or_path, str):
             self._content = MadeFile(_encode(data_or_path, sample_rate), ".wav")

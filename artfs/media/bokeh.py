@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
-from artfs.media.content import LocalFile, MadeFile
+from artfs.media.content import LocalFile, MadeFile, as_text
 from artfs.media.extras import is_from, require
 from artfs.media.types.media import MediaFileType
 from artfs.media.value import Media
@@ -37,6 +37,7 @@ class Bokeh(Media):
     declared_type: ClassVar[Type] = MediaFileType("bokeh-file")
 
     def __init__(self, data_or_path: Any) -> None:
+        data_or_path = as_text(data_or_path)
         if isinstance(data_or_path, str):
             if not data_or_path.endswith(_SUFFIX):
                 raise InvalidArgument(f"file {data_or_path!r}", f"must end in {_SUFFIX}")
@@ -44,7 +45,9 @@ class Bokeh(Media):
         elif is_from(data_or_path, "bokeh"):
             document = require("bokeh.document", "Bokeh").Document()
             document.add_root(data_or_path)
-            text = json.dumps(document.to_json(), sort_keys=True)
+            # Its own encoder, and arrays within the text instead of beside it.
+            encoder = require("bokeh.core.json_encoder", "Bokeh")
+            text = encoder.serialize_json(document.to_json(deferred=False))
             self._content = MadeFile(text.encode(), _SUFFIX)
         else:
             raise TypeError("Bokeh accepts a path or a bokeh model")

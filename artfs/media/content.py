@@ -10,7 +10,7 @@ import tempfile
 import weakref
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 if TYPE_CHECKING:
     from artfs.sdk.artifact import Artifact
@@ -22,6 +22,11 @@ _URL = re.compile(r"^(gs|s3|https?)://")
 def is_url(text: str) -> bool:
     """Whether it names a foreign object, and not a local file."""
     return _URL.match(text) is not None
+
+
+def as_text(source: Any) -> Any:
+    """A path object as text; anything else as it is."""
+    return os.fspath(source) if isinstance(source, os.PathLike) else source
 
 
 class Content(Protocol):

@@ -27,6 +27,8 @@ def encode_frames(frames: Any, fps: int, suffix: str) -> EncodedVideo:
     where moviepy is not installed.
     """
     clips = require("moviepy", "Video of an array")
+    if not hasattr(clips, "ImageSequenceClip"):  # before its version 2
+        clips = require("moviepy.editor", "Video of an array")
     pictures = tiled(frames)
     _, height, width, _ = pictures.shape
     clip = clips.ImageSequenceClip(list(pictures), fps=fps)

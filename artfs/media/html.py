@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
-from artfs.media.content import Content, LocalFile, MadeFile
+from artfs.media.content import Content, LocalFile, MadeFile, as_text
 from artfs.media.types.media import MediaFileType
 from artfs.media.value import Media
 
@@ -40,7 +40,8 @@ class Html(Media):
     media_directory: ClassVar[str] = "media/html"
     declared_type: ClassVar[Type] = MediaFileType("html-file")
 
-    def __init__(self, data: str | IO[str], inject: bool = True) -> None:
+    def __init__(self, data: str | os.PathLike[str] | IO[str], inject: bool = True) -> None:
+        data = as_text(data)
         is_path = isinstance(data, str) and _is_there(data)
         self._html: str | None = _text_of(data, is_path=is_path)
         content: Content | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from artfs.errors import InvalidArgument
 from artfs.media.boxes import BoundingBoxes2D
 from artfs.media.classes import Classes
-from artfs.media.content import LocalFile, MadeFile, UrlContent, is_url
+from artfs.media.content import LocalFile, MadeFile, UrlContent, as_text, is_url
 from artfs.media.extras import numpy
 from artfs.media.mask import ImageMask
 from artfs.media.pictures import picture, pillow, png_of
@@ -58,11 +58,12 @@ class Image(Media):
         boxes: dict[str, BoundingBoxes2D | dict[str, Any]] | None = None,
         masks: dict[str, ImageMask | dict[str, Any]] | None = None,
     ) -> None:
+        data_or_path = as_text(data_or_path)
         self._format: str | None = None
         self._width: int | None = None
         self._height: int | None = None
         self._grouping: int | None = None
-        self._classes: Classes | None = None
+        self._known_classes: Classes | None = None
         self._classes_file: tuple[dict[str, Any], Artifact] | None = None
         if isinstance(data_or_path, Image):
             self._copy(data_or_path)
@@ -83,7 +84,7 @@ class Image(Media):
         self._content, self._format = other._content, other._format
         self._width, self._height = other._width, other._height
         self._caption, self._grouping = other._caption, other._grouping
-        self._classes, self._classes_file = other._classes, other._classes_file
+        self._known_classes, self._classes_file = other._known_classes, other._classes_file
 
     def _open(self, path: str) -> None:
         self._content = LocalFile(path)
@@ -105,9 +106,9 @@ class Image(Media):
             listed = classes.class_set if isinstance(classes, Classes) else classes
             named.extend((each["id"], each["name"]) for each in listed)
         if named:
-            merged = {key: {"id": key, "name": name} for key, name in named}
+            merged = {_plain(key): {"id": _plain(key), "name": name} for key, name in named}
             self._classes_file = None
-            self._classes = Classes(merged.values())
+            self._known_classes = Classes(merged.values())
 
     @property
     def format(self) -> str | None:
@@ -126,9 +127,13 @@ class Image(Media):
     @property
     def classes(self) -> Classes | None:
         """The classes of boxes and masks. Blocks: reads their file, where it is in an artifact."""
-        if self._classes is None and self._classes_file is not None:
-            self._classes = Classes.from_reference(*self._classes_file)
-        return self._classes
+        if self._known_classes is None and self._classes_file is not None:
+            self._known_classes = Classes.from_reference(*self._classes_file)
+        return self._known_classes
+
+    @property
+    def _classes(self) -> Classes | None:
+        return self.classes
 
     @property
     def boxes(self) -> dict[str, BoundingBoxes2D]:
@@ -204,7 +209,7 @@ class Image(Media):
         super()._restore(value, artifact)
         self._format, self._grouping = value.get("format"), value.get("grouping")
         self._width, self._height = value.get("width"), value.get("height")
-        self._classes = None
+        self._known_classes = None
         classes = value.get("classes")
         self._classes_file = None if classes is None else (classes, artifact)
         self._boxes = {
@@ -215,6 +220,11 @@ class Image(Media):
             key: ImageMask.from_json(each, artifact)
             for key, each in (value.get("masks") or {}).items()
         }
+
+
+def _plain(key: Any) -> Any:
+    # JSON does not know the numbers of numpy.
+    return key.item() if hasattr(key, "item") else key
 
 
 def _extension(path: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from artfs.errors import InvalidArgument
-from artfs.media.content import LocalFile, MadeFile
+from artfs.media.content import LocalFile, MadeFile, as_text
 from artfs.media.extras import is_array, numpy
 from artfs.media.types.media import MediaFileType
 from artfs.media.value import Media
@@ -46,13 +46,14 @@ class Object3D(Media):
     declared_type: ClassVar[Type] = MediaFileType("object3D-file")
 
     def __init__(self, data_or_path: Any, *, file_type: str | None = None) -> None:
+        data_or_path = as_text(data_or_path)
         if hasattr(data_or_path, "name") and not is_array(data_or_path):
             data_or_path = data_or_path.name
         if hasattr(data_or_path, "read"):
             self._read(data_or_path, file_type)
         elif isinstance(data_or_path, str):
-            self._content = LocalFile(data_or_path)
             self._extension = _extension(data_or_path)
+            self._content = LocalFile(data_or_path)
         elif isinstance(data_or_path, dict) and "type" in data_or_path:
             self._make(_scene(data_or_path))
         elif is_array(data_or_path):

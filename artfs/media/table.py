@@ -125,13 +125,13 @@ class Table(Value):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Table):
             return NotImplemented
-        return (
-            self._columns == other._columns
-            and self._column_types == other._column_types
-            and equal_rows(self._rows, other._rows)
-        )
+        return self._column_types == other._column_types and self.has_cells_of(other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def has_cells_of(self, other: Table) -> bool:
+        """Whether columns and rows are equal, whatever the types of the columns."""
+        return self._columns == other._columns and equal_rows(self._rows, other._rows)
 
     # --- adding ----------------------------------------------------------------------------
 

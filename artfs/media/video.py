@@ -6,7 +6,7 @@ import io
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
-from artfs.media.content import LocalFile, MadeFile
+from artfs.media.content import LocalFile, MadeFile, as_text
 from artfs.media.frames import encode_frames
 from artfs.media.types.media import MediaFileType
 from artfs.media.value import Media
@@ -47,6 +47,7 @@ class Video(Media):
         fps: int = 4,
         format: str | None = None,  # noqa: A002 - W&B's name
     ) -> None:
+        data_or_path = as_text(data_or_path)
         self._caption = caption
         self._width: int | None = None
         self._height: int | None = None

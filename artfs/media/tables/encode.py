@@ -114,7 +114,7 @@ def _encode_array(cell: Any, artifact: Artifact) -> Any:
     if type(cell).__name__ == "datetime64" and isinstance(listed, int):
         return listed / _NS_PER_MS
     # A longdouble has no Python number of its own: its list is itself.
-    return float(listed) if listed is cell else encode_cell(listed, artifact)
+    return float(listed) if type(listed) is type(cell) else encode_cell(listed, artifact)
 
 
 def _encode_time(cell: dt.datetime) -> int:

@@ -217,7 +217,10 @@ def _settles(target: Type, kind: type) -> bool:
     if kind is float:
         # Some floats are NaN, and so None.
         return target.assign_type(NONE) is target and target.assign_type(NUMBER) is target
-    return kind is str or kind in PLAIN or _is_numpy_scalar(kind)
+    if kind is str:
+        # The one that was looked at may have been the URI of an artifact.
+        return target.assign_type(STRING) is target
+    return kind in PLAIN or _is_numpy_scalar(kind)
 
 
 def _assign_to_union(target: UnionType, value: Any) -> Type:

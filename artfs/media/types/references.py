@@ -37,12 +37,13 @@ class TableRef:
             return NotImplemented
         if self._table is not None and self._table is other._table:
             return True
-        if self._artifact is None or other._artifact is None:
-            return False
-        return (self._artifact.id, self._path) == (other._artifact.id, other._path)
+        if self._artifact is not None and other._artifact is not None:
+            here, there = (self._artifact.id, self._path), (other._artifact.id, other._path)
+            if here == there:
+                return True
+        return self.table.has_cells_of(other.table)
 
-    def __hash__(self) -> int:
-        return hash(self._path)
+    __hash__ = None  # type: ignore[assignment]
 
     def is_of(self, table: Table) -> bool:
         """Whether it is this very object."""

@@ -73,7 +73,7 @@ def test_every_kind_of_value_comes_back(run: artfs.Run) -> None:
     Path("plot.bokeh.json").write_text("{}")
     Path("sound.wav").write_bytes(b"RIFF")
     path = green()
-    values = {
+    values: dict[str, Any] = {
         "image": artfs.Image(path, caption="c", grouping=2),
         "classes": artfs.Classes(CLASSES),
         "mask": artfs.ImageMask({"mask_data": np.eye(3, dtype=int)}, "m"),
@@ -179,6 +179,7 @@ def test_keys_lead_to_the_rows_of_their_table(run: artfs.Run) -> None:
     rows.add_data(people.index_ref(1))
     artifact = logged(run, {"people": people, "visits": visits, "rows": rows})
     found = artifact.get("visits")
+    assert found == visits
     assert found.data == [["bob", 1]]
     assert found.data[0][0].get_row() == {"id": "bob", "age": 41}
     assert artifact.get("rows").data[0][0].get_row() == {"id": "bob", "age": 41}
