@@ -17,11 +17,7 @@ def promises() -> set[str]:
 
 
 def promises_with_a_test() -> set[str]:
-    names = [
-        name
-        for path in _TESTS
-        for name in _TEST.findall(path.read_text("utf-8"))
-    ]
+    names = [name for path in _TESTS for name in _TEST.findall(path.read_text("utf-8"))]
     return {part.upper() for name in names for part in name.split("_")[1:4]}
 
 

@@ -99,7 +99,6 @@ class Nginx(msgspec.Struct, frozen=True):
                 found.append(Request(method, path, range_text, int(status), int(body_bytes)))
         return found
 
-
     def _complete_log(self) -> str:
         """The access log with all requests that were answered before this call.
 

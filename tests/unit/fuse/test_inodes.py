@@ -7,7 +7,7 @@ import pytest
 
 from artfs.catalog.base import VersionRecord
 from artfs.fuse.inodes import Inodes, Place
-from artfs.model import VersionState
+from artfs.model import Digest, VersionState
 from artfs.vfs.evidence import Told
 from artfs.vfs.service import Service
 from artfs.vfs.tree import (
@@ -64,7 +64,7 @@ def version_directory(version_id: str, identity: int) -> TreeDirectory:
         state=VersionState.COMMITTED,
         digest="",
         posix_digest="",
-        tree=b"",
+        tree=Digest(b""),
         size_bytes=0,
         file_count=0,
         description=None,
@@ -73,7 +73,9 @@ def version_directory(version_id: str, identity: int) -> TreeDirectory:
         aliases=(),
     )
     attributes = Attributes(identity, 0o040555, 0, 0)
-    return TreeDirectory(cast(Service, None), version, b"", attributes, parent_number=ROOT_NUMBER)
+    return TreeDirectory(
+        cast(Service, None), version, Digest(b""), attributes, parent_number=ROOT_NUMBER
+    )
 
 
 def leaf(identity: int, position: int) -> Found:
