@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from artfs.sdk.labels import ArtifactTTL
     from artfs.sdk.manifest import ArtifactManifest
     from artfs.sdk.run import Run, finish, init, log_artifact, use_artifact
+    from artfs.sdk.stage import stage
 
     run: Run | None
 
@@ -81,6 +82,7 @@ _MODULES = {
     "finish": _RUN,
     "init": _RUN,
     "log_artifact": _RUN,
+    "stage": "artfs.sdk.stage",
     "use_artifact": _RUN,
 }
 
@@ -114,6 +116,7 @@ __all__ = [
     "init",
     "log_artifact",
     "run",
+    "stage",
     "use_artifact",
 ]
 

@@ -128,7 +128,7 @@ def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> N
         raise MountError(str(mountpoint), "nothing is mounted here")
     if not mounted.is_artfs:
         raise MountError(str(mountpoint), f"not a mount of artfs ({mounted.type})")
-    pidfd = _daemon_pidfd(place)
+    pidfd = daemon_pidfd(place)
     if pidfd is None:
         _unmount(place, lazy=True)
         socket_path(place).unlink(missing_ok=True)
@@ -137,7 +137,7 @@ def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> N
         _unmount(place, lazy=force)
         if force:
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-        if not _ended(pidfd, timeout_s):
+        if not ended(pidfd, timeout_s):
             if not force:
                 raise MountError(
                     str(mountpoint),
@@ -145,7 +145,7 @@ def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> N
                     hint="`artfs umount --force` ends it",
                 )
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            _ended(pidfd, timeout_s)
+            ended(pidfd, timeout_s)
             socket_path(place).unlink(missing_ok=True)
     finally:
         os.close(pidfd)
@@ -203,7 +203,10 @@ def _free_mountpoint(path: Path) -> Path:
             raise MountError(str(path), f"something else is mounted here ({mounted.type})")
         found = _status(mounted)
         if found.state is not MountState.DEAD:
-            what = f" ({found.target or 'the store'} of {found.store})" if found.store else ""
+            shown = (
+                f"{found.target} of {found.store}" if found.target else f"the store {found.store}"
+            )
+            what = f" ({shown})" if found.store else ""
             raise MountError(
                 str(path), f"already mounted{what}", hint=f"`artfs umount {path}` ends it"
             )
@@ -288,6 +291,24 @@ def _status(mounted: MountedFileSystem) -> MountStatus:
     return reply.status
 
 
+def ask(place: Path, command: Command) -> MountStatus:
+    """Tell a mount's process something; its status after that.
+
+    Blocks: at most about 3 s. Raises: MountError; OSError and msgspec.DecodeError where there is
+    no process, or none that answers.
+    """
+    with _connect(place) as connection:
+        reply = _ask(connection, command)
+    if reply.status is None:
+        raise MountError(str(place), reply.error or "no answer")
+    return reply.status
+
+
+def unmount(place: Path) -> None:
+    """Unmount what nobody uses. Raises: MountError, which names who uses it."""
+    _unmount(place, lazy=False)
+
+
 def _connect(place: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -313,7 +334,7 @@ def _peer_pid(connection: socket.socket) -> int:
 # --- ending --------------------------------------------------------------------------------
 
 
-def _daemon_pidfd(place: Path) -> int | None:
+def daemon_pidfd(place: Path) -> int | None:
     """A descriptor of the process behind a mount; None where it is gone."""
     try:
         with _connect(place) as connection:
@@ -322,7 +343,7 @@ def _daemon_pidfd(place: Path) -> int | None:
         return None
 
 
-def _ended(pidfd: int, timeout_s: float) -> bool:
+def ended(pidfd: int, timeout_s: float) -> bool:
     """Whether the process ends in time; a child of ours is reaped."""
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)

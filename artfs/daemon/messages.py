@@ -14,6 +14,23 @@ from artfs.daemon.options import MountOptions
 from artfs.engine.counters import Counters
 
 
+class StageOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a staging mount is for. Its fields are those of AreaMeta."""
+
+    resume: str | None = None
+    """The id of an area that exists; nothing else counts then."""
+    type: str | None = None
+    """None: that of the artifact, or `dataset` for a new one."""
+    base: str | None = None
+    """An alias or `vN` to begin with."""
+    aliases: tuple[str, ...] = ()
+    description: str | None = None
+    metadata: dict[str, Any] = {}
+    run_id: str | None = None
+    expect: str | None = None
+    """The version that `latest` must still be when committing; `none`: there is none yet."""
+
+
 class MountRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to mount where."""
 
@@ -23,6 +40,8 @@ class MountRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`project`, `project/name` or `project/name:selector`; None: the whole store."""
     mountpoint: Path
     options: MountOptions = MountOptions()
+    stage: StageOrder | None = None
+    """Set: a writable mount of a staging area."""
 
 
 class MountState(StrEnum):
@@ -33,6 +52,45 @@ class MountState(StrEnum):
     """Its process lives and does not answer."""
     DEAD = "dead"
     """Its process is gone; the next mount or umount here cleans up."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An ArtfsError on its way to another process."""
+
+    kind: str
+    """The name of its class."""
+    subject: str
+    reason: str
+    hint: str
+
+
+class CommitStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A commit of a staging mount that runs, or the last one."""
+
+    number: int
+    """Counts the commits of this mount."""
+    running: bool
+    files_done: int = 0
+    files_total: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+    version: str | None = None
+    """`project/name:vN` once it is done; None: nothing was there to commit."""
+    created: bool = False
+    failure: Failure | None = None
+
+
+class StagingStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a staging mount shows besides."""
+
+    id: str
+    path: Path
+    """The area's directory."""
+    type: str
+    base: str | None
+    """`vN`."""
+    created_at_s: float
+    commit: CommitStatus | None = None
 
 
 class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,13 +109,18 @@ class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the Unix epoch."""
     options: MountOptions | None = None
     counters: Counters | None = None
+    staging: StagingStatus | None = None
     log: Path | None = None
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A client's line: `status` or `stop`."""
+    """A client's line: `status` or `stop`; of a staging mount also `commit` and `abort`."""
 
     command: str
+    wait_writers_s: float = 0.0
+    """How long a commit waits for files that are open for writing."""
+    expect: str | None = None
+    """As StageOrder.expect, for this and later commits."""
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):

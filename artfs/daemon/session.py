@@ -35,15 +35,16 @@ from artfs.fuse.operations import ReadOnlyOperations
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.vfs.artifacts import ArtifactsTree, View
+from artfs.vfs.lineage import Lineage
 from artfs.vfs.names import CatalogNames, FrozenNames
 from artfs.vfs.service import Service
 from artfs.vfs.targets import Target, resolve_target
 
 logger = logging.getLogger(__name__)
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_FLIGHT_SHARE = 0.8
-_MAX_TASKS = 4096
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+FLIGHT_SHARE = 0.8
+MAX_TASKS = 4096
 _FUSE_CONF = Path("/etc/fuse.conf")
 
 Report = Callable[[MountStatus], None]
@@ -55,9 +56,15 @@ def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
     The request's paths are absolute. `on_ready` is called once the mount answers.
     Raises: MountError; those of opening a store and of resolving a target.
     """
-    _check_allow_other(request)
-    _raise_file_limit()
+    check_allow_other(request)
+    raise_file_limit()
+    if request.stage is not None:
+        from artfs.daemon.staging import run_stage  # noqa: PLC0415 - it imports this module
+
+        run_stage(request, on_ready=on_ready)
+        return
     with open_store(request.store) as repository:
+        repository.blobs.read_directly = True
         target = resolve_target(repository, request.target, default_project=default_project())
         frozen = None
         if request.options.freeze and target.version is None:
@@ -66,11 +73,11 @@ def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
         try:
             session = _Session(request, repository, target, frozen, control)
             # A signal that comes before the loop can take it waits until then.
-            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             trio.run(session.run, on_ready or (lambda _: None))
         finally:
             control.close()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 class _Session:
@@ -97,13 +104,13 @@ class _Session:
         try:
             await self._run(on_ready)
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_error(group) from None
 
     async def _run(self, on_ready: Report) -> None:
         async with trio.open_nursery() as nursery:
             operations = self._operations(nursery)
-            with trio.open_signal_receiver(*_SIGNALS) as signals:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            with trio.open_signal_receiver(*SIGNALS) as signals:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
                 self._mount(operations)
                 try:
                     nursery.start_soon(self._stop_on_signal, signals)
@@ -120,7 +127,7 @@ class _Session:
 
     def _operations(self, nursery: trio.Nursery) -> ReadOnlyOperations:
         options = self._request.options
-        flight_timeout_s = options.read_timeout_s * _FLIGHT_SHARE
+        flight_timeout_s = options.read_timeout_s * FLIGHT_SHARE
         threads = Threads()
         fetcher = Fetcher(nursery, threads, self._counters, timeout_s=flight_timeout_s)
         service = Service(
@@ -146,31 +153,28 @@ class _Session:
             umask=options.umask,
         )
         return ReadOnlyOperations(
-            tree, ownership=ownership, counters=self._counters, on_ready=self._ready.set
+            tree,
+            ownership=ownership,
+            counters=self._counters,
+            on_ready=self._ready.set,
+            lineage=Lineage(nursery, threads, self._repository),
         )
 
     def _mount(self, operations: ReadOnlyOperations) -> None:
         options = {"ro", "noatime", "fsname=artfs", "subtype=artfs", "default_permissions"}
         if self._request.options.allow_other:
             options.add("allow_other")
-        try:
-            pyfuse3.init(operations, str(self._request.mountpoint), options)
-        except RuntimeError as error:
-            raise MountError(
-                str(self._request.mountpoint),
-                f"mounting failed ({error})",
-                hint="what the system said stands above, or in the mount's log",
-            ) from None
+        init_mount(operations, self._request.mountpoint, options)
 
     async def _serve(self) -> None:
-        await pyfuse3.main(min_tasks=1, max_tasks=_MAX_TASKS)
+        await pyfuse3.main(min_tasks=1, max_tasks=MAX_TASKS)
         self._stop.set()
 
     async def _announce(self, on_ready: Report) -> None:
         while not (self._ready.is_set() or self._stop.is_set()):
             async with trio.open_nursery() as nursery:
                 for event in (self._ready, self._stop):
-                    nursery.start_soon(_wait_and_cancel, event, nursery.cancel_scope)
+                    nursery.start_soon(wait_and_cancel, event, nursery.cancel_scope)
         if self._ready.is_set():
             tune_mount(self._request.mountpoint)
             logger.info("mounted %s", self._request.mountpoint)
@@ -205,18 +209,30 @@ class _Session:
         )
 
 
-async def _wait_and_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
+def init_mount(operations: pyfuse3.Operations, mountpoint: Path, options: set[str]) -> None:
+    """Mount. Raises: MountError."""
+    try:
+        pyfuse3.init(operations, str(mountpoint), options)
+    except RuntimeError as error:
+        raise MountError(
+            str(mountpoint),
+            f"mounting failed ({error})",
+            hint="what the system said stands above, or in the mount's log",
+        ) from None
+
+
+async def wait_and_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
     await event.wait()
     scope.cancel()
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that ended the mount; others are those of tasks which it took along."""
     error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return first_error(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _check_allow_other(request: MountRequest) -> None:
+def check_allow_other(request: MountRequest) -> None:
     """Raises: MountError where the system does not allow it, which libfuse says less clearly."""
     if not request.options.allow_other or os.getuid() == 0:
         return
@@ -232,7 +248,7 @@ def _check_allow_other(request: MountRequest) -> None:
         )
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -38,7 +38,7 @@ class Source:
         """See Content.try_read; None also as long as the content was not opened."""
         return None if self._content is None else self._content.try_read(span)
 
-    def load_block(self, index: int) -> bytes:
+    def load_block(self, index: int) -> Buffer:
         """See Content.load_block; also opens the content where nobody has. Thread-safe."""
         content = self._content
         if content is None:
@@ -67,10 +67,10 @@ class Fetcher:
         self._threads = threads
         self._counters = counters
         self._budget_bytes = budget_bytes
-        self._flights: Flights[bytes] = Flights(nursery, timeout_s=timeout_s)
+        self._flights: Flights[Buffer] = Flights(nursery, timeout_s=timeout_s)
         self._reserved_bytes = 0
         self._room = trio.Event()
-        self._recent: LRUCache[tuple[bytes, int], bytes] = LRUCache(budget_bytes, getsizeof=len)
+        self._recent: LRUCache[tuple[bytes, int], Buffer] = LRUCache(budget_bytes, getsizeof=len)
         self._sources: WeakValueDictionary[bytes, Source] = WeakValueDictionary()
         self._idle_sources: LRUCache[bytes, Source] = LRUCache(_MAX_IDLE_SOURCES)
 
@@ -88,12 +88,12 @@ class Fetcher:
         self._idle_sources[key] = found
         return found
 
-    def recent(self, source: Source, index: int) -> bytes | None:
+    def recent(self, source: Source, index: int) -> Buffer | None:
         """The block if it is in memory."""
-        found: bytes | None = self._recent.get((source.key, index))
+        found: Buffer | None = self._recent.get((source.key, index))
         return found
 
-    def fetch(self, source: Source, index: int) -> Flight[bytes]:
+    def fetch(self, source: Source, index: int) -> Flight[Buffer]:
         """The flight of a block that is not in memory."""
         return self._flights.join((source.key, index), partial(self._load, source, index))
 
@@ -112,7 +112,7 @@ class Fetcher:
         self.fetch(source, index)
         return True
 
-    async def _load(self, source: Source, index: int) -> bytes:
+    async def _load(self, source: Source, index: int) -> Buffer:
         size_bytes = block_range(index, source.size_bytes).length
         while self._reserved_bytes and self._reserved_bytes + size_bytes > self._budget_bytes:
             await self._room.wait()

@@ -59,12 +59,12 @@ class Reader:
         waiting = [self._block_or_flight(index) for index in range(first, last + 1)]
         parts: list[Buffer] = []
         for index, block in enumerate(waiting, first):
-            data = block if isinstance(block, bytes) else await block.landed()
+            data = await block.landed() if isinstance(block, Flight) else block
             base = index * BLOCK_SIZE_BYTES
             parts.append(memoryview(data)[max(offset - base, 0) : stop - base])
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _block_or_flight(self, index: int) -> bytes | Flight[bytes]:
+    def _block_or_flight(self, index: int) -> Buffer | Flight[Buffer]:
         return self._fetcher.recent(self._source, index) or self._fetcher.fetch(self._source, index)
 
     def _read_ahead(self, last: int, window: int) -> None:

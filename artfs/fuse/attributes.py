@@ -49,6 +49,8 @@ def fill_entry(
     entry.st_mode = attributes.mode & ~umask
     size_bytes = attributes.size_bytes
     entry.st_size = size_bytes
+    # Asked again before it is used: a listing shall not ask foreign servers for sizes.
+    entry.attr_timeout = _FOREVER_S if attributes.size_is_known else 0
     entry.st_blocks = -(-size_bytes // _BLOCK_BYTES) if attributes.is_file else 0
     mtime_ns = attributes.mtime_ns
     entry.st_mtime_ns = mtime_ns

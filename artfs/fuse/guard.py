@@ -51,6 +51,10 @@ class GuardedOperations(pyfuse3.Operations):
         super().__init__()
         self.counters = counters
 
+    def planned_errno(self, error: Exception) -> int | None:
+        """The errno of an error that is part of the plan; None for all others, which are logged."""
+        return errno_of(error) if isinstance(error, ArtfsError) else None
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in HANDLER_NAMES:
@@ -90,11 +94,12 @@ def _unanswered(handler: Handler) -> Handler:
 
 
 def _report(operations: GuardedOperations, handler: Handler, error: Exception) -> int:
-    number = errno_of(error)
+    number = operations.planned_errno(error)
     if number not in _QUIET:
         operations.counters.errors += 1
-    if not isinstance(error, ArtfsError):
+    if number is None:
         logger.error("%s failed", handler.__name__, exc_info=error)
-    elif number not in _QUIET:
+        return errno.EIO
+    if isinstance(error, ArtfsError) and number not in _QUIET:
         logger.warning("%s: %s", handler.__name__, error)
     return number

@@ -108,7 +108,9 @@ class S3Handler:
         found = self._head(bucket, key, version_id) if key else None
         if found is not None:
             if found.size_bytes:
-                yield _describe(bucket, found, single_path(key, name))
+                # W&B tells the version of what it did not list even where there is none.
+                version = {} if found.version_id == "null" else {"versionID": found.version_id}
+                yield _describe(bucket, found, single_path(key, name), version)
             return
         if version_id is not None:
             raise PathNotFound(uri, "there is no such version")
@@ -116,7 +118,8 @@ class S3Handler:
         listing = self._list(bucket, f"{prefix}/" if prefix else "")
         for item in limited(listing, uri, max_objects):
             if item.size_bytes:
-                yield _describe(bucket, item, listed_path(item.key, prefix, name))
+                version = _only_set(versionID=_pin(item.etag, item.version_id).version_id)
+                yield _describe(bucket, item, listed_path(item.key, prefix, name), version)
 
     def _standard_client(self) -> S3Client:
         endpoint_url = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
@@ -295,17 +298,16 @@ def _objects(page: dict[str, Any]) -> Iterator[_Object]:
             yield _Object(item["Key"], item["ETag"], item["Size"], item.get("VersionId"), mtime_ns)
 
 
-def _describe(bucket: str, found: _Object, path: str) -> Described:
+def _describe(bucket: str, found: _Object, path: str, version: dict[str, str | None]) -> Described:
     pin = _pin(found.etag, found.version_id)
     digest = found.etag[1:-1]
-    extra = {"etag": digest} | _only_set(versionID=pin.version_id)
     return described(
         path,
         f"s3://{bucket}/{found.key}",
         digest,
         size_bytes=found.size_bytes,
         pin=pin,
-        extra=extra,
+        extra={"etag": digest, **version},
         mtime_ns=found.mtime_ns,
     )
 

@@ -11,6 +11,7 @@ from cachetools import LRUCache
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.cache import WHOLE, BlockCache
+from artfs.blobs.direct import DirectFile
 from artfs.blobs.files import OpenFile
 from artfs.catalog.base import BlobRecord, Catalog, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
@@ -23,6 +24,7 @@ from artfs.repository.files import OpenFiles
 _MAX_LOCATIONS = 32_768
 _MAX_VERIFIED_BLOBS = 4096
 _DIGEST_BYTES = 32
+_DIRECT_BYTES = 1024 * 1024
 
 
 class BlobReader:
@@ -35,9 +37,12 @@ class BlobReader:
         self._cache = cache
         self._catalog = catalog
         self._objects = objects
+        self.read_directly = False
+        """Whether large local blobs are read past the page cache: a mount has one of its own."""
         self._files = OpenFiles(objects)
         self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
-        self._verified: LRUCache[Digest, bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
+        # By the block list too: one that lies must not vouch for those who have the right one.
+        self._verified: LRUCache[tuple[Digest, bytes], bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
         self._lock = Lock()
 
     def prepare(self, wanted: Iterable[Digest]) -> None:
@@ -111,12 +116,13 @@ class BlobReader:
         opened = self._files.get(stored_object(record))
         return None if opened is None else (opened, record.offset)
 
-    def verified_blocks(self, digest: Digest, size_bytes: int) -> bytearray:
+    def verified_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> bytearray:
         """One byte per block, 1 once it was verified; shared by all who read the blob."""
         with self._lock:
-            found = self._verified.get(digest)
+            key = (digest, sha256(block_digests).digest())
+            found = self._verified.get(key)
             if found is None:
-                found = self._verified[digest] = bytearray(block_count(size_bytes))
+                found = self._verified[key] = bytearray(block_count(size_bytes))
             return found
 
     def _block_digests(self, entry: FileEntry) -> bytes:
@@ -149,7 +155,16 @@ class BlobReader:
 class BlobContent:
     """The bytes of one blob; implements Content."""
 
-    __slots__ = ("_blobs", "_block_digests", "_digest", "_file", "_offset", "_size", "_verified")
+    __slots__ = (
+        "_blobs",
+        "_block_digests",
+        "_digest",
+        "_direct",
+        "_file",
+        "_offset",
+        "_size",
+        "_verified",
+    )
 
     def __init__(
         self, blobs: BlobReader, digest: Digest, size_bytes: int, block_digests: bytes
@@ -158,9 +173,10 @@ class BlobContent:
         self._digest = digest
         self._size = size_bytes
         self._block_digests = block_digests
-        self._verified = blobs.verified_blocks(digest, size_bytes)
+        self._verified = blobs.verified_blocks(digest, size_bytes, block_digests)
         self._file: OpenFile | None = None
         self._offset = 0
+        self._direct: DirectFile | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -184,10 +200,10 @@ class BlobContent:
             return None
         return data if count == span.length else None
 
-    def load_block(self, index: int) -> bytes:
+    def load_block(self, index: int) -> Buffer:
         """See Content."""
         span = block_range(index, self._size)
-        data = self._blobs.read_span(self._digest, span)
+        data = self._read_directly(span) or self._blobs.read_span(self._digest, span)
         expected = self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
         # Checked again on every load: a disk, unlike a page cache, may answer differently later.
         if sha256(data).digest() != expected:
@@ -203,6 +219,18 @@ class BlobContent:
             if found is not None:
                 self._file, self._offset = found
         return data
+
+    def _read_directly(self, span: ByteRange) -> Buffer | None:
+        """The bytes past the page cache; None where that is not wanted, or does not work."""
+        file = self._file
+        if file is None or not self._blobs.read_directly or span.length < _DIRECT_BYTES:
+            return None
+        direct = self._direct
+        if direct is None:
+            direct = self._direct = DirectFile(file)
+        data = direct.read(span.length, self._offset + span.start)
+        # What is missing is read again the usual way, which says what is wrong.
+        return data if len(data) == span.length else None
 
 
 class _StoredBlocks:

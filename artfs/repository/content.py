@@ -30,7 +30,7 @@ class Content(Protocol):
         """
         ...
 
-    def load_block(self, index: int) -> bytes:
+    def load_block(self, index: int) -> Buffer:
         """The verified bytes of block `index`.
 
         Blocks: on disk, network and hashing. Raises: IntegrityError, BlobNotFound,
@@ -39,7 +39,7 @@ class Content(Protocol):
         ...
 
 
-def read_blocks(content: Content) -> Iterator[bytes]:
+def read_blocks(content: Content) -> Iterator[Buffer]:
     """All bytes of a content, verified, block by block; blocks as `load_block` does."""
     for index in range(block_count(content.size_bytes)):
         yield content.load_block(index)

@@ -71,10 +71,17 @@ class Ingest:
         self._failure: ArtfsError | None = None
 
     def add_file(
-        self, path: Path, *, transfer: Transfer = Transfer.COPY, on_bytes: ReportBytes | None = None
+        self,
+        path: Path,
+        *,
+        transfer: Transfer = Transfer.COPY,
+        hashed: ContentHash | None = None,
+        on_bytes: ReportBytes | None = None,
     ) -> tuple[StoredContent, os.stat_result]:
         """Take in a regular file; the status is of the moment when it was read.
 
+        `hashed` is for who computed the digests of a large file before, and makes sure that
+        nobody has written to it since.
         Raises: PathNotFound, PermissionDenied, SourceChanged, OutOfSpace, BackendUnavailable.
         """
         with translate_os_errors(path):
@@ -84,7 +91,11 @@ class Ingest:
             if status.st_size < SMALL_BLOB_LIMIT_BYTES:
                 content = self._add_small(fd, path, on_bytes)
             else:
-                content = self._add_large(fd, path, transfer, on_bytes)
+                content = (
+                    self._add_large(fd, path, transfer, on_bytes)
+                    if hashed is None or hashed.size_bytes != status.st_size
+                    else self._add_hashed(path, transfer, hashed)
+                )
         finally:
             os.close(fd)
         if transfer is Transfer.MOVE:
@@ -168,6 +179,12 @@ class Ingest:
         finally:
             if transfer is Transfer.COPY:
                 source.unlink(missing_ok=True)
+        return StoredContent(hashed.sha256, hashed.md5, hashed.size_bytes, blocks)
+
+    def _add_hashed(self, path: Path, transfer: Transfer, hashed: ContentHash) -> StoredContent:
+        blocks = self._keep_block_list(hashed)
+        if self._is_new(hashed.sha256):
+            self._store_large(hashed, path, transfer)
         return StoredContent(hashed.sha256, hashed.md5, hashed.size_bytes, blocks)
 
     def _store_large(self, hashed: ContentHash, source: Path, transfer: Transfer) -> None:

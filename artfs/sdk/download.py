@@ -26,7 +26,7 @@ from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import Conflict, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, FileEntry, LeafEntry, SymlinkEntry
 from artfs.model import Digest
-from artfs.repository.content import read_blocks
+from artfs.repository.content import Buffer, read_blocks
 from artfs.repository.facade import Repository
 from artfs.sdk.intake import ProgressMeter
 
@@ -249,7 +249,7 @@ def _same_link(directory_fd: int, entry: SymlinkEntry) -> bool:
         return False
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: Buffer) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

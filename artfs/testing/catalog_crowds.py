@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from random import Random
 
@@ -17,7 +18,7 @@ from artfs.testing.catalog_samples import OpenCatalog, a_pack, commit, own_blobs
 
 PROCESSES = 8
 COMMITS = 8
-ENOUGH_SWEPT = 15
+ENOUGH_SWEPT = 40
 MOST_COMMITS = 2000
 
 
@@ -189,7 +190,11 @@ class CrowdContract:
 
 
 class _Crowd:
-    """Committers that share few blobs and soon delete their versions, and two that collect."""
+    """Committers that share few blobs and soon delete their versions, among collectors.
+
+    Everybody collects at times, also between storing an object and committing it, and a
+    collection may end anywhere, as if it was killed.
+    """
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -197,14 +202,15 @@ class _Crowd:
         self._begun: dict[int, int] = {}
         self._working = 0
         self._lock = threading.Lock()
-        self.swept = 0
-        self.refused = 0
+        self._swept = 0
 
     def run(self) -> None:
         """Work until enough blobs came and went; fails where a version misses its blob."""
         self._working = 3
-        in_threads(*(self._committer(seed) for seed in range(3)), self._collect, self._collect)
-        assert self.swept >= ENOUGH_SWEPT
+        in_threads(*(self._committer(seed) for seed in range(3)), self._collector)
+        assert self._swept >= ENOUGH_SWEPT
+        self._catalog.sweep(lambda found: self._objects.discard(found.sha256))
+        assert {blob.sha256 for blob in self._catalog.blobs()} <= self._objects
 
     def _committer(self, seed: int) -> Callable[[], None]:
         random = Random(seed)
@@ -212,8 +218,8 @@ class _Crowd:
         def work() -> None:
             try:
                 for number in range(MOST_COMMITS):
-                    self._commit_and_delete(seed, number, random.randrange(12))
-                    if self.swept >= ENOUGH_SWEPT:
+                    self._commit_and_delete(random, seed, number)
+                    if self._swept >= ENOUGH_SWEPT:
                         break
             finally:
                 with self._lock:
@@ -221,22 +227,24 @@ class _Crowd:
 
         return work
 
-    def _commit_and_delete(self, seed: int, number: int, content: int) -> None:
-        (blob,) = own_blobs(content)
-        while True:
+    def _commit_and_delete(self, random: Random, seed: int, number: int) -> None:
+        (blob,) = own_blobs(random.randrange(12))
+        version = None
+        while version is None:
             with self._lock:
                 self._begun[seed] = time.time_ns()
             try:
                 reused = list(self._catalog.locate([blob.sha256]))
                 stored = [] if reused else [blob]
                 self._objects.update(each.sha256 for each in stored)
+                if random.random() < 0.5:
+                    self._collect(random)
                 version = put(
                     self._catalog, (seed, number), tree=blob.sha256, blobs=stored, reused=reused
                 )
-                break
             except BlobsGone as error:
-                self.refused += 1
-                self._catalog.sweep(self._delete, only=error.missing)
+                with suppress(_KilledError):
+                    self._catalog.sweep(self._deleter(random), only=error.missing)
             finally:
                 with self._lock:
                     del self._begun[seed]
@@ -244,19 +252,34 @@ class _Crowd:
         assert blob.sha256 in self._catalog.locate([blob.sha256])
         self._catalog.delete_version(version.id, delete_aliases=True)
 
-    def _delete(self, found: BlobRecord | PackRecord) -> None:
-        self._objects.discard(found.sha256)
-        self.swept += 1
-
-    def _collect(self) -> None:
+    def _collector(self) -> None:
+        random = Random(99)
         while self._working:
-            mark_ns = time.time_ns()
-            with self._lock:
-                # The grace period: longer than any commit that is under way.
-                before_ns = min([mark_ns, *self._begun.values()])
-            reached = {tree for _, tree in self._catalog.live_trees()}
-            known = {blob.sha256 for blob in self._catalog.blobs()}
-            self._catalog.pardon(sorted(reached))
-            self._catalog.condemn(sorted(known - reached), at_ns=time.time_ns())
-            self._catalog.doom_blobs(sorted(known - reached), condemned_before_ns=before_ns)
-            self._catalog.sweep(self._delete)
+            self._collect(random)
+
+    def _collect(self, random: Random) -> None:
+        mark_ns = time.time_ns()
+        with self._lock:
+            # The grace period: longer than any commit that is under way.
+            before_ns = min([mark_ns, *self._begun.values()])
+        reached = {tree for _, tree in self._catalog.live_trees()}
+        known = {blob.sha256 for blob in self._catalog.blobs()}
+        self._catalog.pardon(sorted(reached))
+        self._catalog.condemn(sorted(known - reached), at_ns=time.time_ns())
+        self._catalog.doom_blobs(sorted(known - reached), condemned_before_ns=before_ns)
+        if random.random() < 0.6:
+            with suppress(_KilledError):
+                self._catalog.sweep(self._deleter(random))
+
+    def _deleter(self, random: Random) -> Callable[[BlobRecord | PackRecord], None]:
+        def delete(found: BlobRecord | PackRecord) -> None:
+            self._objects.discard(found.sha256)
+            self._swept += 1
+            if random.random() < 0.2:
+                raise _KilledError
+
+        return delete
+
+
+class _KilledError(Exception):
+    """Stands for the end of a process."""

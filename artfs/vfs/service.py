@@ -41,6 +41,8 @@ class Service:
         self._read_timeout_s = read_timeout_s
         self._directories: Flights[Directory] = Flights(nursery, timeout_s=flight_timeout_s)
         self._contents: Flights[Content] = Flights(nursery, timeout_s=flight_timeout_s)
+        # Sizes that sources told: they hold for the life of the mount.
+        self._sizes: dict[bytes, int] = {}
 
     async def directory(self, digest: Digest) -> Directory:
         """A directory object: at once where it is in memory."""
@@ -56,22 +58,33 @@ class Service:
         `locate` is called in a thread before the content is first opened. Only a reference that
         does not say its size is opened here.
         """
-        if isinstance(entry, FileEntry):
-            key, work = b"f" + file_key(entry), self.work
-        else:
-            key, work = b"r" + reference_key(entry), Work.NETWORK
+        key, work, open_content = self._about(entry, locate)
+        size_bytes = await self.size_of(entry, locate)
+        source = self._fetcher.source(key, lambda: Source(key, size_bytes, work, open_content))
+        return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
 
+    async def size_of(self, entry: ContentEntry, locate: Callable[[], None]) -> int:
+        """The size of a file's content; of a reference that does not say it, by opening it once."""
+        if entry.size_bytes is not None:
+            return entry.size_bytes
+        key, work, open_content = self._about(entry, locate)
+        known = self._sizes.get(key)
+        if known is None:
+            opening = partial(self.threads.run, work, open_content)
+            content = await self._contents.join(key, opening).landed()
+            known = self._sizes[key] = content.size_bytes
+        return known
+
+    def _about(
+        self, entry: ContentEntry, locate: Callable[[], None]
+    ) -> tuple[bytes, Work, Callable[[], Content]]:
         def open_content() -> Content:
             locate()
             return self.repository.content(entry)
 
-        size_bytes = entry.size_bytes
-        if size_bytes is None:
-            opening = partial(self.threads.run, work, open_content)
-            content = await self._contents.join(key, opening).landed()
-            size_bytes = content.size_bytes
-        source = self._fetcher.source(key, lambda: Source(key, size_bytes, work, open_content))
-        return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
+        if isinstance(entry, FileEntry):
+            return b"f" + file_key(entry), self.work, open_content
+        return b"r" + reference_key(entry), Work.NETWORK, open_content
 
 
 class TreeFile:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import stat
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -39,6 +39,8 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     mode: int
     size_bytes: int
     mtime_ns: int
+    size_is_known: bool = True
+    """Where it is not, the node is a MeasurableNode, and `size_bytes` is 0."""
 
     @property
     def is_file(self) -> bool:
@@ -77,6 +79,15 @@ class Node(Protocol):
 
     def readlink(self) -> str:
         """The target of a symlink. Raises: Unsupported for other nodes."""
+        ...
+
+
+@runtime_checkable
+class MeasurableNode(Protocol):
+    """A file whose size somebody else has to be asked for."""
+
+    async def measured(self) -> Attributes:
+        """The attributes with the size, which then stays; without one where nobody knows it."""
         ...
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 
 import msgspec
 
@@ -193,7 +192,8 @@ class TreeDirectory:
         mtime_ns = entry.mtime_ns or self._attributes.mtime_ns
         key = reference_key(entry)
         identity = identity_of(b"reference", key, mtime_ns.to_bytes(16, "little", signed=True))
-        return Attributes(identity, _FILE_MODE, size_bytes, mtime_ns)
+        is_known = entry.size_bytes is not None
+        return Attributes(identity, _FILE_MODE, size_bytes, mtime_ns, is_known)
 
 
 class TreeListing:
@@ -216,7 +216,7 @@ class TreeListing:
 
 
 class TreeLeaf:
-    """A file, reference or symlink of a version. Implements Node."""
+    """A file, reference or symlink of a version. Implements MeasurableNode."""
 
     __slots__ = ("_directory", "_entry", "_position", "_service")
 
@@ -254,8 +254,22 @@ class TreeLeaf:
         """See Node."""
         if isinstance(self._entry, SymlinkEntry):
             raise Unsupported("symlink", "it has no content")
-        locate = partial(self._directory.locate_neighbours, self._position)
-        return TreeFile(self._service, self._entry, locate)
+        return TreeFile(self._service, self._entry, self._locate)
+
+    async def measured(self) -> Attributes:
+        """See MeasurableNode."""
+        attributes = self.attributes
+        if isinstance(self._entry, ReferenceEntry):
+            # What cannot be read at all is still listed, and tells why when it is read.
+            with suppress(Unsupported):
+                size_bytes = await self._service.size_of(self._entry, self._locate)
+                return msgspec.structs.replace(
+                    attributes, size_bytes=size_bytes, size_is_known=True
+                )
+        return attributes
+
+    def _locate(self) -> None:
+        self._directory.locate_neighbours(self._position)
 
     def readlink(self) -> str:
         """See Node."""

@@ -215,6 +215,10 @@ def test_history_shows_runs(filled: Cli) -> None:
     assert made["made_by"]["name"] == name
     assert made["made_by"]["job_type"] == "train"
     assert made["used_by"] == []
+    filled.environment["ARTFS_RUN_ID"] = made["made_by"]["id"]
+    filled.ok("put", "script.py", "-n", "demo/by-hand")
+    (by_hand,) = filled.ok("history", "demo/by-hand", "--json").json
+    assert by_hand["made_by"]["name"] == name
     assert len(rows(filled.ok("history", "-n", "1", "demo/data").out)) == 1
 
 

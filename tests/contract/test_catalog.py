@@ -23,6 +23,6 @@ class TestSqliteCatalog(CatalogContract):
 class TestPostgresqlCatalog(CatalogContract):
     @pytest.fixture
     def open_catalog(self, postgresql: PostgreSQL) -> OpenCatalog:
-        url = postgresql.new_database()
+        url = postgresql.new_schema()
         SqlCatalog.connect(url, create=True).close()
         return partial(SqlCatalog.connect, url)

@@ -31,8 +31,14 @@ class PostgreSQL(msgspec.Struct, frozen=True):
         """The URL of a database, whether it exists or not."""
         return f"postgresql://{user}@/{database}?host={self.socket_directory}"
 
+    def new_schema(self) -> str:
+        """The URL of a database whose tables are in a new, empty schema of their own."""
+        name = f"test_{uuid.uuid4().hex}"
+        self.execute("postgres", f"CREATE SCHEMA {name}")
+        return f"{self.url('postgres')}&options=-csearch_path%3D{name}"
+
     def new_database(self) -> str:
-        """The URL of a new, empty database."""
+        """The URL of a new, empty database, which is dear: three hundred files."""
         name = f"test_{uuid.uuid4().hex}"
         self.execute("postgres", f"CREATE DATABASE {name}")
         return self.url(name)

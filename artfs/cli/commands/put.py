@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import json_option, open_repository, store_option, version_value
+from artfs.cli.frame import (
+    json_object,
+    json_option,
+    open_repository,
+    store_option,
+    version_value,
+)
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.config import RUN_VARIABLE
-from artfs.errors import InvalidArgument
-from artfs.model import Metadata
 
 if TYPE_CHECKING:
     from artfs.catalog.base import CommitOutcome
@@ -93,7 +94,7 @@ def command(
         name=name,
         type=type_name,
         description=description,
-        metadata=_metadata(metadata),
+        metadata=json_object(metadata, option="--metadata"),
         aliases=aliases,
         run_id=os.environ.get(RUN_VARIABLE),
         references=tuple(
@@ -134,23 +135,3 @@ def _summary(outcome: CommitOutcome) -> str:
     size = format_size(version.size_bytes)
     content = f"{version.path}: {plural(version.file_count, 'file')}, {size}"
     return content if outcome.created else f"{content}: the same content, so no new version"
-
-
-def _metadata(text: str | None) -> Metadata:
-    """The value of `--metadata`. Raises: InvalidArgument."""
-    if text is None:
-        return {}
-    if text.startswith("@"):
-        try:
-            path = text[1:]
-            text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "is not UTF-8"
-            raise InvalidArgument(f"--metadata {text}", reason) from None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument("--metadata", f"is not JSON ({error})") from None
-    if not isinstance(value, dict):
-        raise InvalidArgument("--metadata", "is not a JSON object", hint='write {"key": value}')
-    return value

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli.confirm import confirm
 from artfs.cli.frame import default_project, json_option, open_repository, store_option
-from artfs.cli.output import escaped, format_size, plural, print_json, print_line
-from artfs.errors import Conflict, InvalidArgument
+from artfs.cli.output import format_size, plural, print_json, print_line
+from artfs.errors import Conflict
 
 if TYPE_CHECKING:
     from artfs.repository.facade import Repository
@@ -47,7 +47,8 @@ def command(
 
 def _rm_artifact(repository: Repository, project: str, name: str, *, yes: bool) -> str:
     artifact = repository.catalog.artifact(project, name)
-    _confirm(f"{artifact.path} with {plural(artifact.version_count, 'version')}", yes=yes)
+    versions = plural(artifact.version_count, "version")
+    confirm(f"Delete {artifact.path} with {versions}?", yes=yes, command="rm")
     repository.catalog.delete_artifact(artifact.id)
     return artifact.path
 
@@ -62,15 +63,7 @@ def _rm_version(repository: Repository, path: str, *, yes: bool, with_aliases: b
             hint="`--aliases` deletes it all the same",
         )
     size = format_size(version.size_bytes)
-    _confirm(f"{version.path} ({plural(version.file_count, 'file')}, {size})", yes=yes)
+    files = plural(version.file_count, "file")
+    confirm(f"Delete {version.path} ({files}, {size})?", yes=yes, command="rm")
     repository.catalog.delete_version(version.id, delete_aliases=with_aliases)
     return version.path
-
-
-def _confirm(what: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise InvalidArgument("rm", "cannot ask without a terminal", hint="`--yes` deletes at once")
-    if not click.confirm(f"Delete {escaped(what)}?", err=True):
-        raise click.exceptions.Exit(1)

@@ -8,10 +8,13 @@ import click
 
 from artfs.cli.frame import json_option
 from artfs.cli.output import print_json, print_line
-from artfs.daemon import client
+from artfs.cli.progress import ByteProgress
+from artfs.cli.staged import print_outcome, watcher
+from artfs.daemon import client, stageclient
+from artfs.errors import MountError
 
 
-@click.command(short_help="End a mount.")
+@click.command(short_help="End a mount; what was staged becomes a version.")
 @click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
 @click.option("-f", "--force", is_flag=True, help="Also while it is in use, or hangs.")
 @click.option(
@@ -27,12 +30,33 @@ from artfs.daemon import client
 def command(*, mountpoint: Path, force: bool, timeout_s: float, as_json: bool) -> None:
     """End the mount on MOUNTPOINT and return when it is gone; also clean up a dead one.
 
+    What was staged on it becomes a version. With --force a staging mount that is in use is cut
+    off, and becomes a version unless files are open for writing: then it is kept.
+
     \b
     Example:
       artfs umount /mnt/artfs
     """
+    if not force and _is_staging(mountpoint):
+        with ByteProgress("committing") as progress:
+            outcome = stageclient.finish(mountpoint, on_progress=watcher(progress))
+        print_outcome(
+            outcome.artifact,
+            outcome.version,
+            created=outcome.created,
+            as_json=as_json,
+            besides={"unmounted": str(mountpoint)},
+        )
+        return
     client.stop(mountpoint, timeout_s=timeout_s, force=force)
     if as_json:
         print_json({"unmounted": str(mountpoint)})
     else:
         print_line(f"{mountpoint} is unmounted")
+
+
+def _is_staging(mountpoint: Path) -> bool:
+    try:
+        return client.status(mountpoint).staging is not None
+    except MountError:
+        return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 from threading import Barrier
 
 import psycopg
@@ -29,7 +28,7 @@ from tests.servers.postgres import PostgreSQL
 @pytest.fixture
 def url(postgresql: PostgreSQL) -> str:
     """A new catalog."""
-    url = postgresql.new_database()
+    url = postgresql.new_schema()
     SqlCatalog.connect(url, create=True).close()
     return url
 
@@ -58,7 +57,7 @@ def disconnect(url: str) -> None:
 
 
 def test_creating_is_explicit(postgresql: PostgreSQL) -> None:
-    url = postgresql.new_database()
+    url = postgresql.new_schema()
     with pytest.raises(StoreFormatError, match="not a catalog"):
         SqlCatalog.connect(url)
 
@@ -69,7 +68,7 @@ def test_creating_keeps_what_is_there(catalog: SqlCatalog, url: str) -> None:
 
 
 def test_a_catalog_can_be_created_by_many_at_once(postgresql: PostgreSQL) -> None:
-    url = postgresql.new_database()
+    url = postgresql.new_schema()
 
     def create(number: int) -> int:
         with closing(SqlCatalog.connect(url, create=True)) as catalog:
@@ -93,7 +92,7 @@ def test_a_newer_catalog_is_refused(url: str, create: bool) -> None:
 def test_tables_of_another_program_are_refused(
     postgresql: PostgreSQL, table: str, create: bool
 ) -> None:
-    url = postgresql.new_database()
+    url = postgresql.new_schema()
     execute(url, f"CREATE TABLE {table}")
     with pytest.raises(StoreFormatError) as caught:
         SqlCatalog.connect(url, create=create)
@@ -101,7 +100,7 @@ def test_tables_of_another_program_are_refused(
 
 
 def test_a_database_may_be_shared_with_other_tables(postgresql: PostgreSQL) -> None:
-    url = postgresql.new_database()
+    url = postgresql.new_schema()
     execute(url, "CREATE TABLE something_else (id int)")
     with closing(SqlCatalog.connect(url, create=True)) as catalog:
         put(catalog, "first")
@@ -134,22 +133,25 @@ def test_a_server_with_another_driver_in_its_url_is_reached(url: str) -> None:
         assert catalog.artifacts() == []
 
 
-def test_a_user_without_privileges_reads_and_cannot_write(
-    postgresql: PostgreSQL, catalog: SqlCatalog, url: str
-) -> None:
-    user = f"reader_{Path(url.partition('?')[0]).name}"
+def test_a_user_without_privileges_reads_and_cannot_write(catalog: SqlCatalog, url: str) -> None:
+    schema = url.rpartition("%3D")[2]
+    user = f"reader_{schema}"
     execute(url, f"CREATE ROLE {user} LOGIN")
-    execute(url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {user}")
+    execute(url, f"GRANT USAGE ON SCHEMA {schema} TO {user}")
+    execute(url, f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {user}")
     with closing(SqlCatalog.connect(url.replace("postgres@", f"{user}@"))) as reader:
         assert reader.version("team", "data", "latest").index == 0
         with pytest.raises(PermissionDenied, match="privilege"):
             put(reader, "second")
-    execute(url, f"REVOKE SELECT ON ALL TABLES IN SCHEMA public FROM {user}")
+    execute(url, f"REVOKE SELECT ON ALL TABLES IN SCHEMA {schema} FROM {user}")
     with pytest.raises(PermissionDenied):
         SqlCatalog.connect(url.replace("postgres@", f"{user}@"))
 
 
-def test_a_standby_reads_and_cannot_write(catalog: SqlCatalog, url: str) -> None:
+def test_a_standby_reads_and_cannot_write(postgresql: PostgreSQL) -> None:
+    url = postgresql.new_database()
+    with closing(SqlCatalog.connect(url, create=True)) as catalog:
+        put(catalog, "first")
     database = url.partition("?")[0].rpartition("/")[2]
     execute(url, f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     with closing(SqlCatalog.connect(url)) as reader:

@@ -1,0 +1,57 @@
+"""`artfs commit`: make a version of a staging mount, which goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from artfs.cli.frame import json_option, store_option
+from artfs.cli.progress import ByteProgress
+from artfs.cli.staged import print_outcome, watcher
+from artfs.daemon import client, stageclient
+
+
+@click.command(short_help="Make a version of a staging mount, which goes on.")
+@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@click.option(
+    "--wait-writers",
+    "wait_writers_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for files that are open for writing.",
+)
+@click.option(
+    "--expect",
+    metavar="VERSION",
+    help="Commit only if `latest` is this version; none: only if there is none.",
+)
+@store_option
+@json_option
+def command(
+    *,
+    mountpoint: Path,
+    wait_writers_s: float,
+    expect: str | None,
+    store: str | None,  # noqa: ARG001 - the mount knows its store; every command takes --store
+    as_json: bool,
+) -> None:
+    """Make a version of what is staged on MOUNTPOINT now; staging goes on upon it.
+
+    A version never holds half a file: files that are open for writing are waited for, or named.
+
+    \b
+    Example:
+      artfs commit /mnt/new --wait-writers 60
+    """
+    status = client.status(mountpoint)
+    with ByteProgress("committing") as progress:
+        done = stageclient.commit(
+            mountpoint,
+            wait_writers_s=wait_writers_s,
+            expect=expect,
+            on_progress=watcher(progress),
+        )
+    print_outcome(status.target or "-", done.version, created=done.created, as_json=as_json)

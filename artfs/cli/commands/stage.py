@@ -1,0 +1,104 @@
+"""`artfs stage`: a writable mount that becomes the next version."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from artfs.cli.frame import json_object, json_option, store_option
+from artfs.cli.mounts import mount_value
+from artfs.cli.output import print_json, print_line
+from artfs.config import RUN_VARIABLE, store_location
+from artfs.daemon import client
+from artfs.daemon.messages import MountRequest, StageOrder
+
+
+@click.command(short_help="Mount a writable directory that becomes the next version.")
+@click.argument("artifact", metavar="PROJECT/NAME")
+@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@click.option("-t", "--type", "type_name", metavar="TYPE", help="Its type (dataset).")
+@click.option("--base", metavar="VERSION", help="Begin with an alias or vN, not with nothing.")
+@click.option(
+    "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias besides latest."
+)
+@click.option("--description", metavar="TEXT", help="A text for people.")
+@click.option("--metadata", metavar="JSON|@FILE", help="A JSON object, or a file that holds one.")
+@click.option("--run", "run_id", metavar="ID", help="The run that makes it ($ARTFS_RUN_ID).")
+@click.option(
+    "--expect",
+    metavar="VERSION",
+    help="Commit only as long as `latest` is this version; none: as long as there is none.",
+)
+@click.option("-f", "--foreground", is_flag=True, help="Stay, and log to standard error.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="OPT[,OPT...]",
+    help="allow_other, timeout=S.",
+)
+@store_option
+@json_option
+def command(
+    *,
+    artifact: str,
+    mountpoint: Path,
+    type_name: str | None,
+    base: str | None,
+    aliases: tuple[str, ...],
+    description: str | None,
+    metadata: str | None,
+    run_id: str | None,
+    expect: str | None,
+    foreground: bool,
+    options: tuple[str, ...],
+    store: str | None,
+    as_json: bool,
+) -> None:
+    """Mount a writable directory on the empty directory MOUNTPOINT, and return once it answers.
+
+    It is empty, or shows the version of --base; nothing of that is fetched before it is read.
+    `artfs umount MOUNTPOINT` makes a version of PROJECT/NAME of what is in it then, `artfs commit`
+    makes one and goes on, `artfs abort` drops it. What is in it is on local disk, and survives a
+    crash: see `artfs staging`. Files that `.artfsignore` in its root names (the syntax is that of
+    .gitignore) are left out of versions.
+
+    \b
+    Examples:
+      artfs stage demo/digits /mnt/new --base latest
+      artfs stage demo/model /mnt/model -t model -a candidate
+    """
+    order = StageOrder(
+        type=type_name,
+        base=base,
+        aliases=aliases,
+        description=description,
+        metadata=json_object(metadata, option="--metadata"),
+        run_id=run_id or os.environ.get(RUN_VARIABLE),
+        expect=expect,
+    )
+    request = MountRequest(
+        store=store_location(store),
+        target=artifact,
+        mountpoint=mountpoint,
+        options=client.parse_options(options),
+        stage=order,
+    )
+    mount_staging(request, foreground=foreground, as_json=as_json)
+
+
+def mount_staging(request: MountRequest, *, foreground: bool, as_json: bool) -> None:
+    """Mount a staging area, and say so."""
+    if foreground:
+        client.run_foreground(request)
+        return
+    status = client.start(request)
+    if as_json:
+        print_json(mount_value(status))
+        return
+    assert status.staging is not None
+    base = f" upon {status.staging.base}" if status.staging.base else ""
+    print_line(f"{status.target}{base} is staged on {status.mountpoint}")

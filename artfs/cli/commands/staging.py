@@ -1,0 +1,187 @@
+"""`artfs staging`: staging areas, mounted or left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from artfs.cli.commands.stage import mount_staging
+from artfs.cli.confirm import confirm
+from artfs.cli.frame import json_option, open_repository, store_option
+from artfs.cli.output import (
+    format_age,
+    format_size,
+    iso_time,
+    plural,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
+from artfs.cli.progress import ByteProgress
+from artfs.cli.staged import outcome_text, print_outcome
+from artfs.config import store_location
+
+if TYPE_CHECKING:
+    from artfs.staging.listing import AreaRecord
+
+
+@click.group(short_help="List, resume, commit or drop staging areas.")
+def command() -> None:
+    """List, resume, commit or drop staging areas.
+
+    What is written into `artfs stage` is kept on local disk until it is a version: when a commit
+    fails, or the process or the host dies, it is still there.
+    """
+
+
+@command.command(short_help="List staging areas.")
+@store_option
+@json_option
+def ls(*, store: str | None, as_json: bool) -> None:
+    """List staging areas: what is in them, from when, how much, and who has them.
+
+    \b
+    Example:
+      artfs staging ls
+    """
+    from artfs.staging.listing import outcomes, staging_areas  # noqa: PLC0415 - takes long
+
+    with open_repository(store) as repository:
+        records = staging_areas(repository.info)
+        ended = outcomes(repository.info)
+    if as_json:
+        print_json([_value(record) for record in records])
+        return
+    header = ("ID", "ARTIFACT", "BASE", "STATE", "FILES", "SIZE", "CREATED", "MOUNTPOINT", "PID")
+    rows = [_row(record) for record in records]
+    if rows:
+        print_table(header, rows, right=frozenset({"FILES", "SIZE", "PID"}))
+    for record in records:
+        if record.owner is None and record.meta.error is not None:
+            print_note(f"{record.meta.id}: the last commit failed: {record.meta.error}")
+    for outcome in ended:
+        text = outcome_text(outcome.artifact, outcome.version, created=outcome.created)
+        print_note(f"{outcome.id} ended {format_age(outcome.finished_at_ns)}: {text}")
+
+
+@command.command(short_help="Mount a staging area again.")
+@click.argument("area", metavar="ID")
+@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@click.option("-f", "--foreground", is_flag=True, help="Stay, and log to standard error.")
+@store_option
+@json_option
+def resume(
+    *, area: str, mountpoint: Path, foreground: bool, store: str | None, as_json: bool
+) -> None:
+    """Mount the staging area ID on the empty directory MOUNTPOINT, as it was left.
+
+    \b
+    Example:
+      artfs staging resume 1f3a9c04 /mnt/new
+    """
+    from artfs.daemon.messages import MountRequest, StageOrder  # noqa: PLC0415 - takes long
+
+    request = MountRequest(
+        store=store_location(store),
+        target=None,
+        mountpoint=mountpoint,
+        stage=StageOrder(resume=area),
+    )
+    mount_staging(request, foreground=foreground, as_json=as_json)
+
+
+@command.command(short_help="Make a version of a staging area without mounting it.")
+@click.argument("area", metavar="ID")
+@store_option
+@json_option
+def commit(*, area: str, store: str | None, as_json: bool) -> None:
+    """Make a version of the staging area ID, which nobody has mounted, and remove it.
+
+    \b
+    Example:
+      artfs staging commit 1f3a9c04
+    """
+    from artfs.staging.area import Area  # noqa: PLC0415 - takes long to import
+    from artfs.staging.commit import commit_area  # noqa: PLC0415 - takes long to import
+    from artfs.staging.intake import Progress  # noqa: PLC0415 - takes long to import
+
+    with open_repository(store) as repository, ByteProgress("committing") as bar:
+        opened = Area.open(repository, area)
+        dropped = False
+        try:
+            report = commit_area(
+                opened, Progress(lambda at: bar.show(at.bytes_done, at.bytes_total))
+            )
+            artifact = opened.meta.path
+            dropped = True
+            opened.drop()
+        finally:
+            if not dropped:
+                opened.close()
+    version = None if report.version is None else report.version.path
+    print_outcome(artifact, version, created=report.created, as_json=as_json)
+
+
+@command.command(short_help="Drop a staging area with all that is in it.")
+@click.argument("area", metavar="ID")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@store_option
+@json_option
+def drop(*, area: str, yes: bool, store: str | None, as_json: bool) -> None:
+    """Remove the staging area ID, which nobody has mounted, and everything in it.
+
+    \b
+    Example:
+      artfs staging drop 1f3a9c04
+    """
+    from artfs.staging.area import Area  # noqa: PLC0415 - takes long to import
+
+    with open_repository(store) as repository:
+        opened = Area.open(repository, area)
+        try:
+            files = plural(len(opened.plain.ids()), "file")
+            confirm(f"Drop {opened.meta.path} with {files}?", yes=yes, command="staging drop")
+        except BaseException:
+            opened.close()
+            raise
+        opened.drop()
+    if as_json:
+        print_json({"dropped": area})
+    else:
+        print_line(f"{area} is dropped")
+
+
+def _value(record: AreaRecord) -> dict[str, Any]:
+    meta = record.meta
+    return {
+        "id": meta.id,
+        "artifact": meta.path,
+        "type": meta.type,
+        "base": meta.base_version,
+        "mountpoint": meta.mountpoint,
+        "pid": record.owner.pid if record.owner else None,
+        "host": record.owner.host if record.owner else None,
+        "state": record.state,
+        "error": meta.error,
+        "created_at": iso_time(meta.created_at_ns),
+        "files": record.files,
+        "bytes": record.size_bytes,
+    }
+
+
+def _row(record: AreaRecord) -> tuple[str, ...]:
+    meta = record.meta
+    return (
+        meta.id,
+        meta.path,
+        meta.base_version or "-",
+        record.state,
+        str(record.files),
+        format_size(record.size_bytes),
+        format_age(meta.created_at_ns),
+        meta.mountpoint or "-",
+        str(record.owner.pid) if record.owner else "-",
+    )

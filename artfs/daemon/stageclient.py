@@ -1,0 +1,129 @@
+"""Committing, aborting and ending staging mounts, from another process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+import artfs.errors
+from artfs.daemon import client
+from artfs.daemon.messages import Command, CommitStatus, Failure, MountStatus, StagingStatus
+from artfs.daemon.mountinfo import locate_mountpoint
+from artfs.errors import ArtfsError, MountError
+from artfs.staging.listing import Outcome, read_outcome
+
+_POLL_S = 0.05
+
+OnProgress = Callable[[CommitStatus], None]
+
+
+def staging_status(mountpoint: Path) -> StagingStatus:
+    """The staging area that is mounted here. Raises: MountError. Blocks: at most about 3 s."""
+    status = client.status(mountpoint)
+    if status.staging is None:
+        raise MountError(
+            str(mountpoint),
+            "not a staging mount" if status.kind == "mount" else "does not answer",
+            hint="`artfs stage` makes one",
+        )
+    return status.staging
+
+
+def commit(
+    mountpoint: Path,
+    *,
+    wait_writers_s: float = 0.0,
+    expect: str | None = None,
+    on_progress: OnProgress | None = None,
+) -> CommitStatus:
+    """Make a version of a staging mount, which goes on.
+
+    Blocks: until it is done. Raises: MountError; what made the commit fail.
+    """
+    staging_status(mountpoint)
+    order = Command("commit", wait_writers_s=wait_writers_s, expect=expect)
+    place = locate_mountpoint(mountpoint)
+    found = _commit_status(client.ask(place, order), place)
+    # Where others commit, too, the last of these commits has our content as well.
+    while found.running:
+        if on_progress is not None:
+            on_progress(found)
+        time.sleep(_POLL_S)
+        found = _commit_status(client.ask(place, Command("status")), place)
+    if found.failure is not None:
+        raise _error(found.failure)
+    return found
+
+
+def abort(mountpoint: Path, *, timeout_s: float = 30.0) -> None:
+    """End a staging mount and keep nothing. Blocks: at most about `timeout_s`.
+
+    Raises: MountError.
+    """
+    staging_status(mountpoint)
+    place = locate_mountpoint(mountpoint)
+    pidfd = client.daemon_pidfd(place)
+    client.ask(place, Command("abort"))
+    if pidfd is not None:
+        try:
+            if not client.ended(pidfd, timeout_s):
+                raise MountError(str(mountpoint), f"did not end within {timeout_s:g} s")
+        finally:
+            os.close(pidfd)
+
+
+def finish(mountpoint: Path, *, on_progress: OnProgress | None = None) -> Outcome:
+    """Unmount a staging mount, and return when it has become a version.
+
+    Blocks: until it is committed. Raises: MountError, where it is busy or its process was killed;
+    what made the commit fail: the staging area then is kept.
+    """
+    began_at_ns = time.time_ns()
+    staging = staging_status(mountpoint)
+    place = locate_mountpoint(mountpoint)
+    pidfd = client.daemon_pidfd(place)
+    client.unmount(place)
+    if pidfd is not None:
+        try:
+            while not client.ended(pidfd, _POLL_S):
+                if on_progress is not None:
+                    _tell_progress(place, on_progress)
+        finally:
+            os.close(pidfd)
+    outcome = read_outcome(staging.path)
+    if outcome is None or outcome.finished_at_ns < began_at_ns:
+        raise MountError(
+            str(mountpoint),
+            "its process ended before the version was made",
+            hint=f"everything is kept: `artfs staging commit {staging.id}` makes it",
+        )
+    if outcome.failure is not None:
+        raise _error(Failure(*outcome.failure))
+    return outcome
+
+
+def _tell_progress(place: Path, on_progress: OnProgress) -> None:
+    try:
+        status = client.ask(place, Command("status"))
+    except (MountError, OSError, msgspec.DecodeError):
+        # It has just ended, or is too busy: there will be another time.
+        return
+    if status.staging is not None and status.staging.commit is not None:
+        on_progress(status.staging.commit)
+
+
+def _commit_status(status: MountStatus, place: Path) -> CommitStatus:
+    if status.staging is None or status.staging.commit is None:
+        raise MountError(str(place), "is being unmounted, which commits it")
+    return status.staging.commit
+
+
+def _error(failure: Failure) -> ArtfsError:
+    kind = getattr(artfs.errors, failure.kind, None)
+    if isinstance(kind, type) and issubclass(kind, ArtfsError):
+        return kind(failure.subject, failure.reason, hint=failure.hint)
+    return MountError(failure.subject, failure.reason, hint=failure.hint)

@@ -1,0 +1,360 @@
+"""One staging mount in this process: from opening the area to the version that it becomes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import msgspec
+import pyfuse3
+import trio
+
+from artfs.config import default_project, state_path
+from artfs.daemon.control import ControlSocket
+from artfs.daemon.messages import (
+    Command,
+    MountRequest,
+    MountState,
+    MountStatus,
+    Reply,
+    StageOrder,
+    StagingStatus,
+    log_name,
+)
+from artfs.daemon.session import (
+    FLIGHT_SHARE,
+    MAX_TASKS,
+    SIGNALS,
+    Report,
+    first_error,
+    init_mount,
+    wait_and_cancel,
+)
+from artfs.daemon.stagecommit import Committer
+from artfs.daemon.tuning import tune_mount
+from artfs.engine.counters import Counters
+from artfs.engine.fetch import Fetcher
+from artfs.engine.threads import Threads
+from artfs.errors import ArtfsError, ArtifactNotFound, InvalidArgument, NotFound, VersionExists
+from artfs.fuse.attributes import Ownership
+from artfs.fuse.staged import StagedOperations
+from artfs.model import check_alias, check_type
+from artfs.repository.facade import Repository
+from artfs.repository.opening import open_store
+from artfs.staging.area import Area
+from artfs.staging.hasher import Background
+from artfs.staging.listing import Outcome, write_outcome
+from artfs.staging.meta import AreaMeta
+from artfs.vfs.staged import StagedFiles
+
+logger = logging.getLogger(__name__)
+
+_STOP_WAIT_WRITERS_S = 5.0
+_NO_VERSION = "none"
+_DEFAULT_TYPE = "dataset"
+
+
+def run_stage(request: MountRequest, *, on_ready: Report | None = None) -> None:
+    """Mount a staging area, serve, commit when unmounted, and return.
+
+    Raises: MountError; those of opening a store and of committing: the area then is kept.
+    """
+    with open_store(request.store, create=True) as repository:
+        control = ControlSocket(request.mountpoint)
+        try:
+            area = _open_area(repository, request)
+            session = _StagingSession(request, area, control)
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            try:
+                trio.run(session.run, on_ready or (lambda _: None))
+            finally:
+                session.close()
+        finally:
+            control.close()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+class _StagingSession:
+    def __init__(self, request: MountRequest, area: Area, control: ControlSocket) -> None:
+        self._request = request
+        self._area = area
+        self._control = control
+        self._counters = Counters()
+        self._started_at_s = time.time()
+        self._background = Background(area)
+        self._ready = trio.Event()
+        self._over = trio.Event()
+        self._stopping = trio.Event()
+        self._aborting = False
+        self._mounted = False
+        self._finished = False
+        self._committer: Committer | None = None
+
+    def close(self) -> None:
+        """Give the area up, unless it is gone."""
+        self._background.stop()
+        if not self._finished:
+            self._area.close()
+
+    async def run(self, on_ready: Report) -> None:
+        """Mount, serve until unmounted or told to stop, and commit."""
+        try:
+            await self._run(on_ready)
+        except BaseExceptionGroup as group:
+            raise first_error(group) from None
+
+    async def _run(self, on_ready: Report) -> None:
+        async with trio.open_nursery() as nursery:
+            operations = self._operations(nursery)
+            with trio.open_signal_receiver(*SIGNALS) as signals:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+                self._mount(operations)
+                try:
+                    nursery.start_soon(self._stop_on_signal, signals)
+                    nursery.start_soon(self._stop_when_told)
+                    nursery.start_soon(self._control.serve, partial(self._answer, nursery))
+                    nursery.start_soon(self._serve)
+                    await self._announce(on_ready)
+                    await self._over.wait()
+                    with trio.CancelScope(shield=True):
+                        await self._end()
+                finally:
+                    nursery.cancel_scope.cancel()
+                    pyfuse3.close(unmount=True)
+
+    # --- the mount ---------------------------------------------------------------------------
+
+    def _operations(self, nursery: trio.Nursery) -> StagedOperations:
+        timeout_s = self._request.options.read_timeout_s
+        threads = Threads()
+        fetcher = Fetcher(nursery, threads, self._counters, timeout_s=timeout_s * FLIGHT_SHARE)
+        staged = StagedFiles(
+            self._area, self._background, threads, fetcher, read_timeout_s=timeout_s
+        )
+        self._committer = Committer(self._area, staged, self._background)
+        return StagedOperations(
+            staged,
+            ownership=Ownership(uid=os.getuid(), gid=os.getgid()),
+            counters=self._counters,
+            on_ready=self._ready.set,
+        )
+
+    def _mount(self, operations: StagedOperations) -> None:
+        options = {"noatime", "fsname=artfs", "subtype=artfs", "default_permissions"}
+        if self._request.options.allow_other:
+            options.add("allow_other")
+        init_mount(operations, self._request.mountpoint, options)
+        self._mounted = True
+
+    async def _serve(self) -> None:
+        await pyfuse3.main(min_tasks=1, max_tasks=MAX_TASKS)
+        self._over.set()
+
+    async def _announce(self, on_ready: Report) -> None:
+        while not (self._ready.is_set() or self._over.is_set()):
+            async with trio.open_nursery() as nursery:
+                for event in (self._ready, self._over):
+                    nursery.start_soon(wait_and_cancel, event, nursery.cancel_scope)
+        if self._ready.is_set():
+            tune_mount(self._request.mountpoint)
+            logger.info(
+                "staging area %s of %s is mounted at %s",
+                self._area.id,
+                self._area.meta.path,
+                self._request.mountpoint,
+            )
+            on_ready(self._status())
+
+    # --- the end -----------------------------------------------------------------------------
+
+    async def _stop_on_signal(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            logger.info("%s: unmounting", signal.Signals(number).name)
+            self._stopping.set()
+
+    async def _stop_when_told(self) -> None:
+        """Unmount as a person would, so that the kernel writes back what it holds."""
+        await self._stopping.wait()
+        committer = self._committer
+        assert committer is not None
+        if not self._aborting:
+            await committer.wait_for_writers(_STOP_WAIT_WRITERS_S)
+            command = ["fusermount3", "-u", "--", str(self._request.mountpoint)]
+            done = await trio.run_process(
+                command, check=False, capture_stdout=True, capture_stderr=True
+            )
+            if done.returncode == 0:
+                return
+        # Somebody is in it. Without writers all is there; with writers it is kept, uncommitted.
+        self._over.set()
+
+    async def _end(self) -> None:
+        """Commit or drop the area. Raises: what made a commit fail; the area is kept."""
+        area, committer = self._area, self._committer
+        assert committer is not None
+        if self._aborting:
+            await trio.to_thread.run_sync(self._drop, Outcome(**self._about_the_end()))
+            logger.info("aborted: staging area %s was dropped", area.id)
+            return
+        try:
+            report = await committer.commit(wait_writers_s=0.0)
+        except ArtfsError as error:
+            error.hint = f"{error.hint}; " if error.hint else ""
+            error.hint += f"everything is kept: `artfs staging commit {area.id}` tries again"
+            told = (type(error).__name__, error.subject, error.reason, error.hint)
+            with suppress(OSError):
+                write_outcome(area.path, Outcome(failure=told, **self._about_the_end()))
+            raise
+        version = None if report.version is None else report.version.path
+        outcome = Outcome(version=version, created=report.created, **self._about_the_end())
+        await trio.to_thread.run_sync(self._drop, outcome)
+
+    def _about_the_end(self) -> dict[str, Any]:
+        meta = self._area.meta
+        return {"id": meta.id, "artifact": meta.path, "finished_at_ns": time.time_ns()}
+
+    def _drop(self, outcome: Outcome) -> None:
+        self._background.stop()
+        write_outcome(self._area.path, outcome)
+        self._finished = True
+        self._area.drop()
+
+    # --- control -----------------------------------------------------------------------------
+
+    def _answer(self, nursery: trio.Nursery, command: Command) -> Reply:
+        committer = self._committer
+        assert committer is not None
+        if command.command == "stop":
+            self._stopping.set()
+        elif command.command == "abort":
+            self._aborting = True
+            self._stopping.set()
+        elif command.command == "commit":
+            if self._over.is_set() or self._stopping.is_set():
+                return Reply(error="it is being unmounted, and committed by that")
+            committer.announce()
+            nursery.start_soon(self._commit, command)
+        elif command.command != "status":
+            return Reply(error=f"no such command: {command.command}")
+        return Reply(status=self._status())
+
+    async def _commit(self, command: Command) -> None:
+        committer = self._committer
+        assert committer is not None
+        try:
+            if command.expect is not None:
+                await trio.to_thread.run_sync(_set_expect, self._area, command.expect)
+            await committer.commit(wait_writers_s=command.wait_writers_s)
+        except ArtfsError as error:
+            committer.failed(error)
+            logger.error("commit failed: %s", error)  # noqa: TRY400 - its text is meant to be enough
+
+    def _status(self) -> MountStatus:
+        meta = self._area.meta
+        assert self._committer is not None
+        return MountStatus(
+            mountpoint=self._request.mountpoint,
+            state=MountState.MOUNTED,
+            pid=os.getpid(),
+            kind="stage",
+            store=self._area.repository.info.location,
+            target=meta.path,
+            started_at_s=self._started_at_s,
+            options=self._request.options,
+            counters=self._counters,
+            staging=StagingStatus(
+                id=meta.id,
+                path=self._area.path,
+                type=meta.type,
+                base=meta.base_version,
+                created_at_s=meta.created_at_ns / 1e9,
+                commit=self._committer.status(),
+            ),
+            log=state_path() / log_name(self._request.mountpoint),
+        )
+
+
+def _open_area(repository: Repository, request: MountRequest) -> Area:
+    order = request.stage
+    assert order is not None
+    if order.resume is not None:
+        area = Area.open(repository, order.resume)
+        try:
+            area.update_meta(msgspec.structs.replace(area.meta, mountpoint=str(request.mountpoint)))
+        except BaseException:
+            area.close()
+            raise
+        return area
+    return Area.create(repository, new_meta(repository, request, order))
+
+
+def new_meta(repository: Repository, request: MountRequest, order: StageOrder) -> AreaMeta:
+    """What a new area is for, once everything that can be checked is right.
+
+    Raises: InvalidName, InvalidArgument, NotFound, VersionExists, BackendUnavailable.
+    """
+    path = repository.parse(request.target or "", project=default_project())
+    assert path.project is not None
+    if path.selector is not None:
+        raise InvalidArgument(
+            str(request.target), "names a version", hint="say `--base VERSION` to begin with one"
+        )
+    for alias in order.aliases:
+        check_alias(alias)
+    base = None
+    if order.base is not None:
+        base = repository.resolve(msgspec.structs.replace(path, selector=order.base))
+    if order.run_id is not None:
+        repository.catalog.run(order.run_id)
+    return AreaMeta(
+        id="",
+        store=repository.info.location,
+        project=path.project,
+        name=path.name,
+        type=_type_of(repository, path.project, path.name, order.type),
+        base_id=None if base is None else base.id,
+        base_version=None if base is None else base.version,
+        base_tree=None if base is None else base.tree,
+        aliases=order.aliases,
+        description=order.description,
+        metadata=order.metadata,
+        run_id=order.run_id,
+        expect=None
+        if order.expect is None
+        else expected_id(repository, f"{path.project}/{path.name}", order.expect),
+        mountpoint=str(request.mountpoint),
+        created_at_ns=time.time_ns(),
+        uid=os.getuid(),
+        gid=os.getgid(),
+    )
+
+
+def expected_id(repository: Repository, artifact: str, expect: str) -> str:
+    """The id of a version that is expected to be `latest`; empty where there must be none.
+
+    Raises: NotFound, InvalidName, BackendUnavailable.
+    """
+    return "" if expect == _NO_VERSION else repository.resolve(f"{artifact}:{expect}").id
+
+
+def _set_expect(area: Area, expect: str) -> None:
+    expected = expected_id(area.repository, area.meta.path, expect)
+    area.update_meta(msgspec.structs.replace(area.meta, expect=expected))
+
+
+def _type_of(repository: Repository, project: str, name: str, wanted: str | None) -> str:
+    try:
+        artifact = repository.catalog.artifact(project, name)
+    except (ArtifactNotFound, NotFound):
+        return check_type(wanted or _DEFAULT_TYPE)
+    if artifact.is_portfolio:
+        raise VersionExists(artifact.path, "is a portfolio: versions are linked to it")
+    if wanted not in {None, artifact.type}:
+        raise VersionExists(artifact.path, f"has the type {artifact.type!r}, not {wanted!r}")
+    return artifact.type

@@ -1,0 +1,377 @@
+"""All requests of a mount that can be changed: a thin adapter from pyfuse3 to a staging area.
+
+The kernel is the only one who changes the area, and checks permissions by the modes that it is
+told. So it may keep every answer for ever: whatever it changes it invalidates by itself.
+
+Extended attributes, locks and flush stay undefined. The kernel hears ENOSYS once; then it refuses
+the first ones itself, which saves a request with every write(2), keeps locks on its own, and
+saves a request with every close(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+
+import pyfuse3
+
+from artfs.engine.counters import Counters
+from artfs.fuse.attributes import Ownership, new_entry
+from artfs.fuse.guard import GuardedOperations
+from artfs.fuse.handles import Handles
+from artfs.model import MAX_ENTRY_NAME_BYTES
+from artfs.staging.contents import Status
+from artfs.staging.nodes import DirectoryNode, FileNode, Node, SymlinkNode
+from artfs.staging.view import Listing
+from artfs.vfs.staged import OpenStaged, StagedFiles
+
+# `.` and `..` come before the names of a listing.
+_DOTS = 2
+
+
+class _OpenDirectory:
+    __slots__ = ("directory", "listing")
+
+    def __init__(self, directory: DirectoryNode) -> None:
+        self.directory = directory
+        self.listing: Listing | None = None
+
+
+class StagedOperations(GuardedOperations):
+    """The handlers of a staging mount."""
+
+    def __init__(
+        self,
+        staged: StagedFiles,
+        *,
+        ownership: Ownership,
+        counters: Counters,
+        on_ready: Callable[[], None],
+    ) -> None:
+        """`on_ready` is called once the kernel talks to us."""
+        super().__init__(counters)
+        self.staged = staged
+        self.tree = staged.tree
+        self.files: Handles[OpenStaged] = Handles()
+        self.directories: Handles[_OpenDirectory] = Handles()
+        self._ownership = ownership
+        self._on_ready = on_ready
+        self._listed = new_entry(ownership)
+
+    def init(self) -> None:
+        """The kernel has accepted the mount."""
+        self._on_ready()
+
+    def planned_errno(self, error: Exception) -> int | None:
+        """See GuardedOperations: what a disk would answer, a staging area answers, too."""
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        return super().planned_errno(error)
+
+    # --- nodes -------------------------------------------------------------------------------
+
+    def _directory(self, inode: int) -> DirectoryNode:
+        node = self.tree.nodes[inode]
+        if not isinstance(node, DirectoryNode):
+            raise pyfuse3.FUSEError(errno.ENOTDIR)
+        return node
+
+    def _file(self, inode: int) -> FileNode:
+        node = self.tree.nodes[inode]
+        if not isinstance(node, FileNode):
+            raise pyfuse3.FUSEError(errno.EINVAL)
+        return node
+
+    def _entry(self, node: Node) -> pyfuse3.EntryAttributes:
+        """Attributes of a node, as a reply."""
+        entry = new_entry(self._ownership)
+        _fill(entry, self.staged.status(node))
+        return entry
+
+    def _known(self, node: Node) -> pyfuse3.EntryAttributes:
+        """The same, for a reply with which the kernel refers to the node once more."""
+        entry = self._entry(node)
+        node.lookups += 1
+        return entry
+
+    # --- names and attributes ----------------------------------------------------------------
+
+    async def lookup(
+        self, parent_inode: int, name: bytes, _ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """What a name is; that it is nothing is an answer too, which the kernel keeps."""
+        self.counters.lookups += 1
+        directory = self._directory(parent_inode)
+        try:
+            text = _text(name)
+        except OSError as error:
+            if error.errno == errno.EILSEQ:
+                raise pyfuse3.FUSEError(errno.ENOENT) from None
+            raise
+        if text not in directory.children:
+            await self.staged.load(directory)
+        node = self.tree.child(directory, text)
+        if node is None:
+            entry = new_entry(self._ownership)
+            entry.st_ino = 0
+            return entry
+        return self._known(node)
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        """The kernel no longer knows these."""
+        for inode, lookups in inode_list:
+            node = self.tree.nodes.get(inode)
+            if node is not None:
+                node.lookups -= lookups
+                self.tree.forget(node)
+
+    async def getattr(self, inode: int, _ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """What stat says."""
+        return self._entry(self.tree.nodes[inode])
+
+    async def setattr(
+        self,
+        inode: int,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        _fh: int | None,
+        _ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Change size, mode, owner and times; whether one may is the kernel's business."""
+        node = self.tree.nodes[inode]
+        if fields.update_size:
+            await self.staged.truncate(self._file(inode), attr.st_size)
+        await self.staged.change()
+        if fields.update_mode or fields.update_uid or fields.update_gid:
+            self.tree.change(
+                node,
+                mode=attr.st_mode if fields.update_mode else None,
+                uid=attr.st_uid if fields.update_uid else None,
+                gid=attr.st_gid if fields.update_gid else None,
+            )
+        if fields.update_atime or fields.update_mtime:
+            self.staged.contents.set_times(
+                node,
+                atime_ns=attr.st_atime_ns if fields.update_atime else None,
+                mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
+            )
+        return self._entry(node)
+
+    async def readlink(self, inode: int, _ctx: pyfuse3.RequestContext) -> bytes:
+        """Where a symlink points."""
+        node = self.tree.nodes[inode]
+        if not isinstance(node, SymlinkNode):
+            raise pyfuse3.FUSEError(errno.EINVAL)
+        return node.target.encode()
+
+    async def statfs(self, _ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        """The space of the area's disk."""
+        found = self.staged.area.plain.space()
+        data = pyfuse3.StatvfsData()
+        data.f_bsize, data.f_frsize = found.f_bsize, found.f_frsize
+        data.f_blocks, data.f_bfree, data.f_bavail = found.f_blocks, found.f_bfree, found.f_bavail
+        data.f_files, data.f_ffree, data.f_favail = found.f_files, found.f_ffree, found.f_favail
+        data.f_namemax = MAX_ENTRY_NAME_BYTES
+        return data
+
+    # --- making and removing names -----------------------------------------------------------
+
+    async def create(
+        self,
+        parent_inode: int,
+        name: bytes,
+        mode: int,
+        _flags: int,
+        ctx: pyfuse3.RequestContext,
+    ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
+        """Make a file and open it."""
+        parent, text = self._directory(parent_inode), _text(name)
+        await self.staged.change(parent)
+        node = self.tree.create(parent, text, mode=mode, uid=ctx.uid, gid=ctx.gid)
+        opened = self.staged.created(node)
+        self.counters.opens += 1
+        self.counters.open_files += 1
+        info = pyfuse3.FileInfo(fh=self.files.add(opened), keep_cache=True)
+        return info, self._known(node)
+
+    async def mknod(
+        self, parent_inode: int, name: bytes, mode: int, _rdev: int, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a regular file; devices, fifos and sockets cannot be in a version."""
+        if not stat.S_ISREG(mode):
+            raise pyfuse3.FUSEError(errno.EPERM)
+        parent, text = self._directory(parent_inode), _text(name)
+        await self.staged.change(parent)
+        node = self.tree.create(parent, text, mode=mode, uid=ctx.uid, gid=ctx.gid)
+        entry = self._known(node)
+        self.staged.close(self.staged.created(node))
+        return entry
+
+    async def mkdir(
+        self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a directory."""
+        parent, text = self._directory(parent_inode), _text(name)
+        await self.staged.change(parent)
+        node = self.tree.make_directory(parent, text, mode=mode, uid=ctx.uid, gid=ctx.gid)
+        return self._known(node)
+
+    async def symlink(
+        self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """Make a symbolic link."""
+        parent, text, target_text = self._directory(parent_inode), _text(name), _utf8(target)
+        await self.staged.change(parent)
+        node = self.tree.make_symlink(parent, text, target_text, uid=ctx.uid, gid=ctx.gid)
+        return self._known(node)
+
+    async def link(
+        self,
+        inode: int,
+        new_parent_inode: int,
+        new_name: bytes,
+        _ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """Give a file one more name."""
+        node = self.tree.nodes[inode]
+        parent, text = self._directory(new_parent_inode), _text(new_name)
+        await self.staged.change(parent)
+        self.tree.link(node, parent, text)
+        return self._known(node)
+
+    async def unlink(self, parent_inode: int, name: bytes, _ctx: pyfuse3.RequestContext) -> None:
+        """Remove a name."""
+        parent, text = self._directory(parent_inode), _text(name)
+        await self.staged.change(parent)
+        self.tree.unlink(parent, text)
+
+    async def rmdir(self, parent_inode: int, name: bytes, _ctx: pyfuse3.RequestContext) -> None:
+        """Remove an empty directory."""
+        parent, text = self._directory(parent_inode), _text(name)
+        await self.staged.load(parent)
+        node = self.tree.child(parent, text)
+        await self.staged.change(parent, *((node,) if isinstance(node, DirectoryNode) else ()))
+        self.tree.remove_directory(parent, text)
+
+    async def rename(
+        self,
+        parent_inode_old: int,
+        name_old: bytes,
+        parent_inode_new: int,
+        name_new: bytes,
+        flags: int,
+        _ctx: pyfuse3.RequestContext,
+    ) -> None:
+        """Give a node another name, or let two exchange theirs."""
+        if flags & ~(pyfuse3.RENAME_EXCHANGE | pyfuse3.RENAME_NOREPLACE):
+            raise pyfuse3.FUSEError(errno.EINVAL)
+        old, new = self._directory(parent_inode_old), self._directory(parent_inode_new)
+        text_old, text_new = _text(name_old), _text(name_new)
+        await self.staged.load(new)
+        target = self.tree.child(new, text_new)
+        await self.staged.change(
+            old, new, *((target,) if isinstance(target, DirectoryNode) else ())
+        )
+        if flags & pyfuse3.RENAME_EXCHANGE:
+            self.tree.exchange(old, text_old, new, text_new)
+        else:
+            replace = not flags & pyfuse3.RENAME_NOREPLACE
+            self.tree.rename(old, text_old, new, text_new, replace=replace)
+
+    # --- directories -------------------------------------------------------------------------
+
+    async def opendir(self, inode: int, _ctx: pyfuse3.RequestContext) -> int:
+        """Open a directory; its names are asked for with the first listing."""
+        return self.directories.add(_OpenDirectory(self._directory(inode)))
+
+    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """List names with attributes, as many as the reply takes."""
+        self.counters.listings += 1
+        opened = self.directories.get(fh)
+        await self.staged.load(opened.directory)
+        if opened.listing is None or start_id == 0:
+            opened.listing = self.tree.listing(opened.directory)
+        entry, reply = self._listed, pyfuse3.readdir_reply
+        for next_id in range(start_id + 1, _DOTS + 1):
+            # The kernel counts no lookup for these two.
+            dot = opened.directory if next_id == 1 else opened.directory.parent
+            _fill(entry, self.staged.status(dot or opened.directory))
+            if not reply(token, b"." * next_id, entry, next_id):
+                return
+        for place, name, node in opened.listing.entries(max(start_id - _DOTS, 0)):
+            _fill(entry, self.staged.status(node))
+            if not reply(token, name.encode(), entry, place + _DOTS):
+                self.tree.forget(node)
+                return
+            node.lookups += 1
+
+    async def releasedir(self, fh: int) -> None:
+        """A directory was closed."""
+        self.directories.remove(fh)
+
+    async def fsyncdir(self, _fh: int, _datasync: bool) -> None:
+        """Make names survive the host."""
+        await self.staged.sync()
+
+    # --- files -------------------------------------------------------------------------------
+
+    async def open(self, inode: int, flags: int, _ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        """Open a file; fetches and copies nothing."""
+        write = flags & os.O_ACCMODE != os.O_RDONLY
+        truncate = bool(flags & os.O_TRUNC)
+        opened = await self.staged.open(self._file(inode), write=write, truncate=truncate)
+        self.counters.opens += 1
+        self.counters.open_files += 1
+        # Only through the kernel can a file be changed: the pages that it has are right.
+        return pyfuse3.FileInfo(fh=self.files.add(opened), keep_cache=True)
+
+    async def read(self, fh: int, off: int, size: int) -> bytes:
+        """Bytes of a file."""
+        data = await self.staged.read(self.files.get(fh), off, size)
+        self.counters.reads += 1
+        self.counters.bytes_served += len(data)
+        return data  # type: ignore[return-value]
+
+    async def write(self, fh: int, off: int, buf: bytes) -> int:
+        """Write bytes; in the area's plain file, and so safe from a killed process, on return."""
+        return await self.staged.write(self.files.get(fh), off, buf)
+
+    async def fsync(self, fh: int, _datasync: bool) -> None:
+        """Make a file, with its name, survive the host."""
+        await self.staged.sync(self.files.get(fh))
+
+    async def release(self, fh: int) -> None:
+        """A file was closed."""
+        opened = self.files.get(fh)
+        self.files.remove(fh)
+        self.counters.open_files -= 1
+        self.staged.close(opened)
+
+
+def _fill(entry: pyfuse3.EntryAttributes, status: Status) -> None:
+    entry.st_ino = status.node_id
+    entry.st_mode = status.mode
+    entry.st_nlink = status.link_count
+    entry.st_uid = status.uid
+    entry.st_gid = status.gid
+    entry.st_size = status.size_bytes
+    entry.st_blocks = status.block_count
+    entry.st_atime_ns = status.atime_ns
+    entry.st_mtime_ns = status.mtime_ns
+    entry.st_ctime_ns = status.ctime_ns
+
+
+def _text(name: bytes) -> str:
+    """A name as text. Raises: OSError for one that no version can have."""
+    if len(name) > MAX_ENTRY_NAME_BYTES:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    return _utf8(name)
+
+
+def _utf8(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ)) from None

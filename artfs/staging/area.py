@@ -1,0 +1,316 @@
+"""A staging area: a durable private directory that becomes a version.
+
+STAGING/<id>/lock          held as long as a process owns the area; says which one
+             index.sqlite  what differs from the base
+             files/        the content of what was written, one plain file per node
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from artfs.blobs.files import fsync_directory
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.config import state_path
+from artfs.errors import StagingBusy, StagingNotFound, StoreFormatError
+from artfs.repository.facade import Repository, StoreInfo
+from artfs.staging.contents import Contents
+from artfs.staging.index import Changes, Index
+from artfs.staging.meta import AreaMeta, decode_meta, encode_meta
+from artfs.staging.nodes import DIRECTORY_MODE, ROOT_ID, DirectoryNode, FileNode
+from artfs.staging.plain import PlainFiles
+from artfs.staging.rows import row_of
+from artfs.staging.tree import StagedTree
+from artfs.staging.view import Owner
+
+logger = logging.getLogger(__name__)
+
+INDEX_FILE = "index.sqlite"
+_LOCK_FILE = "lock"
+_FILES = "files"
+_LOCK_ATTEMPTS = 5
+_LOCK_PAUSE_S = 0.02
+_DROPPED = ".dropped-"
+_UNFINISHED = ".new-"
+AREA_ID = re.compile(r"[0-9a-f]{8}")
+
+
+class AreaOwner(msgspec.Struct, frozen=True):
+    """The process that owns an area."""
+
+    pid: int
+    host: str
+
+
+def staging_path(store: StoreInfo) -> Path:
+    """Where the staging areas of a store are: in the store, or for a shared one on this host."""
+    if store.root is not None:
+        return store.root / "staging"
+    name = sha256(store.location.encode()).hexdigest()[:16]
+    return state_path() / "staging" / name
+
+
+class Area:
+    """A staging area that this process owns."""
+
+    def __init__(self, path: Path, lock_fd: int, index: Index, repository: Repository) -> None:
+        self.path = path
+        self.repository = repository
+        self._lock_fd = lock_fd
+        self._index = index
+        self._meta = _read_meta(path, index)
+        self.plain = PlainFiles(path / _FILES)
+        rows = list(index.nodes())
+        root = next((row for row in rows if row[0] == ROOT_ID), None)
+        if root is None:
+            raise StoreFormatError(str(path / INDEX_FILE), "damaged (it has no root)")
+        owner = Owner(self._meta.uid, self._meta.gid, self._meta.created_at_ns)
+        self.tree = StagedTree(index, self.plain, repository.directory, owner, root)
+        self.tree.restore(rows, index.links())
+        self.contents = Contents(self.tree, repository.content)
+        self._reconcile()
+
+    # --- life --------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, repository: Repository, meta: AreaMeta) -> Area:
+        """Make an area and own it. `meta.id` is chosen here.
+
+        Raises: OutOfSpace, PermissionDenied, BackendUnavailable.
+        """
+        parent = staging_path(repository.info)
+        meta = msgspec.structs.replace(meta, id=secrets.token_hex(4))
+        path = parent / meta.id
+        unfinished = parent / f"{_UNFINISHED}{meta.id}"
+        with translate_os_errors(path):
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (unfinished / _FILES).mkdir(mode=0o700, parents=True)
+            lock_fd = _lock(unfinished, meta.id)
+        try:
+            index = Index(unfinished / INDEX_FILE, create=True)
+            _fill(index, meta)
+            index.close()
+            with translate_os_errors(path):
+                fsync_directory(unfinished)
+                unfinished.rename(path)
+                fsync_directory(parent)
+            return cls(path, lock_fd, Index(path / INDEX_FILE), repository)
+        except BaseException:
+            os.close(lock_fd)
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+
+    @classmethod
+    def open(cls, repository: Repository, area_id: str) -> Area:
+        """Own an area that exists.
+
+        Raises: StagingNotFound, StagingBusy where another process owns it, StoreFormatError,
+        PermissionDenied, BackendUnavailable.
+        """
+        path = staging_path(repository.info) / area_id
+        if not AREA_ID.fullmatch(area_id) or not (path / INDEX_FILE).exists():
+            raise StagingNotFound(area_id, "no such staging area", hint="see `artfs staging ls`")
+        with translate_os_errors(path):
+            lock_fd = _lock(path, area_id)
+        try:
+            return cls(path, lock_fd, Index(path / INDEX_FILE), repository)
+        except BaseException:
+            os.close(lock_fd)
+            raise
+
+    def close(self) -> None:
+        """Give the area up; everything in it stays."""
+        self._index.close()
+        os.close(self._lock_fd)
+
+    def drop(self) -> None:
+        """Give the area up and remove it with all that is in it."""
+        self._index.close()
+        # In one step it is no area any more; what a crash leaves of it is removed later.
+        dropped = self.path.with_name(_DROPPED + self.path.name)
+        with translate_os_errors(self.path):
+            self.path.rename(dropped)
+        os.close(self._lock_fd)
+        shutil.rmtree(dropped, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # --- what it says of itself --------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits."""
+        return self._meta.id
+
+    @property
+    def meta(self) -> AreaMeta:
+        """What the area is for."""
+        return self._meta
+
+    def update_meta(self, meta: AreaMeta) -> None:
+        """Replace what the area is for, durably. Raises: OutOfSpace, BackendUnavailable."""
+        self._index.put_meta(encode_meta(meta))
+        self._meta = meta
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether anything differs from the base, be it only a mode."""
+        return bool(self.tree.root.children) and self._index.change_count() > 0
+
+    # --- durability --------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Make all names and attributes survive the host. Blocks: disk.
+
+        Raises: OSError, OutOfSpace, BackendUnavailable.
+        """
+        # Names of plain files first: the index refers to them.
+        fsync_directory(self.plain.root)
+        self._index.sync()
+
+    def sync_file(self, node: FileNode) -> None:
+        """Make an open file survive the host, with its name. Blocks: disk. Raises: as `sync`."""
+        plain = node.plain
+        if plain is not None:
+            os.fsync(plain.fd)
+        self.sync()
+
+    def checkpoint(self) -> None:
+        """Keep the index's log short. Blocks: disk. Raises: OutOfSpace, BackendUnavailable."""
+        self._index.checkpoint()
+
+    def replace_index(self, meta: AreaMeta) -> None:
+        """Write the index anew, from the nodes in memory that differ from the base.
+
+        Raises: OutOfSpace, BackendUnavailable. Blocks: disk.
+        """
+        with self.tree.lock:
+            nodes, links = self.tree.rows()
+            self._index.replace(encode_meta(meta), nodes, links)
+            self._meta = meta
+
+    def _reconcile(self) -> None:
+        """Mend what a crash left between the index and the plain files."""
+        with translate_os_errors(self.path):
+            there = self.plain.ids()
+            wanted = set(self._index.local_files())
+            for node_id in there - wanted:
+                self.plain.remove(node_id)
+            for node_id in wanted - there:
+                # Its name survived the host and its content, which nobody synced, did not.
+                node = self.tree.nodes[node_id]
+                logger.warning("%s: the content of %s was lost", self.path, node.path())
+                self.plain.create(node_id)
+
+
+def remove_leftovers(store: StoreInfo) -> None:
+    """Remove areas that were being made or dropped when their process was killed."""
+    parent = staging_path(store)
+    with suppress(OSError):
+        for path in parent.iterdir():
+            if path.name.startswith((_DROPPED, _UNFINISHED)) and _is_free(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def owner_of(path: Path) -> AreaOwner | None:
+    """The process that owns the area at `path`; None where nobody does."""
+    if _is_free(path):
+        return None
+    with suppress(OSError, msgspec.DecodeError):
+        return msgspec.json.decode((path / _LOCK_FILE).read_bytes(), type=AreaOwner)
+    return AreaOwner(0, "")
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        fd = os.open(path / _LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def _lock(path: Path, area_id: str) -> int:
+    """Own the area at `path`, as long as the descriptor is open.
+
+    Raises: StagingBusy; OSError.
+    """
+    fd = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _take_lock(fd)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, msgspec.json.encode(AreaOwner(os.getpid(), socket.gethostname())), 0)
+    except OSError as error:
+        os.close(fd)
+        if error.errno not in {errno.EAGAIN, errno.EACCES}:
+            raise
+        owner = owner_of(path)
+        who = f"process {owner.pid} on {owner.host}" if owner and owner.pid else "another process"
+        raise StagingBusy(
+            area_id, f"{who} owns this staging area", hint="`artfs staging ls` shows its mountpoint"
+        ) from None
+    return fd
+
+
+def _take_lock(fd: int) -> None:
+    for attempt in range(_LOCK_ATTEMPTS):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            # Somebody may only be looking whether the area has an owner.
+            if attempt == _LOCK_ATTEMPTS - 1:
+                raise
+            time.sleep(_LOCK_PAUSE_S)
+        else:
+            return
+
+
+def _fill(index: Index, meta: AreaMeta) -> None:
+    root = DirectoryNode(
+        ROOT_ID,
+        base=meta.base_tree,
+        mode=DIRECTORY_MODE,
+        uid=meta.uid,
+        gid=meta.gid,
+        mtime_ns=time.time_ns(),
+    )
+    changes = Changes()
+    changes.nodes.append(row_of(root))
+    index.apply(changes)
+    index.put_meta(encode_meta(meta))
+
+
+def _read_meta(path: Path, index: Index) -> AreaMeta:
+    try:
+        return decode_meta(index.meta())
+    except msgspec.DecodeError as error:
+        raise StoreFormatError(str(path / INDEX_FILE), f"damaged ({error})") from None

@@ -1,0 +1,123 @@
+"""The directory objects of a version, from a staging area: only those that differ are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from artfs.manifest.directory import directory_digest, directory_entry, encode_directory
+from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
+from artfs.repository.ingest import Ingest, StoredContent
+from artfs.staging.area import Area
+from artfs.staging.ignore import IsIgnored
+from artfs.staging.nodes import DirectoryNode, FileNode, Node, SymlinkNode
+
+_OWNER_MAY_EXECUTE = 0o100
+
+
+class Builder:
+    """Builds the tree of a version. Nobody may change the area meanwhile."""
+
+    def __init__(
+        self,
+        area: Area,
+        ingest: Ingest,
+        stored: Callable[[FileNode], StoredContent],
+        is_ignored: IsIgnored,
+    ) -> None:
+        self._area = area
+        self._ingest = ingest
+        self._stored = stored
+        self._is_ignored = is_ignored
+
+    def build(self) -> DirectoryEntry:
+        """Take in the directory objects that are new, bottom-up; the root's entry.
+
+        Blocks: on directories of the base. Raises: ArtfsError.
+        """
+        built: dict[int, DirectoryEntry] = {}
+        for directory, path in reversed(list(self._parents_first())):
+            built[directory.id] = self._entry(directory, path, built)
+        return built[self._area.tree.root.id]
+
+    def _parents_first(self) -> Iterator[tuple[DirectoryNode, str]]:
+        stack = [(self._area.tree.root, "")]
+        while stack:
+            directory, path = stack.pop()
+            yield directory, path
+            for name, child in directory.children.items():
+                if isinstance(child, DirectoryNode) and child.persisted:
+                    child_path = f"{path}/{name}" if path else name
+                    if not self._is_ignored(child_path, True):
+                        stack.append((child, child_path))
+
+    def _entry(
+        self, directory: DirectoryNode, path: str, built: dict[int, DirectoryEntry]
+    ) -> DirectoryEntry:
+        base = self._area.tree.base(directory)
+        changed = {
+            name: child
+            for name, child in directory.children.items()
+            if child is None or child.persisted
+        }
+        entries: list[Entry] = []
+        replaced: dict[str, Entry] = {}
+        for entry in () if base is None else base.entries():
+            if entry.name in changed:
+                replaced[entry.name] = entry
+            else:
+                entries.append(entry)
+        prefix = f"{path}/" if path else ""
+        for name, child in changed.items():
+            if child is None or self._is_ignored(prefix + name, isinstance(child, DirectoryNode)):
+                continue
+            entries.append(self._child_entry(child, name, replaced.get(name), built))
+        name = path.rpartition("/")[2]
+        if directory.base is not None and not changed:
+            return directory_entry(name, directory.base, entries)
+        encoded = encode_directory(entries)
+        digest = directory_digest(encoded)
+        if digest != directory.base:
+            self._ingest.add_directory(digest, encoded)
+        return directory_entry(name, digest, entries)
+
+    def _child_entry(
+        self, child: Node, name: str, before: Entry | None, built: dict[int, DirectoryEntry]
+    ) -> Entry:
+        if isinstance(child, DirectoryNode):
+            return built[child.id]
+        if isinstance(child, SymlinkNode):
+            return SymlinkEntry(name, child.target)
+        assert isinstance(child, FileNode)
+        entry = self._file_entry(child, name)
+        # Content that is unchanged keeps its entry, mtime included.
+        if isinstance(before, FileEntry) and _is_same_file(before, entry):
+            return before
+        return entry
+
+    def _file_entry(self, node: FileNode, name: str) -> Entry:
+        executable = bool(node.mode & _OWNER_MAY_EXECUTE)
+        content = node.content
+        if content is None:
+            stored = self._stored(node)
+            return FileEntry(
+                name,
+                stored.sha256,
+                stored.size_bytes,
+                stored.md5,
+                stored.blocks,
+                executable,
+                self._area.contents.status(node).mtime_ns,
+            )
+        if isinstance(content, FileEntry):
+            return msgspec.structs.replace(content, name=name, executable=executable)
+        return msgspec.structs.replace(content, name=name)
+
+
+def _is_same_file(before: FileEntry, after: Entry) -> bool:
+    return (
+        isinstance(after, FileEntry)
+        and before.sha256 == after.sha256
+        and before.executable == after.executable
+    )

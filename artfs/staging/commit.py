@@ -1,0 +1,147 @@
+"""Turning a staging area into a version.
+
+A commit has two parts. `prepare` takes in the files that are at rest, while others go on being
+written. `finish`, during which nothing may change, takes in the rest, encodes the directories
+that differ, and makes the version in one transaction of the catalog. Then the area is rebased
+onto the new version, in one transaction of its index.
+
+A process that is killed before the catalog's transaction leaves the area as it was. One that is
+killed after it also leaves the area as it was; but the next commit of the same content has the
+same key, and the catalog answers it with the version that is there (promise W3).
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import msgspec
+
+from artfs.catalog.base import CommitOutcome, VersionRecord, VersionUpdate
+from artfs.errors import ArtfsError, StagingBusy
+from artfs.manifest.directory import directory_digest, encode_directory
+from artfs.manifest.entries import DirectoryEntry
+from artfs.repository.facade import CommitRequest
+from artfs.staging.area import Area
+from artfs.staging.build import Builder
+from artfs.staging.ignore import ignore_rules
+from artfs.staging.intake import Intake, Progress
+from artfs.staging.meta import AreaState
+from artfs.staging.rebase import rebase
+
+_MAX_NAMED_WRITERS = 5
+_EMPTY_TREE = directory_digest(encode_directory([]))
+
+
+class CommitReport(msgspec.Struct, frozen=True):
+    """What came of a commit."""
+
+    version: VersionRecord | None
+    """The version that has the area's content; None where there is none, for nothing was there."""
+    created: bool
+    """Whether it is new."""
+
+
+class Commit:
+    """One attempt to make a version of an area. Its methods block and raise ArtfsError."""
+
+    def __init__(self, area: Area, progress: Progress | None = None) -> None:
+        self._area = area
+        self._ingest = area.repository.ingest()
+        self._intake = Intake(area, self._ingest, progress or Progress())
+
+    def prepare(self) -> None:
+        """Take in what is at rest. Others may change the area meanwhile.
+
+        Raises: OutOfSpace, PermissionDenied, BackendUnavailable.
+        """
+        self._intake.take(ignore_rules(self._area), strict=False)
+
+    def finish(self) -> CommitReport:
+        """Make the version, and rebase the area onto it. Nobody may change the area meanwhile.
+
+        Raises: StagingBusy where a file is open for writing; Conflict, OutOfSpace,
+        PermissionDenied, BackendUnavailable: the area then is as it was, and says why.
+        """
+        try:
+            return self._finish()
+        except ArtfsError as error:
+            _note_failure(self._area, error)
+            raise
+
+    def discard(self) -> None:
+        """Let go of what was taken in and not committed."""
+        self._ingest.discard()
+
+    def _finish(self) -> CommitReport:
+        area = self._area
+        refuse_writers(area)
+        is_ignored = ignore_rules(area)
+        self._intake.take(is_ignored, strict=True)
+        builder = Builder(area, self._ingest, self._intake.stored, is_ignored)
+        tree = builder.build()
+        if tree.sha256 == (area.meta.base_tree or _EMPTY_TREE):
+            return CommitReport(_unchanged(area), created=False)
+        outcome = self._make_version(tree)
+        rebase(area, outcome.version, is_ignored)
+        return CommitReport(outcome.version, outcome.created)
+
+    def _make_version(self, tree: DirectoryEntry) -> CommitOutcome:
+        meta = self._area.meta
+        # The same for the same content on the same base, and only for that.
+        key = sha256(f"{meta.id} {meta.commits} {tree.sha256.hex()}".encode()).hexdigest()
+        request = CommitRequest(
+            project=meta.project,
+            name=meta.name,
+            type=meta.type,
+            description=meta.description,
+            metadata=meta.metadata,
+            aliases=meta.aliases,
+            base_ids=(meta.base_id,) if meta.base_id is not None else (),
+            commit_key=key,
+            expect_latest=meta.expect,
+            run_id=meta.run_id,
+        )
+        return self._area.repository.commit(self._ingest, tree, request)
+
+
+def refuse_writers(area: Area) -> None:
+    """Raises: StagingBusy, which names files that are open for writing (promise W5)."""
+    names = area.contents.writing()
+    if names:
+        shown = ", ".join(names[:_MAX_NAMED_WRITERS])
+        if len(names) > _MAX_NAMED_WRITERS:
+            shown += f" and {len(names) - _MAX_NAMED_WRITERS} more"
+        raise StagingBusy(
+            area.meta.path, f"open for writing: {shown}", hint="close them, or wait for them"
+        )
+
+
+def commit_area(area: Area, progress: Progress | None = None) -> CommitReport:
+    """Commit an area that nobody else uses. Blocks; raises as `Commit.finish`."""
+    commit = Commit(area, progress)
+    try:
+        return commit.finish()
+    finally:
+        commit.discard()
+
+
+def _unchanged(area: Area) -> VersionRecord | None:
+    """The version that the area shows still; the aliases that were asked for go to it."""
+    meta = area.meta
+    if meta.base_id is None:
+        return None
+    catalog = area.repository.catalog
+    version = catalog.version_by_id(meta.base_id)
+    missing = tuple(alias for alias in meta.aliases if alias not in version.aliases)
+    if missing:
+        version = catalog.update_version(version.id, VersionUpdate(add_aliases=missing))
+    return version
+
+
+def _note_failure(area: Area, error: ArtfsError) -> None:
+    meta = msgspec.structs.replace(area.meta, state=AreaState.FAILED, error=str(error))
+    try:
+        area.update_meta(meta)
+    except ArtfsError:
+        # The disk is full, most likely: what matters is in the area already.
+        return

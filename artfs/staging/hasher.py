@@ -1,0 +1,139 @@
+"""What happens to files in the background once they are closed: they become durable, and hashed.
+
+A commit then finds most of its work done. A file that is written again while it is hashed is let
+go of at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, Thread
+
+from artfs.blobs.hashing import ContentHash, hash_file
+from artfs.errors import ArtfsError, SourceChanged
+from artfs.model import SMALL_BLOB_LIMIT_BYTES
+from artfs.staging.area import Area
+from artfs.staging.nodes import FileNode
+
+logger = logging.getLogger(__name__)
+
+SYNC_INTERVAL_S = 1.0
+"""What was closed survives the host this much later, and what syncing takes."""
+
+_SYNC_ALL_FROM_FILES = 32
+
+
+def hash_node(
+    area: Area,
+    node: FileNode,
+    *,
+    is_wanted: Callable[[], bool] = lambda: True,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> ContentHash | None:
+    """The digests of a file's own content; None where it is being written, gone, or not wanted.
+
+    Blocks: disk, processor. Raises: OutOfSpace, PermissionDenied, BackendUnavailable.
+    """
+    generation = node.generation
+    if node.hashed is not None and node.hashed[0] == generation:
+        return node.hashed[1]
+
+    def check(count: int) -> None:
+        on_bytes(count)
+        changed = node.writers or node.generation != generation or node.content is not None
+        if changed or not is_wanted():
+            raise SourceChanged(node.path(), "is being written")
+
+    try:
+        check(0)
+        fd = os.open(area.plain.path(node.id), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            hashed = hash_file(fd, on_bytes=check)
+        finally:
+            os.close(fd)
+        check(0)
+    except (SourceChanged, FileNotFoundError):
+        return None
+    node.hashed = (generation, hashed)
+    return hashed
+
+
+class Background:
+    """A thread that looks after the closed files of one area."""
+
+    def __init__(self, area: Area) -> None:
+        self._area = area
+        self._closed: dict[int, FileNode] = {}
+        self._unhashed: dict[int, FileNode] = {}
+        self._changed = False
+        self._stopping = Event()
+        self._paused = Event()
+        self._thread = Thread(target=self._run, name=f"staging {area.id}", daemon=True)
+        self._thread.start()
+
+    def closed(self, node: FileNode) -> None:
+        """Tell that a file was closed that may have been written."""
+        self._closed[node.id] = node
+
+    def changed(self) -> None:
+        """Tell that names or attributes have changed."""
+        self._changed = True
+
+    def pause(self) -> None:
+        """Hash nothing until `resume`: a commit is about to do it."""
+        self._paused.set()
+
+    def resume(self) -> None:
+        """Hash again."""
+        self._paused.clear()
+
+    def stop(self) -> None:
+        """End the thread. Blocks: until what it is doing is done, at most a block's hashing."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(0 if self._has_work() else SYNC_INTERVAL_S):
+            try:
+                self._make_durable()
+                self._hash_one()
+            except (OSError, ArtfsError) as error:
+                # Whoever syncs or commits is told; this was only ahead of time.
+                logger.warning("%s: %s", self._area.path, error)
+
+    def _make_durable(self) -> None:
+        closed, self._closed = self._closed, {}
+        changed, self._changed = self._changed, False
+        if not closed and not changed:
+            return
+        plain = self._area.plain
+        if len(closed) >= _SYNC_ALL_FROM_FILES:
+            plain.sync_all()
+        else:
+            for node in closed.values():
+                with suppress(FileNotFoundError):
+                    plain.sync(node.id)
+        self._area.sync()
+        self._unhashed.update(closed)
+        self._area.checkpoint()
+
+    def _has_work(self) -> bool:
+        return bool(self._unhashed) and not self._paused.is_set()
+
+    def _hash_one(self) -> None:
+        if not self._has_work():
+            return
+        _, node = self._unhashed.popitem()
+        with suppress(FileNotFoundError):
+            if (
+                node.content is None
+                and not node.writers
+                and self._area.plain.stat(node.id).st_size >= SMALL_BLOB_LIMIT_BYTES
+            ):
+                hash_node(self._area, node, is_wanted=self._goes_on)
+
+    def _goes_on(self) -> bool:
+        return not (self._stopping.is_set() or self._paused.is_set())

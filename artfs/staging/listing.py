@@ -1,0 +1,118 @@
+"""The staging areas of a store, as others see them: without owning any."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from artfs.errors import ArtfsError
+from artfs.repository.facade import StoreInfo
+from artfs.staging.area import (
+    AREA_ID,
+    INDEX_FILE,
+    AreaOwner,
+    owner_of,
+    remove_leftovers,
+    staging_path,
+)
+from artfs.staging.index import Index
+from artfs.staging.meta import AreaMeta, AreaState, decode_meta
+
+_OUTCOME = ".outcome"
+_MAX_OUTCOMES = 20
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of an area when its mount ended."""
+
+    id: str
+    artifact: str
+    """`project/name`."""
+    version: str | None = None
+    """`project/name:vN`; None where it was dropped, or had nothing in it."""
+    created: bool = False
+    failure: tuple[str, str, str, str] | None = None
+    """Class, subject, reason and hint of the error that made it stay what it is."""
+    finished_at_ns: int
+
+
+class AreaRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One staging area."""
+
+    meta: AreaMeta
+    owner: AreaOwner | None
+    files: int
+    """With content of their own."""
+    size_bytes: int
+
+    @property
+    def state(self) -> str:
+        """For people: `mounted` or `in use` with an owner, else `kept` or `failed`."""
+        if self.owner is not None:
+            return "mounted" if self.meta.mountpoint else "in use"
+        return "failed" if self.meta.state is AreaState.FAILED else "kept"
+
+
+def staging_areas(store: StoreInfo) -> list[AreaRecord]:
+    """All areas of a store on this host, oldest first; one that cannot be read is left out.
+
+    Raises: OSError.
+    """
+    remove_leftovers(store)
+    paths: list[Path] = []
+    with suppress(FileNotFoundError):
+        paths.extend(staging_path(store).iterdir())
+    records = [_record(path) for path in paths if AREA_ID.fullmatch(path.name)]
+    return sorted(filter(None, records), key=lambda record: record.meta.created_at_ns)
+
+
+def write_outcome(area_path: Path, outcome: Outcome) -> None:
+    """Leave word of what came of an area, in its place."""
+    path = area_path.with_name(area_path.name + _OUTCOME)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(msgspec.json.encode(outcome))
+    temporary.rename(path)
+
+
+def read_outcome(area_path: Path) -> Outcome | None:
+    """What came of an area; None where nothing is known."""
+    with suppress(OSError, msgspec.DecodeError):
+        path = area_path.with_name(area_path.name + _OUTCOME)
+        return msgspec.json.decode(path.read_bytes(), type=Outcome)
+    return None
+
+
+def outcomes(store: StoreInfo) -> list[Outcome]:
+    """What came of the areas that are gone, newest first; older word is removed."""
+    found = []
+    with suppress(OSError):
+        for path in staging_path(store).glob(f"*{_OUTCOME}"):
+            outcome = read_outcome(path.with_suffix(""))
+            if outcome is not None and outcome.failure is None:
+                found.append((outcome.finished_at_ns, path, outcome))
+    found.sort(key=lambda item: item[0], reverse=True)
+    for _, path, _ in found[_MAX_OUTCOMES:]:
+        path.unlink(missing_ok=True)
+    return [outcome for _, _, outcome in found[:_MAX_OUTCOMES]]
+
+
+def _record(path: Path) -> AreaRecord | None:
+    try:
+        index = Index(path / INDEX_FILE, writes=False)
+        try:
+            meta = decode_meta(index.meta())
+        finally:
+            index.close()
+    except (ArtfsError, msgspec.DecodeError, sqlite3.Error):
+        return None
+    files = size_bytes = 0
+    with suppress(OSError), os.scandir(path / "files") as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                size_bytes += entry.stat(follow_symlinks=False).st_size
+                files += 1
+    return AreaRecord(meta=meta, owner=owner_of(path), files=files, size_bytes=size_bytes)

@@ -1,0 +1,235 @@
+"""A staging area as a mount sees it: nothing here blocks the loop for long.
+
+What is in memory is answered at once. What has to be fetched, copied or synced goes to a thread.
+While a version is being made the *gate* is shut: whoever wants to change something waits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+import trio
+
+from artfs.engine.fetch import Fetcher, Source
+from artfs.engine.reader import Reader
+from artfs.engine.threads import Threads, Work
+from artfs.manifest.entries import FileEntry
+from artfs.repository.content import Buffer
+from artfs.staging.area import Area
+from artfs.staging.contents import Status
+from artfs.staging.hasher import Background
+from artfs.staging.nodes import BaseContent, DirectoryNode, FileNode, Node
+from artfs.vfs.identity import reference_key
+
+T = TypeVar("T")
+
+INLINE_WRITE_BYTES = 256 * 1024
+"""Larger writes go to a thread: the hop costs less than they do."""
+
+
+_THREADS = 16
+
+
+class Gate:
+    """Lets changes pass, or holds them back. State is touched on the loop only."""
+
+    def __init__(self) -> None:
+        self._open = trio.Event()
+        self._open.set()
+        self._inside = 0
+        self._left = trio.Event()
+
+    async def wait(self) -> None:
+        """Wait until the gate is open; what follows must not await before it is done."""
+        while not self._open.is_set():
+            await self._open.wait()
+
+    @asynccontextmanager
+    async def passed(self) -> AsyncIterator[None]:
+        """For a change that awaits: the gate does not shut before it is done."""
+        await self.wait()
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            self._left.set()
+            self._left = trio.Event()
+
+    async def shut(self) -> None:
+        """Hold back changes, and wait until none is under way."""
+        self._open = trio.Event()
+        while self._inside:
+            await self._left.wait()
+
+    def open(self) -> None:
+        """Let changes pass."""
+        self._open.set()
+
+
+class OpenStaged:
+    """An open file of a staging area."""
+
+    __slots__ = ("content", "node", "reader", "writes")
+
+    def __init__(self, node: FileNode, *, writes: bool) -> None:
+        self.node = node
+        self.writes = writes
+        self.content: BaseContent | None = None
+        """What `reader` reads."""
+        self.reader: Reader | None = None
+
+
+class StagedFiles:
+    """The nodes of a staging area, for whoever mounts it."""
+
+    def __init__(
+        self,
+        area: Area,
+        background: Background,
+        threads: Threads,
+        fetcher: Fetcher,
+        *,
+        read_timeout_s: float,
+    ) -> None:
+        self.area = area
+        self.tree = area.tree
+        self.contents = area.contents
+        self.gate = Gate()
+        self.no_writers = trio.Event()
+        """Set, and replaced, whenever the last writer of a file is gone."""
+        self._background = background
+        self._threads = threads
+        self._fetcher = fetcher
+        self._read_timeout_s = read_timeout_s
+        self._limiter = trio.CapacityLimiter(_THREADS)
+        self._work = Work.DISK if area.repository.info.root is not None else Work.NETWORK
+
+    # --- names -------------------------------------------------------------------------------
+
+    async def load(self, directory: DirectoryNode) -> None:
+        """Have what shows through a directory in memory, so that looking into it is quick."""
+        digest = directory.base
+        repository = self.area.repository
+        if digest is not None and repository.directories.get(digest) is None:
+            await self._threads.run(self._work, repository.directory, digest)
+
+    async def change(self, *directories: DirectoryNode) -> None:
+        """Wait until these may be changed; what follows must not await before it is done."""
+        for directory in directories:
+            await self.load(directory)
+        await self.gate.wait()
+        self._background.changed()
+
+    def status(self, node: Node) -> Status:
+        """The attributes of a node."""
+        return self.contents.status(node)
+
+    # --- files -------------------------------------------------------------------------------
+
+    async def open(self, node: FileNode, *, write: bool, truncate: bool) -> OpenStaged:
+        """Open a file; fetches nothing. Raises: OSError, ArtfsError."""
+        if not write:
+            self.contents.open(node, write=False)
+            return OpenStaged(node, writes=False)
+        async with self.gate.passed():
+            if self.contents.is_busy(node):
+                await self._in_thread(partial(self.contents.open, node, write=True))
+            else:
+                self.contents.open(node, write=True)
+            opened = OpenStaged(node, writes=True)
+            if truncate:
+                try:
+                    await self._truncate(node, 0)
+                except BaseException:
+                    self.close(opened)
+                    raise
+        return opened
+
+    def created(self, node: FileNode) -> OpenStaged:
+        """The open file that came with making it."""
+        self.contents.created(node)
+        return OpenStaged(node, writes=True)
+
+    def close(self, opened: OpenStaged) -> None:
+        """Close a file."""
+        node = opened.node
+        self.contents.close(node, write=opened.writes)
+        if opened.writes:
+            self._background.closed(node)
+            if node.writers == 0:
+                self.no_writers.set()
+                self.no_writers = trio.Event()
+
+    async def read(self, opened: OpenStaged, offset: int, length: int) -> Buffer:
+        """Bytes of a file, fewer than asked for only at its end. Raises: OSError, ArtfsError."""
+        node = opened.node
+        if node.content is None and node.plain is not None:
+            found = _read_now(node.plain.fd, offset, length)
+            if found is not None:
+                return found
+            return await self._in_thread(partial(self.contents.read, node, offset, length))
+        if node.content is None:
+            return b""
+        if opened.reader is None or opened.content is not node.content:
+            opened.content = node.content
+            opened.reader = self._reader(node.content)
+        return await opened.reader.read(offset, length)
+
+    async def write(self, opened: OpenStaged, offset: int, data: bytes) -> int:
+        """Write into a file; how many bytes. Raises: OSError, ArtfsError."""
+        node = opened.node
+        if self.contents.needs_copy(node):
+            await self._in_thread(partial(self.contents.make_private, node))
+        if len(data) <= INLINE_WRITE_BYTES:
+            return self.contents.write(node, offset, data)
+        return await self._in_thread(partial(self.contents.write, node, offset, data))
+
+    async def truncate(self, node: FileNode, size_bytes: int) -> None:
+        """Cut or extend a file. Raises: OSError, ArtfsError."""
+        async with self.gate.passed():
+            await self._truncate(node, size_bytes)
+        if not node.writers:
+            self._background.closed(node)
+
+    async def sync(self, opened: OpenStaged | None = None) -> None:
+        """Make a file, or else only names, survive the host. Raises: OSError, ArtfsError."""
+        if opened is None:
+            await self._in_thread(self.area.sync)
+        else:
+            await self._in_thread(partial(self.area.sync_file, opened.node))
+
+    async def _truncate(self, node: FileNode, size_bytes: int) -> None:
+        if not self.contents.try_truncate(node, size_bytes):
+            await self._in_thread(partial(self.contents.truncate, node, size_bytes))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        # Never abandoned: what is half done to a file must be finished before it is closed.
+        return await trio.to_thread.run_sync(work, limiter=self._limiter)
+
+    def _reader(self, entry: BaseContent) -> Reader:
+        repository = self.area.repository
+        if isinstance(entry, FileEntry):
+            key, work = b"f" + entry.sha256, self._work
+        else:
+            key, work = b"r" + reference_key(entry), Work.NETWORK
+        source = self._fetcher.source(
+            key,
+            lambda: Source(key, entry.size_bytes or 0, work, partial(repository.content, entry)),
+        )
+        return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
+
+
+def _read_now(fd: int, offset: int, length: int) -> Buffer | None:
+    """The bytes if they are in memory; None otherwise."""
+    data = bytearray(length)
+    try:
+        count = os.preadv(fd, [data], offset, os.RWF_NOWAIT)
+    except OSError:
+        return None
+    # Fewer are the end of the file, or where memory ends: only a thread can tell.
+    return data if count == length else None

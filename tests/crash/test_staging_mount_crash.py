@@ -1,0 +1,222 @@
+"""kill -9 of a staging mount's process at any moment, and disks that are full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from artfs.daemon import stageclient
+from artfs.errors import ArtfsError, OutOfSpace, StagingBusy, StoreNotFound
+from artfs.repository.facade import Repository
+from artfs.repository.opening import open_store
+from artfs.staging.area import Area
+from artfs.staging.commit import commit_area
+from artfs.staging.listing import staging_areas
+from tests.support.mounts import own_runtime
+from tests.support.staging import Stager
+from tests.support.stores import new_store
+
+KILLS = int(os.environ.get("ARTFS_TEST_KILLS", "6"))
+SMALL_DISK_BYTES = 24 * 1024 * 1024
+
+
+class Writer(threading.Thread):
+    """Writes files until it cannot, and knows which ones were closed."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        super().__init__()
+        self._root = root
+        self._random = random.Random(seed)
+        self.closed: dict[str, bytes] = {}
+
+    def run(self) -> None:
+        number = 0
+        try:
+            while True:
+                number += 1
+                name = f"file{number % 40}"
+                data = self._random.randbytes(self._random.choice([10, 5_000, 2_000_000]))
+                self.closed.pop(name, None)
+                (self._root / name).write_bytes(data)
+                self.closed[name] = data
+        except OSError:
+            return
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_w2_a_kill_while_files_are_written_loses_none_that_was_closed(
+    staged: Stager, seed: int
+) -> None:
+    staged.put({f"file{number}": os.urandom(3_000_000) for number in range(3)})
+    mountpoint = staged(base="latest")
+    writer = Writer(mountpoint, seed)
+    writer.start()
+    time.sleep(random.Random(seed).uniform(0.05, 0.8))
+    area_id = staged.kill(mountpoint)
+    writer.join()
+    with Area.open(staged.repository, area_id) as area:
+        commit_area(area)
+    found = staged.version()
+    assert {name: found[name] for name in writer.closed} == writer.closed
+    assert staged.version_count() == 2
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_w3_a_kill_during_a_commit_leaves_no_version_or_one(staged: Stager, seed: int) -> None:
+    mountpoint = staged()
+    content = {f"file{number}": os.urandom(400_000) for number in range(30)}
+    content["large"] = os.urandom(20_000_000)
+    for name, data in content.items():
+        (mountpoint / name).write_bytes(data)
+
+    def commit() -> None:
+        try:
+            stageclient.commit(mountpoint)
+        except (ArtfsError, OSError, ValueError):
+            return
+
+    committer = threading.Thread(target=commit)
+    committer.start()
+    time.sleep(random.Random(seed).uniform(0.0, 0.5))
+    area_id = staged.kill(mountpoint)
+    committer.join()
+    assert staged.version_count() in {0, 1}
+    with Area.open(staged.repository, area_id) as area:
+        commit_area(area)
+        commit_area(area)
+    assert staged.version_count() == 1
+    assert staged.version() == content
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = f"size={SMALL_DISK_BYTES}"
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], check=False, capture_output=True
+    )
+    if done.returncode:
+        pytest.skip("only root can mount a small disk")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_is_told_to_the_writer_and_all_else_stays(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    with own_runtime(), new_store(small_disk / "store") as repository:
+        staged = Stager(tmp_path, repository)
+        try:
+            mountpoint = staged()
+            (mountpoint / "before").write_bytes(b"before")
+            with pytest.raises(OSError, match="No space") as caught:
+                (mountpoint / "huge").write_bytes(bytes(2 * SMALL_DISK_BYTES))
+            assert caught.value.errno == errno.ENOSPC
+            assert (mountpoint / "before").read_bytes() == b"before"
+            assert os.statvfs(mountpoint).f_bavail == 0
+            (mountpoint / "huge").unlink()
+            (mountpoint / "after").write_bytes(b"after")
+            staged.finish(mountpoint)
+            assert staged.version() == {"before": b"before", "after": b"after"}
+        finally:
+            staged.end_all()
+
+
+def test_a_store_that_is_full_at_commit_keeps_the_area(small_disk: Path, tmp_path: Path) -> None:
+    with own_runtime(), new_store(small_disk / "store") as repository:
+        staged = Stager(tmp_path, repository)
+        try:
+            mountpoint = staged()
+            # Files that are packed need as much again.
+            for number in range(30):
+                (mountpoint / str(number)).write_bytes(os.urandom(500_000))
+            with pytest.raises(OutOfSpace):
+                stageclient.finish(mountpoint)
+            (record,) = staging_areas(repository.info)
+            staged.start(mountpoint, resume=record.meta.id)
+            for number in range(10, 30):
+                (mountpoint / str(number)).unlink()
+            stageclient.finish(mountpoint)
+            assert len(staged.version()) == 10
+        finally:
+            staged.end_all()
+
+
+def test_a_store_that_is_gone_at_commit_keeps_the_area(staged: Stager, tmp_path: Path) -> None:
+    mountpoint = staged()
+    (mountpoint / "file").write_bytes(b"x" * 2_000_000)
+    packs = tmp_path / "store" / "packs"
+    blobs = tmp_path / "store" / "blobs"
+    blobs.rename(tmp_path / "blobs")
+    packs.rename(tmp_path / "packs")
+    with pytest.raises(ArtfsError):
+        stageclient.commit(mountpoint)
+    assert (mountpoint / "file").read_bytes() == b"x" * 2_000_000
+    (tmp_path / "blobs").rename(blobs)
+    (tmp_path / "packs").rename(packs)
+    stageclient.commit(mountpoint)
+    assert staged.version() == {"file": b"x" * 2_000_000}
+
+
+def test_a_base_version_that_is_deleted_meanwhile_is_still_committed_upon(
+    staged: Stager,
+) -> None:
+    staged.put({"base": b"base", "other": b"other"})
+    mountpoint = staged(base="latest")
+    (mountpoint / "base").write_bytes(b"changed")
+    catalog = staged.repository.catalog
+    catalog.delete_version(catalog.version("p", "data", "v0").id, delete_aliases=True)
+    staged.finish(mountpoint)
+    assert staged.version("v1") == {"base": b"changed", "other": b"other"}
+
+
+def test_two_processes_never_own_one_area(staged: Stager, repository: Repository) -> None:
+    mountpoint = staged()
+    area_id = stageclient.staging_status(mountpoint).id
+    with pytest.raises(StagingBusy, match="process"):
+        Area.open(repository, area_id)
+    staged.kill(mountpoint)
+    Area.open(repository, area_id).close()
+
+
+def test_two_commits_at_once_make_one_version(staged: Stager) -> None:
+    mountpoint = staged()
+    (mountpoint / "file").write_bytes(b"x" * 3_000_000)
+    results: list[bool] = []
+
+    def commit() -> None:
+        results.append(stageclient.commit(mountpoint).version is not None)
+
+    threads = [threading.Thread(target=commit) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [True, True, True]
+    assert staged.version_count() == 1
+
+
+def test_what_a_crash_left_half_made_or_half_dropped_is_removed(
+    staged: Stager, tmp_path: Path
+) -> None:
+    mountpoint = staged()
+    path = stageclient.staging_status(mountpoint).path
+    shutil.copytree(path, path.with_name(".dropped-00000000"))
+    shutil.copytree(path, path.with_name(".new-00000000"))
+    assert len(staging_areas(staged.repository.info)) == 1
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    with pytest.raises(StoreNotFound):
+        open_store(str(tmp_path / "nothing"))

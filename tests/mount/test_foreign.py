@@ -1,0 +1,239 @@
+"""References through a real mount: lazy, pinned, cached, and honest about outages."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from artfs.model import BLOCK_SIZE_BYTES
+from artfs.repository.facade import Repository
+from tests.servers.faultproxy import Fault, fault_proxy
+from tests.servers.gcs import GcsEmulator
+from tests.servers.nginx import Nginx
+from tests.servers.seaweedfs import REGION, SeaweedFS
+from tests.support.mounts import Mounter
+from tests.support.stores import commit_references
+
+DATA = Random(3).randbytes(2 * BLOCK_SIZE_BYTES + 321)
+MTIME_S = 1_600_000_000
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The daemon inherits the environment.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg-cache"))
+
+
+def fails_with(path: Path) -> int:
+    """The errno of reading a file that cannot be read."""
+    with pytest.raises(OSError) as caught:
+        path.read_bytes()
+    assert caught.value.errno is not None
+    return caught.value.errno
+
+
+def test_mixed_references_are_listed_without_requests_and_read(
+    repository: Repository,
+    mounted: Mounter,
+    nginx: Nginx,
+    seaweedfs: SeaweedFS,
+    gcs: GcsEmulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prefix = seaweedfs.new_prefix()
+    seaweedfs.client().put_object(Bucket=seaweedfs.bucket, Key=f"{prefix}/a", Body=DATA)
+    gcs.put(f"{prefix}/a", DATA)
+    nginx.write(f"{prefix}.bin", DATA)
+    files = tmp_path / "files"
+    files.mkdir()
+    for number in range(997):
+        (files / str(number)).write_bytes(b"file")
+    with fault_proxy(seaweedfs.endpoint_url) as s3, fault_proxy(gcs.url) as gs:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs.url)
+        commit_references(
+            repository,
+            "p/mixed",
+            s3=f"s3://{seaweedfs.bucket}/{prefix}",
+            gs=f"gs://{gcs.bucket}/{prefix}",
+            web=f"{nginx.url}/plain/{prefix}.bin",
+            files=f"file://{files}",
+        )
+        requests = (s3.request_count, gs.request_count, nginx.log.read_text())
+        where = mounted(repository) / "p" / "mixed" / "latest"
+        listed = subprocess.run(["ls", "-lR", where], check=True, capture_output=True, text=True)
+        assert listed.stdout.count(" 4 ") >= 997
+        assert (s3.request_count, gs.request_count, nginx.log.read_text()) == requests
+        # Opening fetches nothing either.
+        os.close(os.open(where / "web", os.O_RDONLY))
+        assert nginx.log.read_text() == requests[2]
+        for path in (where / "s3/a", where / "gs/a", where / "web"):
+            assert path.stat().st_size == len(DATA)
+            assert path.read_bytes() == DATA
+        assert (where / "files/996").read_bytes() == b"file"
+
+
+def test_a_piece_of_a_large_object_moves_little(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    large = nginx.root / "mount-large.bin"
+    with large.open("wb") as file:
+        file.seek(2 * 1024**3)
+        file.write(b"needle")
+        file.truncate(4 * 1024**3)
+    commit_references(repository, "p/large", large=f"{nginx.url}/plain/{large.name}")
+    path = mounted(repository) / "p/large/latest/large"
+    assert path.stat().st_size == 4 * 1024**3
+    with path.open("rb", buffering=0) as file:
+        data = os.pread(file.fileno(), 1024 * 1024, 2 * 1024**3)
+    assert len(data) == 1024 * 1024
+    assert data[:6] == b"needle"
+    moved = [request for request in nginx.requests(large.name) if request.range != "-"]
+    assert sum(request.body_bytes for request in moved) <= 8 * 1024 * 1024
+    large.unlink()
+
+
+def test_what_changed_under_the_mount_is_stale_until_it_is_changed_back(
+    repository: Repository,
+    mounted: Mounter,
+    nginx: Nginx,
+    seaweedfs: SeaweedFS,
+    gcs: GcsEmulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", seaweedfs.endpoint_url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    key = seaweedfs.new_prefix()
+    client = seaweedfs.client()
+    local = tmp_path / "local.bin"
+
+    def put_s3(data: bytes) -> None:
+        client.put_object(Bucket=seaweedfs.bucket, Key=key, Body=data)
+
+    def put_gs(data: bytes) -> None:
+        gcs.put(key, data)
+
+    def put_web(data: bytes) -> None:
+        nginx.write(f"{key}.bin", data, mtime_s=MTIME_S if data == DATA else MTIME_S + 5)
+
+    def put_file(data: bytes) -> None:
+        local.write_bytes(data)
+        mtime_s = MTIME_S if data == DATA else MTIME_S + 5
+        os.utime(local, (mtime_s, mtime_s))
+
+    puts: dict[str, Callable[[bytes], None]] = {
+        "s3": put_s3,
+        "gs": put_gs,
+        "web": put_web,
+        "file": put_file,
+    }
+    for put in puts.values():
+        put(DATA)
+    commit_references(
+        repository,
+        "p/changing",
+        s3=f"s3://{seaweedfs.bucket}/{key}",
+        gs=f"gs://{gcs.bucket}/{key}",
+        web=f"{nginx.url}/plain/{key}.bin",
+        file=f"file://{local}",
+    )
+    where = mounted(repository) / "p/changing/latest"
+    for put in puts.values():
+        put(DATA[::-1])
+    for name in puts:
+        assert fails_with(where / name) == errno.ESTALE
+    for put in puts.values():
+        put(DATA)
+    # A generation never comes back.
+    assert fails_with(where / "gs") == errno.ESTALE
+    for name in ("s3", "web", "file"):
+        assert (where / name).read_bytes() == DATA
+
+
+def test_an_outage_is_an_error_in_time_and_names_stay(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    nginx.write("mount-warm.bin", DATA)
+    nginx.write("mount-cold.bin", DATA)
+    with fault_proxy(nginx.url) as proxy:
+        commit_references(
+            repository,
+            "p/outage",
+            warm=f"{proxy.url}/plain/mount-warm.bin",
+            cold=f"{proxy.url}/plain/mount-cold.bin",
+        )
+        where = mounted(repository) / "p/outage/latest"
+        assert (where / "warm").read_bytes() == DATA
+    # Nobody listens any more.
+    started_s = time.monotonic()
+    assert fails_with(where / "cold") == errno.EIO
+    assert time.monotonic() - started_s < 15
+    assert sorted(path.name for path in where.iterdir()) == ["cold", "warm"]
+    assert (where / "cold").stat().st_size == len(DATA)
+    # Another mount has no page cache to read from, only the blocks on disk.
+    again = mounted(repository) / "p/outage/latest"
+    assert (again / "warm").read_bytes() == DATA
+
+
+def test_faults_heal_under_the_mount(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    nginx.write("mount-faults.bin", DATA)
+    with fault_proxy(nginx.url) as proxy:
+        commit_references(repository, "p/faults", file=f"{proxy.url}/plain/mount-faults.bin")
+        path = mounted(repository) / "p/faults/latest/file"
+        proxy.set(Fault(refuse=True))
+        assert fails_with(path) == errno.EIO
+        proxy.set(Fault(status=503, times=1), Fault(truncate_after=100_000, times=2))
+        assert hashlib.md5(path.read_bytes()).digest() == hashlib.md5(DATA).digest()
+
+
+def test_attributes_say_what_a_reference_is(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    nginx.write("mount-xattr.bin", DATA)
+    uri = f"{nginx.url}/plain/mount-xattr.bin"
+    commit_references(repository, "p/xattr", file=uri)
+    path = mounted(repository) / "p/xattr/latest/file"
+    assert os.getxattr(path, "user.artfs.reference") == uri.encode()
+    assert os.getxattr(path, "user.artfs.pinned") == b"etag"
+    assert path.stat().st_mtime == MTIME_S
+
+
+def test_an_unknown_size_is_found_out_when_it_is_asked_for(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    nginx.write("mount-unknown.bin", DATA)
+    commit_references(
+        repository,
+        "p/unknown",
+        checksum=False,
+        plain=f"{nginx.url}/plain/mount-unknown.bin",
+        chunked=f"{nginx.url}/no-size/mount-unknown.bin",
+        odd="odd://nowhere",
+        gone=f"{nginx.url}/plain/no-such-file",
+    )
+    before = nginx.log.read_text()
+    where = mounted(repository) / "p/unknown/latest"
+    names = sorted(path.name for path in where.iterdir())
+    assert names == ["chunked", "gone", "odd", "plain"]
+    assert nginx.log.read_text() == before
+    for name in ("plain", "chunked"):
+        assert (where / name).stat().st_size == len(DATA)
+        assert (where / name).read_bytes() == DATA
+    with (where / "plain").open("rb") as file:
+        file.seek(-100, os.SEEK_END)
+        assert file.read() == DATA[-100:]
+    assert fails_with(where / "odd") == errno.EOPNOTSUPP
+    assert fails_with(where / "gone") == errno.ESTALE
