@@ -20,6 +20,7 @@ from importlib import import_module
 # Type checkers take it for true; importing it from typing would cost ten milliseconds.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from artfs import data_types
     from artfs.errors import (
         ArtfsError,
         ArtifactFinalizedError,
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
         ArtifactStatusError,
         WaitTimeoutError,
     )
+    from artfs.media.audio import Audio
+    from artfs.media.bokeh import Bokeh
+    from artfs.media.boxes import BoundingBoxes2D
+    from artfs.media.classes import Classes
+    from artfs.media.html import Html
+    from artfs.media.image import Image
+    from artfs.media.joined import JoinedTable
+    from artfs.media.mask import ImageMask
+    from artfs.media.object3d import Object3D
+    from artfs.media.partitioned import PartitionedTable
+    from artfs.media.table import Table
+    from artfs.media.video import Video
     from artfs.sdk.api import Api
     from artfs.sdk.artifact import Artifact
     from artfs.sdk.entry import ArtifactManifestEntry
@@ -51,8 +64,20 @@ _MODULES = {
     "ArtifactNotLoggedError": _ERRORS,
     "ArtifactStatusError": _ERRORS,
     "ArtifactTTL": "artfs.sdk.labels",
+    "Audio": "artfs.media.audio",
+    "Bokeh": "artfs.media.bokeh",
+    "BoundingBoxes2D": "artfs.media.boxes",
+    "Classes": "artfs.media.classes",
+    "Html": "artfs.media.html",
+    "Image": "artfs.media.image",
+    "ImageMask": "artfs.media.mask",
+    "JoinedTable": "artfs.media.joined",
+    "Object3D": "artfs.media.object3d",
+    "PartitionedTable": "artfs.media.partitioned",
     "Progress": "artfs.sdk.intake",
     "Run": _RUN,
+    "Table": "artfs.media.table",
+    "Video": "artfs.media.video",
     "WaitTimeoutError": _ERRORS,
     "finish": _RUN,
     "init": _RUN,
@@ -71,9 +96,22 @@ __all__ = [
     "ArtifactNotLoggedError",
     "ArtifactStatusError",
     "ArtifactTTL",
+    "Audio",
+    "Bokeh",
+    "BoundingBoxes2D",
+    "Classes",
+    "Html",
+    "Image",
+    "ImageMask",
+    "JoinedTable",
+    "Object3D",
+    "PartitionedTable",
     "Progress",
     "Run",
+    "Table",
+    "Video",
     "WaitTimeoutError",
+    "data_types",
     "finish",
     "init",
     "log_artifact",
@@ -87,6 +125,8 @@ def __getattr__(name: str) -> object:
     if name == "run":
         # Which run is current changes: it is looked up each time.
         return import_module("artfs.sdk.session").current_run()
+    if name == "data_types":
+        return import_module("artfs.data_types")
     module = _MODULES.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

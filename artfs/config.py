@@ -20,6 +20,10 @@ STORE_VARIABLE = "ARTFS_STORE"
 ENTITY_VARIABLE = "ARTFS_ENTITY"
 PROJECT_VARIABLE = "ARTFS_PROJECT"
 RUN_VARIABLE = "ARTFS_RUN_ID"
+RUN_MARKER = "artfs-run:"
+"""With a run's id behind it, the name of a memfd in a process that `artfs.init` was called in."""
+RUN_MARKER_FDS = range(900, 908)
+"""The descriptors at which mounts look for it: few, high enough to be free in most processes."""
 CACHE_SIZE_VARIABLE = "ARTFS_CACHE_SIZE"
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)

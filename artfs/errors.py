@@ -13,7 +13,7 @@
     ├─ OutOfSpace
     ├─ InvalidName          (also a ValueError)
     ├─ InvalidManifest      (also a ValueError)
-    ├─ InvalidArgument      (also a ValueError)
+    ├─ InvalidArgument      (also a ValueError) InvalidValue → also an AssertionError
     ├─ ConfigError          StoreFormatError
     ├─ Unsupported          a scheme, codec or feature that is not there
     ├─ MountError
@@ -168,6 +168,13 @@ class InvalidArgument(ArtfsError, ValueError):
     """An argument has a value that makes no sense."""
 
     exit_code = 10
+
+
+class InvalidValue(InvalidArgument, AssertionError):
+    """A table, or another value for an artifact, is built or used against its rules.
+
+    W&B asserts these rules.
+    """
 
 
 class ConfigError(ArtfsError):

@@ -67,6 +67,12 @@ def test_commands_that_pages_mention_exist(page: Path) -> None:
         assert name in COMMANDS, f"{page.name} mentions artfs {name}"
 
 
+def test_the_readme_names_every_command() -> None:
+    text = section((ROOT / "README.md").read_text("utf-8"), "Tour")
+    named = re.findall(r"`([a-z]+)`", text.partition("Every command has")[2])
+    assert named == list(COMMANDS)
+
+
 def tour() -> list[tuple[str, str]]:
     """The commands of the README's tour, each with the output that it shows."""
     text = section((ROOT / "README.md").read_text("utf-8"), "Tour")

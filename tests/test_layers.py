@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"manifest"}),
     frozenset({"catalog", "blobs", "references"}),
     frozenset({"repository"}),
-    frozenset({"sdk", "media", "staging", "artfs"}),
+    frozenset({"sdk", "media", "data_types", "staging", "artfs"}),
     frozenset({"engine"}),
     frozenset({"vfs"}),
     frozenset({"fuse"}),

@@ -7,7 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 _PROMISE = re.compile(r"^\*\*([RWC][0-9])\. ", re.MULTILINE)
-_TEST = re.compile(r"^(?:async )?def (test_\w+)", re.MULTILINE)
+_TEST = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
+_TESTS = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "artfs/testing").rglob("*.py")]
+"""The contract suites that ship with the package are tests too: tests/contract runs them."""
 
 
 def promises() -> set[str]:
@@ -15,11 +17,7 @@ def promises() -> set[str]:
 
 
 def promises_with_a_test() -> set[str]:
-    names = [
-        name
-        for path in (ROOT / "tests").rglob("test_*.py")
-        for name in _TEST.findall(path.read_text("utf-8"))
-    ]
+    names = [name for path in _TESTS for name in _TEST.findall(path.read_text("utf-8"))]
     return {part.upper() for name in names for part in name.split("_")[1:4]}
 
 

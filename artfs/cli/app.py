@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "commit": "Make a version of a staging mount, which goes on.",
     "abort": "End a staging mount and keep nothing of it.",
     "staging": "List, resume, commit or drop staging areas.",
+    "run": "Run a command as a run: what it uses and makes is recorded.",
     "alias": "Give names to versions, or take them away.",
     "rm": "Delete a version, or an artifact with all its versions.",
     "diff": "Show what changed from one version to another.",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
 from artfs.cli.output import iso_time
-from artfs.errors import ArtifactNotFound, InvalidName
-from artfs.model import check_name, parse_artifact_path
+from artfs.errors import ArtifactNotFound, InvalidArgument, InvalidName
+from artfs.model import Metadata, check_name, parse_artifact_path
 
 if TYPE_CHECKING:
     from artfs.catalog.base import RunRecord, VersionRecord
@@ -120,3 +123,23 @@ def run_value(run: RunRecord) -> dict[str, Any]:
         "created_at": iso_time(run.created_at_ns),
         "finished_at": None if run.finished_at_ns is None else iso_time(run.finished_at_ns),
     }
+
+
+def json_object(text: str | None, *, option: str) -> Metadata:
+    """The value of an option that takes JSON, `@FILE` or `@-`. Raises: InvalidArgument."""
+    if text is None:
+        return {}
+    if text.startswith("@"):
+        try:
+            path = text[1:]
+            text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "is not UTF-8"
+            raise InvalidArgument(f"{option} {text}", reason) from None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(option, f"is not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise InvalidArgument(option, "is not a JSON object", hint='write {"key": value}')
+    return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import shutil
@@ -130,7 +131,7 @@ def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> N
         raise MountError(str(mountpoint), f"not a mount of artfs ({mounted.type})")
     pidfd = daemon_pidfd(place)
     if pidfd is None:
-        _unmount(place, lazy=True)
+        _unmount(place, lazy=force or _is_dead(place))
         socket_path(place).unlink(missing_ok=True)
         return
     try:
@@ -285,10 +286,32 @@ def _status(mounted: MountedFileSystem) -> MountStatus:
             except (OSError, msgspec.DecodeError):
                 return MountStatus(mountpoint=place, state=MountState.UNRESPONSIVE, pid=pid)
     except OSError:
-        return MountStatus(mountpoint=place, state=MountState.DEAD)
+        # Its socket may be in another runtime directory: only the kernel knows whether it is dead.
+        state = MountState.DEAD if _is_dead(place) else MountState.UNRESPONSIVE
+        return MountStatus(mountpoint=place, state=state)
     if reply.status is None:
         return MountStatus(mountpoint=place, state=MountState.UNRESPONSIVE, pid=pid)
     return reply.status
+
+
+def _is_dead(place: Path) -> bool:
+    """Whether nobody serves a mount any more.
+
+    Blocks: at most about 3 s; a child asks, which a mount that hangs cannot make us wait for.
+    """
+    command = ["stat", "--file-system", "--format=%T", "--", str(place)]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_ANSWER_TIMEOUT_S,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return os.strerror(errno.ENOTCONN) in done.stderr
 
 
 def ask(place: Path, command: Command) -> MountStatus:

@@ -35,6 +35,7 @@ from artfs.fuse.operations import ReadOnlyOperations
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.vfs.artifacts import ArtifactsTree, View
+from artfs.vfs.lineage import Lineage
 from artfs.vfs.names import CatalogNames, FrozenNames
 from artfs.vfs.service import Service
 from artfs.vfs.targets import Target, resolve_target
@@ -152,7 +153,11 @@ class _Session:
             umask=options.umask,
         )
         return ReadOnlyOperations(
-            tree, ownership=ownership, counters=self._counters, on_ready=self._ready.set
+            tree,
+            ownership=ownership,
+            counters=self._counters,
+            on_ready=self._ready.set,
+            lineage=Lineage(nursery, threads, self._repository),
         )
 
     def _mount(self, operations: ReadOnlyOperations) -> None:

@@ -13,6 +13,7 @@ Ts = TypeVarTuple("Ts")
 
 NETWORK_THREADS = 32
 DISK_THREADS = 8
+CALLERS_THREADS = 2
 
 
 class Work(Enum):
@@ -21,6 +22,8 @@ class Work(Enum):
     NETWORK = "network"
     DISK = "disk"
     """The disk, and the hashing of what comes from it."""
+    CALLERS = "callers"
+    """Other processes, to be told about by /proc."""
 
 
 class Threads:
@@ -30,6 +33,7 @@ class Threads:
         self._limiters = {
             Work.NETWORK: trio.CapacityLimiter(NETWORK_THREADS),
             Work.DISK: trio.CapacityLimiter(DISK_THREADS),
+            Work.CALLERS: trio.CapacityLimiter(CALLERS_THREADS),
         }
 
     async def run(self, work: Work, function: Callable[[*Ts], T], *arguments: *Ts) -> T:

@@ -13,12 +13,17 @@ Nodes are kept as objects. Whatever a directory tells by position is kept as one
 
 so that a file which was listed costs two integers of 60 bits, the longest that are short in
 Python, in one dict.
+
+A slot is a directory together with the versions that told its leaves: a leaf which another version
+tells as well moves to another slot, so that whoever opens it can be asked which one was meant.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from artfs.vfs.evidence import Told
+from artfs.vfs.lineage import version_id_of
 from artfs.vfs.tree import NUMBER_BITS, NUMBER_MASK, ROOT_NUMBER, DirectoryNode, Found, Node
 
 _LOOKUPS_BITS = 6
@@ -50,13 +55,21 @@ class _Live:
         self.lookups = lookups
 
 
+# What finds a slot: the id of its directory, and, where other versions told its leaves as well,
+# all versions.
+_SlotKey = int | tuple[int, frozenset[str]]
+
+
 class _Slot:
     """A directory that has leaves which the kernel knows."""
 
-    __slots__ = ("directory", "leaves")
+    __slots__ = ("directory", "key", "leaves", "told")
 
-    def __init__(self, directory: DirectoryNode) -> None:
+    def __init__(self, key: _SlotKey, directory: DirectoryNode, told: Told | None) -> None:
+        # The slot keeps the directory alive, and so its id is its own.
+        self.key = key
         self.directory = directory
+        self.told = told
         self.leaves = 0
 
 
@@ -68,7 +81,7 @@ class Inodes:
         self._leaves: dict[int, int] = {}
         self._many_lookups: dict[int, int] = {}
         self._slots: dict[int, _Slot] = {}
-        self._slot_of: dict[int, int] = {}
+        self._slot_of: dict[_SlotKey, int] = {}
         self._free_slots: list[int] = []
 
     def __len__(self) -> int:
@@ -81,6 +94,11 @@ class Inodes:
             slot = self._slots[packed >> _SLOT_SHIFT]
             return Place(slot.directory, (packed >> _POSITION_SHIFT) & _POSITION_MASK)
         return self._nodes[number].node
+
+    def told(self, number: int) -> Told | None:
+        """The versions in which the kernel was told a leaf; None for what is in no version."""
+        packed = self._leaves.get(number)
+        return None if packed is None else self._slots[packed >> _SLOT_SHIFT].told
 
     def number_for(self, identity: int) -> int:
         """The number of whoever has this identity: the wanted one, or the next that is free."""
@@ -110,6 +128,8 @@ class Inodes:
             return
         packed = self._leaves.get(number)
         if packed is not None:
+            if self._slots[packed >> _SLOT_SHIFT].directory is not directory:
+                packed = self._told_again(packed, directory)
             self._count(number, packed, 1)
             return
         check = (found.attributes.identity >> NUMBER_BITS) & _CHECK_MASK
@@ -147,13 +167,35 @@ class Inodes:
             self._leaves[number] = (packed & ~_LOOKUPS_MASK) | min(after - 1, _MANY)
         return after
 
+    def _told_again(self, packed: int, directory: DirectoryNode) -> int:
+        """A leaf that another directory tells as well, in the slot where it belongs then."""
+        old = packed >> _SLOT_SHIFT
+        slot = self._slots[old]
+        version_id = version_id_of(directory)
+        if slot.told is None or version_id is None or version_id in slot.told.versions:
+            return packed
+        versions = slot.told.versions | {version_id}
+        new = self._slot((id(slot.directory), versions), slot.directory, versions)
+        self._leave_slot(old)
+        return (new << _SLOT_SHIFT) | (packed & ((1 << _SLOT_SHIFT) - 1))
+
     def _take_slot(self, directory: DirectoryNode) -> int:
         number = self._slot_of.get(id(directory))
+        if number is not None:
+            self._slots[number].leaves += 1
+            return number
+        version_id = version_id_of(directory)
+        versions = frozenset[str]() if version_id is None else frozenset({version_id})
+        return self._slot(id(directory), directory, versions)
+
+    def _slot(self, key: _SlotKey, directory: DirectoryNode, versions: frozenset[str]) -> int:
+        number = self._slot_of.get(key)
         if number is None:
             number = self._free_slots.pop() if self._free_slots else len(self._slots)
-            # The slot keeps the directory alive, and so its id is its own.
-            self._slots[number] = _Slot(directory)
-            self._slot_of[id(directory)] = number
+            first = version_id_of(directory)
+            told = None if first is None else Told(versions, first)
+            self._slots[number] = _Slot(key, directory, told)
+            self._slot_of[key] = number
         self._slots[number].leaves += 1
         return number
 
@@ -162,5 +204,5 @@ class Inodes:
         slot.leaves -= 1
         if slot.leaves == 0:
             del self._slots[number]
-            del self._slot_of[id(slot.directory)]
+            del self._slot_of[slot.key]
             self._free_slots.append(number)

@@ -19,6 +19,7 @@ from artfs.fuse.guard import GuardedOperations
 from artfs.fuse.handles import Handles, OpenDirectory
 from artfs.fuse.inodes import Inodes, Place
 from artfs.fuse.readonly import RefusedMutations
+from artfs.vfs.lineage import Lineage
 from artfs.vfs.tree import (
     Attributes,
     DirectoryNode,
@@ -47,8 +48,9 @@ class ReadOperations(GuardedOperations):
         ownership: Ownership,
         counters: Counters,
         on_ready: Callable[[], None],
+        lineage: Lineage | None = None,
     ) -> None:
-        """`on_ready` is called once the kernel talks to us."""
+        """`on_ready` is called once the kernel talks to us; `lineage` hears who opens what."""
         super().__init__(counters)
         self.tree = tree
         self.inodes = Inodes(tree.root)
@@ -56,6 +58,7 @@ class ReadOperations(GuardedOperations):
         self.files: Handles[OpenFile] = Handles()
         self.directories: Handles[OpenDirectory] = Handles()
         self._on_ready = on_ready
+        self._lineage = lineage
         # Every reply is written before the next await, so that one object serves all listings.
         self._listed = new_entry(ownership)
 
@@ -84,7 +87,7 @@ class ReadOperations(GuardedOperations):
     # --- names and attributes --------------------------------------------------------------
 
     async def lookup(
-        self, parent_inode: int, name: bytes, _ctx: pyfuse3.RequestContext
+        self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """What a name is; that it is nothing is an answer too, which the kernel keeps."""
         self.counters.lookups += 1
@@ -106,6 +109,8 @@ class ReadOperations(GuardedOperations):
         number = self.inodes.number_for(found.attributes.identity)
         fill_entry(entry, number, found.attributes, self.ownership.umask)
         self.inodes.add(number, directory, found)
+        if self._lineage is not None:
+            self._lineage.looked_up(ctx.pid, directory, found.node)
         return entry
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
@@ -164,9 +169,12 @@ class ReadOperations(GuardedOperations):
 
     # --- directories -----------------------------------------------------------------------
 
-    async def opendir(self, inode: int, _ctx: pyfuse3.RequestContext) -> int:
+    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
         """Open a directory; its names are asked for with the first listing."""
-        return self.directories.add(OpenDirectory(inode, self.directory(inode)))
+        directory = self.directory(inode)
+        if self._lineage is not None:
+            self._lineage.opened_directory(ctx.pid, directory)
+        return self.directories.add(OpenDirectory(inode, directory))
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """List names with attributes, as many as the reply takes."""
@@ -225,11 +233,13 @@ class ReadOperations(GuardedOperations):
     # flush, fsync and fsyncdir stay undefined: the kernel hears ENOSYS once, takes it for success,
     # and then saves a request with every close().
 
-    async def open(self, inode: int, flags: int, _ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+    async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file for reading; fetches nothing (promise R3)."""
         if flags & os.O_ACCMODE != os.O_RDONLY:
             raise pyfuse3.FUSEError(errno.EROFS)
         opened = (await self.node(inode)).open()
+        if self._lineage is not None and (told := self.inodes.told(inode)) is not None:
+            await self._lineage.opened(ctx.pid, told)
         self.counters.opens += 1
         self.counters.open_files += 1
         # The pages of a file that never changes are kept from one open to the next. Where the

@@ -41,7 +41,8 @@ class BlobReader:
         """Whether large local blobs are read past the page cache: a mount has one of its own."""
         self._files = OpenFiles(objects)
         self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
-        self._verified: LRUCache[Digest, bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
+        # By the block list too: one that lies must not vouch for those who have the right one.
+        self._verified: LRUCache[tuple[Digest, bytes], bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
         self._lock = Lock()
 
     def prepare(self, wanted: Iterable[Digest]) -> None:
@@ -115,12 +116,13 @@ class BlobReader:
         opened = self._files.get(stored_object(record))
         return None if opened is None else (opened, record.offset)
 
-    def verified_blocks(self, digest: Digest, size_bytes: int) -> bytearray:
+    def verified_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> bytearray:
         """One byte per block, 1 once it was verified; shared by all who read the blob."""
         with self._lock:
-            found = self._verified.get(digest)
+            key = (digest, sha256(block_digests).digest())
+            found = self._verified.get(key)
             if found is None:
-                found = self._verified[digest] = bytearray(block_count(size_bytes))
+                found = self._verified[key] = bytearray(block_count(size_bytes))
             return found
 
     def _block_digests(self, entry: FileEntry) -> bytes:
@@ -171,7 +173,7 @@ class BlobContent:
         self._digest = digest
         self._size = size_bytes
         self._block_digests = block_digests
-        self._verified = blobs.verified_blocks(digest, size_bytes)
+        self._verified = blobs.verified_blocks(digest, size_bytes, block_digests)
         self._file: OpenFile | None = None
         self._offset = 0
         self._direct: DirectFile | None = None

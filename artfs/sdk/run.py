@@ -19,6 +19,7 @@ from artfs.repository.facade import Repository
 from artfs.sdk.artifact import Artifact
 from artfs.sdk.attributes import DEFAULT_PROJECT
 from artfs.sdk.labels import check_use_as, chosen_aliases
+from artfs.sdk.marker import mark_process, unmark_process
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.portfolio import link_artifact
 from artfs.sdk.runconfig import RunConfig
@@ -42,6 +43,7 @@ class Run:
         self._slots: dict[str, str] = {}
         # The process whose end is the run's end; None for a run that somebody else began.
         self._owner_pid: int | None = None
+        self._marker: int | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.name} ({self.id})>"
@@ -221,6 +223,9 @@ class Run:
             set_current_run(None)
             if self._owner_pid is not None:
                 os.environ.pop(RUN_VARIABLE, None)
+            if self._marker is not None:
+                unmark_process(self._marker)
+                self._marker = None
         if self._owner_pid != os.getpid():
             return
         self._owner_pid = None
@@ -230,6 +235,10 @@ class Run:
     def own(self) -> None:
         """Make the end of this process the end of the run."""
         self._owner_pid = os.getpid()
+
+    def mark(self) -> None:
+        """Let mounts know that what this process opens is used by the run."""
+        self._marker = mark_process(self.id)
 
     def __enter__(self) -> Self:
         return self
@@ -316,6 +325,7 @@ def start_run(
     if is_current:
         set_current_run(run)
         os.environ[RUN_VARIABLE] = run.id
+        run.mark()
         atexit.register(_finish_at_exit, run, getattr(sys, "last_value", None))
     return run
 

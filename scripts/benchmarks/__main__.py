@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from scripts.benchmarks import commands, publishing, reading
+from scripts.benchmarks import commands, publishing, reading, tables
 from scripts.benchmarks.harness import Bench, markdown
 
 
@@ -31,6 +31,7 @@ def main() -> int:
         "small": reading.small_files,
         "list": reading.listing,
         "commands": commands.answers,
+        "tables": partial(tables.small_and_large, wandb_python=arguments.wandb_python),
     }
     unknown = set(arguments.only) - parts.keys()
     if unknown:

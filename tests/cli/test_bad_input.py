@@ -15,6 +15,7 @@ import pytest
 
 from artfs.repository.opening import open_store
 from tests.cli.conftest import Cli
+from tests.support.privileges import unprivileged
 
 LARGE_BYTES = 6 * 1024 * 1024
 
@@ -122,21 +123,19 @@ def test_a_name_that_is_not_utf_8_is_refused(filled: Cli) -> None:
 
 
 @pytest.fixture
-def unprivileged(filled: Cli) -> Cli:
+def unprivileged_cli(filled: Cli) -> Cli:
     """`artfs` that respects permissions, where the tests run as root."""
-    if os.getuid() == 0:
-        privileges = "-dac_override,-dac_read_search"
-        filled.prefix = ["setpriv", "--bounding-set", privileges, "--inh-caps", privileges]
+    filled.prefix = unprivileged([])
     return filled
 
 
-def test_a_file_that_cannot_be_read_is_exit_code_8(unprivileged: Cli) -> None:
-    secret = unprivileged.directory / "data-files" / "secret"
+def test_a_file_that_cannot_be_read_is_exit_code_8(unprivileged_cli: Cli) -> None:
+    secret = unprivileged_cli.directory / "data-files" / "secret"
     secret.write_text("x")
     secret.chmod(0)
-    before = fingerprint(unprivileged)
-    unprivileged.fails(8, "put", "data-files", "-n", "demo/data", says="secret")
-    assert fingerprint(unprivileged) == before
+    before = fingerprint(unprivileged_cli)
+    unprivileged_cli.fails(8, "put", "data-files", "-n", "demo/data", says="secret")
+    assert fingerprint(unprivileged_cli) == before
 
 
 def check_reading_only(cli: Cli) -> None:
@@ -151,10 +150,10 @@ def check_reading_only(cli: Cli) -> None:
     assert cli.ok("ls", "demo/data", "--json").out == before
 
 
-def test_a_store_without_write_permission_can_be_read(unprivileged: Cli) -> None:
-    for path in [unprivileged.store, *unprivileged.store.rglob("*")]:
+def test_a_store_without_write_permission_can_be_read(unprivileged_cli: Cli) -> None:
+    for path in [unprivileged_cli.store, *unprivileged_cli.store.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    check_reading_only(unprivileged)
+    check_reading_only(unprivileged_cli)
 
 
 def test_a_store_on_a_read_only_disk_can_be_read(filled: Cli) -> None:

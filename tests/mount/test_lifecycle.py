@@ -21,6 +21,7 @@ from artfs.errors import (
     ArtfsError,
     ArtifactNotFound,
     InvalidName,
+    MountError,
     StoreFormatError,
     StoreNotFound,
     VersionNotFound,
@@ -250,6 +251,21 @@ def test_a_damaged_store_is_refused(
     (repository.info.root / "artfs.toml").write_text("format = 99\nentity = 'x'\n")
     with pytest.raises(StoreFormatError, match="format 99"):
         mounted(repository)
+
+
+def test_a_mount_of_another_runtime_directory_is_not_taken_for_dead(
+    repository: Repository, mounted: Mounter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = mounted.start(repository)
+    place = status.mountpoint
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("XDG_RUNTIME_DIR", str(tmp_path / "elsewhere"))
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        assert client.status(place).state is MountState.UNRESPONSIVE
+        request = MountRequest(store=repository.info.location, target=None, mountpoint=place)
+        with pytest.raises(MountError, match="already mounted"):
+            client.start(request)
+    assert (place / "demo/digits/v0/x").read_bytes() == b"content"
 
 
 def test_the_foreground_mount_lives_until_it_is_interrupted(

@@ -132,7 +132,6 @@ def test_a_copy_is_the_same(version: Path, plain: Path, tmp_path: Path, command:
     run('chmod -R u+w "$target"', target=target)
 
 
-@pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
 def test_rsync_copies_and_then_finds_nothing_to_do(
     version: Path, plain: Path, tmp_path: Path
 ) -> None:

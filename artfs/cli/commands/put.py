@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import json_option, open_repository, store_option, version_value
-from artfs.cli.metadata import read_metadata
+from artfs.cli.frame import (
+    json_object,
+    json_option,
+    open_repository,
+    store_option,
+    version_value,
+)
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.config import RUN_VARIABLE
@@ -89,7 +94,7 @@ def command(
         name=name,
         type=type_name,
         description=description,
-        metadata=read_metadata(metadata),
+        metadata=json_object(metadata, option="--metadata"),
         aliases=aliases,
         run_id=os.environ.get(RUN_VARIABLE),
         references=tuple(

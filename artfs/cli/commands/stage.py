@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import json_option, store_option
-from artfs.cli.metadata import read_metadata
+from artfs.cli.frame import json_object, json_option, store_option
 from artfs.cli.mounts import mount_value
 from artfs.cli.output import print_json, print_line
 from artfs.config import RUN_VARIABLE, store_location
@@ -77,7 +76,7 @@ def command(
         base=base,
         aliases=aliases,
         description=description,
-        metadata=read_metadata(metadata),
+        metadata=json_object(metadata, option="--metadata"),
         run_id=run_id or os.environ.get(RUN_VARIABLE),
         expect=expect,
     )

@@ -21,7 +21,7 @@ def reflinking_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file system on which files can share their extents."""
     directory = tmp_path_factory.mktemp("btrfs")
     if shutil.which("mkfs.btrfs") is None:
-        pytest.skip("needs mkfs.btrfs")
+        pytest.fail("mkfs.btrfs is missing: scripts/test installs it")
     image, disk = directory / "image", directory / "disk"
     disk.mkdir()
     with image.open("wb") as file:

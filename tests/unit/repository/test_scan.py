@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from artfs.errors import InvalidArgument, InvalidName, PathNotFound, PermissionDenied
+from artfs.errors import InvalidArgument, InvalidName, PathNotFound
 from artfs.repository.scan import ScannedDirectory, scan_directory
+from tests.support.privileges import unprivileged
 
 
 def scanned(root: Path, *, follow_links: bool = False) -> dict[str, ScannedDirectory]:
@@ -113,8 +116,17 @@ def test_what_is_no_directory_is_refused(tmp_path: Path) -> None:
         scanned(tmp_path / "missing")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_an_unreadable_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir(mode=0)
-    with pytest.raises(PermissionDenied):
-        scanned(tmp_path)
+    program = (
+        "import sys; from artfs.repository.scan import scan_directory; "
+        "list(scan_directory(sys.argv[1], follow_links=False))"
+    )
+    done = subprocess.run(
+        unprivileged([sys.executable, "-c", program, str(tmp_path)]),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.splitlines()[-1].startswith("artfs.errors.PermissionDenied")

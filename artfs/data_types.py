@@ -1,0 +1,31 @@
+"""All value types in one place, where W&B has them."""
+
+from __future__ import annotations
+
+from artfs.media.audio import Audio
+from artfs.media.bokeh import Bokeh
+from artfs.media.boxes import BoundingBoxes2D
+from artfs.media.classes import Classes
+from artfs.media.html import Html
+from artfs.media.image import Image
+from artfs.media.joined import JoinedTable
+from artfs.media.mask import ImageMask
+from artfs.media.object3d import Object3D
+from artfs.media.partitioned import PartitionedTable
+from artfs.media.table import Table
+from artfs.media.video import Video
+
+__all__ = [
+    "Audio",
+    "Bokeh",
+    "BoundingBoxes2D",
+    "Classes",
+    "Html",
+    "Image",
+    "ImageMask",
+    "JoinedTable",
+    "Object3D",
+    "PartitionedTable",
+    "Table",
+    "Video",
+]

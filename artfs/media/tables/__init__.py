@@ -1,0 +1,1 @@
+"""What Table is made of: types of columns, keys, cells as JSON."""

@@ -1,0 +1,1 @@
+"""Column types: what a table knows about the cells of a column."""

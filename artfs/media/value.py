@@ -1,0 +1,89 @@
+"""What all value types have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
+
+from artfs.media.content import Content, StoredFile
+from artfs.media.types.base import Type, Typed
+
+if TYPE_CHECKING:
+    from artfs.sdk.artifact import Artifact
+
+
+class Value(Typed, ABC):
+    """An object that an artifact can hold; see `artfs.sdk.values.ArtifactValue`."""
+
+    artifact_suffix: ClassVar[str]
+
+    declared_type: ClassVar[Type]
+    """The type of a column that is declared to hold objects of this class."""
+
+    artifact_home: tuple[Artifact, str] | None = None
+
+    def column_type(self) -> Type:
+        """The type of a cell that holds this object."""
+        return self.declared_type
+
+    @abstractmethod
+    def to_json(self, artifact: Artifact) -> Any:
+        """Its JSON value, after adding the files that it needs to the draft `artifact`."""
+
+    @classmethod
+    @abstractmethod
+    def from_json(cls, value: Any, artifact: Artifact) -> Self:
+        """Make it again from its JSON value and, when they are needed, files of `artifact`."""
+
+
+class Media(Value):
+    """A value whose substance is one file: a picture, a sound, a page."""
+
+    media_directory: ClassVar[str]
+    """Where in an artifact its file goes."""
+
+    _content: Content
+    _caption: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Media):
+            return NotImplemented
+        return type(self) is type(other) and self._sha256 == other._sha256
+
+    def __hash__(self) -> int:
+        return hash(self._sha256)
+
+    @property
+    def _path(self) -> str:
+        return self._content.path()
+
+    @property
+    def _sha256(self) -> str:
+        return self._content.sha256
+
+    def open(self) -> BinaryIO:
+        """Its file from the start, for reading. Blocks: fetches it, where it is in an artifact.
+
+        Raises: FileNotFoundError for a URL, and for a local file that is gone; what
+        `ArtifactManifestEntry.read_bytes` raises.
+        """
+        return self._content.open()
+
+    def to_json(self, artifact: Artifact) -> dict[str, Any]:
+        """Its JSON value, after adding its file to the draft `artifact`."""
+        return {
+            "_type": self.artifact_suffix,
+            "path": self._content.add_to(artifact, self.media_directory),
+            "sha256": self._content.sha256,
+        }
+
+    @classmethod
+    def from_json(cls, value: Any, artifact: Artifact) -> Self:
+        """Make it again from its JSON value; its file is read when it is used."""
+        made = cls.__new__(cls)
+        made._restore(value, artifact)  # noqa: SLF001 - its own class
+        return made
+
+    def _restore(self, value: dict[str, Any], artifact: Artifact) -> None:
+        self._content = StoredFile(artifact, value["path"], value["sha256"])
+        self._caption = value.get("caption")
