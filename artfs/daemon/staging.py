@@ -146,9 +146,13 @@ class _StagingSession:
         )
 
     def _mount(self, operations: StagedOperations) -> None:
-        options = {"noatime", "fsname=artfs", "subtype=artfs", "default_permissions"}
+        options = {"noatime", "fsname=artfs", "subtype=artfs"}
         if self._request.options.allow_other:
             options.add("allow_other")
+        if self._request.options.allow_other or os.getuid() != 0:
+            # The kernel checks permissions. To do so it asks for a directory's attributes
+            # whenever a name in it has changed; root alone may do everything in any case.
+            options.add("default_permissions")
         init_mount(operations, self._request.mountpoint, options)
         self._mounted = True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Event, Thread
@@ -20,8 +21,11 @@ from artfs.staging.nodes import FileNode
 
 logger = logging.getLogger(__name__)
 
-SYNC_INTERVAL_S = 1.0
-"""What was closed survives the host this much later, and what syncing takes."""
+SYNC_INTERVAL_S = 5.0
+"""What was closed survives the host this much later, and what syncing takes. Each time, whoever
+makes files waits for the disk's journal: more often would be felt."""
+
+_PAUSE_S = 0.5
 
 _SYNC_ALL_FROM_FILES = 32
 
@@ -66,9 +70,10 @@ class Background:
 
     def __init__(self, area: Area) -> None:
         self._area = area
-        self._closed: dict[int, FileNode] = {}
+        self._unsynced: dict[int, FileNode] = {}
         self._unhashed: dict[int, FileNode] = {}
         self._changed = False
+        self._next_sync_s = 0.0
         self._stopping = Event()
         self._paused = Event()
         self._thread = Thread(target=self._run, name=f"staging {area.id}", daemon=True)
@@ -76,7 +81,7 @@ class Background:
 
     def closed(self, node: FileNode) -> None:
         """Tell that a file was closed that may have been written."""
-        self._closed[node.id] = node
+        self._unsynced[node.id] = self._unhashed[node.id] = node
 
     def changed(self) -> None:
         """Tell that names or attributes have changed."""
@@ -96,36 +101,35 @@ class Background:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(0 if self._has_work() else SYNC_INTERVAL_S):
+        while not self._stopping.wait(_PAUSE_S):
             try:
                 self._make_durable()
-                self._hash_one()
+                while self._unhashed and self._goes_on() and time.monotonic() < self._next_sync_s:
+                    self._hash_one()
             except (OSError, ArtfsError) as error:
                 # Whoever syncs or commits is told; this was only ahead of time.
                 logger.warning("%s: %s", self._area.path, error)
 
     def _make_durable(self) -> None:
-        closed, self._closed = self._closed, {}
+        now_s = time.monotonic()
+        if now_s < self._next_sync_s:
+            return
+        self._next_sync_s = now_s + SYNC_INTERVAL_S
+        unsynced, self._unsynced = self._unsynced, {}
         changed, self._changed = self._changed, False
-        if not closed and not changed:
+        if not unsynced and not changed:
             return
         plain = self._area.plain
-        if len(closed) >= _SYNC_ALL_FROM_FILES:
+        if len(unsynced) >= _SYNC_ALL_FROM_FILES:
             plain.sync_all()
         else:
-            for node in closed.values():
+            for node in unsynced.values():
                 with suppress(FileNotFoundError):
                     plain.sync(node.id)
         self._area.sync()
-        self._unhashed.update(closed)
         self._area.checkpoint()
 
-    def _has_work(self) -> bool:
-        return bool(self._unhashed) and not self._paused.is_set()
-
     def _hash_one(self) -> None:
-        if not self._has_work():
-            return
         _, node = self._unhashed.popitem()
         with suppress(FileNotFoundError):
             if (

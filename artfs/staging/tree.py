@@ -196,17 +196,25 @@ class StagedTree(TreeView):
         gid: int | None = None,
         mtime_ns: int | None = None,
     ) -> None:
-        """Change mode, owner or the mtime of what has no plain file; ctime becomes now."""
+        """Change mode, owner or the mtime of what has no plain file; ctime becomes now.
+
+        Where only ctime changes, the index is not told.
+        """
         with self.lock:
             values = {
                 "mode": None if mode is None else stat.S_IMODE(mode),
                 "uid": uid,
                 "gid": gid,
                 "mtime_ns": mtime_ns,
-                "ctime_ns": time.time_ns(),
             }
-            chosen = {name: value for name, value in values.items() if value is not None}
-            if node.link_count:
+            chosen = {
+                name: value
+                for name, value in values.items()
+                if value is not None and value != getattr(node, name)
+            }
+            node.ctime_ns = time.time_ns()
+            # tar and rsync say for each file what it is already.
+            if chosen and node.link_count:
                 changes = Changes()
                 self._persist(changes, node)
                 changes.nodes.append(row_of(node, **chosen))

@@ -7,6 +7,7 @@ While a version is being made the *gate* is shut: whoever wants to change someth
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -27,8 +28,11 @@ from artfs.vfs.identity import reference_key
 
 T = TypeVar("T")
 
-INLINE_WRITE_BYTES = 256 * 1024
-"""Larger writes go to a thread: the hop costs less than they do."""
+_SLOW_WRITE_S = 0.02
+_SLOW_FOR_S = 1.0
+"""A write goes into the page cache, for which the way to a thread and back would cost more than
+the write itself. When one is slow the kernel is throttling us to the speed of the disk: then
+writes go to threads for a while, and others are served meanwhile."""
 
 
 _THREADS = 16
@@ -106,6 +110,7 @@ class StagedFiles:
         self._threads = threads
         self._fetcher = fetcher
         self._read_timeout_s = read_timeout_s
+        self._slow_until_s = 0.0
         self._limiter = trio.CapacityLimiter(_THREADS)
         self._work = Work.DISK if area.repository.info.root is not None else Work.NETWORK
 
@@ -185,9 +190,14 @@ class StagedFiles:
         node = opened.node
         if self.contents.needs_copy(node):
             await self._in_thread(partial(self.contents.make_private, node))
-        if len(data) <= INLINE_WRITE_BYTES:
-            return self.contents.write(node, offset, data)
-        return await self._in_thread(partial(self.contents.write, node, offset, data))
+        began_s = time.monotonic()
+        if began_s < self._slow_until_s:
+            return await self._in_thread(partial(self.contents.write, node, offset, data))
+        written = self.contents.write(node, offset, data)
+        now_s = time.monotonic()
+        if now_s - began_s > _SLOW_WRITE_S:
+            self._slow_until_s = now_s + _SLOW_FOR_S
+        return written
 
     async def truncate(self, node: FileNode, size_bytes: int) -> None:
         """Cut or extend a file. Raises: OSError, ArtfsError."""
