@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -73,10 +72,6 @@ class Bench:
     ) -> float:
         """The shortest of several timings, in seconds: noise only ever adds."""
         return min(self._times(action, before))
-
-    def median(self, action: Callable[[], object]) -> float:
-        """The median of several timings, in seconds."""
-        return statistics.median(self._times(action, None))
 
     def _times(
         self, action: Callable[[], object], before: Callable[[], object] | None
