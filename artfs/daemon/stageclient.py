@@ -59,7 +59,7 @@ def commit(
     return found
 
 
-def abort(mountpoint: Path, *, timeout_s: float = 30.0) -> None:
+def abort(mountpoint: Path, *, timeout_s: float = 600.0) -> None:
     """End a staging mount and keep nothing. Blocks: at most about `timeout_s`.
 
     Raises: MountError.

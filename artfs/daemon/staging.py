@@ -48,6 +48,7 @@ from artfs.model import check_alias, check_type
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.staging.area import Area
+from artfs.staging.commit import expected_id, set_expected
 from artfs.staging.hasher import Background
 from artfs.staging.listing import Outcome, write_outcome
 from artfs.staging.meta import AreaMeta
@@ -56,7 +57,6 @@ from artfs.vfs.staged import StagedFiles
 logger = logging.getLogger(__name__)
 
 _STOP_WAIT_WRITERS_S = 5.0
-_NO_VERSION = "none"
 _DEFAULT_TYPE = "dataset"
 
 
@@ -249,7 +249,7 @@ class _StagingSession:
         assert committer is not None
         try:
             if command.expect is not None:
-                await trio.to_thread.run_sync(_set_expect, self._area, command.expect)
+                await trio.to_thread.run_sync(set_expected, self._area, command.expect)
             await committer.commit(wait_writers_s=command.wait_writers_s)
         except ArtfsError as error:
             committer.failed(error)
@@ -325,27 +325,12 @@ def new_meta(repository: Repository, request: MountRequest, order: StageOrder) -
         description=order.description,
         metadata=order.metadata,
         run_id=order.run_id,
-        expect=None
-        if order.expect is None
-        else expected_id(repository, f"{path.project}/{path.name}", order.expect),
+        expect=expected_id(repository, f"{path.project}/{path.name}", order.expect),
         mountpoint=str(request.mountpoint),
         created_at_ns=time.time_ns(),
         uid=os.getuid(),
         gid=os.getgid(),
     )
-
-
-def expected_id(repository: Repository, artifact: str, expect: str) -> str:
-    """The id of a version that is expected to be `latest`; empty where there must be none.
-
-    Raises: NotFound, InvalidName, BackendUnavailable.
-    """
-    return "" if expect == _NO_VERSION else repository.resolve(f"{artifact}:{expect}").id
-
-
-def _set_expect(area: Area, expect: str) -> None:
-    expected = expected_id(area.repository, area.meta.path, expect)
-    area.update_meta(msgspec.structs.replace(area.meta, expect=expected))
 
 
 def _type_of(repository: Repository, project: str, name: str, wanted: str | None) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -70,19 +71,28 @@ class GcReport(msgspec.Struct, kw_only=True):
 
 
 def collect(
-    repository: Repository, *, grace_s: float = DEFAULT_GRACE_S, dry_run: bool = False
+    repository: Repository,
+    *,
+    grace_s: float = DEFAULT_GRACE_S,
+    dry_run: bool = False,
+    staged_trees: Callable[[], Iterable[Digest]] = tuple,
 ) -> GcReport:
     """Free what no version has needed for `grace_s`; with 0 seconds all that is unused now.
 
+    `staged_trees` tells the trees that staging areas build upon: they are kept, too.
     Blocks: on reading all directories, on the catalog and on deleting.
     Raises: IntegrityError, BlobNotFound, InvalidManifest where a directory is damaged, for what
     is below it is unknown; PermissionDenied, OutOfSpace, BackendUnavailable.
     """
     report = GcReport(dry_run=dry_run)
-    _Collection(repository, report, grace_s=grace_s, dry_run=dry_run).run()
+
+    def run() -> None:
+        _Collection(repository, report, staged_trees, grace_s=grace_s, dry_run=dry_run).run()
+
+    run()
     if grace_s == 0 and report.condemned.count and not dry_run:
         # What was condemned just now needs a mark that began afterwards.
-        _Collection(repository, report, grace_s=grace_s, dry_run=dry_run).run()
+        run()
     return report
 
 
@@ -90,8 +100,15 @@ class _Collection:
     """One mark and one sweep."""
 
     def __init__(
-        self, repository: Repository, report: GcReport, *, grace_s: float, dry_run: bool
+        self,
+        repository: Repository,
+        report: GcReport,
+        staged_trees: Callable[[], Iterable[Digest]],
+        *,
+        grace_s: float,
+        dry_run: bool,
     ) -> None:
+        self._staged_trees = staged_trees
         self._repository = repository
         self._catalog = repository.catalog
         self._report = report
@@ -134,11 +151,11 @@ class _Collection:
         return version.created_at_ns + version.ttl_s * 10**9 < self._started_ns
 
     def _mark(self, expired: set[str]) -> set[Digest]:
-        """All that live versions reach: directories, block lists and files."""
+        """All that live versions and staging areas reach: directories, block lists and files."""
         reachable: set[Digest] = set()
-        for version, tree in self._catalog.live_trees():
-            if version.id in expired:
-                continue
+        live = self._catalog.live_trees()
+        trees = [tree for version, tree in live if version.id not in expired]
+        for tree in [*trees, *self._staged_trees()]:
             stack = [tree]
             while stack:
                 directory = stack.pop()

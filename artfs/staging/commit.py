@@ -20,7 +20,7 @@ from artfs.catalog.base import CommitOutcome, VersionRecord, VersionUpdate
 from artfs.errors import ArtfsError, StagingBusy
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry
-from artfs.repository.facade import CommitRequest
+from artfs.repository.facade import CommitRequest, Repository
 from artfs.staging.area import Area
 from artfs.staging.build import Builder
 from artfs.staging.ignore import ignore_rules
@@ -29,6 +29,8 @@ from artfs.staging.meta import AreaState
 from artfs.staging.rebase import rebase
 
 _MAX_NAMED_WRITERS = 5
+_NO_VERSION = "none"
+_ANY_VERSION = "any"
 _EMPTY_TREE = directory_digest(encode_directory([]))
 
 
@@ -114,6 +116,23 @@ def refuse_writers(area: Area) -> None:
         raise StagingBusy(
             area.meta.path, f"open for writing: {shown}", hint="close them, or wait for them"
         )
+
+
+def expected_id(repository: Repository, artifact: str, expect: str | None) -> str | None:
+    """What AreaMeta keeps of a version that `latest` is expected to be.
+
+    `none` stands for no version at all, `any` and None for whatever there is.
+    Raises: NotFound, InvalidName, BackendUnavailable.
+    """
+    if expect is None or expect == _ANY_VERSION:
+        return None
+    return "" if expect == _NO_VERSION else repository.resolve(f"{artifact}:{expect}").id
+
+
+def set_expected(area: Area, expect: str) -> None:
+    """Expect another version from now on. Raises: as `expected_id`, OutOfSpace."""
+    expected = expected_id(area.repository, area.meta.path, expect)
+    area.update_meta(msgspec.structs.replace(area.meta, expect=expected))
 
 
 def commit_area(area: Area, progress: Progress | None = None) -> CommitReport:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.errors import ArtfsError
+from artfs.model import Digest
 from artfs.repository.facade import StoreInfo
 from artfs.staging.area import (
     AREA_ID,
@@ -68,6 +69,15 @@ def staging_areas(store: StoreInfo) -> list[AreaRecord]:
         paths.extend(staging_path(store).iterdir())
     records = [_record(path) for path in paths if AREA_ID.fullmatch(path.name)]
     return sorted(filter(None, records), key=lambda record: record.meta.created_at_ns)
+
+
+def staged_trees(store: StoreInfo) -> list[Digest]:
+    """The trees that show through the areas of a store on this host; gc keeps them.
+
+    Raises: OSError.
+    """
+    trees = (record.meta.base_tree for record in staging_areas(store))
+    return [tree for tree in trees if tree is not None]
 
 
 def write_outcome(area_path: Path, outcome: Outcome) -> None:

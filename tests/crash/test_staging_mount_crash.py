@@ -17,10 +17,11 @@ import pytest
 from artfs.daemon import stageclient
 from artfs.errors import ArtfsError, OutOfSpace, StagingBusy, StoreNotFound
 from artfs.repository.facade import Repository
+from artfs.repository.gc import collect
 from artfs.repository.opening import open_store
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
-from artfs.staging.listing import staging_areas
+from artfs.staging.listing import staged_trees, staging_areas
 from tests.support.mounts import own_runtime
 from tests.support.staging import Stager
 from tests.support.stores import new_store
@@ -171,14 +172,18 @@ def test_a_store_that_is_gone_at_commit_keeps_the_area(staged: Stager, tmp_path:
     assert staged.version() == {"file": b"x" * 2_000_000}
 
 
-def test_a_base_version_that_is_deleted_meanwhile_is_still_committed_upon(
+def test_a_base_version_that_is_deleted_meanwhile_survives_gc_and_is_committed_upon(
     staged: Stager,
 ) -> None:
     staged.put({"base": b"base", "other": b"other"})
     mountpoint = staged(base="latest")
     (mountpoint / "base").write_bytes(b"changed")
-    catalog = staged.repository.catalog
-    catalog.delete_version(catalog.version("p", "data", "v0").id, delete_aliases=True)
+    repository = staged.repository
+    deleted = repository.resolve("p/data:v0").id
+    repository.catalog.delete_version(deleted, delete_aliases=True)
+    report = collect(repository, grace_s=0, staged_trees=lambda: staged_trees(repository.info))
+    assert report.removed.count == 0
+    assert (mountpoint / "other").read_bytes() == b"other"
     staged.finish(mountpoint)
     assert staged.version("v1") == {"base": b"changed", "other": b"other"}
 

@@ -26,7 +26,7 @@ from artfs.daemon import client, stageclient
 @click.option(
     "--expect",
     metavar="VERSION",
-    help="Commit only if `latest` is this version; none: only if there is none.",
+    help="Commit only if `latest` is this version; none: only if there is none; any: whatever.",
 )
 @store_option
 @json_option

@@ -11,6 +11,7 @@ import msgspec
 from artfs.cli.frame import json_option, open_repository, store_option
 from artfs.cli.output import format_duration, format_size, plural, print_json, print_line
 from artfs.repository.gc import DEFAULT_GRACE_S, GcReport, Tally, collect
+from artfs.staging.listing import staged_trees
 
 _UNITS_S = {"": 1, "s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) *(s|min|h|d|w|)")
@@ -59,7 +60,12 @@ def command(*, grace_s: float, dry_run: bool, store: str | None, as_json: bool) 
       artfs gc --grace 12h
     """
     with open_repository(store) as repository:
-        report = collect(repository, grace_s=grace_s, dry_run=dry_run)
+        report = collect(
+            repository,
+            grace_s=grace_s,
+            dry_run=dry_run,
+            staged_trees=lambda: staged_trees(repository.info),
+        )
     if as_json:
         print_json(msgspec.to_builtins(report))
     else:

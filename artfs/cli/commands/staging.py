@@ -17,7 +17,6 @@ from artfs.cli.output import (
     plural,
     print_json,
     print_line,
-    print_note,
     print_table,
 )
 from artfs.cli.progress import ByteProgress
@@ -61,10 +60,10 @@ def ls(*, store: str | None, as_json: bool) -> None:
         print_table(header, rows, right=frozenset({"FILES", "SIZE", "PID"}))
     for record in records:
         if record.owner is None and record.meta.error is not None:
-            print_note(f"{record.meta.id}: the last commit failed: {record.meta.error}")
+            print_line(f"{record.meta.id}: the last commit failed: {record.meta.error}")
     for outcome in ended:
         text = outcome_text(outcome.artifact, outcome.version, created=outcome.created)
-        print_note(f"{outcome.id} ended {format_age(outcome.finished_at_ns)}: {text}")
+        print_line(f"{outcome.id} ended {format_age(outcome.finished_at_ns)}: {text}")
 
 
 @command.command(short_help="Mount a staging area again.")
@@ -95,9 +94,14 @@ def resume(
 
 @command.command(short_help="Make a version of a staging area without mounting it.")
 @click.argument("area", metavar="ID")
+@click.option(
+    "--expect",
+    metavar="VERSION",
+    help="Commit only if `latest` is this version; none: only if there is none; any: whatever.",
+)
 @store_option
 @json_option
-def commit(*, area: str, store: str | None, as_json: bool) -> None:
+def commit(*, area: str, expect: str | None, store: str | None, as_json: bool) -> None:
     """Make a version of the staging area ID, which nobody has mounted, and remove it.
 
     \b
@@ -105,13 +109,15 @@ def commit(*, area: str, store: str | None, as_json: bool) -> None:
       artfs staging commit 1f3a9c04
     """
     from artfs.staging.area import Area  # noqa: PLC0415 - takes long to import
-    from artfs.staging.commit import commit_area  # noqa: PLC0415 - takes long to import
+    from artfs.staging.commit import commit_area, set_expected  # noqa: PLC0415 - takes long to import
     from artfs.staging.intake import Progress  # noqa: PLC0415 - takes long to import
 
     with open_repository(store) as repository, ByteProgress("committing") as bar:
         opened = Area.open(repository, area)
         dropped = False
         try:
+            if expect is not None:
+                set_expected(opened, expect)
             report = commit_area(
                 opened, Progress(lambda at: bar.show(at.bytes_done, at.bytes_total))
             )
