@@ -47,6 +47,9 @@ def test_the_demo_publishes_mounts_trains_and_corrects(temporary: Path) -> None:
     assert float(accuracy[1]) > 0.9
     assert "demo/digits:v1" in out
     assert "demo/digits-model:v0" in out
+    assert re.search(r"^demo/digits-model:v1$", out, re.MULTILINE)
+    assert "SVC()" in out
+    assert re.search(r"^v1 .* retrained ", out, re.MULTILINE)
     assert re.search(r"read: all right\n", out)
     for word in ("fetched", "read", "stored"):
         assert re.search(rf"^{word} ", out, re.MULTILINE)

@@ -59,9 +59,13 @@ def check_unchanged(fd: int, before: FileState, read_bytes: int) -> None:
     Raises: SourceChanged; OSError.
     """
     if read_bytes != before.size_bytes or file_state(fd) != before:
-        raise SourceChanged(
-            file_name(fd), "changed while it was being read", hint="try again when it is at rest"
-        )
+        raise _changed(fd)
+
+
+def _changed(fd: int) -> SourceChanged:
+    return SourceChanged(
+        file_name(fd), "changed while it was being read", hint="try again when it is at rest"
+    )
 
 
 def file_name(fd: int) -> str:
@@ -71,15 +75,27 @@ def file_name(fd: int) -> str:
     return f"file descriptor {fd}"
 
 
-def read_whole(fd: int) -> bytes:
+def read_whole(fd: int, before: os.stat_result | None = None) -> bytes:
     """The content of a file that fits in memory, whatever the file position.
 
-    Raises: SourceChanged; OSError.
+    `before` is its status, for who knows it. Raises: SourceChanged; OSError.
     """
-    before = file_state(fd)
+    # A thousand times for a thousand small files: one read and one status more are felt.
+    if before is None:
+        before = os.fstat(fd)
+    size_bytes = before.st_size
     # One byte more than there should be, so that growth shows without another read.
-    data = pread_full(fd, before.size_bytes + 1, 0)
-    check_unchanged(fd, before, len(data))
+    data = os.pread(fd, size_bytes + 1, 0)
+    if len(data) < size_bytes:
+        data = pread_full(fd, size_bytes + 1, 0)
+    after = os.fstat(fd)
+    if (
+        len(data) != size_bytes
+        or after.st_ctime_ns != before.st_ctime_ns
+        or after.st_mtime_ns != before.st_mtime_ns
+        or after.st_size != size_bytes
+    ):
+        raise _changed(fd)
     return data
 
 

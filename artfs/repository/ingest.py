@@ -72,7 +72,7 @@ class Ingest:
 
     def add_file(
         self,
-        path: Path,
+        path: str | os.PathLike[str],
         *,
         transfer: Transfer = Transfer.COPY,
         hashed: ContentHash | None = None,
@@ -89,17 +89,15 @@ class Ingest:
         try:
             status = os.fstat(fd)
             if status.st_size < SMALL_BLOB_LIMIT_BYTES:
-                content = self._add_small(fd, path, on_bytes)
+                content = self._add_small(fd, path, status, on_bytes)
+            elif hashed is None or hashed.size_bytes != status.st_size:
+                content = self._add_large(fd, Path(path), transfer, on_bytes)
             else:
-                content = (
-                    self._add_large(fd, path, transfer, on_bytes)
-                    if hashed is None or hashed.size_bytes != status.st_size
-                    else self._add_hashed(path, transfer, hashed)
-                )
+                content = self._add_hashed(Path(path), transfer, hashed)
         finally:
             os.close(fd)
         if transfer is Transfer.MOVE:
-            path.unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
         return content, status
 
     def add_bytes(self, data: bytes) -> StoredContent:
@@ -152,9 +150,15 @@ class Ingest:
                 self._discard_pack()
             raise
 
-    def _add_small(self, fd: int, path: Path, on_bytes: ReportBytes | None) -> StoredContent:
+    def _add_small(
+        self,
+        fd: int,
+        path: str | os.PathLike[str],
+        status: os.stat_result,
+        on_bytes: ReportBytes | None,
+    ) -> StoredContent:
         with translate_os_errors(path):
-            data = read_whole(fd)
+            data = read_whole(fd, status)
         if on_bytes is not None:
             on_bytes(len(data))
         return self._keep_small(data)

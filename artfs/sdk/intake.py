@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event, Lock
 
 import msgspec
@@ -162,7 +161,7 @@ class Intake:
 
     def _stored(self, source: str, name: str) -> FileEntry:
         content, status = self._ingest.add_file(
-            Path(source), transfer=self._transfer, on_bytes=self._meter.advance_bytes
+            source, transfer=self._transfer, on_bytes=self._meter.advance_bytes
         )
         self._meter.advance(files=1)
         return file_entry(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from scripts.benchmarks import commands, publishing, reading, tables
+from scripts.benchmarks import commands, offline, publishing, reading, staging, tables
 from scripts.benchmarks.harness import Bench, markdown
 
 
@@ -30,6 +30,10 @@ def main() -> int:
         "stream": reading.sequential,
         "small": reading.small_files,
         "list": reading.listing,
+        "offline": offline.warmed_reference,
+        "stage-write": staging.writing,
+        "stage-small": staging.small_files,
+        "stage-edit": staging.edit_of_a_million,
         "commands": commands.answers,
         "tables": partial(tables.small_and_large, wandb_python=arguments.wandb_python),
     }

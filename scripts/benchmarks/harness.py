@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import statistics
+import socket
 import subprocess
 import sys
 import time
@@ -74,10 +74,6 @@ class Bench:
         """The shortest of several timings, in seconds: noise only ever adds."""
         return min(self._times(action, before))
 
-    def median(self, action: Callable[[], object]) -> float:
-        """The median of several timings, in seconds."""
-        return statistics.median(self._times(action, None))
-
     def _times(
         self, action: Callable[[], object], before: Callable[[], object] | None
     ) -> list[float]:
@@ -144,6 +140,13 @@ def resident_bytes(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     raise ProcessLookupError(pid)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
 
 
 def fresh(directory: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import time
@@ -28,10 +29,11 @@ def small_files(bench: Bench, *, wandb_python: Path | None, count: int = 10_000)
 
     source = fresh(bench.directory / "small")
     write_files(source, count=count, size_bytes=1024)
-    os.environ["ARTFS_STORE"] = str(bench.directory / "put-small")
+    stores = itertools.count()
 
     def put() -> None:
-        fresh(bench.directory / "put-small")
+        # A store of its own, so that nothing is there already.
+        os.environ["ARTFS_STORE"] = str(bench.directory / f"put-small-{next(stores)}")
         with artfs.init(project="bench") as run:
             artifact = artfs.Artifact("small", type="dataset")
             artifact.add_dir(str(source))
@@ -95,8 +97,9 @@ def million_files(repository: Repository, *, directories: int = 1000, files: int
     builder = TreeBuilder(repository.directory)
     for directory in range(directories):
         for number in range(files):
-            # Only names and times differ: that is all a directory listing can show.
-            entry = FileEntry("", stored.sha256, 1, stored.md5, None, False, number)
+            # Their times differ, so that no two directories are the same object.
+            mtime_ns = directory * files + number
+            entry = FileEntry("", stored.sha256, 1, stored.md5, None, False, mtime_ns)
             builder.put(f"d{directory:04d}/f{number:04d}", entry)
     tree = builder.build(content.add_directory)
     request = CommitRequest(project="bench", name="million", type="dataset")
