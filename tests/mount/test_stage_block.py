@@ -1,0 +1,77 @@
+"""`artfs.stage`: a block whose directory becomes a version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import artfs
+from artfs.errors import MountError, NotFound
+from artfs.repository.facade import Repository
+from artfs.staging.listing import staging_areas
+from tests.support.staging import Stager
+
+
+@pytest.fixture
+def store(
+    staged: Stager, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Repository]:
+    monkeypatch.setenv("ARTFS_STORE", repository.info.location)
+    yield repository
+    assert staging_areas(repository.info) == []
+
+
+def test_the_block_makes_a_version_of_the_current_run(store: Repository) -> None:
+    with artfs.init(project="p") as run:
+        with artfs.stage("data", type="model", aliases=["best"], metadata={"a": 1}) as path:
+            (path / "weights").write_bytes(b"w" * 1000)
+        run_id = run.id
+    version = store.resolve("p/data:best")
+    assert (version.version, version.type, version.metadata) == ("v0", "model", {"a": 1})
+    assert [each.id for each in store.catalog.outputs_of(run_id)] == [version.id]
+    assert not path.exists()
+
+
+def test_the_block_builds_upon_a_version(store: Repository, staged: Stager) -> None:
+    staged.put({"kept": b"kept", "changed": b"old"})
+    with artfs.stage("p/data", base="latest") as path:
+        assert (path / "kept").read_bytes() == b"kept"
+        (path / "changed").write_bytes(b"new")
+    assert staged.version("v1") == {"kept": b"kept", "changed": b"new"}
+
+
+def test_an_exception_drops_what_was_staged(store: Repository, staged: Stager) -> None:
+    seen: list[Path] = []
+
+    def fail() -> None:
+        with artfs.stage("p/data") as path:
+            seen.append(path)
+            (path / "file").write_bytes(b"x")
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
+    assert staged.version_count() == 0
+    assert not seen[0].exists()
+
+
+def test_what_cannot_be_staged_raises_what_is_wrong(store: Repository) -> None:
+    with pytest.raises(NotFound, match="no such artifact"), artfs.stage("p/data", base="nosuch"):
+        pass
+
+
+def test_a_directory_that_is_still_in_use_is_kept(
+    staged: Stager, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARTFS_STORE", repository.info.location)
+    block = artfs.stage("p/data")
+    path = block.__enter__()
+    with (path / "open").open("w") as file:
+        file.write("half")
+        with pytest.raises(MountError, match="busy"):
+            block.__exit__(None, None, None)
+    staged.finish(path)
+    path.rmdir()
+    assert staged.version() == {"open": b"half"}
