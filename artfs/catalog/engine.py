@@ -74,10 +74,10 @@ class Database:
                     driver = connection.connection.driver_connection
                     assert isinstance(driver, sqlite3.Connection)
                     driver.execute("PRAGMA journal_mode = WAL")
-            except BackendUnavailable:
+            except (BackendUnavailable, sqlite3.OperationalError) as error:
                 # This one statement does not wait for the lock by itself.
                 if time.monotonic() > deadline_s:
-                    raise
+                    raise BackendUnavailable(self.subject, str(error)) from error
                 time.sleep(0.01)
             else:
                 return

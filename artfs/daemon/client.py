@@ -30,6 +30,7 @@ from artfs.daemon.messages import (
     decode_line,
     encode_line,
     log_name,
+    socket_address,
     socket_path,
 )
 from artfs.daemon.mountinfo import (
@@ -336,7 +337,8 @@ def _connect(place: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         connection.settimeout(_ANSWER_TIMEOUT_S)
-        connection.connect(str(socket_path(place)))
+        with socket_address(socket_path(place)) as address:
+            connection.connect(address)
     except BaseException:
         connection.close()
         raise

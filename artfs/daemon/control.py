@@ -14,7 +14,14 @@ from pathlib import Path
 import msgspec
 import trio
 
-from artfs.daemon.messages import Command, Reply, decode_line, encode_line, socket_path
+from artfs.daemon.messages import (
+    Command,
+    Reply,
+    decode_line,
+    encode_line,
+    socket_address,
+    socket_path,
+)
 from artfs.errors import MountError
 
 logger = logging.getLogger(__name__)
@@ -68,7 +75,8 @@ class ControlSocket:
                 raise MountError(str(mountpoint), "another process is mounting here")
             with suppress(FileNotFoundError):
                 self.path.unlink()
-            self._socket.bind(str(self.path))
+            with socket_address(self.path) as address:
+                self._socket.bind(address)
             self.path.chmod(0o600)
         finally:
             os.close(directory)
@@ -79,7 +87,8 @@ def _answers(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
-            probe.connect(str(path))
+            with socket_address(path) as address:
+                probe.connect(address)
         except OSError as error:
             return error.errno not in {errno.ENOENT, errno.ECONNREFUSED}
     return True

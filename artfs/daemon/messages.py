@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -157,6 +160,19 @@ def socket_path(mountpoint: Path) -> Path:
     Raises: ConfigError.
     """
     return runtime_path() / f"{_key(mountpoint)}.sock"
+
+
+@contextmanager
+def socket_address(path: Path) -> Iterator[str]:
+    """An address of the socket at `path`, however long that is.
+
+    The kernel takes no more than 107 bytes, and runtime directories may be deep. Raises: OSError.
+    """
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
 
 
 def log_name(mountpoint: Path) -> str:

@@ -389,7 +389,8 @@ def test_an_outage_is_waited_for_but_not_for_ever(
         await mount.until(lambda: bool(used(repository, run) or caplog.records))
 
     mounted(repository, proc, scenario)
-    assert outage.calls == 4
+    # The mount's end may come before the answer to the last call, which is then made once more.
+    assert outage.calls in ({4, 5} if recorded else {4})
     assert used(repository, run) == recorded
     assert len(caplog.records) == (0 if recorded else 1)
 
