@@ -74,7 +74,7 @@ def test_a_damaged_block_is_dropped(
     path.chmod(0o600)
     stored = path.read_bytes()
     changed = {
-        "flip": b"y" + stored[1:],
+        "flip": bytes([stored[0] ^ 1]) + stored[1:],
         "truncate": stored[:-1],
         "empty": b"",
         "append": stored + b"z",

@@ -165,7 +165,7 @@ def test_content_that_kept_size_and_mtime_is_found_out_when_complete(
     data = os.urandom(2 * BLOCK_SIZE_BYTES + 5)
     path = write(tmp_path / "a", data)
     entry = reading.one(f"file://{path}")
-    write(path, b"x" + data[1:])
+    write(path, bytes([data[0] ^ 1]) + data[1:])
     content = reading.reader.content(entry)
     for index in order[:-1]:
         content.load_block(index)
