@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from hashlib import sha256
 from threading import Lock
 
@@ -242,7 +242,7 @@ class _StoredBlocks:
         self._size = entry.size_bytes
         self._block_digests = block_digests
 
-    def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+    def fetch(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
         """See BlockFetcher."""
         start = first * BLOCK_SIZE_BYTES
         stop = min(start + count * BLOCK_SIZE_BYTES, self._size)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
 from hashlib import md5
 from threading import Event, Lock
 from typing import Protocol
@@ -23,17 +25,19 @@ MAX_RUN_BLOCKS = 8
 FLIGHT_TIMEOUT_S = 45.0
 """How long to wait for another process that fetches a block; longer than any fetch may take."""
 
+_MAX_RUN_S = 10.0
+"""A run that takes longer ends with the block that it is at: others may wait for the next ones."""
 _CATCH_UP_BLOCKS = 2
 
 
 class BlockFetcher(Protocol):
     """Where missing blocks come from. Thread-safe."""
 
-    def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+    def fetch(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
         """Blocks `first` to `first + count - 1`, in order, verified as far as is known how.
 
         Blocks before and behind these may come too, where the source sends them anyway.
-        Blocks: within a deadline. Raises: as Content.load_block.
+        Blocks: within a deadline for each. Raises: as Content.load_block.
         """
         ...
 
@@ -43,7 +47,7 @@ class BlockFetcher(Protocol):
 
 
 class CachedContent:
-    """Implements Content. Thread-safe."""
+    """Implements RunContent. Thread-safe."""
 
     __slots__ = ("__weakref__", "_cache", "_fetcher", "_key", "_size", "_whole")
 
@@ -96,27 +100,32 @@ class CachedContent:
 
     def load_block(self, index: int) -> bytes:
         """See Content."""
-        return self.load_blocks(index, 1)[0]
+        [data] = self.load_run(index, 1)
+        return data
 
-    def load_blocks(self, first: int, count: int) -> list[bytes]:
-        """The verified bytes of adjacent blocks, asked for with as few requests as possible.
-
-        Memory: all of them. Blocks and raises as `load_block` does.
-        """
-        blocks: list[bytes] = []
-        while len(blocks) < count:
-            index = first + len(blocks)
+    def load_run(self, first: int, count: int) -> Generator[bytes]:
+        """See RunContent."""
+        index, stop = first, first + count
+        while index < stop:
             data = self._cached(index)
-            found = [data] if data is not None else self._fetch(index, first + count)
-            if self._whole is not None:
-                for number, block in enumerate(found, index):
-                    self._whole.seen(number, block)
-            blocks += found
-        return blocks
+            if data is not None:
+                yield self._seen(index, data)
+                index += 1
+                continue
+            # Its locks and its connection must not live as long as an error's traceback.
+            with closing(self._fetch(index, stop)) as found:
+                for block in found:
+                    yield self._seen(index, block)
+                    index += 1
 
     def is_cached(self, index: int) -> bool:
         """Whether a block seems to be in the cache. Blocks: disk, briefly."""
         return self._cache.has(self._key, index)
+
+    def _seen(self, index: int, data: bytes) -> bytes:
+        if self._whole is not None:
+            self._whole.seen(index, data)
+        return data
 
     def _cached(self, index: int) -> bytes | None:
         data = self._cache.read(self._key, index, expected=self._fetcher.expected(index))
@@ -126,35 +135,41 @@ class CachedContent:
             return None
         return data
 
-    def _fetch(self, index: int, stop: int) -> list[bytes]:
-        """Block `index` and those behind it that nobody has or fetches, up to `stop`."""
+    def _fetch(self, index: int, stop: int) -> Generator[bytes]:
+        """Block `index` and those behind it that nobody has or fetches, `stop` at the latest."""
         stop = min(stop, index + MAX_RUN_BLOCKS)
         if self._cache.bypassed:
-            return [data for _, data in self._wanted(index, stop - index)]
+            with closing(self._wanted(index, stop - index)) as wanted:
+                yield from (data for _, data in wanted)
+            return
         with self._cache.flight(self._key, index, timeout_s=FLIGHT_TIMEOUT_S) as flight:
             data = self._cached(index)
             if data is not None:
-                return [data]
+                yield data
+                return
             count = 1
             while index + count < stop and flight.extend(index + count):
                 if self._cache.has(self._key, index + count):
                     flight.release(index + count)
                     break
                 count += 1
-            blocks = []
-            for number, block in self._wanted(index, count):
-                self._cache.put(self._key, number, block)
-                flight.release(number)
-                blocks.append(block)
-            return blocks
+            late_s = time.monotonic() + _MAX_RUN_S
+            with closing(self._wanted(index, count)) as wanted:
+                for number, block in wanted:
+                    self._cache.put(self._key, number, block)
+                    flight.release(number)
+                    yield block
+                    if time.monotonic() > late_s:
+                        return
 
-    def _wanted(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+    def _wanted(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
         """The blocks that were asked for; others that come are kept, if they are missing."""
-        for number, data in self._fetcher.fetch(first, count):
-            if first <= number < first + count:
-                yield number, data
-            elif not self._cache.has(self._key, number):
-                self._cache.put(self._key, number, data)
+        with closing(self._fetcher.fetch(first, count)) as found:
+            for number, data in found:
+                if first <= number < first + count:
+                    yield number, data
+                elif not self._cache.has(self._key, number):
+                    self._cache.put(self._key, number, data)
 
 
 class WholeCheck:

@@ -170,7 +170,8 @@ class _Warming:
             fetched = sum(block_range(index, content.size_bytes).length for index in missing)
             try:
                 if missing:
-                    content.load_blocks(missing[0], missing[-1] - missing[0] + 1)
+                    for _ in content.load_run(missing[0], missing[-1] - missing[0] + 1):
+                        pass
             except ArtfsError as error:
                 self._fail(path, error)
                 return

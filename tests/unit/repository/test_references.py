@@ -181,7 +181,7 @@ def test_loaded_bytes_are_served_from_memory_across_blocks(nginx: Nginx, tmp_pat
     span = ByteRange(BLOCK_SIZE_BYTES - 10, 20)
     assert content.try_read(span) is None
     assert isinstance(content, CachedContent)
-    content.load_blocks(0, 2)
+    list(content.load_run(0, 2))
     found = content.try_read(span)
     assert found is not None
     assert bytes(found) == DATA[span.start : span.stop]

@@ -145,7 +145,7 @@ def test_adjacent_blocks_are_one_request(remote: Remote, seaweedfs: SeaweedFS) -
         content = repository.content(entry)
         assert isinstance(content, CachedContent)
         before = remote.proxy.request_count
-        assert b"".join(content.load_blocks(0, 3)) == LARGE
+        assert b"".join(content.load_run(0, 3)) == LARGE
         assert remote.proxy.request_count == before + 1
         found = content.try_read(ByteRange(BLOCK_SIZE_BYTES - 5, 10))
         assert found is not None
