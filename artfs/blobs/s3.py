@@ -6,12 +6,15 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
+from botocore.session import get_session
+from botocore.utils import parse_timestamp
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
 from artfs.blobs.oserrors import translate_os_errors
@@ -54,8 +57,19 @@ def make_client(
         # Host names per bucket are AWS's own.
         s3={"addressing_style": "path" if endpoint_url else "auto"},
     )
-    session = Session(profile_name=profile, region_name=region)
+    core = get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    session = Session(botocore_session=core, profile_name=profile, region_name=region)
     return session.client("s3", endpoint_url=endpoint_url, config=config)
+
+
+def _timestamp(text: str) -> datetime:
+    """As botocore does, but without the general parser, in which listings spend half their time."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        found: datetime = parse_timestamp(text)
+        return found
 
 
 class S3ObjectStore:

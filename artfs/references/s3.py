@@ -35,8 +35,7 @@ from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
 from artfs.references import web
 from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
-from artfs.references.bucket import limited, listed_path, single_path, split_uri
-from artfs.references.parallel import in_parallel
+from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
 from artfs.references.retry import RetryPolicy, retrying
 
 if TYPE_CHECKING:
@@ -46,8 +45,6 @@ T = TypeVar("T")
 
 _VERSION = re.compile(r"(.*)\?versionId=([^&]+)", re.DOTALL)
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_S3_ENDPOINT_URL")
-_LISTERS = 8
-_MAX_LISTING_DEPTH = 3
 _WITHOUT_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -171,32 +168,18 @@ class S3Handler:
         return _Object(key, answer["ETag"], answer["ContentLength"], found, mtime_ns)
 
     def _list(self, bucket: str, prefix: str) -> Iterator[_Object]:
-        """All objects below a prefix; what lies in different directories is listed in parallel."""
+        """All objects below a prefix."""
         versions = self._lists_versions(bucket)
-        prefixes = [prefix]
-        for _ in range(_MAX_LISTING_DEPTH):
-            below: list[str] = []
-            for parent in prefixes:
-                for page in self._pages(bucket, parent, versions=versions, delimiter="/"):
-                    yield from _objects(page)
-                    below += [item["Prefix"] for item in page.get("CommonPrefixes", [])]
-            prefixes = below
-            if not prefixes or len(prefixes) >= _LISTERS:
-                break
-        listings = in_parallel(
-            lambda each: [
-                item
-                for page in self._pages(bucket, each, versions=versions)
-                for item in _objects(page)
-            ],
-            prefixes,
-            workers=_LISTERS,
-        )
-        for listing in listings:
-            yield from listing
+
+        def pages(prefix: str, delimiter: str) -> Iterator[Page[_Object]]:
+            for page in self._pages(bucket, prefix, versions=versions, delimiter=delimiter):
+                below = [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+                yield list(_objects(page)), below
+
+        return listed(pages, prefix)
 
     def _pages(
-        self, bucket: str, prefix: str, *, versions: bool, delimiter: str = ""
+        self, bucket: str, prefix: str, *, versions: bool, delimiter: str
     ) -> Iterator[dict[str, Any]]:
         where: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         if delimiter:
