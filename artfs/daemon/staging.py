@@ -34,6 +34,7 @@ from artfs.daemon.session import (
     Report,
     first_error,
     init_mount,
+    limit_references,
     wait_and_cancel,
 )
 from artfs.daemon.stagecommit import Committer
@@ -68,6 +69,7 @@ def run_stage(request: MountRequest, *, on_ready: Report | None = None) -> None:
     with open_store(request.store, create=True) as repository:
         control = ControlSocket(request.mountpoint)
         try:
+            limit_references(request, repository)
             area = _open_area(repository, request)
             session = _StagingSession(request, area, control)
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
