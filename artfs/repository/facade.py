@@ -55,6 +55,7 @@ from artfs.repository.blobs import BlobReader, stored_object
 from artfs.repository.caching import open_cache
 from artfs.repository.content import Content
 from artfs.repository.ingest import Ingest
+from artfs.repository.linked import LinkedBlobs
 from artfs.repository.references import ReferenceReader
 from artfs.repository.trees import DirectoryCache
 from artfs.repository.workspace import Workspace
@@ -99,10 +100,10 @@ class StoreVersions:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 
-    def find_entry(self, version_id: str, path: str) -> Entry:
+    def find_entry(self, version_id: str, path: str, *, deleted: bool) -> Entry:
         """See Versions."""
         version = self._repository.catalog.version_by_id(version_id)
-        if version.state is not VersionState.COMMITTED:
+        if not (deleted or version.state is VersionState.COMMITTED):
             raise VersionNotFound(version.path, "it was deleted")
         return self._repository.find(version.tree, path)
 
@@ -259,6 +260,7 @@ class Repository:
         load = ingest.directory_loader(self.directory)
         digests = tree_digests(load, tree.sha256)
         taken = ingest.finish()
+        linked = self._linked(load, ingest.linking_entries())
         commit = VersionCommit(
             digest=digests.digest,
             posix_digest=digests.posix_digest,
@@ -267,7 +269,7 @@ class Repository:
             file_count=tree.file_count,
             packs=taken.packs,
             blobs=taken.blobs,
-            reused=taken.reused,
+            reused=(*taken.reused, *linked),
             **msgspec.structs.asdict(request),
         )
         try:
@@ -275,7 +277,7 @@ class Repository:
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
-            reused = tuple(_blobs_of(load, tree.sha256) - written)
+            reused = tuple(self._blobs_of(load, tree.sha256) - written)
             return self._commit(msgspec.structs.replace(commit, base_ids=(), reused=reused))
 
     def _commit(self, commit: VersionCommit) -> CommitOutcome:
@@ -289,6 +291,31 @@ class Repository:
                 "gc removed content that this commit relied on",
                 hint="run it again: it will be stored anew",
             ) from None
+
+    def linked_blobs(self, load: LoadDirectory | None = None) -> LinkedBlobs:
+        """Finds what references to entries of other versions lead to."""
+        return LinkedBlobs(self.catalog, load or self.directory, StoreVersions(self))
+
+    def _linked(self, load: LoadDirectory, entries: Iterable[Entry]) -> list[Digest]:
+        """What new references to other versions need, as far as it is there."""
+        linked = self.linked_blobs(load)
+        linked.follow(entries)
+        return list(self.catalog.locate(list(linked.found))) if linked.found else []
+
+    def _blobs_of(self, load: LoadDirectory, tree: Digest) -> set[Digest]:
+        """Every blob that a tree needs: directory objects, contents, block lists."""
+        found = {tree}
+        references: list[Entry] = []
+        for _, entry in walk(load, tree):
+            if isinstance(entry, DirectoryEntry):
+                found.add(entry.sha256)
+            elif isinstance(entry, FileEntry):
+                found.add(entry.sha256)
+                if entry.blocks is not None:
+                    found.add(entry.blocks)
+            elif isinstance(entry, ReferenceEntry):
+                references.append(entry)
+        return found.union(self._linked(load, references))
 
     def _delete_object(self, record: BlobRecord | PackRecord) -> None:
         # Another commit may rely on an object that it found there: what is young stays.
@@ -306,16 +333,3 @@ def _check(request: CommitRequest) -> None:
         raise InvalidArgument(
             "metadata", f"{len(request.metadata)} keys, at most {MAX_METADATA_KEYS} are allowed"
         )
-
-
-def _blobs_of(load: LoadDirectory, tree: Digest) -> set[Digest]:
-    """Every blob that a tree needs: directory objects, contents, block lists."""
-    found = {tree}
-    for _, entry in walk(load, tree):
-        if isinstance(entry, DirectoryEntry):
-            found.add(entry.sha256)
-        elif isinstance(entry, FileEntry):
-            found.add(entry.sha256)
-            if entry.blocks is not None:
-                found.add(entry.blocks)
-    return found

@@ -23,12 +23,16 @@ from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
 from artfs.catalog.base import BlobRecord, Catalog, PackRecord
 from artfs.errors import ArtfsError
 from artfs.manifest.directory import Directory
+from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
 from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
+from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.workspace import Workspace
 
 _BATCH_BLOBS = 1024
 _BATCH_BYTES = 16 * 1024 * 1024
+_LINKS = (f"{SCHEME}:".encode(), f"{OWN_SCHEME}:".encode())
+"""What an encoded directory holds that refers to other versions."""
 
 ReportBytes = Callable[[int], None]
 """Told how many more bytes were read; may come from any thread."""
@@ -67,6 +71,7 @@ class Ingest:
         self._blobs: list[BlobRecord] = []
         self._reused: list[Digest] = []
         self._directories: dict[Digest, Directory] = {}
+        self._linking: list[Directory] = []
         # Once something could not be stored, what was taken in is no longer whole.
         self._failure: ArtfsError | None = None
 
@@ -111,8 +116,17 @@ class Ingest:
 
     def add_directory(self, digest: Digest, encoded: bytes) -> None:
         """Take in a directory object; it goes into a pack, whatever its size."""
-        self._directories[digest] = Directory(encoded)
+        self._directories[digest] = directory = Directory(encoded)
+        if any(link in encoded for link in _LINKS):
+            self._linking.append(directory)
         self._keep(digest, encoded)
+
+    def linking_entries(self) -> Iterator[ReferenceEntry]:
+        """The references to other versions in the directories that were taken in here."""
+        for directory in self._linking:
+            for entry in directory.entries():
+                if isinstance(entry, ReferenceEntry) and is_artifact_reference(entry.uri):
+                    yield entry
 
     def directory_loader(self, load: LoadDirectory) -> LoadDirectory:
         """A loader that also knows the directories taken in here, which are not stored yet."""

@@ -11,10 +11,18 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from artfs.blobs.cache import BlockCache
-from artfs.errors import ArtfsError, BackendUnavailable, PathNotFound, ReferenceChanged, Unsupported
+from artfs.errors import (
+    ArtfsError,
+    BackendUnavailable,
+    PathNotFound,
+    ReferenceChanged,
+    Unsupported,
+    VersionNotFound,
+)
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.manifest.tree import walk
@@ -25,6 +33,7 @@ from artfs.references.registry import References
 from artfs.repository.cached import CachedContent
 from artfs.repository.content import read_blocks
 from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.gc import collect
 from artfs.repository.opening import open_store
 from artfs.repository.references import ReferenceReader
 from tests.servers.faultproxy import Fault, fault_proxy
@@ -265,15 +274,63 @@ def test_references_to_other_versions_are_resolved_and_read(
     assert web
 
 
-def test_a_reference_to_a_version_that_is_gone_is_refused(repository: Repository) -> None:
-    base = commit(repository, "p/base", {"a": b"a"})
-    commit(repository, "p/base", {"a": b"other"})
-    tree = commit_all(repository, "refs", f"wandb-artifact://{base.id}/a")
+def test_what_a_version_refers_to_outlives_the_version_that_it_belongs_to(
+    repository: Repository,
+) -> None:
+    base = commit(repository, "p/base", {"d/a": DATA, "d/b": b"small", "other": b"other"})
+    tree = commit_all(
+        repository, "refs", f"wandb-artifact://{base.id}/d/a", f"wandb-artifact://{base.id}/d/b"
+    )
+    # This one refers to an entry of a version by way of another reference.
+    chained = commit_all(repository, "chain", "artfs://p/refs:latest/0/a")
     repository.catalog.delete_version(base.id, delete_aliases=True)
+    report = collect(repository, grace_s=0)
+    # All but what nobody refers to: its own file, not the directories on the way.
+    assert report.condemned.count == 1
+    assert contents(repository, tree) == {"0/a": DATA, "1/b": b"small"}
+    # Once nobody refers to it, it goes.
+    for name in ("refs", "chain"):
+        found = repository.resolve(f"p/{name}:v0")
+        assert contents(repository, chained) == {"0/a": DATA}
+        repository.catalog.delete_version(found.id, delete_aliases=True)
+        collect(repository, grace_s=0)
+    assert not repository.catalog.locate([base.tree])
+
+
+def test_a_version_that_was_deleted_is_not_referred_to_anew(repository: Repository) -> None:
+    base = commit(repository, "p/base", {"a": b"a"})
+    repository.catalog.delete_version(base.id, delete_aliases=True)
+    with pytest.raises(VersionNotFound, match="deleted"):
+        list(repository.references.describe(f"wandb-artifact://{base.id}/a"))
+
+
+def test_gc_takes_nothing_from_a_commit_that_begins_to_refer_to_it(
+    repository: Repository,
+) -> None:
+    base = commit(repository, "p/base", {"a": DATA})
+    ingest = repository.ingest()
+    builder = TreeBuilder(ingest.directory_loader(repository.directory), None)
+    for path, entry in repository.references.describe(f"wandb-artifact://{base.id}/a"):
+        builder.put(path, entry)
+    tree = builder.build(ingest.add_directory)
+    # The version goes, and its content is condemned, before the commit.
+    repository.catalog.delete_version(base.id, delete_aliases=True)
+    collect(repository, grace_s=3600)
+    assert len(list(repository.catalog.condemned(before_ns=time.time_ns()))) > 0
+    request = CommitRequest(project="p", name="late", type="dataset")
+    version = repository.commit(ingest, tree, request).version
+    assert not list(repository.catalog.condemned(before_ns=time.time_ns()))
+    assert contents(repository, version.tree) == {"a": DATA}
+
+
+def test_a_reference_to_what_the_store_has_lost_is_an_error(repository: Repository) -> None:
+    base = commit(repository, "p/base", {"a": b"a"})
+    tree = commit_all(repository, "refs", f"wandb-artifact://{base.id}/a")
     entry = repository.find(tree, "0/a")
     assert isinstance(entry, ReferenceEntry)
+    lost = msgspec.structs.replace(entry, uri=f"wandb-artifact://{'0' * len(base.id)}/a")
     with pytest.raises(ReferenceChanged, match="gone"):
-        repository.content(entry)
+        repository.content(lost)
 
 
 @pytest.mark.parametrize(
