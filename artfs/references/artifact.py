@@ -21,7 +21,7 @@ from artfs.manifest.entries import (
     SymlinkEntry,
 )
 from artfs.model import split_entry_path
-from artfs.references.base import Described, Source, described
+from artfs.references.base import Described, Source, SourceGone, described
 
 SCHEME = "wandb-artifact"
 OWN_SCHEME = "artfs"
@@ -90,7 +90,7 @@ class ArtifactHandler:
         try:
             found = _readable(self._versions.find_entry(version_id, path, deleted=True), entry.uri)
         except NotFound as error:
-            raise ReferenceChanged(entry.uri, f"it is gone ({error.reason})") from None
+            raise SourceGone(entry.uri, f"it is gone ({error.reason})") from None
         if found.digest != entry.digest:
             raise ReferenceChanged(
                 entry.uri, f"pinned with digest {entry.digest}, it now has {found.digest}"

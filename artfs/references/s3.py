@@ -34,7 +34,15 @@ from artfs.errors import (
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
 from artfs.references import web
-from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
+from artfs.references.base import (
+    Body,
+    Described,
+    Observed,
+    Source,
+    SourceGone,
+    TransientFailure,
+    described,
+)
 from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
 from artfs.references.retry import RetryPolicy, retrying
 
@@ -320,9 +328,9 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
 def _answer_error(subject: str, error: ClientError) -> ArtfsError:
     code, status = code_of(error), status_of(error)
     if code == "NoSuchBucket":
-        return ReferenceChanged(subject, "there is no such bucket")
+        return SourceGone(subject, "there is no such bucket")
     if status == 405 or code in {"NoSuchKey", "NoSuchVersion"}:
-        return ReferenceChanged(subject, f"it is gone ({code})")
+        return SourceGone(subject, f"it is gone ({code})")
     if status == 416:
         return ReferenceChanged(subject, "it is shorter than it was")
     answer_headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})

@@ -29,7 +29,7 @@ from artfs.errors import (
     ReferenceChanged,
 )
 from artfs.model import ByteRange
-from artfs.references.base import Body, TransientFailure
+from artfs.references.base import Body, SourceGone, TransientFailure
 
 PIECE_BYTES = 1024 * 1024
 POOL_SIZE = 64
@@ -97,7 +97,7 @@ def status_error(
 ) -> ArtfsError:
     """What a status of 400 or more means to somebody who reads a pinned object."""
     if status in {404, 410}:
-        return ReferenceChanged(subject, f"it is gone (status {status})")
+        return SourceGone(subject, f"it is gone (status {status})")
     if status == 412:
         return ReferenceChanged(subject, "it no longer matches its pin (status 412)")
     if status in {401, 403}:
