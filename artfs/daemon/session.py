@@ -66,6 +66,7 @@ def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
     with open_store(request.store) as repository:
         limit_references(request, repository)
         repository.blobs.read_directly = True
+        repository.cache.read_directly = True
         target = resolve_target(repository, request.target, default_project=default_project())
         frozen = None
         if request.options.freeze and target.version is None:

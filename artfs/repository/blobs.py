@@ -66,7 +66,7 @@ class BlobReader:
         if self._cache is not None:
             cached = self._cache.read(digest, WHOLE, expected=digest)
             if cached is not None:
-                return cached
+                return bytes(cached)
         record = self.locate(digest)
         data = self.read_span(digest, ByteRange(0, record.size_bytes))
         check_digest(data, digest)

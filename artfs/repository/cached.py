@@ -98,12 +98,12 @@ class CachedContent:
             position += length
         return data
 
-    def load_block(self, index: int) -> bytes:
+    def load_block(self, index: int) -> Buffer:
         """See Content."""
         [data] = self.load_run(index, 1)
         return data
 
-    def load_run(self, first: int, count: int) -> Generator[bytes]:
+    def load_run(self, first: int, count: int) -> Generator[Buffer]:
         """See RunContent."""
         index, stop = first, first + count
         while index < stop:
@@ -122,12 +122,12 @@ class CachedContent:
         """Whether a block seems to be in the cache. Blocks: disk, briefly."""
         return self._cache.has(self._key, index)
 
-    def _seen(self, index: int, data: bytes) -> bytes:
+    def _seen(self, index: int, data: Buffer) -> Buffer:
         if self._whole is not None:
             self._whole.seen(index, data)
         return data
 
-    def _cached(self, index: int) -> bytes | None:
+    def _cached(self, index: int) -> Buffer | None:
         data = self._cache.read(self._key, index, expected=self._fetcher.expected(index))
         if data is not None and len(data) != block_range(index, self._size).length:
             # Of a time when the source had another size, and nothing that tells it apart.
@@ -135,7 +135,7 @@ class CachedContent:
             return None
         return data
 
-    def _fetch(self, index: int, stop: int) -> Generator[bytes]:
+    def _fetch(self, index: int, stop: int) -> Generator[Buffer]:
         """Block `index` and those behind it that nobody has or fetches, `stop` at the latest."""
         stop = min(stop, index + MAX_RUN_BLOCKS)
         if self._cache.bypassed:
@@ -199,7 +199,7 @@ class WholeCheck:
         if cache.read_note(key) == expected:
             self._done.set()
 
-    def seen(self, index: int, data: bytes) -> None:
+    def seen(self, index: int, data: Buffer) -> None:
         """Told of each block before it is handed out.
 
         Blocks: hashing, and now and then disk. Raises: IntegrityError.
@@ -221,7 +221,7 @@ class WholeCheck:
         first, last = span.start // BLOCK_SIZE_BYTES, (span.stop - 1) // BLOCK_SIZE_BYTES
         return self._done.is_set() or all(self._seen[first : last + 1])
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: Buffer) -> None:
         self._state.update(data)
         self._next += 1
 
@@ -257,5 +257,5 @@ class ContentToCheck(msgspec.Struct, frozen=True):
 
     subject: str
     size_bytes: int
-    reread: Callable[[int], bytes | None]
+    reread: Callable[[int], Buffer | None]
     """A block that was seen, from where it is cheap; None where it no longer is."""
