@@ -141,6 +141,8 @@ def broken(request: pytest.FixtureRequest) -> Broken:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_source_that_breaks_once_is_read_right(broken: Broken, name: str) -> None:
+    if name == "ranges ignored" and broken.entry.uri.startswith("s3:"):
+        pytest.skip("requests to S3 are signed, so that nobody can leave their range out")
     broken.proxy.set(msgspec.structs.replace(FAULTS[name], times=1))
     assert broken.read() == DATA
 
@@ -176,7 +178,8 @@ def test_an_answer_that_proves_nothing_is_not_used(http: Broken, s3: Broken) -> 
 def test_a_source_that_stays_broken_fails_in_time_and_heals(broken: Broken, name: str) -> None:
     broken.proxy.set(FAULTS[name])
     started_s = time.monotonic()
-    with suppress(BackendUnavailable, ReferenceChanged):
+    # A request to S3 whose range was left out has the wrong signature, and is refused.
+    with suppress(BackendUnavailable, ReferenceChanged, PermissionDenied):
         # A fault that leaves large pieces standing only takes more requests.
         assert broken.read() == DATA
     # Two blocks, each within its deadline.
