@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
@@ -22,19 +23,49 @@ BUDGET_BYTES = 128 * 1024 * 1024
 RUN_BLOCKS = 4
 """The most blocks that are loaded with one request, where they are elsewhere."""
 _MAX_IDLE_SOURCES = 512
+_ORIGIN_REQUESTS = 32
+_ORIGIN_BUDGET_SHARE = 0.75
+
+
+class Origin:
+    """A server, or whatever else may be slow for all that comes from it: it has its share."""
+
+    __slots__ = ("__weakref__", "budget_share", "requests", "reserved_bytes")
+
+    def __init__(self, *, requests: float, budget_share: float) -> None:
+        self.requests = trio.CapacityLimiter(requests)
+        self.budget_share = budget_share
+        self.reserved_bytes = 0
 
 
 class Source:
     """One content as the engine knows it: opened by the first flight, in its thread."""
 
-    __slots__ = ("__weakref__", "_content", "_open", "key", "run_blocks", "size_bytes", "work")
+    __slots__ = (
+        "__weakref__",
+        "_content",
+        "_open",
+        "key",
+        "origin",
+        "run_blocks",
+        "size_bytes",
+        "work",
+    )
 
     def __init__(
-        self, key: bytes, size_bytes: int, work: Work, open_content: Callable[[], Content]
+        self,
+        key: bytes,
+        size_bytes: int,
+        work: Work,
+        open_content: Callable[[], Content],
+        *,
+        origin: Origin | None = None,
     ) -> None:
+        """Without an origin it may use all that there is."""
         self.key = key
         self.size_bytes = size_bytes
         self.work = work
+        self.origin = origin or Origin(requests=math.inf, budget_share=1)
         self.run_blocks = 1
         """How many adjacent blocks are worth one request; known once the content is open."""
         self._open = open_content
@@ -96,6 +127,7 @@ class Fetcher:
         self._room = trio.Event()
         self._recent: LRUCache[tuple[bytes, int], Buffer] = LRUCache(budget_bytes, getsizeof=len)
         self._sources: WeakValueDictionary[bytes, Source] = WeakValueDictionary()
+        self._origins: WeakValueDictionary[str, Origin] = WeakValueDictionary()
         self._idle_sources: LRUCache[bytes, Source] = LRUCache(_MAX_IDLE_SOURCES)
 
     @property
@@ -110,6 +142,15 @@ class Fetcher:
             found = self._sources[key] = make()
         # It outlives its last reader for a while: files are opened again and again.
         self._idle_sources[key] = found
+        return found
+
+    def origin(self, name: str) -> Origin:
+        """The origin of this name; one that hangs leaves threads and memory to the others."""
+        found = self._origins.get(name)
+        if found is None:
+            found = self._origins[name] = Origin(
+                requests=_ORIGIN_REQUESTS, budget_share=_ORIGIN_BUDGET_SHARE
+            )
         return found
 
     def recent(self, source: Source, index: int) -> Buffer | None:
@@ -130,10 +171,10 @@ class Fetcher:
         missing = [index for index in range(start, stop) if self._is_missing(source, index)]
         for run in _runs(missing, source.run_blocks):
             size_bytes = _size_bytes(source, run)
-            if self._reserved_bytes + size_bytes > self._budget_bytes // 2:
+            is_much = self._reserved_bytes + size_bytes > self._budget_bytes // 2
+            if is_much or not self._has_room(source.origin, size_bytes):
                 return run.start
-            self._reserved_bytes += size_bytes
-            self._make_room()
+            self._reserve(source.origin, size_bytes)
             self._flights.start_run(
                 [(source.key, index) for index in run],
                 partial(self._load_run, source, run),
@@ -151,14 +192,15 @@ class Fetcher:
 
     async def _load(self, source: Source, index: int) -> Buffer:
         size_bytes = block_range(index, source.size_bytes).length
-        while self._reserved_bytes and self._reserved_bytes + size_bytes > self._budget_bytes:
+        while not self._has_room(source.origin, size_bytes):
             await self._room.wait()
-        self._reserved_bytes += size_bytes
-        self._make_room()
+        self._reserve(source.origin, size_bytes)
         try:
-            data = await self._threads.run(source.work, source.load_block, index)
+            # Behind the room: whoever has the right to a request never waits for memory.
+            async with source.origin.requests:
+                data = await self._threads.run(source.work, source.load_block, index)
         finally:
-            self._release(size_bytes)
+            self._release(source.origin, size_bytes)
         self._keep(source, index, data)
         return data
 
@@ -173,7 +215,7 @@ class Fetcher:
             nonlocal reserved_bytes
             if given_up.is_set():
                 return
-            self._release(len(data))
+            self._release(source.origin, len(data))
             reserved_bytes -= len(data)
             self._keep(source, next(waiting), data)
             land(data)
@@ -187,13 +229,28 @@ class Fetcher:
                         return
 
         try:
-            await self._threads.run(source.work, load)
+            async with source.origin.requests:
+                await self._threads.run(source.work, load)
         finally:
             given_up.set()
-            self._release(reserved_bytes)
+            self._release(source.origin, reserved_bytes)
 
-    def _release(self, size_bytes: int) -> None:
+    def _has_room(self, origin: Origin, size_bytes: int) -> bool:
+        """Whether a block may be loaded; where nothing else is being loaded any block may."""
+        shares = (
+            (self._reserved_bytes, self._budget_bytes),
+            (origin.reserved_bytes, self._budget_bytes * origin.budget_share),
+        )
+        return all(not held or held + size_bytes <= most for held, most in shares)
+
+    def _reserve(self, origin: Origin, size_bytes: int) -> None:
+        self._reserved_bytes += size_bytes
+        origin.reserved_bytes += size_bytes
+        self._make_room()
+
+    def _release(self, origin: Origin, size_bytes: int) -> None:
         self._reserved_bytes -= size_bytes
+        origin.reserved_bytes -= size_bytes
         self._room.set()
         self._room = trio.Event()
 

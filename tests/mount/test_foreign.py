@@ -321,3 +321,38 @@ def test_an_unknown_size_is_found_out_when_it_is_asked_for(
         assert file.read() == DATA[-100:]
     assert fails_with(where / "odd") == errno.EOPNOTSUPP
     assert fails_with(where / "gone") == errno.ESTALE
+
+
+def test_a_server_that_hangs_does_not_stall_the_files_of_another(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    nginx.write("mount-fine.bin", DATA)
+    with fault_proxy(nginx.url) as proxy:
+        stuck = {f"stuck{n}": f"{proxy.url}/plain/mount-fine.bin?{n}" for n in range(2)}
+        fine = {"fine": f"{nginx.url}/plain/mount-fine.bin"}
+        commit_references(repository, "p/stall", checksum=True, **stuck, **fine)
+        where = mounted(repository) / "p/stall/latest"
+        proxy.set(Fault(never_answer=True))
+        before = proxy.request_count
+        readers = [
+            subprocess.Popen(
+                ["head", "-c", "1", where / name],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for name in stuck
+        ]
+        try:
+            deadline_s = time.monotonic() + 20
+            while proxy.request_count - before < 2 and time.monotonic() < deadline_s:
+                time.sleep(0.05)
+            started_s = time.monotonic()
+            assert (where / "fine").read_bytes() == DATA
+            assert time.monotonic() - started_s < 8
+            assert all(reader.poll() is None for reader in readers)
+        finally:
+            proxy.set()
+            proxy.released.set()
+            for reader in readers:
+                reader.kill()
+                reader.wait()

@@ -201,6 +201,40 @@ async def test_read_ahead_leaves_half_of_the_memory_to_those_who_wait() -> None:
 
 
 @on_trio
+async def test_an_origin_that_hangs_does_not_stall_others() -> None:
+    async with trio.open_nursery() as nursery:
+        fetcher = Fetcher(nursery, Threads(), Counters(), timeout_s=40, budget_bytes=32 * BLOCK)
+        content = DistantContent(60)
+        content.gates = dict.fromkeys(range(60), gate := threading.Event())
+        hanging = Source(
+            b"h",
+            content.size_bytes,
+            Work.NETWORK,
+            lambda: content,
+            origin=fetcher.origin("http://a"),
+        )
+        other = DistantContent(2)
+        fine = Source(
+            b"f",
+            other.size_bytes,
+            Work.NETWORK,
+            lambda: other,
+            origin=fetcher.origin("http://b"),
+        )
+        waiting = [fetcher.fetch(hanging, index) for index in range(60)]
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        # It takes its share and no more.
+        assert len(content.requests) == 24
+        with trio.fail_after(20):
+            data = await fetcher.fetch(fine, 1).landed()
+            assert data == other.data[BLOCK:]
+        gate.set()
+        for flight in waiting:
+            await flight.landed()
+    assert fetcher.buffered_bytes <= 32 * BLOCK
+
+
+@on_trio
 async def test_a_source_that_sends_another_length_is_refused() -> None:
     async with engine(8) as bench:
         bench.content.data = bench.content.data[:-1]
