@@ -116,6 +116,20 @@ class BlobReader:
         opened = self._files.get(stored_object(record))
         return None if opened is None else (opened, record.offset)
 
+    def whole_file(self, entry: FileEntry) -> OpenFile | None:
+        """The local file that holds this content and nothing else; None where there is none.
+
+        It is not verified. Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable,
+        PermissionDenied.
+        """
+        record = self.locate(entry.sha256)
+        if record.pack is not None:
+            return None
+        opened = self._files.get(stored_object(record))
+        if opened is None or os.fstat(opened.fd).st_size != entry.size_bytes:
+            return None
+        return opened
+
     def verified_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> bytearray:
         """One byte per block, 1 once it was verified; shared by all who read the blob."""
         with self._lock:
@@ -256,6 +270,11 @@ class _StoredBlocks:
                     hint="`artfs verify` names the files that it damages",
                 )
             yield first + number, block
+
+    @property
+    def sends_all(self) -> bool:
+        """See BlockFetcher."""
+        return False
 
     def expected(self, index: int) -> bytes:
         """See BlockFetcher."""
