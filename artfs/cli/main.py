@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 INTERRUPTED_EXIT_CODE = 130
@@ -16,7 +18,10 @@ def main() -> NoReturn:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         sys.stderr.write("artfs: interrupted\n")
-        code = INTERRUPTED_EXIT_CODE
+        with suppress(OSError):
+            sys.stdout.flush()
+        # At its end Python would wait for threads that wait for a server.
+        os._exit(INTERRUPTED_EXIT_CODE)
     sys.exit(code)
 
 

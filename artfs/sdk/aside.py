@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+from artfs.blobs.files import OpenFile
 from artfs.blobs.oserrors import translate_os_errors
 
 _PREFIX = ".artfs-download-"
@@ -20,11 +21,16 @@ DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 class Aside:
     """A private directory on the root's file system; `name()` gives names in it."""
 
-    __slots__ = ("_numbers", "fd")
+    __slots__ = ("_directory", "_numbers")
 
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
+    def __init__(self, directory: OpenFile) -> None:
+        self._directory = directory
         self._numbers = count()
+
+    @property
+    def fd(self) -> int:
+        """Its descriptor, which lives as long as this."""
+        return self._directory.fd
 
     def name(self) -> str:
         """A name that nothing has yet. Thread-safe."""
@@ -36,42 +42,37 @@ class Aside:
 
 
 @contextmanager
-def opened_root(root: Path) -> Iterator[tuple[int, Aside]]:
-    """A descriptor of a directory, made if need be, and an Aside in it, gone afterwards.
+def opened_root(root: Path) -> Iterator[tuple[OpenFile, Aside]]:
+    """A directory, made if need be, and an Aside in it, whose files are gone afterwards.
 
-    What earlier downloads left aside when they were killed goes too.
+    What earlier downloads left aside when they were killed goes too. The descriptors live as
+    long as somebody refers to them: a thread that was left behind can not mistake another file.
     Raises: PermissionDenied, OutOfSpace, BackendUnavailable.
     """
     with translate_os_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        root_fd = os.open(root, DIRECTORY_FLAGS)
+        directory = OpenFile(os.open(root, DIRECTORY_FLAGS))
+        _remove_abandoned(directory.fd)
+        name, aside = _make(directory.fd)
     try:
-        with translate_os_errors(root):
-            _remove_abandoned(root_fd)
-            name, fd = _make(root_fd)
-        try:
-            yield root_fd, Aside(fd)
-        finally:
-            os.close(fd)
-            shutil.rmtree(name, ignore_errors=True, dir_fd=root_fd)
+        yield directory, Aside(aside)
     finally:
-        os.close(root_fd)
+        shutil.rmtree(name, ignore_errors=True, dir_fd=directory.fd)
 
 
-def _make(root_fd: int) -> tuple[str, int]:
+def _make(root_fd: int) -> tuple[str, OpenFile]:
     while True:
         name = _PREFIX + secrets.token_hex(8)
         os.mkdir(name, 0o700, dir_fd=root_fd)
         # Another download may take it for an abandoned one before it is locked.
         try:
-            fd = os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=root_fd)
+            opened = OpenFile(os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=root_fd))
         except FileNotFoundError:
             continue
         with suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        if os.fstat(fd).st_nlink:
-            return name, fd
-        os.close(fd)
+            fcntl.flock(opened.fd, fcntl.LOCK_EX)
+        if os.fstat(opened.fd).st_nlink:
+            return name, opened
 
 
 def _remove_abandoned(root_fd: int) -> None:

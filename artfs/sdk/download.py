@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from artfs.blobs.files import OpenFile
 from artfs.blobs.oserrors import translate_os_errors, translated
 from artfs.errors import ArtfsError, Conflict, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, LeafEntry, SymlinkEntry
@@ -55,8 +56,8 @@ def download_tree(
     Unsupported, Conflict where something of another kind is in the way, PermissionDenied,
     OutOfSpace, BackendUnavailable.
     """
-    with opened_root(root) as (root_fd, aside):
-        target = _Target(repository, root, root_fd=root_fd, aside=aside, link=link, meter=meter)
+    with opened_root(root) as (directory, aside):
+        target = _Target(repository, root, opened=directory, aside=aside, link=link, meter=meter)
         return target.write(_chunks(repository, target, tree, path_prefix))
 
 
@@ -70,8 +71,8 @@ def download_one(
     entry = repository.find(tree, path)
     if isinstance(entry, DirectoryEntry):
         raise PathNotFound(path, "is a directory")
-    with opened_root(root) as (root_fd, aside):
-        target = _Target(repository, root, root_fd=root_fd, aside=aside, link=link, meter=None)
+    with opened_root(root) as (directory, aside):
+        target = _Target(repository, root, opened=directory, aside=aside, link=link, meter=None)
         return target.write(iter([_Chunk(path.rpartition("/")[0], [entry], is_new=False)]))
 
 
@@ -109,14 +110,14 @@ class _Target:
         repository: Repository,
         root: Path,
         *,
-        root_fd: int,
+        opened: OpenFile,
         aside: Aside,
         link: bool,
         meter: ProgressMeter | None,
     ) -> None:
         self._repository = repository
         self._root = root
-        self._root_fd = root_fd
+        self._opened = opened
         self._aside = aside
         self._meter = ProgressMeter(None) if meter is None else meter
         self._workers = Workers("artfs-download")
@@ -156,7 +157,7 @@ class _Target:
 
         It is made if need be; no link is followed.
         """
-        fd = os.dup(self._root_fd)
+        fd = os.dup(self._opened.fd)
         is_new = False
         try:
             for part in directory.split("/") if directory else ():

@@ -11,6 +11,7 @@ A = TypeVar("A")
 
 MAX_THREADS = 16
 _MAX_PENDING = 4 * MAX_THREADS
+_GRACE_S = 0.5
 
 
 class Workers:
@@ -23,23 +24,26 @@ class Workers:
     def run(
         self, function: Callable[[A], None], jobs: Iterable[A], *, on_failure: Callable[[], None]
     ) -> None:
-        """Do all jobs. What fails first ends it: `on_failure` is told, the others are waited for.
+        """Do all jobs; once. What fails first ends it: `on_failure` tells the others to give up.
 
+        They are waited for, unless it was Ctrl-C: who waits for a server does not hear of it.
         Raises: what a job raises.
         """
         pending: deque[Future[None]] = deque()
-        with self._pool:
-            try:
-                for job in jobs:
-                    pending.append(self._pool.submit(function, job))
-                    if len(pending) >= _MAX_PENDING:
-                        pending.popleft().result()
-                for future in pending:
-                    future.result()
-            except BaseException:
-                on_failure()
-                self._pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        try:
+            for job in jobs:
+                pending.append(self._pool.submit(function, job))
+                if len(pending) >= _MAX_PENDING:
+                    pending[0].result()
+                    pending.popleft()
+            for future in pending:
+                future.result()
+        except BaseException as error:
+            on_failure()
+            self._pool.shutdown(wait=isinstance(error, Exception), cancel_futures=True)
+            wait([future for future in pending if future.running()], timeout=_GRACE_S)
+            raise
+        self._pool.shutdown()
 
     def share(self, function: Callable[[A], None], parts: Iterable[A]) -> None:
         """Do all parts of a job, in this thread and in those that have nothing else to do.
