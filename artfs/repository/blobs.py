@@ -93,9 +93,12 @@ class BlobReader:
 
     def locate(self, digest: Digest) -> BlobRecord:
         """Where a blob is. Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable."""
-        self.prepare([digest])
         with self._lock:
             record = self._locations.get(digest)
+        if record is None:
+            self.prepare([digest])
+            with self._lock:
+                record = self._locations.get(digest)
         if record is None:
             raise BlobNotFound(f"blob {digest.hex()}", "the store does not have it")
         return record
