@@ -32,7 +32,7 @@ _now_s = time.perf_counter
 
 async def serve_requests() -> None:
     """Serve the mount until it is unmounted or this is cancelled; call it once in a process."""
-    pyfuse3.trio = _lean_trio()
+    vars(pyfuse3)["trio"] = _lean_trio()
     await pyfuse3.main(min_tasks=_MIN_TASKS, max_tasks=_MAX_TASKS)
 
 

@@ -103,6 +103,7 @@ class Background:
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_S):
             try:
+                self._area.checkpoint(only_if_due=True)
                 self._make_durable()
                 while self._unhashed and self._goes_on() and time.monotonic() < self._next_sync_s:
                     self._hash_one()
