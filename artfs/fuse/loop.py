@@ -21,7 +21,7 @@ import trio
 
 _MIN_TASKS = 4
 _MAX_TASKS = 4096
-TURN_S = 0.0005
+TURN_S = 0.001
 """After this long other tasks are let in, however many requests there are."""
 
 SPIN_S = 0.00003

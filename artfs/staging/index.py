@@ -21,7 +21,7 @@ from typing import Any
 
 from artfs.blobs.files import fsync_directory
 from artfs.errors import BackendUnavailable, OutOfSpace, StoreFormatError
-from artfs.staging.changes import Changes, LinkRow, NodeRow, Record, merged
+from artfs.staging.changes import Changes, LinkRow, NodeRow, merged
 from artfs.staging.journal import RESERVE_BYTES, Journal, journals, read_journal
 
 INDEX_FORMAT = 2
@@ -62,9 +62,7 @@ class Index:
         self._path = path
         self._lock = Lock()
         self._database_lock = Lock()
-        self._pending: list[Record] = []
-        """What the journal has and no older one."""
-        self._applying: list[tuple[Journal, list[Record]]] = []
+        self._full: list[Journal] = []
         """Older journals that the SQLite file may not have yet."""
         with _translated(path):
             self._connection = _connect(path, create=create)
@@ -95,7 +93,6 @@ class Index:
         record = changes.record()
         with self._lock, _translated(self._path):
             self._journal.append(record)
-            self._pending.append(record)
 
     def sync(self) -> None:
         """Make every change so far survive the host.
@@ -103,10 +100,9 @@ class Index:
         Blocks: on the disk. Raises: OutOfSpace, BackendUnavailable.
         """
         with self._lock:
-            unapplied = [journal for journal, _ in self._applying]
-            current = self._journal
+            unapplied = [*self._full, self._journal]
         with _translated(self._path):
-            for journal in (*unapplied, current):
+            for journal in unapplied:
                 journal.sync()
 
     @property
@@ -123,17 +119,16 @@ class Index:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        if self._pending:
+        if self._journal.size_bytes:
             following = self._new_journal(self._journal.number + 1)
             with self._lock:
-                self._applying.append((self._journal, self._pending))
-                self._journal, self._pending = following, []
-        if self._applying:
-            self._write(merged(record for _, batch in self._applying for record in batch))
-            os.fsync(self._wal_fd)
+                self._full.append(self._journal)
+                self._journal = following
+        if self._full:
+            self._write(journal.path for journal in self._full)
             with self._lock:
-                done, self._applying = self._applying, []
-            for journal, _ in done:
+                done, self._full = self._full, []
+            for journal in done:
                 journal.path.unlink()
         self._shorten_log()
 
@@ -141,8 +136,7 @@ class Index:
         """Move what a killed process left in journals into the SQLite file; a new journal."""
         left = journals(self._path.parent)
         if left:
-            self._write(merged(record for _, path in left for record in read_journal(path)))
-            os.fsync(self._wal_fd)
+            self._write(path for _, path in left)
         journal = self._new_journal(left[-1][0] + 1 if left else 1)
         for _, path in left:
             path.unlink()
@@ -153,8 +147,10 @@ class Index:
         fsync_directory(self._path.parent)
         return journal
 
-    def _write(self, record: Record) -> None:
-        vanished, removed_links, gone, nodes, links = record
+    def _write(self, journal_paths: Iterable[Path]) -> None:
+        """Do in the SQLite file what journals say, durably. To do it again changes nothing."""
+        records = (record for path in journal_paths for record in read_journal(path))
+        vanished, removed_links, gone, nodes, links = merged(records)
         many = self._connection.executemany
         with self._transaction():
             many(_DROP_LINKS, [(node_id,) for node_id in vanished])
@@ -162,6 +158,7 @@ class Index:
             many(_DROP_NODE, [(node_id,) for node_id in gone])
             many(_PUT_NODE, nodes)
             many(_PUT_LINK, links)
+        os.fsync(self._wal_fd)
 
     def _shorten_log(self) -> None:
         """Move what is in SQLite's own log into the file proper."""
