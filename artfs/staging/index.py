@@ -48,7 +48,7 @@ _DROP_LINK = "DELETE FROM links WHERE parent = ? AND name = ?"
 _DROP_LINKS = "DELETE FROM links WHERE parent = ?"
 _BUSY_TIMEOUT_S = 30.0
 _LOG_RESERVE_BYTES = 4 * 1024 * 1024
-_LONG_JOURNAL_BYTES = RESERVE_BYTES // 4
+_LONG_JOURNAL_BYTES = RESERVE_BYTES // 2
 
 
 class Index:
@@ -120,7 +120,7 @@ class Index:
 
     def _checkpoint(self) -> None:
         if self._journal.size_bytes:
-            following = self._new_journal(self._journal.number + 1)
+            following = self._following_journal()
             with self._lock:
                 self._full.append(self._journal)
                 self._journal = following
@@ -137,14 +137,24 @@ class Index:
         left = journals(self._path.parent)
         if left:
             self._write(path for _, path in left)
-        journal = self._new_journal(left[-1][0] + 1 if left else 1)
+        journal = Journal(self._path.parent, left[-1][0] + 1 if left else 1)
+        fsync_directory(self._path.parent)
+        with suppress(OSError):
+            # On a full disk the area can be looked at, and what is in it committed elsewhere.
+            journal.reserve()
         for _, path in left:
             path.unlink()
         return journal
 
-    def _new_journal(self, number: int) -> Journal:
-        journal = Journal(self._path.parent, number)
-        fsync_directory(self._path.parent)
+    def _following_journal(self) -> Journal:
+        journal = Journal(self._path.parent, self._journal.number + 1)
+        try:
+            journal.reserve()
+            fsync_directory(self._path.parent)
+        except BaseException:
+            # The one that we have has room still: files can be removed.
+            journal.path.unlink()
+            raise
         return journal
 
     def _write(self, journal_paths: Iterable[Path]) -> None:

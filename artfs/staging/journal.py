@@ -22,7 +22,7 @@ import msgspec
 from artfs.blobs.files import pwrite_full
 from artfs.staging.changes import Record
 
-RESERVE_BYTES = 4 * 1024 * 1024
+RESERVE_BYTES = 2 * 1024 * 1024
 _PREFIX = "journal-"
 _HEAD = Struct("<II")
 
@@ -40,19 +40,17 @@ class Journal:
         self.number = number
         self.size_bytes = 0
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._fd = -1
         self._fd = os.open(self.path, flags, 0o600)
-        try:
-            os.posix_fallocate(self._fd, 0, RESERVE_BYTES)
-        except OSError:
-            os.close(self._fd)
-            self._fd = -1
-            self.path.unlink(missing_ok=True)
-            raise
 
     def __del__(self) -> None:
         # A thread may still sync it when everything in it has been applied.
         if self._fd >= 0:
             os.close(self._fd)
+
+    def reserve(self) -> None:
+        """Make room for changes, so that appending them works on a disk that is full by then."""
+        os.posix_fallocate(self._fd, 0, RESERVE_BYTES)
 
     def append(self, record: Record) -> None:
         """Append a change; it survives this process from here on. One that fails leaves nothing."""
