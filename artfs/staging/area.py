@@ -1,7 +1,8 @@
 """A staging area: a durable private directory that becomes a version.
 
 STAGING/<id>/lock          held as long as a process owns the area; says which one
-             index.sqlite  what differs from the base
+             index.sqlite  what differs from the base, but for what the journal has
+             journal-<n>   changes that are not in the index yet
              files/        the content of what was written, one plain file per node
 """
 
