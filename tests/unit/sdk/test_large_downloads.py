@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
@@ -24,6 +25,7 @@ from artfs.sdk.workers import Workers
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.nginx import Nginx
 from tests.support.stores import commit, commit_references
+from tests.unit.sdk.helpers import files_below
 
 LARGE = Random(6).randbytes(10 * BLOCK_SIZE_BYTES + 4321)
 _PATIENCE_S = 20.0
@@ -86,6 +88,17 @@ def test_a_download_killed_within_a_large_file_leaves_nothing_half_written(
     download_tree(repository, tree(repository, "demo/data"), Path("out"))
     assert Path("out/large").read_bytes() == LARGE
     assert sorted(path.name for path in Path("out").iterdir()) == ["large", "other"]
+
+
+def test_two_downloads_to_one_place_do_not_disturb_each_other(
+    repository: Repository, workplace: Path
+) -> None:
+    files = {f"d{n % 7}/{n}": bytes([n]) * (n * 1000) for n in range(200)} | {"large": LARGE}
+    commit(repository, "p/a", files)
+    root = workplace / "root"
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: download_tree(repository, tree(repository), root), range(3)))
+    assert files_below(root) == files
 
 
 # --- references --------------------------------------------------------------------------------

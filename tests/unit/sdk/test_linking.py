@@ -25,7 +25,7 @@ from artfs.sdk.download import download_tree
 from artfs.sdk.placing import Placement
 from tests.support.disks import reflinking_disk
 from tests.support.references import ROOMY
-from tests.support.stores import File, commit, new_store
+from tests.support.stores import File, commit, commit_references, new_store
 
 __all__ = ["reflinking_disk"]
 
@@ -211,6 +211,13 @@ def test_one_entry_is_linked_as_well(store: Repository, tmp_path: Path) -> None:
     artifact = artfs.Artifact.of_version(store, store.resolve("p/a"))
     path = artifact.get_path("large").download(str(tmp_path / "root"), link=True)
     assert Path(path).samefile(blob(store))
+
+
+def test_an_entry_of_another_version_is_linked_too(store: Repository, tmp_path: Path) -> None:
+    version = store.resolve("p/a")
+    commit_references(store, "p/view", view=f"wandb-artifact://{version.id}/large")
+    download_tree(store, tree(store, "p/view"), tmp_path / "root", link=True)
+    assert (tmp_path / "root/view").samefile(blob(store))
 
 
 def test_nothing_is_linked_out_of_a_store_that_is_elsewhere(
