@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from hashlib import md5
 from threading import Event, Lock
 from typing import Protocol
@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from artfs.blobs.cache import BlockCache
-from artfs.errors import IntegrityError
+from artfs.errors import DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
 from artfs.repository.content import Buffer
 
@@ -54,7 +54,7 @@ class BlockFetcher(Protocol):
 class CachedContent:
     """Implements RunContent. Thread-safe."""
 
-    __slots__ = ("__weakref__", "_cache", "_fetcher", "_key", "_size", "_whole")
+    __slots__ = ("__weakref__", "_cache", "_fetcher", "_in_turn", "_key", "_size", "_whole")
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class CachedContent:
         self._size = size_bytes
         self._fetcher = fetcher
         self._whole = whole
+        self._in_turn = Lock()
 
     @property
     def size_bytes(self) -> int:
@@ -126,7 +127,7 @@ class CachedContent:
                 index += 1
                 continue
             # Its locks and its connection must not live as long as an error's traceback.
-            with closing(self._fetch(index, stop)) as found:
+            with self._turn(), closing(self._fetch(index, stop)) as found:
                 for block in found:
                     yield self._seen(index, block)
                     index += 1
@@ -174,6 +175,22 @@ class CachedContent:
                     yield block
                     if time.monotonic() > late_s:
                         return
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One after the other, where each request would make the source begin all over.
+
+        Whoever gets his turn may find that what he wants has come by. Raises: DeadlineExceeded.
+        """
+        if not self._fetcher.sends_all:
+            yield
+            return
+        if not self._in_turn.acquire(timeout=FLIGHT_TIMEOUT_S):
+            raise DeadlineExceeded("source", "others read it for too long")
+        try:
+            yield
+        finally:
+            self._in_turn.release()
 
     def _wanted(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
         """The blocks that were asked for; others that come are kept, if they are missing."""

@@ -50,6 +50,7 @@ class SourceBlocks:
                     lambda running: stream.advance(self._source, span_stop, running),
                     deadline=deadline,
                 )
+                self.sends_all |= stream.is_whole
                 yield stream.index - 1, data
         finally:
             self.sends_all |= stream.is_whole

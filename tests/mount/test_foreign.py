@@ -196,6 +196,21 @@ def test_a_cold_stream_asks_for_each_byte_once_and_for_several_blocks_at_a_time(
     assert len(requests) <= 41 / 2
 
 
+def test_a_cold_stream_of_a_server_without_ranges_is_read_once(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    data = Random(2).randbytes(40 * BLOCK_SIZE_BYTES + 5)
+    nginx.write("mount-whole.bin", data)
+    commit_references(repository, "p/whole", file=f"{nginx.url}/no-ranges/mount-whole.bin")
+    path = mounted(repository) / "p/whole/latest/file"
+    asked = len(nginx.requests("mount-whole.bin"))
+    assert path.read_bytes() == data
+    requests = nginx.requests("mount-whole.bin")[asked:]
+    # Only the first few requests are side by side: nobody knows yet what the server does.
+    assert sum(request.body_bytes > len(data) / 2 for request in requests) == 1
+    assert sum(request.body_bytes for request in requests) < 1.7 * len(data)
+
+
 def test_r5_without_any_server_what_was_warmed_reads_and_the_rest_fails_in_time(
     repository: Repository,
     mounted: Mounter,

@@ -54,7 +54,7 @@ FAULTS = {
     "another range than asked": Fault(shift_range=1000),
     "compressed unasked": Fault(compress=True),
 }
-HARMLESS = {"slow first byte", "ranges shorter than asked"}
+HARMLESS = ("slow first byte", "ranges shorter than asked")
 """Faults that only take longer or more requests."""
 
 
