@@ -177,7 +177,7 @@ def _keep_traceback() -> str | None:
     import traceback  # noqa: PLC0415 - only for bugs
     from datetime import UTC, datetime  # noqa: PLC0415 - only for bugs
 
-    from artfs.config import state_path  # noqa: PLC0415 - only for bugs
+    from artfs.settings import state_path  # noqa: PLC0415 - only for bugs
 
     path = state_path() / "errors.log"
     try:

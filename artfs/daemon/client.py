@@ -19,7 +19,6 @@ import msgspec
 
 import artfs
 import artfs.errors
-from artfs.config import state_path
 from artfs.daemon.messages import (
     Command,
     MountRequest,
@@ -42,6 +41,7 @@ from artfs.daemon.mountinfo import (
 from artfs.daemon.options import AliasStyle, MountOptions, parse_options
 from artfs.engine.counters import Counters
 from artfs.errors import ArtfsError, MountError
+from artfs.settings import state_path
 
 __all__ = [
     "AliasStyle",

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from artfs.config import runtime_path
 from artfs.daemon.options import MountOptions
 from artfs.engine.counters import Counters
+from artfs.settings import runtime_path
 
 
 class StageOrder(msgspec.Struct, frozen=True, kw_only=True):

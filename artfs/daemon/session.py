@@ -13,7 +13,6 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from artfs.config import default_project, state_path
 from artfs.daemon.control import ControlSocket
 from artfs.daemon.messages import (
     Command,
@@ -34,6 +33,7 @@ from artfs.fuse.attributes import Ownership
 from artfs.fuse.operations import ReadOnlyOperations
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
+from artfs.settings import default_project, state_path
 from artfs.vfs.artifacts import ArtifactsTree, View
 from artfs.vfs.lineage import Lineage
 from artfs.vfs.names import CatalogNames, FrozenNames

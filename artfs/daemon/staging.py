@@ -15,7 +15,6 @@ import msgspec
 import pyfuse3
 import trio
 
-from artfs.config import default_project, state_path
 from artfs.daemon.control import ControlSocket
 from artfs.daemon.messages import (
     Command,
@@ -47,6 +46,7 @@ from artfs.fuse.staged import StagedOperations
 from artfs.model import check_alias, check_type
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
+from artfs.settings import default_project, state_path
 from artfs.staging.area import Area
 from artfs.staging.commit import expected_id, set_expected
 from artfs.staging.hasher import Background

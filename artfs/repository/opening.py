@@ -13,10 +13,10 @@ import msgspec
 from artfs.blobs.files import fsync_directory
 from artfs.blobs.local import LocalObjectStore
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.config import default_entity
 from artfs.errors import PathNotFound, StoreFormatError, StoreNotFound, Unsupported
 from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
+from artfs.settings import default_entity
 
 STORE_FILE = "artfs.toml"
 CATALOG_FILE = "catalog.sqlite"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from artfs.config import default_entity, default_project
 from artfs.errors import ArtifactFinalizedError, ArtifactNotLoggedError
 from artfs.sdk.draft import Draft
 from artfs.sdk.labels import Ttl, check_tags, ttl_seconds
 from artfs.sdk.logged import Logged
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.session import current_run
+from artfs.settings import default_entity, default_project
 
 DEFAULT_PROJECT = "uncategorized"
 

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from threading import Lock
 
-from artfs.config import store_location
 from artfs.errors import InvalidArgument
 from artfs.repository.facade import Repository
 from artfs.repository.opening import STORE_FILE, create_store, open_store
+from artfs.settings import store_location
 
 _lock = Lock()
 _opened: dict[tuple[int, str], Repository] = {}

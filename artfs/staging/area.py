@@ -26,9 +26,9 @@ import msgspec
 
 from artfs.blobs.files import fsync_directory
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.config import state_path
 from artfs.errors import StagingBusy, StagingNotFound, StoreFormatError
 from artfs.repository.facade import Repository, StoreInfo
+from artfs.settings import state_path
 from artfs.staging.contents import Contents
 from artfs.staging.index import Changes, Index
 from artfs.staging.meta import AreaMeta, decode_meta, encode_meta

@@ -15,10 +15,10 @@ import msgspec
 from artfs.cli.components import installed_version
 from artfs.cli.frame import json_option, open_repository, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
-from artfs.config import store_location
 from artfs.daemon import client
 from artfs.errors import ArtfsError, IntegrityError, MountError
 from artfs.repository.doctor import Finding, Severity, examine
+from artfs.settings import store_location
 
 _FUSE_DEVICE = Path("/dev/fuse")
 _COMPONENTS = ("artfs", "pyfuse3", "trio", "SQLAlchemy", "msgspec", "boto3")

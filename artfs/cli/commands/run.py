@@ -13,9 +13,9 @@ import click
 
 from artfs.cli.frame import default_project, json_object, open_repository, run_value, store_option
 from artfs.cli.output import print_note
-from artfs.config import RUN_VARIABLE, STORE_VARIABLE
 from artfs.errors import ArtfsError, InvalidArgument
 from artfs.model import RunState, check_name
+from artfs.settings import RUN_VARIABLE, STORE_VARIABLE
 
 if TYPE_CHECKING:
     from artfs.catalog.base import RunRecord

@@ -21,7 +21,7 @@ from artfs.cli.output import (
 )
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import outcome_text, print_outcome
-from artfs.config import store_location
+from artfs.settings import store_location
 
 if TYPE_CHECKING:
     from artfs.staging.listing import AreaRecord
