@@ -10,8 +10,8 @@ written for that API runs with `import artfs as wandb`:
         artifact.add_dir("digits/")
         run.log_artifact(artifact)
 
-Names are imported when they are first used, so that `import artfs` itself costs nothing. `artfs.config`
-is that of the current run, and is there only in one.
+Names are imported when they are first used, so that `import artfs` itself costs nothing.
+`artfs.config` is that of the current run, and is there only in one.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from artfs.manifest.entries import DirectoryEntry
 from artfs.model import Digest, Metadata, RunState, VersionState
 
 
@@ -64,6 +65,11 @@ class VersionRecord(msgspec.Struct, frozen=True):
     def path(self) -> str:
         """`project/name:v7`."""
         return f"{self.project}/{self.name}:{self.version}"
+
+    @property
+    def root(self) -> DirectoryEntry:
+        """The root directory, as an entry of no name."""
+        return DirectoryEntry("", self.tree, self.size_bytes, self.file_count)
 
 
 class ArtifactRecord(msgspec.Struct, frozen=True):
