@@ -172,6 +172,8 @@ class _StagingSession:
         committer = self._committer
         assert committer is not None
         try:
+            if command.take_unfinished:
+                self._area.contents.accept_unfinished()
             if command.expect is not None:
                 await trio.to_thread.run_sync(set_expected, self._area, command.expect)
             await committer.commit(wait_writers_s=command.wait_writers_s)
@@ -190,6 +192,7 @@ class _StagingSession:
             type=meta.type,
             base=meta.base_version,
             created_at_s=meta.created_at_ns / 1e9,
+            unfinished=tuple(self._area.contents.unfinished()),
             commit=self._committer.status(),
         )
         return msgspec.structs.replace(status, kind="stage", staging=staging)

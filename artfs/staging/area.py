@@ -3,6 +3,7 @@
 STAGING/<id>/lock          held as long as a process owns the area; says which one
              index.sqlite  what differs from the base
              files/        the content of what was written, one plain file per node
+             writers       which of them are open for writing
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ from artfs.staging.plain import PlainFiles
 from artfs.staging.rows import row_of
 from artfs.staging.tree import StagedTree
 from artfs.staging.view import Owner
+from artfs.staging.writers import Writers
 
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = "index.sqlite"
 _LOCK_FILE = "lock"
 _FILES = "files"
+_WRITERS = "writers"
 _LOCK_ATTEMPTS = 5
 _LOCK_PAUSE_S = 0.02
 _DROPPED = ".dropped-"
@@ -82,7 +85,9 @@ class Area:
         owner = Owner(self._meta.uid, self._meta.gid, self._meta.created_at_ns)
         self.tree = StagedTree(index, self.plain, repository.directory, owner, root)
         self.tree.restore(rows, index.links())
-        self.contents = Contents(self.tree, repository.content)
+        self._writers = Writers(path / _WRITERS)
+        self._writers.restore(self.tree.nodes)
+        self.contents = Contents(self.tree, repository.content, self._writers)
         self._reconcile()
 
     # --- life --------------------------------------------------------------------------------
@@ -136,11 +141,13 @@ class Area:
     def close(self) -> None:
         """Give the area up; everything in it stays."""
         self._index.close()
+        self._writers.close()
         os.close(self._lock_fd)
 
     def drop(self) -> None:
         """Give the area up and remove it with all that is in it."""
         self._index.close()
+        self._writers.close()
         # In one step it is no area any more; what a crash leaves of it is removed later.
         dropped = self.path.with_name(_DROPPED + self.path.name)
         with translate_os_errors(self.path):

@@ -102,3 +102,6 @@ def mount_staging(request: MountRequest, *, foreground: bool, as_json: bool) -> 
     assert status.staging is not None
     base = f" upon {status.staging.base}" if status.staging.base else ""
     print_line(f"{status.target}{base} is staged on {status.mountpoint}")
+    if status.staging.unfinished:
+        names = ", ".join(status.staging.unfinished)
+        print_line(f"open for writing when its mount ended: {names}")
