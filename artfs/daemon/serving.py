@@ -24,6 +24,7 @@ from artfs.daemon.messages import (
 from artfs.daemon.tuning import tune_mount
 from artfs.engine.counters import Counters
 from artfs.errors import MountError
+from artfs.fuse.loop import serve_requests
 from artfs.settings import state_path
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,6 @@ FLIGHT_SHARE = 0.8
 """How much of a read's deadline the fetching of a block may take."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-_MAX_TASKS = 4096
 
 Report = Callable[[MountStatus], None]
 
@@ -144,7 +144,7 @@ class Serving:
             ) from None
 
     async def _serve(self) -> None:
-        await pyfuse3.main(min_tasks=1, max_tasks=_MAX_TASKS)
+        await serve_requests()
         self.over.set()
 
     async def _announce(self, session: Session, on_ready: Report) -> None:

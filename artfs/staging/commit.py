@@ -117,7 +117,7 @@ def refuse_writers(area: Area) -> None:
     if names:
         raise StagingBusy(
             area.meta.path,
-            f"open for writing: {some_of(names)}",
+            f"open for writing: {_some_of(names)}",
             hint="close them, or wait for them",
         )
 
@@ -130,12 +130,12 @@ def refuse_unfinished(area: Area) -> None:
     if names:
         raise StagingBusy(
             area.meta.path,
-            f"open for writing when its mount ended: {some_of(names)}",
+            f"open for writing when its mount ended: {_some_of(names)}",
             hint="write them again or remove them, or say --take-unfinished",
         )
 
 
-def some_of(names: Sequence[str]) -> str:
+def _some_of(names: Sequence[str]) -> str:
     """The first few of many paths."""
     shown = ", ".join(names[:_MAX_NAMED_WRITERS])
     more = len(names) - _MAX_NAMED_WRITERS
