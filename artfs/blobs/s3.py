@@ -150,6 +150,35 @@ class S3ObjectStore:
                         key = ObjectKey(namespace, Digest(bytes.fromhex(match[1] + match[2])))
                         yield StoredObject(key, item["Size"], item["LastModified"].timestamp())
 
+    def claim(self, name: str, owner: str | None) -> str | None:
+        """Make `owner` the content of the object `name`, unless there is one; its content.
+
+        Without an owner it only looks: None where there is no such object. Blocks: network.
+        Raises: PermissionDenied, BackendUnavailable.
+        """
+        key = f"{self._prefix}{name}"
+
+        def put(**condition: Any) -> None:
+            assert owner is not None
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=owner.encode(), **condition)
+
+        with translate_s3_errors(f"s3://{self._bucket}/{key}"):
+            found = self._content(key)
+            if found is None and owner is not None:
+                unless_it_exists(put)
+                found = self._content(key)
+            return found
+
+    def _content(self, name: str) -> str | None:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=name)
+        except ClientError as error:
+            if code_of(error) != "NoSuchKey":
+                raise
+            return None
+        with closing(answer["Body"]) as body:
+            return body.read().decode(errors="replace")
+
     def _name(self, key: ObjectKey) -> str:
         return f"{self._prefix}{key}"
 

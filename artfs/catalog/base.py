@@ -206,12 +206,12 @@ class Catalog(Protocol):
 
     # --- settings --------------------------------------------------------------------------
 
-    def setting(self, key: str) -> str | None:
-        """A free setting of the store, such as the URL of its blobs."""
+    def settings(self) -> dict[str, str]:
+        """What the store is: its `id`, 32 hexadecimal digits, and what was chosen for it."""
         ...
 
-    def set_setting(self, key: str, value: str) -> None:
-        """Change a setting."""
+    def choose_setting(self, key: str, value: str) -> str:
+        """Set what is not set yet, such as the URL of the blobs; what holds from now on."""
         ...
 
     def check(self) -> list[str]:

@@ -26,11 +26,11 @@ from artfs.catalog.base import (
     VersionRecord,
     VersionUpdate,
 )
-from artfs.catalog.bulk import chunks, upsert
+from artfs.catalog.bulk import chunks, put_rows
 from artfs.catalog.creation import check_schema, create_schema
 from artfs.catalog.damage import find_damage
 from artfs.catalog.engine import Database, postgresql_database, sqlite_database
-from artfs.catalog.schema import SCHEMA_KEY, artifacts, projects, settings
+from artfs.catalog.schema import artifacts, projects, settings
 from artfs.model import Digest, Metadata, RunState
 
 _OBJECTS_IN_ONE_SWEEP = 64
@@ -76,23 +76,17 @@ class SqlCatalog:
 
     # --- settings --------------------------------------------------------------------------
 
-    def setting(self, key: str) -> str | None:
-        query = select(settings.c.value).where(settings.c.key == key)
+    def settings(self) -> dict[str, str]:
         with self._database.reading() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return {row.key: row.value for row in connection.execute(select(settings))}
 
-    def set_setting(self, key: str, value: str) -> None:
-        assert key != SCHEMA_KEY
+    def choose_setting(self, key: str, value: str) -> str:
+        def work(connection: Connection) -> str:
+            put_rows(connection, settings, [{"key": key, "value": value}])
+            chosen = select(settings.c.value).where(settings.c.key == key)
+            return str(connection.execute(chosen).scalar_one())
 
-        def work(connection: Connection) -> None:
-            statement = upsert(connection, settings).values(key=key, value=value)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[settings.c.key], set_={"value": statement.excluded.value}
-                )
-            )
-
-        self._database.write(work)
+        return self._database.write(work)
 
     def check(self) -> list[str]:
         with self._database.reading() as connection:

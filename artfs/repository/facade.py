@@ -69,10 +69,12 @@ class StoreInfo(msgspec.Struct, frozen=True):
     """What a store says of itself."""
 
     location: str
-    """The directory or URL that names the store."""
+    """The directory that names the store, or the URL without its password: it may be shown."""
     entity: str
     root: Path | None
     """The directory of an embedded store; None for a shared one."""
+    id: str = ""
+    """Of a shared store: the same by whatever URL it is reached."""
 
 
 class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,9 +125,15 @@ class Repository:
         workspace: Workspace,
         cache: BlockCache | None = None,
         references: References | None = None,
+        address: str | None = None,
     ) -> None:
-        """`cache` and `references` stand in for this user's cache and all known schemes."""
+        """`cache` and `references` stand in for this user's cache and all known schemes.
+
+        `address` opens the store again, where the location alone does not.
+        """
         self.info = info
+        self.address = address or info.location
+        """What opens this store in another process. It may hold a password: never show it."""
         self.catalog = catalog
         self.objects = objects
         self.workspace = workspace
