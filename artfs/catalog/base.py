@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from artfs.model import Digest, Metadata, RunState, VersionState
+from artfs.model import ByteRange, Digest, Metadata, RunState, VersionState
 
 
 class ProjectRecord(msgspec.Struct, frozen=True):
@@ -332,6 +332,10 @@ class Catalog(Protocol):
         Blobs that gc is about to delete are known to the last: name them in `reused`, never store
         them again unasked, and let the commit decide.
         """
+        ...
+
+    def pack_contents(self, pack: Digest, span: ByteRange) -> list[BlobRecord]:
+        """The blobs of a pack that begin within `span`, by offset; none where it is unknown."""
         ...
 
     def blobs(self) -> Iterator[BlobRecord]:

@@ -31,7 +31,7 @@ from artfs.catalog.creation import check_schema, create_schema
 from artfs.catalog.damage import find_damage
 from artfs.catalog.engine import Database, postgresql_database, sqlite_database
 from artfs.catalog.schema import artifacts, projects, settings
-from artfs.model import Digest, Metadata, RunState
+from artfs.model import ByteRange, Digest, Metadata, RunState
 
 _OBJECTS_IN_ONE_SWEEP = 64
 """Objects that are deleted in one transaction, while writers of a SQLite catalog wait."""
@@ -174,6 +174,10 @@ class SqlCatalog:
     def locate(self, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
         with self._database.reading() as connection:
             return inventory.locate(connection, wanted)
+
+    def pack_contents(self, pack: Digest, span: ByteRange) -> list[BlobRecord]:
+        with self._database.reading() as connection:
+            return inventory.pack_contents(connection, pack, span)
 
     def blobs(self) -> Iterator[BlobRecord]:
         after = b""
