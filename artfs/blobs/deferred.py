@@ -23,9 +23,9 @@ class DeferredObjectStore:
         self._opened: ObjectStore | None = None
         self._pid = 0
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
         """See ObjectStore."""
-        self._inner().put(key, source, transfer=transfer)
+        return self._inner().put(key, source, transfer=transfer)
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
         """See ObjectStore."""

@@ -174,6 +174,11 @@ class BlobsGone(Exception):
         self.packs = tuple(packs)
 
 
+Confirm = Callable[[], None]
+"""Called in the transaction, when everything is locked that gc would need to delete what was just
+recorded. Raises: BlobsGone where an object is not there, which undoes it all."""
+
+
 class VersionUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """Changes to what is mutable of a version; UNSET leaves a field as it is."""
 
@@ -262,13 +267,13 @@ class Catalog(Protocol):
 
     # --- changes ---------------------------------------------------------------------------
 
-    def commit(self, commit: VersionCommit) -> CommitOutcome:
+    def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitOutcome:
         """Make a version, or find the one that has the same content already.
 
         The same content means `digest` and `posix_digest` equal those of `latest` (any version
         with `dedupe_all`); then only `aliases` move and the run is recorded. Reused blobs that
         were condemned are saved. A second commit with a `commit_key` changes nothing, even where
-        the first one's version was deleted since.
+        the first one's version was deleted since. `confirm` is called before a version is made.
 
         Raises: Conflict (VersionExists: the artifact has another type or is a portfolio;
         AliasMoved: `expect_latest` does not hold), BaseGone, BlobsGone, RunNotFound.
@@ -411,7 +416,14 @@ class Catalog(Protocol):
         """
         ...
 
-    def move_blobs(self, source: Digest, target: PackRecord, blobs: Sequence[BlobRecord]) -> int:
+    def move_blobs(
+        self,
+        source: Digest,
+        target: PackRecord,
+        blobs: Sequence[BlobRecord],
+        *,
+        confirm: Confirm | None = None,
+    ) -> int:
         """Record that blobs of the pack `source` were copied to the pack `target`.
 
         `blobs` say their new offsets; one that is elsewhere by now stays there. Returns how many

@@ -18,6 +18,7 @@ from artfs.catalog.base import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
+    Confirm,
     PackRecord,
     ProjectRecord,
     RunRecord,
@@ -133,8 +134,8 @@ class SqlCatalog:
 
     # --- changes ---------------------------------------------------------------------------
 
-    def commit(self, commit: VersionCommit) -> CommitOutcome:
-        return self._database.write(lambda connection: commits.commit(connection, commit))
+    def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitOutcome:
+        return self._database.write(lambda connection: commits.commit(connection, commit, confirm))
 
     def update_version(
         self,
@@ -253,9 +254,16 @@ class SqlCatalog:
             lambda connection: garbage.doom_packs(connection, packs, condemned_before_ns)
         )
 
-    def move_blobs(self, source: Digest, target: PackRecord, blobs: Sequence[BlobRecord]) -> int:
+    def move_blobs(
+        self,
+        source: Digest,
+        target: PackRecord,
+        blobs: Sequence[BlobRecord],
+        *,
+        confirm: Confirm | None = None,
+    ) -> int:
         return self._database.write(
-            lambda connection: garbage.move_blobs(connection, source, target, blobs)
+            lambda connection: garbage.move_blobs(connection, source, target, blobs, confirm)
         )
 
     def sweep(

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from artfs.blobs.base import ObjectStore
+from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import (
     BaseGone,
@@ -23,6 +23,7 @@ from artfs.catalog.base import (
     BlobsGone,
     Catalog,
     CommitOutcome,
+    Confirm,
     PackRecord,
     VersionCommit,
     VersionRecord,
@@ -278,20 +279,38 @@ class Repository:
             reused=taken.reused,
             **msgspec.structs.asdict(request),
         )
+        confirm = partial(self.require_objects, taken.found) if taken.found else None
         try:
-            return self._commit(commit)
+            return self._commit(commit, confirm)
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
             reused = tuple(_blobs_of(load, tree.sha256) - written)
-            return self._commit(msgspec.structs.replace(commit, base_ids=(), reused=reused))
+            commit = msgspec.structs.replace(commit, base_ids=(), reused=reused)
+            return self._commit(commit, confirm)
 
-    def _commit(self, commit: VersionCommit) -> CommitOutcome:
+    def require_objects(self, keys: Iterable[ObjectKey]) -> None:
+        """Look whether objects that a put found there still are. Raises: BlobsGone.
+
+        Blocks: on the store.
+        """
+        gone = [key for key in keys if self.objects.size(key) is None]
+        if gone:
+            raise BlobsGone(
+                [key.sha256 for key in gone if key.namespace is Namespace.BLOBS],
+                packs=[key.sha256 for key in gone if key.namespace is Namespace.PACKS],
+            )
+
+    def _commit(self, commit: VersionCommit, confirm: Confirm | None) -> CommitOutcome:
         try:
-            return self.catalog.commit(commit)
+            return self.catalog.commit(commit, confirm=confirm)
         except BlobsGone as error:
-            # What gc has begun to delete must be gone before it can be stored again.
-            self.catalog.sweep(self._delete_object, only=(*error.missing, *error.packs))
+            # What gc has begun to delete must be gone before it can be stored again. The error
+            # may name packs alone, and the next one then blobs.
+            packs = [pack.sha256 for pack in commit.packs]
+            blobs = [blob.sha256 for blob in commit.blobs]
+            doomed = (*error.missing, *error.packs, *packs, *blobs)
+            self.catalog.sweep(self._delete_object, only=doomed)
             raise Conflict(
                 f"{commit.project}/{commit.name}",
                 "gc removed content that this commit relied on",
