@@ -148,26 +148,21 @@ def test_the_tour_of_the_readme_works_as_shown(tmp_path: Path) -> None:
 def test_shared_stores_work_as_shown(
     tmp_path: Path, postgresql: PostgreSQL, seaweedfs: SeaweedFS
 ) -> None:
-    place = f"s3://{seaweedfs.bucket}/{seaweedfs.new_prefix()}?endpoint={seaweedfs.endpoint_url}"
     real = {
         "postgresql://artfs@db.example/artfs": postgresql.new_schema(),
-        "s3://team-bucket/artfs": place,
+        "s3://team-bucket/artfs": f"s3://{seaweedfs.bucket}/{seaweedfs.new_prefix()}"
+        f"?endpoint={seaweedfs.endpoint_url}",
     }
 
-    def replaced(text: str) -> str:
-        for shown, meant in real.items():
-            text = text.replace(f"{shown} ", f"{meant} ").replace(f"{shown}\n", f"{meant}\n")
-            text = text.replace(f'{shown}"', f'{meant}"')
+    def meant(text: str) -> str:
+        for shown, url in real.items():
+            text = text.replace(shown, url)
         return text
 
-    steps = [
-        (replaced(command).replace(place, f"'{place}'"), replaced(shown))
-        for command, shown in console("docs/operations.md", "Shared stores")
-    ]
+    def quoted(command: str) -> str:
+        # What a shell would take apart.
+        return re.sub(r"(?<=--store )\S+|(?<=--blobs )\S+", lambda url: f"'{url[0]}'", command)
+
+    steps = console("docs/operations.md", "Shared stores")
     assert len(steps) >= 10
-    work_as_shown([(_quoted(command), shown) for command, shown in steps], tmp_path)
-
-
-def _quoted(command: str) -> str:
-    """The command with URLs that a shell would take apart in quotes."""
-    return re.sub(r"(?<=--store )(\S+)", r"'\1'", command)
+    work_as_shown([(meant(quoted(command)), meant(shown)) for command, shown in steps], tmp_path)

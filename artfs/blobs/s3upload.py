@@ -35,19 +35,19 @@ def checksum(digest: bytes) -> str:
 
 
 def unless_it_exists(request: Callable[..., object]) -> bool:
-    """Send a request that makes an object only if there is none; False where there is one.
+    """Send a request that makes an object only if there is none; False where there may be one.
 
     A server that knows no such condition makes it in any case: same key, same bytes. So does one
-    that is undecided because another put runs.
+    that is undecided because another put or a deletion runs.
     """
     try:
         request(IfNoneMatch="*")
     except ClientError as error:
-        if status_of(error) == 412:
-            return False
-        if status_of(error) not in {409, 501}:
+        if status_of(error) in {409, 501}:
+            request()
+        elif status_of(error) != 412:
             raise
-        request()
+        return False
     return True
 
 
