@@ -31,6 +31,7 @@ from artfs.engine.flights import Flights
 from artfs.engine.threads import Threads
 from artfs.errors import MountError
 from artfs.fuse.attributes import Ownership
+from artfs.fuse.loop import serve_requests
 from artfs.fuse.operations import ReadOnlyOperations
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
@@ -44,7 +45,6 @@ logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FLIGHT_SHARE = 0.8
-MAX_TASKS = 4096
 _FUSE_CONF = Path("/etc/fuse.conf")
 
 Report = Callable[[MountStatus], None]
@@ -167,7 +167,7 @@ class _Session:
         init_mount(operations, self._request.mountpoint, options)
 
     async def _serve(self) -> None:
-        await pyfuse3.main(min_tasks=1, max_tasks=MAX_TASKS)
+        await serve_requests()
         self._stop.set()
 
     async def _announce(self, on_ready: Report) -> None:

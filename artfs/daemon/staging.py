@@ -29,7 +29,6 @@ from artfs.daemon.messages import (
 )
 from artfs.daemon.session import (
     FLIGHT_SHARE,
-    MAX_TASKS,
     SIGNALS,
     Report,
     first_error,
@@ -43,6 +42,7 @@ from artfs.engine.fetch import Fetcher
 from artfs.engine.threads import Threads
 from artfs.errors import ArtfsError, ArtifactNotFound, InvalidArgument, NotFound, VersionExists
 from artfs.fuse.attributes import Ownership
+from artfs.fuse.loop import serve_requests
 from artfs.fuse.staged import StagedOperations
 from artfs.model import check_alias, check_type
 from artfs.repository.facade import Repository
@@ -157,7 +157,7 @@ class _StagingSession:
         self._mounted = True
 
     async def _serve(self) -> None:
-        await pyfuse3.main(min_tasks=1, max_tasks=MAX_TASKS)
+        await serve_requests()
         self._over.set()
 
     async def _announce(self, on_ready: Report) -> None:

@@ -1,7 +1,8 @@
 """A staging area: a durable private directory that becomes a version.
 
 STAGING/<id>/lock          held as long as a process owns the area; says which one
-             index.sqlite  what differs from the base
+             index.sqlite  what differs from the base, but for what the journal has
+             journal-<n>   changes that are not in the index yet
              files/        the content of what was written, one plain file per node
 """
 
@@ -28,8 +29,9 @@ from artfs.blobs.oserrors import translate_os_errors
 from artfs.config import state_path
 from artfs.errors import StagingBusy, StagingNotFound, StoreFormatError
 from artfs.repository.facade import Repository, StoreInfo
+from artfs.staging.changes import Changes
 from artfs.staging.contents import Contents
-from artfs.staging.index import Changes, Index
+from artfs.staging.index import Index
 from artfs.staging.meta import AreaMeta, decode_meta, encode_meta
 from artfs.staging.nodes import DIRECTORY_MODE, ROOT_ID, DirectoryNode, FileNode
 from artfs.staging.plain import PlainFiles
@@ -178,7 +180,7 @@ class Area:
     @property
     def is_changed(self) -> bool:
         """Whether anything differs from the base, be it only a mode."""
-        return bool(self.tree.root.children) and self._index.change_count() > 0
+        return any(child is None or child.persisted for child in self.tree.root.children.values())
 
     # --- durability --------------------------------------------------------------------------
 
@@ -198,9 +200,13 @@ class Area:
             os.fsync(plain.fd)
         self.sync()
 
-    def checkpoint(self) -> None:
-        """Keep the index's log short. Blocks: disk. Raises: OutOfSpace, BackendUnavailable."""
-        self._index.checkpoint()
+    def checkpoint(self, *, only_if_due: bool = False) -> None:
+        """Keep the index's journal short; `only_if_due`: where it is not. Blocks: disk.
+
+        Raises: OutOfSpace, BackendUnavailable.
+        """
+        if self._index.is_journal_long or not only_if_due:
+            self._index.checkpoint()
 
     def replace_index(self, meta: AreaMeta) -> None:
         """Write the index anew, from the nodes in memory that differ from the base.

@@ -159,7 +159,9 @@ class Contents:
         plain = node.plain
         assert plain is not None
         node.generation += 1
-        return os.pwrite(plain.fd, data, offset)
+        written = os.pwrite(plain.fd, data, offset)
+        node.most_bytes = max(node.most_bytes, offset + written)
+        return written
 
     def truncate(self, node: FileNode, size_bytes: int) -> None:
         """Cut or extend a file. Blocks: disk, and while it is copied. Raises: OSError, ArtfsError.
@@ -187,6 +189,7 @@ class Contents:
             else:
                 node.generation += 1
                 os.truncate(self._plain_handle(node), size_bytes)
+                node.most_bytes = max(node.most_bytes, size_bytes)
             return True
 
     def make_private(self, node: FileNode, *, limit_bytes: int | None = None) -> None:
@@ -211,7 +214,7 @@ class Contents:
                 node.sealed = False
                 node.generation += 1
                 if node.opens:
-                    node.plain = self._plain.open(node.id)
+                    self._open_plain(node)
 
     def writing(self) -> list[str]:
         """The paths of files that are open for writing; those without a name do not count."""
@@ -250,7 +253,9 @@ class Contents:
 
     def _open_plain(self, node: FileNode) -> None:
         node.plain = self._plain.open(node.id)
-        node.sealed = _is_sealed(os.fstat(node.plain.fd))
+        found = os.fstat(node.plain.fd)
+        node.sealed = _is_sealed(found)
+        node.most_bytes = found.st_size
 
     def _copy_content(self, node: FileNode, entry: BaseContent, limit_bytes: int | None) -> None:
         content = self._open_content(entry)

@@ -81,7 +81,9 @@ class Background:
 
     def closed(self, node: FileNode) -> None:
         """Tell that a file was closed that may have been written."""
-        self._unsynced[node.id] = self._unhashed[node.id] = node
+        self._unsynced[node.id] = node
+        if node.most_bytes >= SMALL_BLOB_LIMIT_BYTES:
+            self._unhashed[node.id] = node
 
     def changed(self) -> None:
         """Tell that names or attributes have changed."""
@@ -103,6 +105,7 @@ class Background:
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_S):
             try:
+                self._area.checkpoint(only_if_due=True)
                 self._make_durable()
                 while self._unhashed and self._goes_on() and time.monotonic() < self._next_sync_s:
                     self._hash_one()
@@ -131,13 +134,8 @@ class Background:
 
     def _hash_one(self) -> None:
         _, node = self._unhashed.popitem()
-        with suppress(FileNotFoundError):
-            if (
-                node.content is None
-                and not node.writers
-                and self._area.plain.stat(node.id).st_size >= SMALL_BLOB_LIMIT_BYTES
-            ):
-                hash_node(self._area, node, is_wanted=self._goes_on)
+        if node.content is None and not node.writers:
+            hash_node(self._area, node, is_wanted=self._goes_on)
 
     def _goes_on(self) -> bool:
         return not (self._stopping.is_set() or self._paused.is_set())

@@ -1,10 +1,11 @@
-"""The index of a staging area: what differs from the base, in a SQLite file.
+"""The index of a staging area: what differs from the base, in a SQLite file and a journal.
 
-sqlite3 is used without SQLAlchemy: five fixed statements run on the way of every system call that
-changes something, and the file is private to the area.
+Every system call that changes something is in the journal before it returns, so a killed process
+loses nothing. `checkpoint` moves what the journal has into the SQLite file, many changes at once.
+`sync` also makes changes survive the host, all of them together.
 
-A change is committed to the write-ahead log before the system call returns, so a killed process
-loses nothing. `sync` also makes it survive the host, and does so for all changes at once.
+sqlite3 is used without SQLAlchemy: there are five fixed statements, and the file is private to
+the area.
 """
 
 from __future__ import annotations
@@ -13,14 +14,18 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
+from artfs.blobs.files import fsync_directory
 from artfs.errors import BackendUnavailable, OutOfSpace, StoreFormatError
-from artfs.staging.nodes import Node
+from artfs.staging.changes import Changes, LinkRow, NodeRow, merged
+from artfs.staging.journal import RESERVE_BYTES, Journal, journals, read_journal
 
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
+_FORMAT_WITHOUT_JOURNAL = 1
 
 _SCHEMA = (
     # One row, a JSON object: what the area is for (artfs/staging/meta.py).
@@ -43,37 +48,22 @@ _DROP_LINK = "DELETE FROM links WHERE parent = ? AND name = ?"
 _DROP_LINKS = "DELETE FROM links WHERE parent = ?"
 _BUSY_TIMEOUT_S = 30.0
 _LOG_RESERVE_BYTES = 4 * 1024 * 1024
-
-NodeRow = tuple[int, str, int, int, int, int, int, bytes | str | None]
-LinkRow = tuple[int, str, int | None]
-
-
-class Changes:
-    """What one operation changes; applied whole or not at all."""
-
-    __slots__ = ("gone", "links", "newly_persisted", "nodes", "removed_links", "vanished")
-
-    def __init__(self) -> None:
-        self.nodes: list[NodeRow] = []
-        self.links: list[LinkRow] = []
-        self.removed_links: list[tuple[int, str]] = []
-        self.gone: list[int] = []
-        """Nodes that have no name any more."""
-        self.vanished: list[int] = []
-        """Directories whose names all go with them."""
-        self.newly_persisted: list[Node] = []
+_LONG_JOURNAL_BYTES = RESERVE_BYTES // 2
 
 
 class Index:
-    """The SQLite file. Thread-safe; a reader in another process does not disturb it."""
+    """The index of one area. Thread-safe; a reader in another process does not disturb it."""
 
     def __init__(self, path: Path, *, create: bool = False, writes: bool = True) -> None:
-        """Open the index, or make it; without `writes` only to look.
+        """Open the index, or make it; without `writes` only to look at what it says of itself.
 
         Raises: StoreFormatError, OutOfSpace, BackendUnavailable.
         """
         self._path = path
         self._lock = Lock()
+        self._database_lock = Lock()
+        self._full: list[Journal] = []
+        """Older journals that the SQLite file may not have yet."""
         with _translated(path):
             self._connection = _connect(path, create=create)
             if create:
@@ -82,118 +72,170 @@ class Index:
                 self._check_format()
             self._wal_fd = os.open(f"{path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             if writes:
-                # On a full disk files can still be removed: that is a change, too. SQLite takes
-                # the zeros behind what it wrote for the end of the log.
+                # SQLite takes the zeros behind what it wrote for the end of its log.
                 with suppress(OSError):
                     os.posix_fallocate(self._wal_fd, 0, _LOG_RESERVE_BYTES)
+                self._journal = self._recovered()
 
     def close(self) -> None:
-        """Close the file; changes are in it."""
-        with self._lock:
+        """Close the files; changes are in them."""
+        with self._database_lock:
             self._connection.close()
             os.close(self._wal_fd)
+
+    # --- changes -----------------------------------------------------------------------------
 
     def apply(self, changes: Changes) -> None:
         """Commit changes; they survive this process from here on.
 
         Blocks: on the page cache. Raises: OutOfSpace, BackendUnavailable.
         """
-        execute, many = self._connection.execute, self._connection.executemany
+        record = changes.record()
         with self._lock, _translated(self._path):
-            execute("BEGIN IMMEDIATE")
-            try:
-                if changes.vanished:
-                    many(_DROP_LINKS, [(node_id,) for node_id in changes.vanished])
-                if changes.removed_links:
-                    many(_DROP_LINK, changes.removed_links)
-                if changes.gone:
-                    many(_DROP_NODE, [(node_id,) for node_id in changes.gone])
-                for row in changes.nodes:
-                    execute(_PUT_NODE, row)
-                for link in changes.links:
-                    execute(_PUT_LINK, link)
-                execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
-                raise
+            self._journal.append(record)
 
     def sync(self) -> None:
         """Make every change so far survive the host.
 
         Blocks: on the disk. Raises: OutOfSpace, BackendUnavailable.
         """
+        with self._lock:
+            unapplied = [*self._full, self._journal]
         with _translated(self._path):
-            # SQLite writes a commit to the log in order: what is there when this begins is
-            # all that was committed. Nothing is locked meanwhile.
-            os.fsync(self._wal_fd)
+            for journal in unapplied:
+                journal.sync()
+
+    @property
+    def is_journal_long(self) -> bool:
+        """Whether `checkpoint` should not be put off."""
+        return self._journal.size_bytes > _LONG_JOURNAL_BYTES
 
     def checkpoint(self) -> None:
-        """Move changes from the log into the file proper, beside whoever writes. Blocks: disk."""
-        with _translated(self._path):
-            connection = _connect(self._path, create=False)
-            try:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            finally:
-                connection.close()
+        """Move changes from the journal into the SQLite file, durably; others may apply meanwhile.
+
+        Blocks: on the disk. Raises: OutOfSpace, BackendUnavailable; nothing is lost then.
+        """
+        with self._database_lock, _translated(self._path):
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
+        if self._journal.size_bytes:
+            following = self._following_journal()
+            with self._lock:
+                self._full.append(self._journal)
+                self._journal = following
+        if self._full:
+            self._write(journal.path for journal in self._full)
+            with self._lock:
+                done, self._full = self._full, []
+            for journal in done:
+                journal.path.unlink()
+        self._shorten_log()
+
+    def _recovered(self) -> Journal:
+        """Move what a killed process left in journals into the SQLite file; a new journal."""
+        left = journals(self._path.parent)
+        if left:
+            self._write(path for _, path in left)
+        journal = Journal(self._path.parent, left[-1][0] + 1 if left else 1)
+        fsync_directory(self._path.parent)
+        with suppress(OSError):
+            # On a full disk the area can be looked at, and what is in it committed elsewhere.
+            journal.reserve()
+        for _, path in left:
+            path.unlink()
+        return journal
+
+    def _following_journal(self) -> Journal:
+        journal = Journal(self._path.parent, self._journal.number + 1)
+        try:
+            journal.reserve()
+            fsync_directory(self._path.parent)
+        except BaseException:
+            # The one that we have has room still: files can be removed.
+            journal.path.unlink()
+            raise
+        return journal
+
+    def _write(self, journal_paths: Iterable[Path]) -> None:
+        """Do in the SQLite file what journals say, durably. To do it again changes nothing."""
+        records = (record for path in journal_paths for record in read_journal(path))
+        vanished, removed_links, gone, nodes, links = merged(records)
+        many = self._connection.executemany
+        with self._transaction():
+            many(_DROP_LINKS, [(node_id,) for node_id in vanished])
+            many(_DROP_LINK, removed_links)
+            many(_DROP_NODE, [(node_id,) for node_id in gone])
+            many(_PUT_NODE, nodes)
+            many(_PUT_LINK, links)
+        os.fsync(self._wal_fd)
+
+    def _shorten_log(self) -> None:
+        """Move what is in SQLite's own log into the file proper."""
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        execute = self._connection.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
 
     def replace(self, meta: str, nodes: Iterable[NodeRow], links: Iterable[LinkRow]) -> None:
         """Put these in the place of everything, durably and in one step.
 
-        Raises: OutOfSpace, BackendUnavailable. Blocks: on the disk.
+        Nobody may apply changes meanwhile. Blocks: on the disk.
+        Raises: OutOfSpace, BackendUnavailable.
         """
-        execute, many = self._connection.execute, self._connection.executemany
-        with self._lock, _translated(self._path):
-            execute("BEGIN IMMEDIATE")
-            try:
-                execute("DELETE FROM nodes")
-                execute("DELETE FROM links")
-                execute("UPDATE meta SET value = ?", (meta,))
+        many = self._connection.executemany
+        with self._database_lock, _translated(self._path):
+            # What a journal has would come back upon what is put here.
+            self._checkpoint()
+            with self._transaction():
+                self._connection.execute("DELETE FROM nodes")
+                self._connection.execute("DELETE FROM links")
+                self._connection.execute("UPDATE meta SET value = ?", (meta,))
                 many(_PUT_NODE, nodes)
                 many(_PUT_LINK, links)
-                execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    execute("ROLLBACK")
-                raise
-        self.sync()
+            os.fsync(self._wal_fd)
 
     def put_meta(self, meta: str) -> None:
         """Replace what the area says of itself, durably. Raises and blocks as `replace`."""
-        with self._lock, _translated(self._path):
+        with self._database_lock, _translated(self._path):
             self._connection.execute("UPDATE meta SET value = ?", (meta,))
-        self.sync()
+            os.fsync(self._wal_fd)
+
+    # --- what it says ------------------------------------------------------------------------
 
     def meta(self) -> str:
         """What the area says of itself. Raises: StoreFormatError, BackendUnavailable."""
-        with self._lock, _translated(self._path):
+        with self._database_lock, _translated(self._path):
             row = self._connection.execute("SELECT value FROM meta").fetchone()
         if row is None:
             raise StoreFormatError(str(self._path), "damaged (it says nothing of itself)")
         return str(row[0])
 
-    def nodes(self) -> Iterator[NodeRow]:
-        """Every node that differs from the base."""
-        with _translated(self._path):
-            yield from self._connection.execute("SELECT * FROM nodes")
+    def nodes(self) -> list[NodeRow]:
+        """Every node that differs from the base, as of the last checkpoint."""
+        return self._all("SELECT * FROM nodes")
 
-    def links(self) -> Iterator[LinkRow]:
-        """Every name that differs from the base, a directory's in the order of names."""
-        with _translated(self._path):
-            yield from self._connection.execute("SELECT * FROM links")
+    def links(self) -> list[LinkRow]:
+        """Every name that differs from the base, as of the last checkpoint, in order."""
+        return self._all("SELECT * FROM links")
 
     def local_files(self) -> list[int]:
-        """The nodes that have a plain file."""
-        with self._lock, _translated(self._path):
-            rows = self._connection.execute(
-                "SELECT id FROM nodes WHERE kind = 'f' AND content IS NULL"
-            ).fetchall()
+        """The nodes that have a plain file, as of the last checkpoint."""
+        rows = self._all("SELECT id FROM nodes WHERE kind = 'f' AND content IS NULL")
         return [row[0] for row in rows]
 
-    def change_count(self) -> int:
-        """How many names differ from the base."""
-        with self._lock, _translated(self._path):
-            return int(self._connection.execute("SELECT count(*) FROM links").fetchone()[0])
+    def _all(self, query: str) -> list[Any]:
+        with self._database_lock, _translated(self._path):
+            return self._connection.execute(query).fetchall()
 
     def _create(self) -> None:
         execute = self._connection.execute
@@ -206,7 +248,9 @@ class Index:
 
     def _check_format(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != INDEX_FORMAT:
+        if version == _FORMAT_WITHOUT_JOURNAL:
+            self._connection.execute(f"PRAGMA user_version = {INDEX_FORMAT}")
+        elif version != INDEX_FORMAT:
             raise StoreFormatError(
                 str(self._path),
                 f"has format {version}, this artfs knows {INDEX_FORMAT}",
@@ -225,8 +269,7 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
         cached_statements=64,
     )
     connection.execute("PRAGMA journal_mode = WAL")
-    # The log is synced by `sync`, and moved into the file by `checkpoint`: neither may make a
-    # system call wait that only changes something.
+    # The log is synced where that is due, and moved into the file by `checkpoint`.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection

@@ -113,6 +113,7 @@ class FileNode(Node):
         "content",
         "generation",
         "hashed",
+        "most_bytes",
         "opens",
         "plain",
         "sealed",
@@ -141,6 +142,8 @@ class FileNode(Node):
         """How many of the opens may write."""
         self.generation = 0
         """Counts what may have changed the content."""
+        self.most_bytes = 0
+        """At least the size of the plain file; what it was once, where it was cut since."""
         self.sealed = False
         """The store shares the plain file: it must not be written to any more."""
         self.hashed: tuple[int, ContentHash] | None = None

@@ -8,7 +8,7 @@ import msgspec
 
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import Digest
-from artfs.staging.index import NodeRow
+from artfs.staging.changes import NodeRow
 from artfs.staging.nodes import BaseContent, DirectoryNode, FileNode, Node, SymlinkNode
 
 _encoder = msgspec.msgpack.Encoder()

@@ -13,7 +13,7 @@ import stat
 import time
 
 from artfs.model import MAX_ENTRY_NAME_BYTES
-from artfs.staging.index import Changes
+from artfs.staging.changes import Changes
 from artfs.staging.nodes import (
     BaseContent,
     DirectoryNode,

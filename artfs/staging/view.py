@@ -12,7 +12,8 @@ from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
 from artfs.manifest.tree import LoadDirectory
 from artfs.model import Digest
-from artfs.staging.index import Index, LinkRow, NodeRow
+from artfs.staging.changes import LinkRow, NodeRow
+from artfs.staging.index import Index
 from artfs.staging.nodes import (
     DIRECTORY_MODE,
     EXECUTABLE_MODE,

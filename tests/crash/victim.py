@@ -65,6 +65,7 @@ def main() -> None:
             say("wrote base/kept")
             fs.unlink("base/gone")
             say("removed base/gone")
+            area.checkpoint()
             fs.rename("base/moved", "elsewhere")
             say("renamed base/moved")
             area.sync()

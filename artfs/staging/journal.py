@@ -1,0 +1,88 @@
+"""The journal of a staging area's index: changes that its SQLite file does not have yet.
+
+A journal is a file of records, one after the other, with zeros behind the last one:
+
+    length, 4 bytes, little-endian; CRC-32 of the body, 4 bytes; the body, msgpack
+
+Appending a change is one write(2) into space that is there already. It costs a tenth of what a
+transaction of SQLite costs, and works on a full disk: files can still be removed there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from struct import Struct
+from zlib import crc32
+
+import msgspec
+
+from artfs.blobs.files import pwrite_full
+from artfs.staging.changes import Record
+
+RESERVE_BYTES = 2 * 1024 * 1024
+_PREFIX = "journal-"
+_HEAD = Struct("<II")
+
+_encode = msgspec.msgpack.Encoder().encode
+# The content of a node's row may be text or bytes, which no typed decoder can tell apart.
+_decode = msgspec.msgpack.Decoder().decode
+
+
+class Journal:
+    """A journal that is appended to. Not thread-safe, except for `sync`. Methods raise OSError."""
+
+    def __init__(self, directory: Path, number: int) -> None:
+        """Make journal `number`; it survives the host once the directory is synced."""
+        self.path = directory / f"{_PREFIX}{number:08d}"
+        self.number = number
+        self.size_bytes = 0
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        self._fd = -1
+        self._fd = os.open(self.path, flags, 0o600)
+
+    def __del__(self) -> None:
+        # A thread may still sync it when everything in it has been applied.
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def reserve(self) -> None:
+        """Make room for changes, so that appending them works on a disk that is full by then."""
+        os.posix_fallocate(self._fd, 0, RESERVE_BYTES)
+
+    def append(self, record: Record) -> None:
+        """Append a change; it survives this process from here on. One that fails leaves nothing."""
+        body = _encode(record)
+        pwrite_full(self._fd, _HEAD.pack(len(body), crc32(body)) + body, self.size_bytes)
+        self.size_bytes += _HEAD.size + len(body)
+
+    def sync(self) -> None:
+        """Make what was appended survive the host. Blocks: disk."""
+        os.fsync(self._fd)
+
+
+def journals(directory: Path) -> list[tuple[int, Path]]:
+    """The journals that are there, oldest first. Raises: OSError."""
+    found = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(_PREFIX):
+                with suppress(ValueError):
+                    found.append((int(entry.name.removeprefix(_PREFIX)), Path(entry.path)))
+    return sorted(found)
+
+
+def read_journal(path: Path) -> Iterator[Record]:
+    """The records of a journal, up to where a host that died left it. Raises: OSError."""
+    data = path.read_bytes()
+    position = 0
+    while position + _HEAD.size <= len(data):
+        length, checksum = _HEAD.unpack_from(data, position)
+        position += _HEAD.size
+        body = data[position : position + length]
+        if length == 0 or len(body) < length or crc32(body) != checksum:
+            return
+        yield _decode(body)
+        position += length
