@@ -124,7 +124,7 @@ def fill_buffer(fd: int, buffer: memoryview, offset: int) -> int:
     return filled
 
 
-def pwrite_full(fd: int, data: bytes | memoryview, offset: int) -> None:
+def pwrite_full(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
     """Write all of `data` at `offset`. Raises: OSError."""
     view = memoryview(data)
     while view:

@@ -20,7 +20,7 @@ BROKEN_PIPE_EXIT_CODE = 141
 COMMANDS: dict[str, str] = {
     "init": "Make a store, in a directory or shared by many hosts.",
     "put": "Store files and directories as a new version.",
-    "get": "Download a version.",
+    "get": "Download a version; `artfs download` is the same.",
     "ls": "List projects, artifacts, versions or the files of a version.",
     "mount": "Mount a store, project, artifact or version as a directory.",
     "umount": "End a mount; what was staged becomes a version.",
@@ -43,6 +43,9 @@ COMMANDS: dict[str, str] = {
 }
 """Each command is the function `command` of the module of its name; a test compares the texts."""
 
+OTHER_NAMES: dict[str, str] = {"download": "get"}
+"""What else a command is called; its own name comes second."""
+
 
 class _LazyGroup(click.Group):
     """Knows the names of its commands, and imports the one that is run."""
@@ -55,9 +58,10 @@ class _LazyGroup(click.Group):
         ctx: click.Context,  # noqa: ARG002 - click's signature
         cmd_name: str,
     ) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        name = OTHER_NAMES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
             return None
-        module = import_module(f"artfs.cli.commands.{cmd_name}")
+        module = import_module(f"artfs.cli.commands.{name}")
         command: click.Command = module.command
         return command
 

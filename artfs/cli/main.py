@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from contextlib import suppress
 from typing import NoReturn
 
 INTERRUPTED_EXIT_CODE = 130
+_GRACE_S = 2.0
 
 
 def main() -> NoReturn:
@@ -15,9 +19,23 @@ def main() -> NoReturn:
 
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
-        sys.stderr.write("artfs: interrupted\n")
-        code = INTERRUPTED_EXIT_CODE
+        _leave_interrupted()
     sys.exit(code)
+
+
+def _leave_interrupted() -> NoReturn:
+    """Leave soon: at its end Python would wait for every thread that waits for a server."""
+    import threading  # noqa: PLC0415 - nothing else needs it here
+
+    with suppress(OSError, KeyboardInterrupt):
+        sys.stderr.write("artfs: interrupted\n")
+        sys.stdout.flush()
+        # Others are about to remove what they had half written.
+        until_s = time.monotonic() + _GRACE_S
+        for thread in threading.enumerate():
+            if thread is not threading.main_thread() and not thread.daemon:
+                thread.join(max(0.0, until_s - time.monotonic()))
+    os._exit(INTERRUPTED_EXIT_CODE)
 
 
 if __name__ == "__main__":

@@ -125,9 +125,12 @@ class BlobReader:
 
     def locate(self, digest: Digest) -> BlobRecord:
         """Where a blob is. Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable."""
-        self._locate_all([digest])
         with self._lock:
             record = self._locations.get(digest)
+        if record is None:
+            self._locate_all([digest])
+            with self._lock:
+                record = self._locations.get(digest)
         if record is None:
             raise BlobNotFound(f"blob {digest.hex()}", "the store does not have it")
         return record
@@ -147,6 +150,20 @@ class BlobReader:
         record = self.locate(digest)
         opened = self._files.get(stored_object(record))
         return None if opened is None else (opened, record.offset)
+
+    def whole_file(self, entry: FileEntry) -> OpenFile | None:
+        """The local file that holds this content and nothing else; None where there is none.
+
+        It is not verified. Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable,
+        PermissionDenied.
+        """
+        record = self.locate(entry.sha256)
+        if record.pack is not None:
+            return None
+        opened = self._files.get(stored_object(record))
+        if opened is None or os.fstat(opened.fd).st_size != entry.size_bytes:
+            return None
+        return opened
 
     def verified_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> bytearray:
         """One byte per block, 1 once it was verified; shared by all who read the blob."""
@@ -302,6 +319,11 @@ class _StoredBlocks:
                 f"{len(data)} bytes are stored, {self._size} were committed",
             )
         return data
+
+    @property
+    def sends_all(self) -> bool:
+        """See BlockFetcher."""
+        return False
 
     def expected(self, index: int) -> bytes:
         """See BlockFetcher."""

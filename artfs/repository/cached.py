@@ -41,6 +41,11 @@ class BlockFetcher(Protocol):
         """The SHA-256 of a block, where it is known."""
         ...
 
+    @property
+    def sends_all(self) -> bool:
+        """Whether the source was seen to send everything, whatever was asked for."""
+        ...
+
 
 class CachedContent:
     """Implements Content. Thread-safe."""
@@ -71,6 +76,14 @@ class CachedContent:
     def cache_key(self) -> Digest:
         """The key of its blocks in the cache, by which they can be pinned there."""
         return self._key
+
+    @property
+    def any_order(self) -> bool:
+        """Whether several threads may as well load blocks at once, as far as is known by now.
+
+        A source that sends everything serves who reads in order; so does an md5 of the whole.
+        """
+        return self._whole is None and not self._fetcher.sends_all
 
     def try_read(self, span: ByteRange) -> Buffer | None:
         """See Content: serves blocks that were loaded before, from the page cache."""

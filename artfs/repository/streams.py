@@ -32,6 +32,7 @@ class SourceBlocks:
         self._policy = policy
         self._lock = Lock()
         self._parked: _Stream | None = None
+        self.sends_all = False
 
     def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
         """See BlockFetcher."""
@@ -48,6 +49,7 @@ class SourceBlocks:
                 )
                 yield stream.index - 1, data
         finally:
+            self.sends_all |= stream.is_whole
             self._park(stream)
 
     def expected(self, index: int) -> None:  # noqa: ARG002 - the port's signature
@@ -106,12 +108,13 @@ class _Stream:
         self._skip_bytes = 0
         self._body_bytes = 0
         self._opened_s = 0.0
-        self._whole = False
+        self.is_whole = False
+        """Whether the last connection sends all of the content from its start."""
 
     def leads_to(self, index: int) -> bool:
         """Whether going on here is the way to a block."""
         return self.index == index or (
-            self._whole and self._body is not None and self.index < index
+            self.is_whole and self._body is not None and self.index < index
         )
 
     @property
@@ -140,7 +143,7 @@ class _Stream:
 
     def settle(self) -> None:
         """Give a connection back whose range is read to its end."""
-        if self._body is not None and not self._whole:
+        if self._body is not None and not self.is_whole:
             try:
                 next(self._pieces, None)
             except BackendUnavailable:
@@ -158,7 +161,7 @@ class _Stream:
         position = self.index * BLOCK_SIZE_BYTES + len(self._pending)
         span = ByteRange(position, max(span_stop, position + 1) - position)
         body = source.read(span, timeout_s=deadline.step_s)
-        self._whole = body.whole
+        self.is_whole = body.whole
         if body.whole and position > 0:
             # It begins all over: so do we, and keep what comes by.
             self.index = 0
@@ -173,12 +176,12 @@ class _Stream:
             piece = next(self._pieces, b"")
         except TransientFailure:
             self.close()
-            if self._body_bytes >= _PROGRESS_BYTES and not self._whole:
+            if self._body_bytes >= _PROGRESS_BYTES and not self.is_whole:
                 return
             raise
         if not piece:
             self.close()
-            if self._body_bytes < _PROGRESS_BYTES or self._whole:
+            if self._body_bytes < _PROGRESS_BYTES or self.is_whole:
                 raise TransientFailure(self._subject, "the server sent less than it has")
             return
         self._body_bytes += len(piece)

@@ -375,17 +375,22 @@ class Artifact(ArtifactAttributes):
         recursive: bool = False,
         path_prefix: str | None = None,
         *,
+        link: bool = False,
         on_progress: OnProgress | None = None,
     ) -> str:
         """Write the artifact's files to a directory and return its path.
 
-        Files that are there and right are kept; other files stay. It can be broken off at any
-        time and goes on where it was.
+        Files that are there and right are kept; other files stay. All content is verified. It
+        can be broken off at any time and goes on where it was. Where the file system of store
+        and root can, files share the disk space of the store until they are changed.
 
         Args:
             root: Where to. Default: `./artifacts/<name>:v<N>`.
             recursive: Also download the artifacts that this one refers to.
             path_prefix: Only write paths that begin with this.
+            link: Hard-link files of 1 MiB and more out of an embedded store where that can be.
+                They are the store's own files: read-only, with its times, and never to be
+                written to.
             on_progress: Called with a `Progress` now and then.
 
         Raises:
@@ -393,12 +398,16 @@ class Artifact(ArtifactAttributes):
             IntegrityError: if stored bytes are damaged; ReferenceChanged if foreign ones changed.
         """
         return self._logged("download").download(
-            root, recursive=recursive, path_prefix=path_prefix or "", on_progress=on_progress
+            root,
+            recursive=recursive,
+            path_prefix=path_prefix or "",
+            link=link,
+            on_progress=on_progress,
         )
 
-    def download_entry(self, name: str, root: str | None = None) -> str:
+    def download_entry(self, name: str, root: str | None = None, *, link: bool = False) -> str:
         """Write one file and return its path; see `ArtifactManifestEntry.download`."""
-        return self._logged("download").download_entry(name, root)
+        return self._logged("download").download_entry(name, root, link=link)
 
     def read_entry(self, name: str) -> bytes:
         """All bytes of one file; see `ArtifactManifestEntry.read_bytes`."""

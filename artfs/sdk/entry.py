@@ -75,13 +75,14 @@ class ArtifactManifestEntry:
         """The artifact that this is an entry of."""
         return self._artifact
 
-    def download(self, root: str | None = None) -> str:
+    def download(self, root: str | None = None, *, link: bool = False) -> str:
         """Write this file, or what this reference leads to, to `root` and return its path.
 
         `root` defaults to that of `Artifact.download`; the path in the artifact is kept below it.
+        `link` is that of `Artifact.download` as well.
         Raises: ArtifactNotLoggedError in a draft; what `Artifact.download` raises.
         """
-        return self._artifact.download_entry(self.path, root)
+        return self._artifact.download_entry(self.path, root, link=link)
 
     def read_bytes(self) -> bytes:
         """All bytes of the file or of what the reference leads to, verified.

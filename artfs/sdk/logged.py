@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +23,9 @@ from artfs.sdk.entry import ARTIFACT_SCHEME
 from artfs.sdk.intake import OnProgress, ProgressMeter
 from artfs.sdk.labels import check_tags
 from artfs.sdk.metadata import normalize_metadata
+from artfs.sdk.placing import Placements
+
+logger = logging.getLogger(__name__)
 
 
 class Logged:
@@ -135,7 +139,13 @@ class Logged:
     # --- local directories -----------------------------------------------------------------
 
     def download(
-        self, root: str | None, *, recursive: bool, path_prefix: str, on_progress: OnProgress | None
+        self,
+        root: str | None,
+        *,
+        recursive: bool = False,
+        path_prefix: str = "",
+        link: bool = False,
+        on_progress: OnProgress | None = None,
     ) -> str:
         """See Artifact.download."""
         target = root or self._default_root()
@@ -145,19 +155,26 @@ class Logged:
             files_total=None if path_prefix else record.file_count,
             bytes_total=None if path_prefix else record.size_bytes,
         )
-        download_tree(
-            self.repository, record.tree, Path(target), path_prefix=path_prefix, meter=meter
+        done = download_tree(
+            self.repository,
+            record.tree,
+            Path(target),
+            path_prefix=path_prefix,
+            link=link,
+            meter=meter,
         )
+        _warn_of_copies(target, done)
         if recursive:
             for version_id in self._referred_versions(path_prefix):
                 other = Logged(self.repository, self.repository.catalog.version_by_id(version_id))
-                other.download(None, recursive=True, path_prefix="", on_progress=on_progress)
+                other.download(None, recursive=True, link=link, on_progress=on_progress)
         return target
 
-    def download_entry(self, path: str, root: str | None) -> str:
+    def download_entry(self, path: str, root: str | None, *, link: bool = False) -> str:
         """Write the one file or reference at `path` below the root; where it then is."""
         target = root or self._default_root()
-        download_one(self.repository, self.record.tree, Path(target), path)
+        done = download_one(self.repository, self.record.tree, Path(target), path, link=link)
+        _warn_of_copies(target, done)
         return f"{target}/{path}"
 
     def read_entry(self, path: str) -> bytes:
@@ -175,7 +192,7 @@ class Logged:
     def verify(self, root: str | None) -> bool:
         """See Artifact.verify."""
         if root is None:
-            root = self.download(None, recursive=False, path_prefix="", on_progress=None)
+            root = self.download(None)
         verify_directory(self.repository, self.record.tree, Path(root))
         return True
 
@@ -190,6 +207,17 @@ class Logged:
                 if url.scheme == ARTIFACT_SCHEME and url.netloc != self.record.id:
                     found[url.netloc] = None
         return list(found)
+
+
+def _warn_of_copies(target: str, done: Placements) -> None:
+    """Say once that what should have been linked was copied."""
+    if done.not_linked:
+        logger.warning(
+            "%s: %d large files were copied in place of being hard-linked: %s",
+            target,
+            done.not_linked,
+            done.why_not_linked,
+        )
 
 
 def _new(items: list[str] | tuple[str, ...], known: list[str] | tuple[str, ...]) -> tuple[str, ...]:

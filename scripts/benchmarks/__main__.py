@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from scripts.benchmarks import commands, offline, publishing, reading, staging, tables
+from scripts.benchmarks import commands, downloading, offline, publishing, reading, staging, tables
 from scripts.benchmarks.harness import Bench, markdown
 
 
@@ -26,6 +26,8 @@ def main() -> int:
     parts: dict[str, Callable[[Bench], None]] = {
         "put-small": partial(publishing.small_files, wandb_python=arguments.wandb_python),
         "put-large": publishing.large_file,
+        "get-large": downloading.large_file,
+        "get-small": downloading.small_files,
         "edit": publishing.edit_of_a_million,
         "stream": reading.sequential,
         "small": reading.small_files,

@@ -8,14 +8,16 @@ import socket
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from artfs.repository.opening import open_store
 from tests.cli.conftest import Cli
+from tests.support.disks import small_disk
 from tests.support.privileges import unprivileged
+
+__all__ = ["small_disk"]
 
 LARGE_BYTES = 6 * 1024 * 1024
 
@@ -164,18 +166,6 @@ def test_a_store_on_a_read_only_disk_can_be_read(filled: Cli) -> None:
         subprocess.run(["umount", filled.store], check=True)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", disk], check=True)
-    try:
-        yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
-
-
 def test_a_full_disk_is_exit_code_9_and_nothing_is_lost(cli: Cli, small_disk: Path) -> None:
     cli.environment["ARTFS_STORE"] = str(small_disk / "store")
     data = cli.directory / "data"
@@ -190,6 +180,25 @@ def test_a_full_disk_is_exit_code_9_and_nothing_is_lost(cli: Cli, small_disk: Pa
     cli.ok("gc", "--grace", "0")
     (data / "larger").unlink()
     assert cli.ok("put", data, "-n", "demo/data", "--json").json["version"] == "v1"
+
+
+def test_a_download_to_a_full_disk_is_one_line_and_goes_on_when_there_is_room(
+    cli: Cli, small_disk: Path
+) -> None:
+    data = cli.directory / "data"
+    data.mkdir()
+    (data / "a").write_bytes(os.urandom(LARGE_BYTES))
+    (data / "b").write_bytes(os.urandom(LARGE_BYTES))
+    cli.ok("put", data, "-n", "demo/data")
+    (small_disk / "ballast").write_bytes(b"x" * LARGE_BYTES)
+    root = small_disk / "root"
+    cli.fails(9, "get", "demo/data", "--root", root, says=["No space left", str(root)])
+    there = {path.name: path.read_bytes() for path in root.iterdir()}
+    assert there.items() < {path.name: path.read_bytes() for path in data.iterdir()}.items()
+    (small_disk / "ballast").unlink()
+    value = cli.ok("get", "demo/data", "--root", root, "--json").json
+    assert value["files"]["kept"] == len(there)
+    assert (root / "b").read_bytes() == (data / "b").read_bytes()
 
 
 def test_where_there_is_no_store_it_says_so(cli: Cli) -> None:

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.support.disks import small_disk
+
+__all__ = ["small_disk"]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -83,6 +86,37 @@ def test_get_has_a_default_place_and_json(filled: Cli) -> None:
     assert value["path"] == "demo/data:v1"
     assert value["root"] == str(filled.directory / "artifacts" / "data:v1")
     assert (filled.directory / "artifacts" / "data:v1" / "new.txt").read_text() == "new\n"
+
+
+def test_get_links_large_files_where_asked(cli: Cli) -> None:
+    data = cli.directory / "data"
+    data.mkdir()
+    (data / "large.bin").write_bytes(os.urandom(2 * 1024 * 1024))
+    (data / "small").write_text("small")
+    cli.ok("put", data, "-n", "p/a")
+    out = cli.ok("download", "p/a", "--root", "copy", "--link").out
+    assert out == "p/a:v0: 2 files, 2.0 MiB in copy (1 linked)\n"
+    copy = cli.directory / "copy"
+    assert (copy / "large.bin").stat().st_nlink == 2
+    assert (copy / "large.bin").stat().st_mode & 0o222 == 0
+    assert (copy / "small").stat().st_nlink == 1
+    again = cli.ok("get", "p/a", "--root", "copy", "--link", "--json").json
+    assert again["files"] == {"kept": 2, "linked": 0, "reflinked": 0, "copied": 0}
+
+
+def test_get_says_once_what_could_not_be_linked(cli: Cli, small_disk: Path) -> None:
+    data = cli.directory / "data"
+    data.mkdir()
+    for name in ("one", "two"):
+        (data / name).write_bytes(os.urandom(2 * 1024 * 1024))
+    cli.ok("put", data, "-n", "p/a")
+    result = cli.run("get", "p/a", "--root", small_disk / "copy", "--link", "--json")
+    assert result.code == 0
+    assert result.json["files"] == {"kept": 0, "linked": 0, "reflinked": 0, "copied": 2}
+    assert result.err == (
+        "2 large files were copied in place of being hard-linked: "
+        "the store is on another file system\n"
+    )
 
 
 def test_ls_lists_projects(filled: Cli) -> None:

@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 import pytest
 
-from artfs.cli.app import COMMANDS
+from artfs.cli.app import COMMANDS, OTHER_NAMES
 from artfs.cli.components import installed_version
 from tests.cli.conftest import ROOT, Cli
 
@@ -51,6 +51,15 @@ def test_every_command_has_an_example_and_speaks_json(name: str, command: click.
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_what_each_command_says(name: str) -> None:
     assert import_module(f"artfs.cli.commands.{name}").command.short_help == COMMANDS[name]
+
+
+@pytest.mark.parametrize(("other", "name"), OTHER_NAMES.items())
+def test_a_command_with_another_name_is_the_same(cli: Cli, other: str, name: str) -> None:
+    assert other not in COMMANDS
+    assert f"`artfs {other}` is the same" in COMMANDS[name]
+    text = cli.ok(other, "--help").out
+    assert text.startswith(f"Usage: artfs {other} ")
+    assert text.partition("\n")[2] == cli.ok(name, "--help").out.partition("\n")[2]
 
 
 def loaded_modules(cli: Cli, *arguments: str) -> set[str]:

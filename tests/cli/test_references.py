@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
 from tests.cli.conftest import Cli
-from tests.servers.faultproxy import fault_proxy
+from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.nginx import Nginx
 
+_PATIENCE_S = 30.0
 DATA = b"0123456789" * 1_000_000
 
 
@@ -97,6 +101,28 @@ def test_what_is_warmed_needs_no_network(cli: Cli, nginx: Nginx) -> None:
     assert "no longer pinned" in cli.run("warm", "p/a:v0/sub/*.bin", "--unpin").out
     assert cli.run("cache", "clean", "--json").json["blocks"] == 3
     assert cli.run("warm", "p/a:v0/sub/*.bin").code == 7
+
+
+def test_ctrl_c_ends_a_download_from_a_server_that_stalls(cli: Cli, nginx: Nginx) -> None:
+    nginx.write("stalls.bin", DATA)
+    with fault_proxy(nginx.url) as proxy:
+        cli.run("put", "-n", "p/a", "-r", f"{proxy.url}/plain/stalls.bin")
+        proxy.set(Fault(stall_after=100_000))
+        before = proxy.request_count
+        process = cli.popen("get", "p/a", "--root", "out")
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while proxy.request_count == before:
+            assert time.monotonic() < deadline_s
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        # One step of a request may take as long as this alone, all attempts three times as long.
+        out, err = process.communicate(timeout=8)
+        assert (process.returncode, out, err) == (130, "", "artfs: interrupted\n")
+        assert list((cli.directory / "out").iterdir()) == []
+        proxy.set()
+        cli.ok("get", "p/a", "--root", "out")
+    assert (cli.directory / "out/stalls.bin").read_bytes() == DATA
 
 
 def test_damaged_blocks_are_found_and_dropped(cli: Cli, nginx: Nginx) -> None:

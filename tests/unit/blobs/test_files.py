@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -12,25 +9,11 @@ import pytest
 from artfs.blobs.files import clone_file, copy_file, read_whole
 from artfs.blobs.hashing import hash_bytes, hash_file
 from artfs.errors import SourceChanged
+from tests.support.disks import reflinking_disk
+
+__all__ = ["reflinking_disk"]
 
 SIZES = [0, 1000, 9 * 1024 * 1024]
-
-
-@pytest.fixture(scope="module")
-def reflinking_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A file system on which files can share their extents."""
-    directory = tmp_path_factory.mktemp("btrfs")
-    if shutil.which("mkfs.btrfs") is None:
-        pytest.fail("mkfs.btrfs is missing: scripts/test installs it")
-    image, disk = directory / "image", directory / "disk"
-    disk.mkdir()
-    with image.open("wb") as file:
-        file.truncate(256 * 1024 * 1024)
-    subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True)
-    if subprocess.run(["mount", "-o", "loop", image, disk], check=False).returncode:
-        pytest.skip("mounting needs root")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize("size_bytes", SIZES)

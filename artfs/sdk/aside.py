@@ -1,0 +1,91 @@
+"""The directory in a download's root where files are until they are whole."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from artfs.blobs.files import OpenFile
+from artfs.blobs.oserrors import translate_os_errors
+
+_PREFIX = ".artfs-download-"
+DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Aside:
+    """A private directory on the root's file system; `name()` gives names in it."""
+
+    __slots__ = ("_directory", "_numbers")
+
+    def __init__(self, directory: OpenFile) -> None:
+        self._directory = directory
+        self._numbers = count()
+
+    @property
+    def fd(self) -> int:
+        """Its descriptor, which lives as long as this."""
+        return self._directory.fd
+
+    def name(self) -> str:
+        """A name that nothing has yet. Thread-safe."""
+        return str(next(self._numbers))
+
+    def install(self, name: str, directory_fd: int, final_name: str) -> None:
+        """Move a finished file to its place, and over what is there. Raises: OSError."""
+        os.rename(name, final_name, src_dir_fd=self.fd, dst_dir_fd=directory_fd)
+
+
+@contextmanager
+def opened_root(root: Path) -> Iterator[tuple[OpenFile, Aside]]:
+    """A directory, made if need be, and an Aside in it, whose files are gone afterwards.
+
+    What earlier downloads left aside when they were killed goes too. The descriptors live as
+    long as somebody refers to them: a thread that was left behind can not mistake another file.
+    Raises: PermissionDenied, OutOfSpace, BackendUnavailable.
+    """
+    with translate_os_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        directory = OpenFile(os.open(root, DIRECTORY_FLAGS))
+        _remove_abandoned(directory.fd)
+        name, aside = _make(directory.fd)
+    try:
+        yield directory, Aside(aside)
+    finally:
+        shutil.rmtree(name, ignore_errors=True, dir_fd=directory.fd)
+
+
+def _make(root_fd: int) -> tuple[str, OpenFile]:
+    while True:
+        name = _PREFIX + secrets.token_hex(8)
+        os.mkdir(name, 0o700, dir_fd=root_fd)
+        # Another download may take it for an abandoned one before it is locked.
+        try:
+            opened = OpenFile(os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=root_fd))
+        except FileNotFoundError:
+            continue
+        with suppress(OSError):
+            fcntl.flock(opened.fd, fcntl.LOCK_EX)
+        if os.fstat(opened.fd).st_nlink:
+            return name, opened
+
+
+def _remove_abandoned(root_fd: int) -> None:
+    for name in os.listdir(root_fd):
+        if name.startswith(_PREFIX):
+            with suppress(OSError):
+                _remove_if_abandoned(root_fd, name)
+
+
+def _remove_if_abandoned(root_fd: int, name: str) -> None:
+    fd = os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=root_fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(name, ignore_errors=True, dir_fd=root_fd)
+    finally:
+        os.close(fd)
