@@ -156,7 +156,7 @@ class CachedContent:
                 count += 1
             blocks = []
             for number, block in self._wanted(index, count):
-                self._cache.put(self._key, number, block)
+                self._keep(number, block)
                 flight.release(number)
                 blocks.append(block)
             return blocks
@@ -166,8 +166,13 @@ class CachedContent:
         for number, data in self._fetcher.fetch(first, count):
             if first <= number < first + count:
                 yield number, data
-            elif not self._cache.has(self._key, number):
-                self._cache.put(self._key, number, data)
+            else:
+                self._keep(number, data)
+
+    def _keep(self, number: int, data: bytes) -> None:
+        # It may have come into the cache by the way, as a neighbour of something else.
+        if not self._cache.has(self._key, number):
+            self._cache.put(self._key, number, data)
 
 
 class WholeCheck:

@@ -128,12 +128,25 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._forward()
 
+    def do_PUT(self) -> None:
+        self._forward()
+
+    def do_POST(self) -> None:
+        self._forward()
+
+    def do_DELETE(self) -> None:
+        self._forward()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
     def _forward(self) -> None:
         fault = self.proxy.take(self.path)
         self.close_connection = True
+        if self.headers.get("Expect") == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+        request_body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fault.refuse:
             return
         if fault.never_answer:
@@ -148,8 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.command, self.path, skip_host=True, skip_accept_encoding=True
             )
             for name, value in self.headers.items():
-                connection.putheader(name, value)
-            connection.endheaders()
+                if name.lower() != "expect":
+                    connection.putheader(name, value)
+            connection.endheaders(request_body or None)
             answer = connection.getresponse()
             body = answer.read()
             self._send(answer, body, fault)
