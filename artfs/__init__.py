@@ -11,6 +11,7 @@ written for that API runs with `import artfs as wandb`:
         run.log_artifact(artifact)
 
 Names are imported when they are first used, so that `import artfs` itself costs nothing.
+`artfs.config` is that of the current run, and is there only in one.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ if TYPE_CHECKING:
     from artfs.sdk.labels import ArtifactTTL
     from artfs.sdk.manifest import ArtifactManifest
     from artfs.sdk.run import Run, finish, init, log_artifact, use_artifact
+    from artfs.sdk.runconfig import RunConfig
     from artfs.sdk.stage import stage
 
+    config: RunConfig
     run: Run | None
 
 _ERRORS = "artfs.errors"
@@ -122,9 +125,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "run":
+    if name in {"config", "run"}:
         # Which run is current changes: it is looked up each time.
-        return import_module("artfs.sdk.session").current_run()
+        current: Run | None = import_module("artfs.sdk.session").current_run()
+        if name == "run":
+            return current
+        if current is None:
+            raise AttributeError("artfs.config: there is no run: call artfs.init() before it")
+        return current.config
     if name == "data_types":
         return import_module("artfs.data_types")
     module = _MODULES.get(name)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
-    frozenset({"model", "config"}),
+    frozenset({"model", "settings"}),
     frozenset({"manifest"}),
     frozenset({"catalog", "blobs", "references"}),
     frozenset({"repository"}),

@@ -180,7 +180,6 @@ class BlockCache:
             due = self._unchecked_bytes >= self.quota.check_after_bytes
             if due:
                 self._unchecked_bytes = 0
-        self.layout.root.mkdir(parents=True, exist_ok=True)
         short = self.quota.missing_bytes(self.layout.root) + size_bytes
         if due or short > 0:
             evict(self.layout, self.quota)

@@ -43,15 +43,15 @@ def open_repository(store: str | None, *, create: bool = False) -> Repository:
 
     Raises: StoreNotFound, StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable.
     """
-    from artfs.config import store_location  # noqa: PLC0415 - `--help` does not need it
     from artfs.repository.opening import open_store  # noqa: PLC0415 - takes long to import
+    from artfs.settings import store_location  # noqa: PLC0415 - `--help` does not need it
 
     return open_store(store_location(store), create=create)
 
 
 def default_project() -> str | None:
     """The project of names that mention none. Raises: ConfigError."""
-    from artfs.config import default_project as configured  # noqa: PLC0415 - as above
+    from artfs.settings import default_project as configured  # noqa: PLC0415 - as above
 
     return configured()
 

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from artfs.config import runtime_path
 from artfs.daemon.options import MountOptions
 from artfs.engine.counters import Counters
+from artfs.settings import runtime_path
 
 
 class StageOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +93,8 @@ class StagingStatus(msgspec.Struct, frozen=True, kw_only=True):
     base: str | None
     """`vN`."""
     created_at_s: float
+    unfinished: tuple[str, ...] = ()
+    """Files that were open for writing when an earlier mount ended."""
     commit: CommitStatus | None = None
 
 
@@ -124,6 +126,8 @@ class Command(msgspec.Struct, frozen=True):
     """How long a commit waits for files that are open for writing."""
     expect: str | None = None
     """As StageOrder.expect, for this and later commits."""
+    take_unfinished: bool = False
+    """Take files for finished that were open for writing when an earlier mount ended."""
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -38,6 +38,7 @@ def commit(
     *,
     wait_writers_s: float = 0.0,
     expect: str | None = None,
+    take_unfinished: bool = False,
     on_progress: OnProgress | None = None,
 ) -> CommitStatus:
     """Make a version of a staging mount, which goes on.
@@ -45,7 +46,12 @@ def commit(
     Blocks: until it is done. Raises: MountError; what made the commit fail.
     """
     staging_status(mountpoint)
-    order = Command("commit", wait_writers_s=wait_writers_s, expect=expect)
+    order = Command(
+        "commit",
+        wait_writers_s=wait_writers_s,
+        expect=expect,
+        take_unfinished=take_unfinished,
+    )
     place = locate_mountpoint(mountpoint)
     found = _commit_status(client.ask(place, order), place)
     # Where others commit, too, the last of these commits has our content as well.

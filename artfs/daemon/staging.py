@@ -4,50 +4,34 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import msgspec
-import pyfuse3
 import trio
 
-from artfs.config import default_project, state_path
 from artfs.daemon.control import ControlSocket
 from artfs.daemon.messages import (
     Command,
     MountRequest,
-    MountState,
     MountStatus,
     Reply,
     StageOrder,
     StagingStatus,
-    log_name,
 )
-from artfs.daemon.session import (
-    FLIGHT_SHARE,
-    SIGNALS,
-    Report,
-    first_error,
-    init_mount,
-    limit_references,
-    wait_and_cancel,
-)
+from artfs.daemon.serving import FLIGHT_SHARE, Report, Serving
+from artfs.daemon.session import limit_references
 from artfs.daemon.stagecommit import Committer
-from artfs.daemon.tuning import tune_mount
-from artfs.engine.counters import Counters
 from artfs.engine.fetch import Fetcher
 from artfs.engine.threads import Threads
 from artfs.errors import ArtfsError, ArtifactNotFound, InvalidArgument, NotFound, VersionExists
 from artfs.fuse.attributes import Ownership
-from artfs.fuse.loop import serve_requests
 from artfs.fuse.staged import StagedOperations
 from artfs.model import check_alias, check_type
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
+from artfs.settings import default_project
 from artfs.staging.area import Area
 from artfs.staging.commit import expected_id, set_expected
 from artfs.staging.hasher import Background
@@ -71,32 +55,30 @@ def run_stage(request: MountRequest, *, on_ready: Report | None = None) -> None:
         try:
             limit_references(request, repository)
             area = _open_area(repository, request)
-            session = _StagingSession(request, area, control)
-            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            logger.info("staging area %s of %s", area.id, area.meta.path)
+            serving = Serving(request, control)
+            session = _StagingSession(request, area, serving)
             try:
-                trio.run(session.run, on_ready or (lambda _: None))
+                serving.run(session, on_ready)
             finally:
                 session.close()
         finally:
             control.close()
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
 class _StagingSession:
-    def __init__(self, request: MountRequest, area: Area, control: ControlSocket) -> None:
+    def __init__(self, request: MountRequest, area: Area, serving: Serving) -> None:
         self._request = request
         self._area = area
-        self._control = control
-        self._counters = Counters()
-        self._started_at_s = time.time()
+        self._serving = serving
         self._background = Background(area)
-        self._ready = trio.Event()
-        self._over = trio.Event()
-        self._stopping = trio.Event()
         self._aborting = False
-        self._mounted = False
         self._finished = False
         self._committer: Committer | None = None
+        # The kernel checks permissions. To do so it asks for a directory's attributes whenever a
+        # name in it has changed; root alone may do everything in any case.
+        is_checked = request.options.allow_other or os.getuid() != 0
+        self.mount_options = frozenset({"default_permissions"} if is_checked else ())
 
     def close(self) -> None:
         """Give the area up, unless it is gone."""
@@ -104,38 +86,13 @@ class _StagingSession:
         if not self._finished:
             self._area.close()
 
-    async def run(self, on_ready: Report) -> None:
-        """Mount, serve until unmounted or told to stop, and commit."""
-        try:
-            await self._run(on_ready)
-        except BaseExceptionGroup as group:
-            raise first_error(group) from None
-
-    async def _run(self, on_ready: Report) -> None:
-        async with trio.open_nursery() as nursery:
-            operations = self._operations(nursery)
-            with trio.open_signal_receiver(*SIGNALS) as signals:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-                self._mount(operations)
-                try:
-                    nursery.start_soon(self._stop_on_signal, signals)
-                    nursery.start_soon(self._stop_when_told)
-                    nursery.start_soon(self._control.serve, partial(self._answer, nursery))
-                    nursery.start_soon(self._serve)
-                    await self._announce(on_ready)
-                    await self._over.wait()
-                    with trio.CancelScope(shield=True):
-                        await self._end()
-                finally:
-                    nursery.cancel_scope.cancel()
-                    pyfuse3.close(unmount=True)
-
-    # --- the mount ---------------------------------------------------------------------------
-
-    def _operations(self, nursery: trio.Nursery) -> StagedOperations:
+    def operations(self, nursery: trio.Nursery) -> StagedOperations:
+        """See Session."""
         timeout_s = self._request.options.read_timeout_s
         threads = Threads()
-        fetcher = Fetcher(nursery, threads, self._counters, timeout_s=timeout_s * FLIGHT_SHARE)
+        fetcher = Fetcher(
+            nursery, threads, self._serving.counters, timeout_s=timeout_s * FLIGHT_SHARE
+        )
         staged = StagedFiles(
             self._area, self._background, threads, fetcher, read_timeout_s=timeout_s
         )
@@ -143,50 +100,14 @@ class _StagingSession:
         return StagedOperations(
             staged,
             ownership=Ownership(uid=os.getuid(), gid=os.getgid()),
-            counters=self._counters,
-            on_ready=self._ready.set,
+            counters=self._serving.counters,
+            on_ready=self._serving.ready.set,
         )
-
-    def _mount(self, operations: StagedOperations) -> None:
-        options = {"noatime", "fsname=artfs", "subtype=artfs"}
-        if self._request.options.allow_other:
-            options.add("allow_other")
-        if self._request.options.allow_other or os.getuid() != 0:
-            # The kernel checks permissions. To do so it asks for a directory's attributes
-            # whenever a name in it has changed; root alone may do everything in any case.
-            options.add("default_permissions")
-        init_mount(operations, self._request.mountpoint, options)
-        self._mounted = True
-
-    async def _serve(self) -> None:
-        await serve_requests()
-        self._over.set()
-
-    async def _announce(self, on_ready: Report) -> None:
-        while not (self._ready.is_set() or self._over.is_set()):
-            async with trio.open_nursery() as nursery:
-                for event in (self._ready, self._over):
-                    nursery.start_soon(wait_and_cancel, event, nursery.cancel_scope)
-        if self._ready.is_set():
-            tune_mount(self._request.mountpoint)
-            logger.info(
-                "staging area %s of %s is mounted at %s",
-                self._area.id,
-                self._area.meta.path,
-                self._request.mountpoint,
-            )
-            on_ready(self._status())
 
     # --- the end -----------------------------------------------------------------------------
 
-    async def _stop_on_signal(self, signals: AsyncIterator[int]) -> None:
-        async for number in signals:
-            logger.info("%s: unmounting", signal.Signals(number).name)
-            self._stopping.set()
-
-    async def _stop_when_told(self) -> None:
+    async def stop(self) -> None:
         """Unmount as a person would, so that the kernel writes back what it holds."""
-        await self._stopping.wait()
         committer = self._committer
         assert committer is not None
         if not self._aborting:
@@ -198,9 +119,9 @@ class _StagingSession:
             if done.returncode == 0:
                 return
         # Somebody is in it. Without writers all is there; with writers it is kept, uncommitted.
-        self._over.set()
+        self._serving.over.set()
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
         """Commit or drop the area. Raises: what made a commit fail; the area is kept."""
         area, committer = self._area, self._committer
         assert committer is not None
@@ -233,27 +154,28 @@ class _StagingSession:
 
     # --- control -----------------------------------------------------------------------------
 
-    def _answer(self, nursery: trio.Nursery, command: Command) -> Reply:
+    def answer(self, nursery: trio.Nursery, command: Command) -> Reply:
+        """See Session."""
         committer = self._committer
         assert committer is not None
-        if command.command == "stop":
-            self._stopping.set()
-        elif command.command == "abort":
+        if command.command == "abort":
             self._aborting = True
-            self._stopping.set()
+            self._serving.stopping.set()
         elif command.command == "commit":
-            if self._over.is_set() or self._stopping.is_set():
+            if self._serving.over.is_set() or self._serving.stopping.is_set():
                 return Reply(error="it is being unmounted, and committed by that")
             committer.announce()
             nursery.start_soon(self._commit, command)
-        elif command.command != "status":
+        else:
             return Reply(error=f"no such command: {command.command}")
-        return Reply(status=self._status())
+        return Reply(status=self.status())
 
     async def _commit(self, command: Command) -> None:
         committer = self._committer
         assert committer is not None
         try:
+            if command.take_unfinished:
+                self._area.contents.accept_unfinished()
             if command.expect is not None:
                 await trio.to_thread.run_sync(set_expected, self._area, command.expect)
             await committer.commit(wait_writers_s=command.wait_writers_s)
@@ -261,29 +183,21 @@ class _StagingSession:
             committer.failed(error)
             logger.error("commit failed: %s", error)  # noqa: TRY400 - its text is meant to be enough
 
-    def _status(self) -> MountStatus:
+    def status(self) -> MountStatus:
+        """See Session."""
         meta = self._area.meta
         assert self._committer is not None
-        return MountStatus(
-            mountpoint=self._request.mountpoint,
-            state=MountState.MOUNTED,
-            pid=os.getpid(),
-            kind="stage",
-            store=self._area.repository.info.location,
-            target=meta.path,
-            started_at_s=self._started_at_s,
-            options=self._request.options,
-            counters=self._counters,
-            staging=StagingStatus(
-                id=meta.id,
-                path=self._area.path,
-                type=meta.type,
-                base=meta.base_version,
-                created_at_s=meta.created_at_ns / 1e9,
-                commit=self._committer.status(),
-            ),
-            log=state_path() / log_name(self._request.mountpoint),
+        status = self._serving.status(store=self._area.repository.info.location, target=meta.path)
+        staging = StagingStatus(
+            id=meta.id,
+            path=self._area.path,
+            type=meta.type,
+            base=meta.base_version,
+            created_at_s=meta.created_at_ns / 1e9,
+            unfinished=tuple(self._area.contents.unfinished()),
+            commit=self._committer.status(),
         )
+        return msgspec.structs.replace(status, kind="stage", staging=staging)
 
 
 def _open_area(repository: Repository, request: MountRequest) -> Area:

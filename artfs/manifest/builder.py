@@ -6,58 +6,76 @@ cost of a new tree is the cost of what changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
 from artfs.errors import InvalidName, PathNotFound
-from artfs.manifest.directory import directory_digest, directory_entry, encode_directory
-from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, LeafEntry
+from artfs.manifest.changes import StoreDirectory, changed_directory, is_same_file
+from artfs.manifest.directory import Directory
+from artfs.manifest.entries import DirectoryEntry, Entry, LeafEntry
 from artfs.manifest.tree import LoadDirectory
-from artfs.model import Digest, split_entry_path
-
-StoreDirectory = Callable[[Digest, bytes], None]
-"""Keeps an encoded directory object under its digest."""
+from artfs.model import split_entry_path
 
 
 class _Node:
-    """A directory under construction: the entries of a base that was loaded, plus changes."""
+    """A directory under construction: names that were changed, over those that show through."""
 
-    __slots__ = ("base", "children")
+    __slots__ = ("base", "changes", "count", "shown")
 
-    def __init__(self, base: Digest | None, children: dict[str, Entry | _Node]) -> None:
+    def __init__(self, base: DirectoryEntry | None = None, shown: Directory | None = None) -> None:
         self.base = base
-        self.children = children
+        """A directory object that need not be stored again."""
+        self.shown = shown
+        """The same, where it shows through."""
+        self.changes: dict[str, Entry | _Node | None] = {}
+        """None for a name that is gone."""
+        self.count = 0 if shown is None else len(shown)
+        """How many names there are."""
+
+    def get(self, name: str) -> Entry | _Node | None:
+        """What has this name."""
+        if self.shown is None or name in self.changes:
+            return self.changes.get(name)
+        return self.shown.get(name)
+
+    def put(self, name: str, child: Entry | _Node, *, is_new: bool) -> None:
+        """Give a name, which may be new here, to something else."""
+        self.count += is_new
+        self.changes[name] = child
+
+    def remove(self, name: str) -> None:
+        """Take a name away that is there."""
+        self.count -= 1
+        if self.shown is None:
+            del self.changes[name]
+        else:
+            self.changes[name] = None
 
 
 class TreeBuilder:
     """A tree under construction. Not thread-safe."""
 
-    def __init__(self, load: LoadDirectory, base: Digest | None = None) -> None:
+    def __init__(self, load: LoadDirectory, base: DirectoryEntry | None = None) -> None:
         self._load = load
-        if base is None:
-            self._root = _Node(None, {})
-        else:
-            self._root = self._opened(base)
+        self._root = _Node() if base is None else self._opened(base)
 
     def put(self, path: str, entry: LeafEntry) -> None:
         """Put a file, reference or symlink at `path`, replacing one that is there.
 
         Its name becomes the last part of `path`; missing directories are made. A file that
-        equals the old one but for its mtime keeps the old entry.
+        equals the base's but for its mtime keeps the base's entry.
         Raises: InvalidName for a bad path, and where a file and a directory would share a name.
         """
         parts = split_entry_path(path)
         node = self._directory(parts[:-1], path)
         name = parts[-1]
-        old = node.children.get(name)
+        old = node.get(name)
         if isinstance(old, (_Node, DirectoryEntry)):
             raise InvalidName(path, "a directory of this name is there already")
         if entry.name != name:
             entry = msgspec.structs.replace(entry, name=name)
-        if isinstance(old, FileEntry) and isinstance(entry, FileEntry) and _same_file(old, entry):
-            return
-        node.children[name] = entry
+        node.put(name, entry, is_new=old is None)
 
     def make_directory(self, path: str) -> None:
         """Make sure that there is a directory at `path`; it may stay empty.
@@ -72,10 +90,10 @@ class TreeBuilder:
         Raises: InvalidName for a bad path.
         """
         parts = split_entry_path(path)
-        node = self._directory(parts[:-1], path)
-        node.children[parts[-1]] = msgspec.structs.replace(tree, name=parts[-1])
+        node, name = self._directory(parts[:-1], path), parts[-1]
+        node.put(name, msgspec.structs.replace(tree, name=name), is_new=node.get(name) is None)
 
-    def adopt(self, base: Digest) -> None:
+    def adopt(self, base: DirectoryEntry) -> None:
         """Keep the base's entry for each file that differs in nothing but its mtime.
 
         So directories in which nothing changed keep their digest, and are not stored again: the
@@ -84,28 +102,23 @@ class TreeBuilder:
         """
         stack = [(self._root, base)]
         while stack:
-            node, digest = stack.pop()
-            node.base = digest
-            for old in self._load(digest).entries():
-                new = node.children.get(old.name)
-                if isinstance(old, FileEntry) and isinstance(new, FileEntry):
-                    if _same_file(old, new):
-                        node.children[old.name] = old
-                elif isinstance(old, DirectoryEntry) and isinstance(new, _Node):
-                    stack.append((new, old.sha256))
+            node, known = stack.pop()
+            node.base = known
+            for old in self._load(known.sha256).entries():
+                new = node.changes.get(old.name)
+                if isinstance(old, DirectoryEntry):
+                    if isinstance(new, _Node):
+                        stack.append((new, old))
+                elif not isinstance(new, _Node) and is_same_file(old, new):
+                    node.changes[old.name] = old
 
     def get(self, path: str) -> LeafEntry | None:
         """The file, reference or symlink at `path`; None for nothing or a directory."""
         parts = split_entry_path(path)
-        node = self._root
+        node: _Node | None = self._root
         for part in parts[:-1]:
-            child = node.children.get(part)
-            if isinstance(child, DirectoryEntry):
-                child = node.children[part] = self._opened(child.sha256)
-            if not isinstance(child, _Node):
-                return None
-            node = child
-        found = node.children.get(parts[-1])
+            node = None if node is None else self._existing(node, part)
+        found = None if node is None else node.get(parts[-1])
         return None if isinstance(found, (_Node, DirectoryEntry)) else found
 
     def remove(self, path: str) -> None:
@@ -116,17 +129,15 @@ class TreeBuilder:
         parts = split_entry_path(path)
         trail = [self._root]
         for part in parts[:-1]:
-            child = trail[-1].children.get(part)
-            if isinstance(child, DirectoryEntry):
-                child = trail[-1].children[part] = self._opened(child.sha256)
-            if not isinstance(child, _Node):
+            node = self._existing(trail[-1], part)
+            if node is None:
                 raise PathNotFound(path, "no such file or directory")
-            trail.append(child)
-        if parts[-1] not in trail[-1].children:
+            trail.append(node)
+        if trail[-1].get(parts[-1]) is None:
             raise PathNotFound(path, "no such file or directory")
         for node, part in zip(reversed(trail), reversed(parts), strict=True):
-            del node.children[part]
-            if node.children:
+            node.remove(part)
+            if node.count:
                 break
 
     def build(self, store: StoreDirectory) -> DirectoryEntry:
@@ -134,31 +145,40 @@ class TreeBuilder:
 
         The builder can be used on, and built again, afterwards.
         """
-        order = list(_parents_first(self._root))
         built: dict[int, DirectoryEntry] = {}
-        for name, node in reversed(order):
-            entries = [
-                built[id(child)] if isinstance(child, _Node) else child
-                for child in node.children.values()
-            ]
-            built[id(node)] = _stored(name, node, entries, store)
+        for name, node in reversed(list(_parents_first(self._root))):
+            changes = {
+                child_name: built[id(child)] if isinstance(child, _Node) else child
+                for child_name, child in node.changes.items()
+            }
+            built[id(node)] = changed_directory(
+                changes, store, name=name, base=node.base, shown=node.shown
+            )
         return built[id(self._root)]
 
     def _directory(self, parts: list[str], path: str) -> _Node:
+        """The directory at some parts of a path, made where it is missing."""
         node = self._root
         for part in parts:
-            child = node.children.get(part)
+            child = self._existing(node, part)
             if child is None:
-                child = node.children[part] = _Node(None, {})
-            elif isinstance(child, DirectoryEntry):
-                child = node.children[part] = self._opened(child.sha256)
-            elif not isinstance(child, _Node):
-                raise InvalidName(path, f"{part!r} is a file, not a directory")
+                if node.get(part) is not None:
+                    raise InvalidName(path, f"{part!r} is a file, not a directory")
+                child = _Node()
+                node.put(part, child, is_new=True)
             node = child
         return node
 
-    def _opened(self, base: Digest) -> _Node:
-        return _Node(base, {child.name: child for child in self._load(base).entries()})
+    def _existing(self, node: _Node, name: str) -> _Node | None:
+        """The directory of this name, opened; None where it is none."""
+        child = node.get(name)
+        if isinstance(child, DirectoryEntry):
+            child = self._opened(child)
+            node.put(name, child, is_new=False)
+        return child if isinstance(child, _Node) else None
+
+    def _opened(self, base: DirectoryEntry) -> _Node:
+        return _Node(base, self._load(base.sha256))
 
 
 def _parents_first(root: _Node) -> Iterator[tuple[str, _Node]]:
@@ -168,18 +188,6 @@ def _parents_first(root: _Node) -> Iterator[tuple[str, _Node]]:
         yield name, node
         stack.extend(
             (child_name, child)
-            for child_name, child in node.children.items()
+            for child_name, child in node.changes.items()
             if isinstance(child, _Node)
         )
-
-
-def _stored(name: str, node: _Node, entries: list[Entry], store: StoreDirectory) -> DirectoryEntry:
-    encoded = encode_directory(entries)
-    digest = directory_digest(encoded)
-    if digest != node.base:
-        store(digest, encoded)
-    return directory_entry(name, digest, entries)
-
-
-def _same_file(old: FileEntry, new: FileEntry) -> bool:
-    return old.sha256 == new.sha256 and old.executable == new.executable

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import pairwise
 from operator import lt
@@ -42,6 +42,14 @@ class _Envelope(msgspec.Struct, array_like=True):
 
 
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
+
+
+class Edit(msgspec.Struct, frozen=True):
+    """A change of a directory: what comes in the place of `count` entries, none or one."""
+
+    position: int
+    count: int
+    entry: Entry | None
 
 
 class Directory:
@@ -115,22 +123,48 @@ class Directory:
 
     def position(self, name: str) -> int | None:
         """The position of the entry called `name`, by binary search."""
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            found = self.entry(middle).name
-            if found == name:
-                return middle
-            if found < name:
-                low = middle + 1
-            else:
-                high = middle
-        return None
+        position, found = self.search(name)
+        return None if found is None else position
 
     def get(self, name: str) -> Entry | None:
         """The entry called `name`, or None."""
-        position = self.position(name)
-        return None if position is None else self.entry(position)
+        return self.search(name)[1]
+
+    def search(self, name: str) -> tuple[int, Entry | None]:
+        """Where the entry called `name` is, or would be, and that entry; by binary search."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            entry = self.entry(middle)
+            if entry.name == name:
+                return middle, entry
+            if entry.name < name:
+                low = middle + 1
+            else:
+                high = middle
+        return low, None
+
+    def edited(self, edits: Sequence[Edit]) -> bytes:
+        """The encoding of this directory with some entries replaced, removed or put in.
+
+        Edits come in name order. What stays is copied as it is encoded.
+        Raises: InvalidName, InvalidManifest where it grows beyond 4 GiB.
+        """
+        made = _Encoding()
+        position = 0
+        for edit in edits:
+            self._copy_to(made, start=position, stop=edit.position)
+            position = edit.position + edit.count
+            if edit.entry is not None:
+                check_entry_name(edit.entry.name)
+                made.add(_encoder.encode(edit.entry))
+        self._copy_to(made, start=position, stop=len(self))
+        return made.finish()
+
+    def _copy_to(self, made: _Encoding, *, start: int, stop: int) -> None:
+        if start < stop:
+            first, last = self._span(start)[0], self._span(stop - 1)[1]
+            made.add_all(self._body[first:last], self._offsets[start:stop])
 
     def _span(self, position: int) -> tuple[int, int]:
         start = self._offsets[position]
@@ -150,18 +184,10 @@ def encode_directory(entries: Sequence[Entry]) -> bytes:
     for before, after in pairwise(ordered):
         if before.name == after.name:
             raise InvalidName(repr(before.name), "stands twice in one directory")
-    encoded = [_encoder.encode(entry) for entry in ordered]
-    offsets = array("I")
-    position = 0
-    for item in encoded:
-        offsets.append(position)
-        position += len(item)
-    if position > _MAX_BODY_BYTES:
-        raise InvalidManifest("directory object", f"{len(ordered)} entries exceed 4 GiB")
-    if not _LITTLE_ENDIAN:
-        offsets.byteswap()
-    head = b"\x93" + _encoder.encode(FORMAT_VERSION) + _encoder.encode(offsets.tobytes())
-    return b"".join((head, _array_header(len(encoded)), *encoded))
+    made = _Encoding()
+    for entry in ordered:
+        made.add(_encoder.encode(entry))
+    return made.finish()
 
 
 def directory_digest(encoded: bytes) -> Digest:
@@ -169,17 +195,61 @@ def directory_digest(encoded: bytes) -> Digest:
     return Digest(sha256(encoded).digest())
 
 
-def directory_entry(name: str, sha256: Digest, entries: Sequence[Entry]) -> DirectoryEntry:
-    """The entry for a directory with these entries: its totals are theirs."""
+def totals(entries: Iterable[Entry]) -> tuple[int, int]:
+    """The bytes, and the number, of the files and references that entries stand for."""
     size_bytes = file_count = 0
     for entry in entries:
-        if isinstance(entry, (FileEntry, ReferenceEntry)):
+        if isinstance(entry, FileEntry):
+            size_bytes += entry.size_bytes
+            file_count += 1
+        elif isinstance(entry, ReferenceEntry):
             size_bytes += entry.size_bytes or 0
             file_count += 1
         elif isinstance(entry, DirectoryEntry):
             size_bytes += entry.size_bytes
             file_count += entry.file_count
-    return DirectoryEntry(name, sha256, size_bytes, file_count)
+    return size_bytes, file_count
+
+
+class _Encoding:
+    """A directory object that is being put together from encoded entries."""
+
+    __slots__ = ("_offsets", "_pieces", "_size_bytes")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes | memoryview] = []
+        self._offsets = array("I")
+        self._size_bytes = 0
+
+    def add(self, entry: bytes) -> None:
+        """Put one entry behind the others."""
+        self._check_size()
+        self._offsets.append(self._size_bytes)
+        self._pieces.append(entry)
+        self._size_bytes += len(entry)
+
+    def add_all(self, body: memoryview, offsets: array[int]) -> None:
+        """Put entries of another directory object there, with their offsets in that."""
+        shift = self._size_bytes - offsets[0]
+        self._size_bytes += len(body)
+        self._check_size()
+        if shift:
+            offsets = array("I", [offset + shift for offset in offsets])
+        self._offsets.extend(offsets)
+        self._pieces.append(body)
+
+    def finish(self) -> bytes:
+        """The encoding. Raises: InvalidManifest where it exceeds 4 GiB."""
+        self._check_size()
+        count = len(self._offsets)
+        if not _LITTLE_ENDIAN:
+            self._offsets.byteswap()
+        head = b"\x93" + _encoder.encode(FORMAT_VERSION) + _encoder.encode(self._offsets.tobytes())
+        return b"".join((head, _array_header(count), *self._pieces))
+
+    def _check_size(self) -> None:
+        if self._size_bytes > _MAX_BODY_BYTES:
+            raise InvalidManifest("directory object", "its entries exceed 4 GiB")
 
 
 def _are_plain(names: Sequence[str]) -> bool:

@@ -5,7 +5,6 @@ Credentials, profiles, regions and endpoints come the way boto3 finds them.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from threading import Lock
@@ -22,6 +21,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from artfs.blobs.places import configured_endpoint
 from artfs.blobs.s3 import make_client
 from artfs.blobs.s3errors import code_of, status_of
 from artfs.errors import (
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _VERSION = re.compile(r"(.*)\?versionId=([^&]+)", re.DOTALL)
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_S3_ENDPOINT_URL")
 _WITHOUT_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -127,9 +126,8 @@ class S3Handler:
                 yield _describe(bucket, item, listed_path(item.key, prefix, name), version)
 
     def _standard_client(self) -> S3Client:
-        endpoint_url = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
         return make_client(
-            endpoint_url=endpoint_url,
+            endpoint_url=configured_endpoint(),
             read_timeout_s=self._policy.step_timeout_s,
             attempts=1,
             connections=web.POOL_SIZE,

@@ -170,7 +170,7 @@ class CachedContent:
             late_s = time.monotonic() + _MAX_RUN_S
             with closing(self._wanted(index, count)) as wanted:
                 for number, block in wanted:
-                    self._cache.put(self._key, number, block)
+                    self._keep(number, block)
                     flight.release(number)
                     yield block
                     if time.monotonic() > late_s:
@@ -198,8 +198,13 @@ class CachedContent:
             for number, data in found:
                 if first <= number < first + count:
                     yield number, data
-                elif not self._cache.has(self._key, number):
-                    self._cache.put(self._key, number, data)
+                else:
+                    self._keep(number, data)
+
+    def _keep(self, number: int, data: bytes) -> None:
+        # It may have come into the cache by the way, as a neighbour of something else.
+        if not self._cache.has(self._key, number):
+            self._cache.put(self._key, number, data)
 
 
 class WholeCheck:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artfs.blobs.cache import BlockCache
 from artfs.blobs.eviction import Quota
-from artfs.config import cache_limit_bytes, cache_path
+from artfs.settings import cache_limit_bytes, cache_path
 
 
 def cache_root() -> Path:

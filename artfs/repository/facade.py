@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from artfs.blobs.base import ObjectStore
+from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import (
     BaseGone,
@@ -23,6 +23,7 @@ from artfs.catalog.base import (
     BlobsGone,
     Catalog,
     CommitOutcome,
+    Confirm,
     PackRecord,
     VersionCommit,
     VersionRecord,
@@ -70,10 +71,12 @@ class StoreInfo(msgspec.Struct, frozen=True):
     """What a store says of itself."""
 
     location: str
-    """The directory or URL that names the store."""
+    """The directory that names the store, or the URL without its password: it may be shown."""
     entity: str
     root: Path | None
     """The directory of an embedded store; None for a shared one."""
+    id: str = ""
+    """Of a shared store: the same by whatever URL it is reached."""
 
 
 class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,9 +127,15 @@ class Repository:
         workspace: Workspace,
         cache: BlockCache | None = None,
         references: References | None = None,
+        address: str | None = None,
     ) -> None:
-        """`cache` and `references` stand in for this user's cache and all known schemes."""
+        """`cache` and `references` stand in for this user's cache and all known schemes.
+
+        `address` opens the store again, where the location alone does not.
+        """
         self.info = info
+        self.address = address or info.location
+        """What opens this store in another process. It may hold a password: never show it."""
         self.catalog = catalog
         self.objects = objects
         self.workspace = workspace
@@ -272,20 +281,38 @@ class Repository:
             reused=(*taken.reused, *linked),
             **msgspec.structs.asdict(request),
         )
+        confirm = partial(self.require_objects, taken.found) if taken.found else None
         try:
-            return self._commit(commit)
+            return self._commit(commit, confirm)
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
             reused = tuple(self._blobs_of(load, tree.sha256) - written)
-            return self._commit(msgspec.structs.replace(commit, base_ids=(), reused=reused))
+            commit = msgspec.structs.replace(commit, base_ids=(), reused=reused)
+            return self._commit(commit, confirm)
 
-    def _commit(self, commit: VersionCommit) -> CommitOutcome:
+    def require_objects(self, keys: Iterable[ObjectKey]) -> None:
+        """Look whether objects that a put found there still are. Raises: BlobsGone.
+
+        Blocks: on the store.
+        """
+        gone = [key for key in keys if self.objects.size(key) is None]
+        if gone:
+            raise BlobsGone(
+                [key.sha256 for key in gone if key.namespace is Namespace.BLOBS],
+                packs=[key.sha256 for key in gone if key.namespace is Namespace.PACKS],
+            )
+
+    def _commit(self, commit: VersionCommit, confirm: Confirm | None) -> CommitOutcome:
         try:
-            return self.catalog.commit(commit)
+            return self.catalog.commit(commit, confirm=confirm)
         except BlobsGone as error:
-            # What gc has begun to delete must be gone before it can be stored again.
-            self.catalog.sweep(self._delete_object, only=(*error.missing, *error.packs))
+            # What gc has begun to delete must be gone before it can be stored again. The error
+            # may name packs alone, and the next one then blobs.
+            packs = [pack.sha256 for pack in commit.packs]
+            blobs = [blob.sha256 for blob in commit.blobs]
+            doomed = (*error.missing, *error.packs, *packs, *blobs)
+            self.catalog.sweep(self._delete_object, only=doomed)
             raise Conflict(
                 f"{commit.project}/{commit.name}",
                 "gc removed content that this commit relied on",

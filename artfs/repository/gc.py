@@ -10,9 +10,12 @@ Why no commit can lose a blob, however it meets a collection:
   names it like other content that it reuses, whether or not its version is still there.
 - Only what was condemned before the mark began is doomed. A blob that a commit saved after that
   is not condemned any more.
-- What a commit stores anew, its `put` made young, even where the object was there already. A
-  deletion looks at the age, under the same lock, and spares what is younger than the grace
-  period: so that must be longer than a put takes from its first object to its commit.
+- What a commit stores anew, its `put` made young, where it can even if the object was there
+  already. A deletion looks at the age, under the same lock, and spares what is younger than the
+  grace period: so that must be longer than a put takes from its first object to its commit.
+- An object store has no such lock, and an object that was there keeps its age. A commit then looks
+  whether it still is, in its transaction: it holds the row by then that a deletion needs, so what
+  it sees there stays.
 """
 
 from __future__ import annotations

@@ -53,6 +53,8 @@ class IngestResult(msgspec.Struct, frozen=True):
     packs: tuple[PackRecord, ...]
     blobs: tuple[BlobRecord, ...]
     reused: tuple[Digest, ...]
+    found: tuple[ObjectKey, ...] = ()
+    """Objects that nobody had recorded and that were there already: gc may be deleting them."""
 
 
 class Ingest:
@@ -70,6 +72,7 @@ class Ingest:
         self._packs: list[PackRecord] = []
         self._blobs: list[BlobRecord] = []
         self._reused: list[Digest] = []
+        self._found: list[ObjectKey] = []
         self._directories: dict[Digest, Directory] = {}
         self._linking: list[Directory] = []
         # Once something could not be stored, what was taken in is no longer whole.
@@ -147,7 +150,9 @@ class Ingest:
             with self._noting_failure():
                 self._flush()
                 self._close_pack()
-            return IngestResult(tuple(self._packs), tuple(self._blobs), tuple(self._reused))
+            return IngestResult(
+                tuple(self._packs), tuple(self._blobs), tuple(self._reused), tuple(self._found)
+            )
 
     def discard(self) -> None:
         """Remove what is still in the workspace; objects that are stored are left to gc."""
@@ -208,8 +213,10 @@ class Ingest:
     def _store_large(self, hashed: ContentHash, source: Path, transfer: Transfer) -> None:
         key = ObjectKey(Namespace.BLOBS, hashed.sha256)
         with self._noting_failure():
-            self._objects.put(key, source, transfer=transfer)
+            stored = self._objects.put(key, source, transfer=transfer)
         with self._lock:
+            if not stored:
+                self._found.append(key)
             self._blobs.append(BlobRecord(hashed.sha256, hashed.size_bytes, None, 0))
 
     def _hash_large(
@@ -285,7 +292,8 @@ class Ingest:
         try:
             finished = pack.finish()
             key = ObjectKey(Namespace.PACKS, finished.sha256)
-            self._objects.put(key, pack.path, transfer=Transfer.MOVE)
+            if not self._objects.put(key, pack.path, transfer=Transfer.MOVE):
+                self._found.append(key)
         finally:
             pack.discard()
         self._packs.append(PackRecord(finished.sha256, finished.size_bytes))

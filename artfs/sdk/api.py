@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from artfs.config import default_project
 from artfs.errors import ArtifactNotFound, InvalidArgument, NotFound, RunNotFound
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact import Artifact
@@ -10,6 +9,7 @@ from artfs.sdk.attributes import DEFAULT_PROJECT
 from artfs.sdk.collections import PER_PAGE, ArtifactCollection, ArtifactType, ArtifactVersions
 from artfs.sdk.run import Run
 from artfs.sdk.stores import shared_repository
+from artfs.settings import default_project
 
 
 class Api:

@@ -9,7 +9,6 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from artfs.catalog.base import VersionRecord
 from artfs.errors import EntryNotFound
-from artfs.manifest.entries import SymlinkEntry
 from artfs.repository.facade import Repository
 from artfs.sdk.attributes import ArtifactAttributes
 from artfs.sdk.draft import Draft
@@ -73,8 +72,12 @@ class Artifact(ArtifactAttributes):
         cls, repository: Repository, record: VersionRecord, *, use_as: str | None = None
     ) -> Self:
         """The artifact of a version that is in the store."""
+        return cls._of(Logged(repository, record), use_as=use_as)
+
+    @classmethod
+    def _of(cls, state: Draft | Logged, *, use_as: str | None = None) -> Self:
         artifact = cls.__new__(cls)
-        artifact._become(Logged(repository, record), use_as=use_as)  # noqa: SLF001 - its own class
+        artifact._become(state, use_as=use_as)  # noqa: SLF001 - its own class
         return artifact
 
     def _become(self, state: Draft | Logged, *, use_as: str | None) -> None:
@@ -87,7 +90,7 @@ class Artifact(ArtifactAttributes):
         if isinstance(self._state, Logged):
             return ArtifactManifest(self, self._state.entries)
         self._state.is_final = True
-        return ArtifactManifest(self, self._state.contents.entries)
+        return ArtifactManifest(self, self._state.entries)
 
     # --- building --------------------------------------------------------------------------
 
@@ -227,6 +230,26 @@ class Artifact(ArtifactAttributes):
         path, entry = self._draft("add_bytes").add_bytes(data, name, is_tmp=is_tmp)
         return ArtifactManifestEntry(self, path, entry)
 
+    def remove(self, item: str | os.PathLike[str] | ArtifactManifestEntry) -> None:
+        """Remove a file or reference from a draft, or a directory with all that is in it.
+
+        Args:
+            item: Its path in the artifact, or its entry. In an incremental draft, and in one that
+                `new_draft` made, it may be in the version that the draft builds on.
+
+        Raises:
+            ArtifactFinalizedError: if nothing can be changed any more.
+            EntryNotFound: if there is nothing at this path; it is a KeyError.
+
+        Example:
+            >>> draft = run.use_artifact("my_dataset:latest").new_draft()
+            >>> draft.remove("outdated")
+            >>> run.log_artifact(draft)
+        """
+        draft = self._draft("remove")
+        path = item.path if isinstance(item, ArtifactManifestEntry) else os.fspath(item)
+        draft.remove(path.rstrip("/"), project=self.project)
+
     def find_entry(self, name: str) -> ArtifactManifestEntry | None:
         """The file or reference at a path, in a draft too; None if there is none."""
         if isinstance(self._state, Logged):
@@ -234,10 +257,8 @@ class Artifact(ArtifactAttributes):
                 return self.get_path(name)
             except EntryNotFound:
                 return None
-        leaf = self._state.contents.get(name)
-        if leaf is None or isinstance(leaf, SymlinkEntry):
-            return None
-        return ArtifactManifestEntry(self, name, leaf)
+        leaf = self._state.find(name)
+        return None if leaf is None else ArtifactManifestEntry(self, name, leaf)
 
     def get_added_local_path_name(self, local_path: str) -> str | None:
         """The path in the artifact of a file that was added as exactly this local path.
@@ -336,6 +357,23 @@ class Artifact(ArtifactAttributes):
             Conflict: if it has aliases, other than `latest`, that are not to be deleted.
         """
         self._logged("delete").delete(delete_aliases=delete_aliases)
+
+    def new_draft(self) -> Artifact:
+        """A draft of the next version, which begins with the content of this one.
+
+        Nothing is copied or fetched: what is added and removed is what logging it costs. It is
+        built on this version, whatever `latest` is by then.
+
+        Raises:
+            ArtifactNotLoggedError: in a draft.
+
+        Example:
+            >>> draft = run.use_artifact("my_dataset:v3").new_draft()
+            >>> draft.add_file("more.txt")
+            >>> run.log_artifact(draft)
+        """
+        logged = self._logged("new_draft")
+        return Artifact._of(Draft.of_version(logged.repository, logged.record))
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -442,40 +480,3 @@ class Artifact(ArtifactAttributes):
             ValueError: if a file is missing, additional or different.
         """
         return self._logged("verify").verify(root)
-
-    def logged_by(self) -> Run | None:
-        """The run that first logged the version; None if none did.
-
-        Raises: ArtifactNotLoggedError in a draft.
-        """
-        from artfs.sdk.run import Run  # noqa: PLC0415 - run.py imports this module
-
-        logged = self._logged("logged_by")
-        maker = logged.repository.catalog.maker_of(logged.record.id)
-        return None if maker is None else Run(logged.repository, maker)
-
-    def used_by(self) -> list[Run]:
-        """The runs that used the version, oldest first.
-
-        Raises: ArtifactNotLoggedError in a draft.
-        """
-        from artfs.sdk.run import Run  # noqa: PLC0415 - run.py imports this module
-
-        logged = self._logged("used_by")
-        users = logged.repository.catalog.users_of(logged.record.id)
-        return [Run(logged.repository, user) for user in users]
-
-    def json_encode(self) -> dict[str, Any]:
-        """The JSON value that stands for the artifact in a run's config or history.
-
-        Raises: ArtifactNotLoggedError in a draft.
-        """
-        record = self._logged("json_encode").record
-        return {
-            "_type": "artifactVersion",
-            "_version": "v0",
-            "id": record.id,
-            "version": f"v{record.source_index}",
-            "sequenceName": record.source_name,
-            "usedAs": self._use_as,
-        }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from artfs.config import default_entity, default_project
 from artfs.errors import ArtifactFinalizedError, ArtifactNotLoggedError
 from artfs.sdk.draft import Draft
 from artfs.sdk.labels import Ttl, check_tags, ttl_seconds
 from artfs.sdk.logged import Logged
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.session import current_run
+from artfs.settings import default_entity, default_project
+
+if TYPE_CHECKING:
+    from artfs.sdk.run import Run
 
 DEFAULT_PROJECT = "uncategorized"
 
@@ -130,7 +133,7 @@ class ArtifactAttributes:
         if isinstance(self._state, Logged):
             return self._state.record.digest
         self._state.is_final = True
-        return self._state.contents.digest()
+        return self._state.digest()
 
     @property
     def commit_hash(self) -> str:
@@ -145,7 +148,7 @@ class ArtifactAttributes:
         """The total size in bytes, references included as far as their size is known."""
         if isinstance(self._state, Logged):
             return self._state.record.size_bytes
-        return self._state.contents.size_bytes
+        return self._state.size_bytes()
 
     @property
     def description(self) -> str | None:
@@ -196,3 +199,40 @@ class ArtifactAttributes:
     def incremental(self) -> bool:
         """Whether a draft builds on the version called `latest`."""
         return isinstance(self._state, Draft) and self._state.incremental
+
+    def logged_by(self) -> Run | None:
+        """The run that first logged the version; None if none did.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        from artfs.sdk.run import Run  # noqa: PLC0415 - run.py imports this module
+
+        logged = self._logged("logged_by")
+        maker = logged.repository.catalog.maker_of(logged.record.id)
+        return None if maker is None else Run(logged.repository, maker)
+
+    def used_by(self) -> list[Run]:
+        """The runs that used the version, oldest first.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        from artfs.sdk.run import Run  # noqa: PLC0415 - run.py imports this module
+
+        logged = self._logged("used_by")
+        users = logged.repository.catalog.users_of(logged.record.id)
+        return [Run(logged.repository, user) for user in users]
+
+    def json_encode(self) -> dict[str, Any]:
+        """The JSON value that stands for the artifact in a run's config or history.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        record = self._logged("json_encode").record
+        return {
+            "_type": "artifactVersion",
+            "_version": "v0",
+            "id": record.id,
+            "version": f"v{record.source_index}",
+            "sequenceName": record.source_name,
+            "usedAs": self._use_as,
+        }

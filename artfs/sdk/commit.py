@@ -7,7 +7,6 @@ import msgspec
 from artfs.catalog.base import CommitOutcome, VersionRecord
 from artfs.errors import AliasMoved, NotFound
 from artfs.manifest.builder import TreeBuilder
-from artfs.model import Digest
 from artfs.repository.facade import LATEST, CommitRequest, Repository
 from artfs.repository.ingest import Ingest
 from artfs.sdk.contents import Contents
@@ -21,20 +20,23 @@ def commit_contents(
     contents: Contents,
     request: CommitRequest,
     *,
+    base: VersionRecord | None = None,
     incremental: bool = False,
 ) -> CommitOutcome:
-    """Make what `contents` holds a version; with `incremental` on top of `latest`.
+    """Make what `contents` holds a version; on top of `base`, with `incremental` of `latest`.
 
     What is as in `latest` but for its mtime keeps its entry there, so that directories in which
     nothing changed are shared. Raises: what Repository.commit raises.
     """
     if incremental:
         return _commit_on_latest(repository, ingest, contents, request)
-    builder = _builder(repository, ingest)
+    builder = _builder(repository, ingest, base)
     contents.fill(builder)
-    base = _latest(repository, request)
+    if base is None:
+        base = latest(repository, request.project, request.name)
+        if base is not None:
+            builder.adopt(base.root)
     if base is not None:
-        builder.adopt(base.tree)
         request = msgspec.structs.replace(request, base_ids=(base.id,))
     return repository.commit(ingest, builder.build(ingest.add_directory), request)
 
@@ -43,8 +45,8 @@ def _commit_on_latest(
     repository: Repository, ingest: Ingest, contents: Contents, request: CommitRequest
 ) -> CommitOutcome:
     for attempt in range(_MAX_ATTEMPTS):
-        base = _latest(repository, request)
-        builder = _builder(repository, ingest, base.tree if base else None)
+        base = latest(repository, request.project, request.name)
+        builder = _builder(repository, ingest, base)
         contents.fill(builder)
         attempted = msgspec.structs.replace(
             request,
@@ -60,12 +62,16 @@ def _commit_on_latest(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _builder(repository: Repository, ingest: Ingest, base: Digest | None = None) -> TreeBuilder:
-    return TreeBuilder(ingest.directory_loader(repository.directory), base)
+def _builder(
+    repository: Repository, ingest: Ingest, base: VersionRecord | None = None
+) -> TreeBuilder:
+    load = ingest.directory_loader(repository.directory)
+    return TreeBuilder(load, None if base is None else base.root)
 
 
-def _latest(repository: Repository, request: CommitRequest) -> VersionRecord | None:
+def latest(repository: Repository, project: str, name: str) -> VersionRecord | None:
+    """The version called `latest`, if there is one. Raises: BackendUnavailable."""
     try:
-        return repository.catalog.version(request.project, request.name, LATEST)
+        return repository.catalog.version(project, name, LATEST)
     except NotFound:
         return None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from threading import Lock
 
-from artfs.errors import InvalidArgument, InvalidName
+from artfs.errors import InvalidArgument, InvalidName, PathNotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry, LeafEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.wandb import ManifestEntry, manifest_digest
@@ -19,6 +20,7 @@ class Contents:
         self._lock = Lock()
         self._leaves: dict[str, LeafEntry] = {}
         self._directories: set[str] = {""}
+        self._removed: list[str] = []
 
     @property
     def size_bytes(self) -> int:
@@ -55,6 +57,29 @@ class Contents:
         """The entry at exactly this path."""
         return self._leaves.get(path)
 
+    def remove(self, path: str) -> bool:
+        """Take out what is at, or below, a path; whether there was anything."""
+        below = f"{path}/"
+        with self._lock:
+            leaves = [each for each in self._leaves if each == path or each.startswith(below)]
+            for each in leaves:
+                del self._leaves[each]
+            gone = {each for each in self._directories if each == path or each.startswith(below)}
+            self._directories -= gone
+            if leaves or gone:
+                self._prune(path.rpartition("/")[0])
+            return bool(leaves or gone)
+
+    def hide(self, path: str) -> None:
+        """Remove what the base has at a path; what is added there later comes in its place."""
+        with self._lock:
+            self._removed.append(path)
+
+    def hides(self, path: str) -> bool:
+        """Whether what the base has at this path was removed."""
+        with self._lock:
+            return any(path == each or path.startswith(f"{each}/") for each in self._removed)
+
     def leaves(self) -> list[tuple[str, LeafEntry]]:
         """Everything with its path, in the order of a W&B manifest."""
         with self._lock:
@@ -72,6 +97,10 @@ class Contents:
 
     def fill(self, builder: TreeBuilder) -> None:
         """Put everything into a tree. Raises: InvalidName where it clashes with its base."""
+        for path in self._removed:
+            # Where somebody else removed it meanwhile, all is as it should be.
+            with suppress(PathNotFound):
+                builder.remove(path)
         for directory in sorted(self._directories - {""}):
             builder.make_directory(directory)
         for path, leaf in self._leaves.items():
@@ -86,6 +115,15 @@ class Contents:
             if above in self._leaves:
                 raise InvalidName(directory, f"{above!r} is a file in this artifact")
             self._directories.add(above)
+
+    def _prune(self, directory: str) -> None:
+        """Take out directories that hold nothing any more, from here upwards."""
+        while directory:
+            below = f"{directory}/"
+            if any(each.startswith(below) for each in (*self._leaves, *self._directories)):
+                return
+            self._directories.discard(directory)
+            directory = directory.rpartition("/")[0]
 
     def _put(self, path: str, entry: LeafEntry) -> None:
         old = self._leaves.get(path)

@@ -7,7 +7,7 @@ import shutil
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import IO
@@ -15,12 +15,16 @@ from typing import IO
 from artfs.blobs.base import Transfer
 from artfs.blobs.oserrors import translate_os_errors
 from artfs.catalog.base import VersionRecord
-from artfs.errors import InvalidArgument
-from artfs.manifest.entries import FileEntry, ReferenceEntry
-from artfs.model import Metadata, check_name, check_type, split_entry_path
+from artfs.errors import EntryNotFound, InvalidArgument, PathNotFound
+from artfs.manifest.builder import TreeBuilder
+from artfs.manifest.directory import Directory
+from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
+from artfs.manifest.tree import LoadDirectory, walk
+from artfs.manifest.wandb import manifest_digest
+from artfs.model import Digest, Metadata, check_name, check_type, split_entry_path
 from artfs.repository.facade import CommitRequest, Repository
 from artfs.repository.ingest import Ingest
-from artfs.sdk.commit import commit_contents
+from artfs.sdk.commit import commit_contents, latest
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, file_entry
 from artfs.sdk.metadata import normalize_metadata
@@ -55,6 +59,8 @@ class Draft:
         self.tags: list[str] = []
         self.ttl_s: int | None = None
         self.is_final = False
+        self.base: VersionRecord | None = None
+        """The version that it was made of; with `incremental` that is `latest`, once logged."""
         self.contents = Contents()
         self.local_names: dict[str, str] = {}
         self.values: AddedValues = {}
@@ -63,7 +69,64 @@ class Draft:
         self._repository: Repository | None = None
         self._ingest: Ingest | None = None
 
-    # --- adding ----------------------------------------------------------------------------
+    @classmethod
+    def of_version(cls, repository: Repository, base: VersionRecord) -> Draft:
+        """A draft with the content of a version, for its artifact's next one."""
+        draft = cls(
+            base.source_name,
+            base.type,
+            description=base.description,
+            metadata=base.metadata,
+        )
+        draft.base, draft._repository = base, repository
+        return draft
+
+    # --- what it holds ---------------------------------------------------------------------
+
+    def find(self, path: str) -> FileEntry | ReferenceEntry | None:
+        """The file or reference at a path, in the version that it was made of, too."""
+        found: Entry | None = self.contents.get(path)
+        if found is None and self.base is not None and not self.contents.hides(path):
+            with suppress(PathNotFound):
+                found = self.repository().find(self.base.tree, path)
+        return found if isinstance(found, FileEntry | ReferenceEntry) else None
+
+    def entries(self) -> Iterator[tuple[str, FileEntry | ReferenceEntry]]:
+        """Files and references with their paths, in path order. Blocks: where there is a base."""
+        if self.base is None:
+            yield from self.contents.entries()
+            return
+        load, root = self._tree(self.base)
+        for path, entry in walk(load, root.sha256):
+            if isinstance(entry, FileEntry | ReferenceEntry):
+                yield path, entry
+
+    def digest(self) -> str:
+        """The W&B digest of `entries`."""
+        return manifest_digest((path, entry.digest) for path, entry in self.entries())
+
+    def size_bytes(self) -> int:
+        """The sum over all files and references; those of unknown size count 0."""
+        if self.base is None:
+            return self.contents.size_bytes
+        return self._tree(self.base)[1].size_bytes
+
+    def _tree(self, base: VersionRecord) -> tuple[LoadDirectory, DirectoryEntry]:
+        """The tree that it would become, in memory alone."""
+        made: dict[Digest, Directory] = {}
+        load_stored = self.repository().directory
+
+        def load(digest: Digest) -> Directory:
+            return found if (found := made.get(digest)) is not None else load_stored(digest)
+
+        def keep(digest: Digest, encoded: bytes) -> None:
+            made[digest] = Directory(encoded)
+
+        builder = TreeBuilder(load, base.root)
+        self.contents.fill(builder)
+        return load, builder.build(keep)
+
+    # --- adding and removing ---------------------------------------------------------------
 
     def add_file(self, local_path: str, name: str | None, *, is_tmp: bool) -> tuple[str, FileEntry]:
         """Take in one file; its path in the artifact and its entry.
@@ -113,6 +176,25 @@ class Draft:
         for path, entry in added:
             self.contents.add(path, entry)
         return added
+
+    def remove(self, path: str, *, project: str) -> None:
+        """Remove a file or reference, or a directory with all that is in it.
+
+        With `incremental` it is removed from `project`'s `latest` when the draft is logged.
+        Raises: EntryNotFound, InvalidName. Blocks: on directories of the base.
+        """
+        split_entry_path(path)
+        was_added = self.contents.remove(path)
+        base = self.base
+        if base is None and self.incremental:
+            base = latest(self.repository(), project, self.name)
+        if base is not None and not self.contents.hides(path):
+            with suppress(PathNotFound):
+                self.repository().find(base.tree, path)
+                self.contents.hide(path)
+                return
+        if not was_added:
+            raise EntryNotFound(path, f"is not in the artifact {self.name!r}")
 
     @contextmanager
     def new_file(self, name: str, mode: str, encoding: str | None) -> Iterator[IO[str] | IO[bytes]]:
@@ -187,7 +269,12 @@ class Draft:
             ttl_s=self.ttl_s,
         )
         return commit_contents(
-            repository, self.ingest(), self.contents, request, incremental=self.incremental
+            repository,
+            self.ingest(),
+            self.contents,
+            request,
+            base=self.base,
+            incremental=self.incremental,
         ).version
 
     def _use(self, repository: Repository) -> None:

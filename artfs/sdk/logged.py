@@ -133,8 +133,7 @@ class Logged:
             tags=tuple(self.tags),
             ttl_s=self.ttl_s,
         )
-        tree = DirectoryEntry("", record.tree, record.size_bytes, record.file_count)
-        return repository.commit(repository.ingest(), tree, request).version
+        return repository.commit(repository.ingest(), record.root, request).version
 
     # --- local directories -----------------------------------------------------------------
 

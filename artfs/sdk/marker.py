@@ -11,7 +11,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from artfs.config import RUN_MARKER, RUN_MARKER_FDS
+from artfs.settings import RUN_MARKER, RUN_MARKER_FDS
 
 
 def mark_process(run_id: str) -> int | None:

@@ -11,7 +11,6 @@ import msgspec
 from artfs.blobs.base import Transfer
 from artfs.blobs.oserrors import translate_os_errors
 from artfs.catalog.base import CommitOutcome
-from artfs.config import default_project
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import Metadata
 from artfs.repository.facade import CommitRequest, Repository
@@ -19,6 +18,7 @@ from artfs.repository.scan import scan_directory
 from artfs.sdk.commit import commit_contents
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
+from artfs.settings import default_project
 
 DEFAULT_TYPE = "dataset"
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from artfs.catalog.base import RunRecord
-from artfs.config import RUN_VARIABLE, default_project
 from artfs.errors import ArtfsError, InvalidArgument, RunNotFound
 from artfs.model import RunState, check_name
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact import Artifact
 from artfs.sdk.attributes import DEFAULT_PROJECT
+from artfs.sdk.exitcode import ExitWatch
 from artfs.sdk.labels import check_use_as, chosen_aliases
 from artfs.sdk.marker import mark_process, unmark_process
 from artfs.sdk.metadata import normalize_metadata
@@ -25,6 +24,7 @@ from artfs.sdk.portfolio import link_artifact
 from artfs.sdk.runconfig import RunConfig
 from artfs.sdk.session import current_run, set_current_run
 from artfs.sdk.stores import shared_repository
+from artfs.settings import RUN_VARIABLE, default_project
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Run:
         # The process whose end is the run's end; None for a run that somebody else began.
         self._owner_pid: int | None = None
         self._marker: int | None = None
+        self._exit_watch: ExitWatch | None = None
 
     def __repr__(self) -> str:
         return f"<Run {self.name} ({self.id})>"
@@ -226,6 +227,9 @@ class Run:
             if self._marker is not None:
                 unmark_process(self._marker)
                 self._marker = None
+            if self._exit_watch is not None:
+                self._exit_watch.stop()
+                self._exit_watch = None
         if self._owner_pid != os.getpid():
             return
         self._owner_pid = None
@@ -235,6 +239,17 @@ class Run:
     def own(self) -> None:
         """Make the end of this process the end of the run."""
         self._owner_pid = os.getpid()
+
+    def finish_at_exit(self) -> None:
+        """Finish when the interpreter ends, as failed where an error or `sys.exit` ends it."""
+        self._exit_watch = ExitWatch()
+        atexit.register(self._finish_at_exit, self._exit_watch)
+
+    def _finish_at_exit(self, watch: ExitWatch) -> None:
+        try:
+            self.finish(exit_code=watch.code())
+        except ArtfsError as error:
+            logger.warning("the run could not be finished: %s", error)
 
     def mark(self) -> None:
         """Let mounts know that what this process opens is used by the run."""
@@ -326,7 +341,7 @@ def start_run(
         set_current_run(run)
         os.environ[RUN_VARIABLE] = run.id
         run.mark()
-        atexit.register(_finish_at_exit, run, getattr(sys, "last_value", None))
+        run.finish_at_exit()
     return run
 
 
@@ -383,12 +398,3 @@ def _joined(repository: Repository, project: str | None) -> Run | None:
     if record.state is not RunState.RUNNING or project not in {None, record.project}:
         return None
     return Run(repository, record)
-
-
-def _finish_at_exit(run: Run, error_before: BaseException | None) -> None:
-    # The interpreter keeps what ended the script in sys.last_value.
-    failed = getattr(sys, "last_value", None) is not error_before
-    try:
-        run.finish(exit_code=1 if failed else 0)
-    except ArtfsError as error:
-        logger.warning("the run could not be finished: %s", error)

@@ -4,6 +4,7 @@ STAGING/<id>/lock          held as long as a process owns the area; says which o
              index.sqlite  what differs from the base, but for what the journal has
              journal-<n>   changes that are not in the index yet
              files/        the content of what was written, one plain file per node
+             writers       which of them are open for writing
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import shutil
 import socket
 import time
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,9 +27,9 @@ import msgspec
 
 from artfs.blobs.files import fsync_directory
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.config import state_path
 from artfs.errors import StagingBusy, StagingNotFound, StoreFormatError
 from artfs.repository.facade import Repository, StoreInfo
+from artfs.settings import state_path
 from artfs.staging.changes import Changes
 from artfs.staging.contents import Contents
 from artfs.staging.index import Index
@@ -39,12 +39,14 @@ from artfs.staging.plain import PlainFiles
 from artfs.staging.rows import row_of
 from artfs.staging.tree import StagedTree
 from artfs.staging.view import Owner
+from artfs.staging.writers import Writers
 
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = "index.sqlite"
 _LOCK_FILE = "lock"
 _FILES = "files"
+_WRITERS = "writers"
 _LOCK_ATTEMPTS = 5
 _LOCK_PAUSE_S = 0.02
 _DROPPED = ".dropped-"
@@ -63,8 +65,8 @@ def staging_path(store: StoreInfo) -> Path:
     """Where the staging areas of a store are: in the store, or for a shared one on this host."""
     if store.root is not None:
         return store.root / "staging"
-    name = sha256(store.location.encode()).hexdigest()[:16]
-    return state_path() / "staging" / name
+    # Not by its URL, which may change, or be written in several ways.
+    return state_path() / "staging" / store.id
 
 
 class Area:
@@ -84,7 +86,9 @@ class Area:
         owner = Owner(self._meta.uid, self._meta.gid, self._meta.created_at_ns)
         self.tree = StagedTree(index, self.plain, repository.directory, owner, root)
         self.tree.restore(rows, index.links())
-        self.contents = Contents(self.tree, repository.content)
+        self._writers = Writers(path / _WRITERS)
+        self._writers.restore(self.tree.nodes)
+        self.contents = Contents(self.tree, repository.content, self._writers)
         self._reconcile()
 
     # --- life --------------------------------------------------------------------------------
@@ -138,11 +142,13 @@ class Area:
     def close(self) -> None:
         """Give the area up; everything in it stays."""
         self._index.close()
+        self._writers.close()
         os.close(self._lock_fd)
 
     def drop(self) -> None:
         """Give the area up and remove it with all that is in it."""
         self._index.close()
+        self._writers.close()
         # In one step it is no area any more; what a crash leaves of it is removed later.
         dropped = self.path.with_name(_DROPPED + self.path.name)
         with translate_os_errors(self.path):

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from artfs.manifest.directory import directory_digest, directory_entry, encode_directory
+from artfs.manifest.changes import changed_directory
+from artfs.manifest.directory import totals
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.staging.area import Area
@@ -55,46 +56,33 @@ class Builder:
     def _entry(
         self, directory: DirectoryNode, path: str, built: dict[int, DirectoryEntry]
     ) -> DirectoryEntry:
-        base = self._area.tree.base(directory)
-        changed = {
-            name: child
-            for name, child in directory.children.items()
-            if child is None or child.persisted
-        }
-        entries: list[Entry] = []
-        replaced: dict[str, Entry] = {}
-        for entry in () if base is None else base.entries():
-            if entry.name in changed:
-                replaced[entry.name] = entry
-            else:
-                entries.append(entry)
         prefix = f"{path}/" if path else ""
-        for name, child in changed.items():
-            if child is None or self._is_ignored(prefix + name, isinstance(child, DirectoryNode)):
-                continue
-            entries.append(self._child_entry(child, name, replaced.get(name), built))
-        name = path.rpartition("/")[2]
-        if directory.base is not None and not changed:
-            return directory_entry(name, directory.base, entries)
-        encoded = encode_directory(entries)
-        digest = directory_digest(encoded)
-        if digest != directory.base:
-            self._ingest.add_directory(digest, encoded)
-        return directory_entry(name, digest, entries)
+        changes: dict[str, Entry | None] = {}
+        for name, child in directory.children.items():
+            if child is None:
+                changes[name] = None
+            elif child.persisted:
+                is_left_out = self._is_ignored(prefix + name, isinstance(child, DirectoryNode))
+                changes[name] = None if is_left_out else self._child_entry(child, name, built)
+        shown = self._area.tree.base(directory)
+        base = None
+        if shown is not None and directory.base is not None:
+            base = DirectoryEntry("", directory.base, *totals(shown.entries()))
+        return changed_directory(
+            changes,
+            self._ingest.add_directory,
+            name=path.rpartition("/")[2],
+            base=base,
+            shown=shown,
+        )
 
-    def _child_entry(
-        self, child: Node, name: str, before: Entry | None, built: dict[int, DirectoryEntry]
-    ) -> Entry:
+    def _child_entry(self, child: Node, name: str, built: dict[int, DirectoryEntry]) -> Entry:
         if isinstance(child, DirectoryNode):
             return built[child.id]
         if isinstance(child, SymlinkNode):
             return SymlinkEntry(name, child.target)
         assert isinstance(child, FileNode)
-        entry = self._file_entry(child, name)
-        # Content that is unchanged keeps its entry, mtime included.
-        if isinstance(before, FileEntry) and _is_same_file(before, entry):
-            return before
-        return entry
+        return self._file_entry(child, name)
 
     def _file_entry(self, node: FileNode, name: str) -> Entry:
         executable = bool(node.mode & _OWNER_MAY_EXECUTE)
@@ -113,11 +101,3 @@ class Builder:
         if isinstance(content, FileEntry):
             return msgspec.structs.replace(content, name=name, executable=executable)
         return msgspec.structs.replace(content, name=name)
-
-
-def _is_same_file(before: FileEntry, after: Entry) -> bool:
-    return (
-        isinstance(after, FileEntry)
-        and before.sha256 == after.sha256
-        and before.executable == after.executable
-    )

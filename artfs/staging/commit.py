@@ -12,6 +12,7 @@ same key, and the catalog answers it with the version that is there (promise W3)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 import msgspec
@@ -54,14 +55,17 @@ class Commit:
     def prepare(self) -> None:
         """Take in what is at rest. Others may change the area meanwhile.
 
-        Raises: OutOfSpace, PermissionDenied, BackendUnavailable.
+        Raises: StagingBusy for what an earlier mount left; OutOfSpace, PermissionDenied,
+        BackendUnavailable.
         """
+        refuse_unfinished(self._area)
         self._intake.take(ignore_rules(self._area), strict=False)
 
     def finish(self) -> CommitReport:
         """Make the version, and rebase the area onto it. Nobody may change the area meanwhile.
 
-        Raises: StagingBusy where a file is open for writing; Conflict, OutOfSpace,
+        Raises: StagingBusy where a file is open for writing, or was when an earlier mount
+        ended; Conflict, OutOfSpace,
         PermissionDenied, BackendUnavailable: the area then is as it was, and says why.
         """
         try:
@@ -76,6 +80,7 @@ class Commit:
 
     def _finish(self) -> CommitReport:
         area = self._area
+        refuse_unfinished(area)
         refuse_writers(area)
         is_ignored = ignore_rules(area)
         self._intake.take(is_ignored, strict=True)
@@ -110,12 +115,31 @@ def refuse_writers(area: Area) -> None:
     """Raises: StagingBusy, which names files that are open for writing (promise W5)."""
     names = area.contents.writing()
     if names:
-        shown = ", ".join(names[:_MAX_NAMED_WRITERS])
-        if len(names) > _MAX_NAMED_WRITERS:
-            shown += f" and {len(names) - _MAX_NAMED_WRITERS} more"
         raise StagingBusy(
-            area.meta.path, f"open for writing: {shown}", hint="close them, or wait for them"
+            area.meta.path,
+            f"open for writing: {_some_of(names)}",
+            hint="close them, or wait for them",
         )
+
+
+def refuse_unfinished(area: Area) -> None:
+    """Raises: StagingBusy, which names files that were open for writing when an earlier mount
+    ended or was killed, and that nobody wrote or removed since (promise W5).
+    """
+    names = area.contents.unfinished()
+    if names:
+        raise StagingBusy(
+            area.meta.path,
+            f"open for writing when its mount ended: {_some_of(names)}",
+            hint="write them again or remove them, or say --take-unfinished",
+        )
+
+
+def _some_of(names: Sequence[str]) -> str:
+    """The first few of many paths."""
+    shown = ", ".join(names[:_MAX_NAMED_WRITERS])
+    more = len(names) - _MAX_NAMED_WRITERS
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def expected_id(repository: Repository, artifact: str, expect: str | None) -> str | None:

@@ -19,6 +19,7 @@ from artfs.model import block_count, block_range
 from artfs.repository.content import Content
 from artfs.staging.nodes import BaseContent, DirectoryNode, FileNode, Node, SymlinkNode
 from artfs.staging.tree import StagedTree
+from artfs.staging.writers import Writers
 
 OpenContent = Callable[[BaseContent], Content]
 """The verified bytes of a version's file or reference; it may block and raise any ArtfsError."""
@@ -47,13 +48,13 @@ class Status(msgspec.Struct, frozen=True, gc=False):
 class Contents:
     """The files of a tree. Thread-safe."""
 
-    def __init__(self, tree: StagedTree, open_content: OpenContent) -> None:
+    def __init__(self, tree: StagedTree, open_content: OpenContent, writers: Writers) -> None:
         self._tree = tree
         self._plain = tree.plain
         self._open_content = open_content
         self._busy: set[int] = set()
         self._idle = Condition(tree.lock)
-        self._writing: set[FileNode] = set()
+        self.writers = writers
 
     # --- attributes --------------------------------------------------------------------------
 
@@ -121,11 +122,11 @@ class Contents:
             node.opens += 1
             if write:
                 node.writers += 1
-                self._writing.add(node)
+                self.writers.add(node)
 
     def created(self, node: FileNode) -> None:
         """Take note of a file that was made open."""
-        self._writing.add(node)
+        self.writers.add(node)
 
     def close(self, node: FileNode, *, write: bool) -> None:
         """Count one open less; the last one lets a removed file go."""
@@ -134,7 +135,7 @@ class Contents:
             if write:
                 node.writers -= 1
                 if node.writers == 0:
-                    self._writing.discard(node)
+                    self.writers.discard(node)
             if node.opens == 0:
                 node.plain = None
                 self._tree.forget(node)
@@ -219,7 +220,17 @@ class Contents:
     def writing(self) -> list[str]:
         """The paths of files that are open for writing; those without a name do not count."""
         with self._tree.lock:
-            return sorted(node.path() for node in self._writing if node.link_count)
+            return sorted(node.path() for node in self.writers if node.link_count)
+
+    def unfinished(self) -> list[str]:
+        """The paths of files that were open for writing when an earlier mount ended."""
+        with self._tree.lock:
+            return sorted(node.path() for node in self.writers.unfinished())
+
+    def accept_unfinished(self) -> None:
+        """Take these files for what they are to be."""
+        with self._tree.lock:
+            self.writers.accept_unfinished()
 
     # --- commits -----------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.config import RUN_MARKER, RUN_MARKER_FDS, RUN_VARIABLE
+from artfs.settings import RUN_MARKER, RUN_MARKER_FDS, RUN_VARIABLE
 
 PROC = Path("/proc")
 

@@ -35,6 +35,7 @@ def main() -> int:
         "offline": offline.warmed_reference,
         "stage-write": staging.writing,
         "stage-small": staging.small_files,
+        "stage-untar": staging.source_tree,
         "stage-edit": staging.edit_of_a_million,
         "commands": commands.answers,
         "tables": partial(tables.small_and_large, wandb_python=arguments.wandb_python),

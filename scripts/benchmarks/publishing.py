@@ -117,7 +117,7 @@ def edit_of_a_million(bench: Bench) -> None:
         base = repository.resolve("bench/million")
         content = repository.ingest()
         stored = content.add_bytes(os.urandom(100))
-        builder = TreeBuilder(repository.directory, base.tree)
+        builder = TreeBuilder(repository.directory, base.root)
         entry = FileEntry("", stored.sha256, 100, stored.md5, None, False, 7)
         builder.put("d0500/f0500", entry)
         tree = builder.build(content.add_directory)

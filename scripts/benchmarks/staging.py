@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sysconfig
+import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from artfs.blobs.hashing import hash_file
 from artfs.repository.opening import open_store
@@ -56,6 +58,23 @@ def small_files(bench: Bench, *, count: int = 10_000) -> None:
             f"{rate:,.0f} files/s",
             target="≥ 5,000/s",
             reached=rate >= 5000,
+        )
+
+
+def source_tree(bench: Bench) -> None:
+    """Untar of a source tree: Python's own standard library."""
+    archive = bench.directory / "source.tar"
+    count = _pack_standard_library(archive)
+    local = _time_untar(bench, archive, bench.directory / "untarred")
+    with staged(bench, "bench/source") as place:
+        took = _time_untar(bench, archive, place / "untarred")
+        bench.add(
+            f"tar x of {count:,} source files into staging",
+            f"{took:.1f} s",
+            peer=f"local disk {local:.2f} s",
+            ratio=f"{took / local:.1f}",
+            target="≤ 3",
+            reached=took <= 3 * local,
         )
 
 
@@ -119,6 +138,29 @@ def _hash(path: Path) -> None:
     fd = os.open(path, os.O_RDONLY)
     hash_file(fd)
     os.close(fd)
+
+
+def _pack_standard_library(archive: Path) -> int:
+    """Make a tar archive of source files that every machine has; how many they are."""
+    count = 0
+
+    def keep(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        nonlocal count
+        if PurePath(member.name).name in {"__pycache__", "site-packages", "dist-packages"}:
+            return None
+        count += member.isfile()
+        return member
+
+    with tarfile.open(archive, "w") as tar:
+        tar.add(sysconfig.get_path("stdlib"), "source", filter=keep)
+    return count
+
+
+def _time_untar(bench: Bench, archive: Path, target: Path) -> float:
+    return bench.best(
+        lambda: subprocess.run(["tar", "xf", archive, "-C", target], check=True),
+        before=lambda: fresh(target),
+    )
 
 
 def _time_copies(bench: Bench, source: Path, target: Path) -> float:

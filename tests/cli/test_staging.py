@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -55,6 +59,29 @@ def test_areas_are_listed_with_what_is_in_them(cli: Cli, mountpoint: Path) -> No
     busy = cli.run("staging", "commit", area["id"])
     assert busy.code == 4
     assert "owns this staging area" in busy.err
+
+
+def test_what_was_open_when_a_mount_ended_is_named_and_taken_when_told_to(
+    cli: Cli, mountpoint: Path
+) -> None:
+    pid = cli.run("stage", "p/data", mountpoint, "--json").json["pid"]
+    pidfd = os.pidfd_open(pid)
+    with suppress(OSError), (mountpoint / "half").open("wb", buffering=0) as file:
+        file.write(b"x")
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        assert select.select([pidfd], [], [], 30)[0]
+    os.close(pidfd)
+    cli.run("umount", "--force", mountpoint)
+    (area,) = cli.run("staging", "ls", "--json").json
+    refused = cli.run("staging", "commit", area["id"])
+    assert refused.code == 4
+    assert "half" in refused.err
+    assert "--take-unfinished" in refused.err
+    resumed = cli.run("staging", "resume", area["id"], mountpoint)
+    assert resumed.out.endswith("open for writing when its mount ended: half\n")
+    cli.run("umount", "--force", mountpoint)
+    done = cli.run("staging", "commit", area["id"], "--take-unfinished")
+    assert done.out == "p/data:v0\n"
 
 
 def test_a_failed_commit_names_the_command_that_goes_on(cli: Cli, mountpoint: Path) -> None:

@@ -6,15 +6,17 @@ import errno
 import os
 import random
 import shutil
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from artfs.daemon import stageclient
+from artfs.daemon import client, stageclient
 from artfs.errors import ArtfsError, OutOfSpace, StagingBusy, StoreNotFound
 from artfs.repository.facade import Repository
 from artfs.repository.gc import collect
@@ -22,6 +24,7 @@ from artfs.repository.opening import open_store
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
 from artfs.staging.listing import staged_trees, staging_areas
+from tests.support.faults import wait_until
 from tests.support.mounts import own_runtime
 from tests.support.staging import Stager
 from tests.support.stores import new_store
@@ -65,6 +68,8 @@ def test_w2_a_kill_while_files_are_written_loses_none_that_was_closed(
     area_id = staged.kill(mountpoint)
     writer.join()
     with Area.open(staged.repository, area_id) as area:
+        # What was being written, and what was closed a moment ago.
+        area.contents.accept_unfinished()
         commit_area(area)
     found = staged.version()
     assert {name: found[name] for name in writer.closed} == writer.closed
@@ -96,6 +101,101 @@ def test_w3_a_kill_during_a_commit_leaves_no_version_or_one(staged: Stager, seed
         commit_area(area)
     assert staged.version_count() == 1
     assert staged.version() == content
+
+
+def killed_while_writing(staged: Stager) -> tuple[Path, str]:
+    """A mount that was killed with half a file open, and the id of its area."""
+    staged.put({"old": b"o" * 5000, "looked at": b"l" * 5000})
+    mountpoint = staged(base="latest")
+    (mountpoint / "done").write_bytes(b"d" * 5000)
+    opened = [(mountpoint / "half").open("wb", buffering=0)]
+    opened += [(mountpoint / name).open("r+b", buffering=0) for name in ("old", "looked at")]
+    for file in opened[:2]:
+        file.write(b"x" * 100)
+    (mountpoint / "gone").touch()
+    opened.append((mountpoint / "gone").open("wb", buffering=0))
+    (mountpoint / "gone").unlink()
+    # The close of what is done comes a moment after close(2).
+    wait_until(lambda: noted_writers(mountpoint) == len(opened))
+    area_id = staged.kill(mountpoint)
+    for file in opened:
+        with suppress(OSError):
+            file.close()
+    return mountpoint, area_id
+
+
+def noted_writers(mountpoint: Path) -> int:
+    """How many files are noted as open for writing."""
+    note = (stageclient.staging_status(mountpoint).path / "writers").read_bytes()
+    return sum(note[at : at + 8] != bytes(8) for at in range(0, len(note), 8))
+
+
+def test_w5_a_file_that_is_open_at_a_kill_is_in_no_version_unless_it_is_asked_for(
+    staged: Stager,
+) -> None:
+    _, area_id = killed_while_writing(staged)
+    for _ in range(2):
+        with (
+            Area.open(staged.repository, area_id) as area,
+            pytest.raises(StagingBusy, match="mount ended: half, old"),
+        ):
+            commit_area(area)
+    assert staged.version_count() == 1
+    with Area.open(staged.repository, area_id) as area:
+        area.contents.accept_unfinished()
+    with Area.open(staged.repository, area_id) as area:
+        commit_area(area)
+    assert staged.version() == {
+        "done": b"d" * 5000,
+        "half": b"x" * 100,
+        "looked at": b"l" * 5000,
+        "old": b"x" * 100 + b"o" * 4900,
+    }
+
+
+def test_w5_what_was_open_at_a_kill_is_finished_by_writing_or_removing_it(staged: Stager) -> None:
+    mountpoint, area_id = killed_while_writing(staged)
+    staged.start(mountpoint, resume=area_id)
+    assert stageclient.staging_status(mountpoint).unfinished == ("half", "old")
+    with pytest.raises(StagingBusy, match="half, old"):
+        stageclient.commit(mountpoint)
+    (mountpoint / "half").rename(mountpoint / "moved")
+    with pytest.raises(StagingBusy, match="moved, old"):
+        stageclient.commit(mountpoint)
+    (mountpoint / "moved").write_bytes(b"whole")
+    (mountpoint / "old").unlink()
+    stageclient.commit(mountpoint, wait_writers_s=10)
+    found = {"done": b"d" * 5000, "looked at": b"l" * 5000, "moved": b"whole"}
+    assert staged.version() == found
+    staged.finish(mountpoint)
+
+
+def test_w5_a_resumed_mount_commits_what_was_open_at_a_kill_when_told_to(staged: Stager) -> None:
+    mountpoint, area_id = killed_while_writing(staged)
+    staged.start(mountpoint, resume=area_id)
+    stageclient.commit(mountpoint, take_unfinished=True)
+    assert staged.version()["half"] == b"x" * 100
+    staged.finish(mountpoint)
+
+
+def test_w5_a_mount_that_is_terminated_while_files_are_open_keeps_them(staged: Stager) -> None:
+    mountpoint = staged()
+    with (mountpoint / "half").open("wb", buffering=0) as file:
+        file.write(b"x")
+        status = client.status(mountpoint)
+        assert status.pid is not None
+        pidfd = os.pidfd_open(status.pid)
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        assert client.ended(pidfd, 30)
+        os.close(pidfd)
+        with suppress(OSError):
+            file.close()
+    (record,) = staging_areas(staged.repository.info)
+    with (
+        Area.open(staged.repository, record.meta.id) as area,
+        pytest.raises(StagingBusy, match="half"),
+    ):
+        commit_area(area)
 
 
 @pytest.fixture

@@ -170,7 +170,8 @@ def test_a_stuck_reader_does_not_keep_a_mount_from_ending(
     wait_until(lambda: client.status(status.mountpoint).counters.open_files == 1)  # type: ignore[union-attr]
     client.stop(status.mountpoint, force=True)
     reader.join(10)
-    assert ended == [errno.ENOTCONN]
+    # The kernel says the one of a request that was taken, the other of one that was not.
+    assert ended[0] in {errno.ECONNABORTED, errno.ENOTCONN}
     assert_gone(status.mountpoint, status.pid, runtime)
 
 

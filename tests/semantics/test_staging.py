@@ -221,7 +221,9 @@ def test_w2_what_was_closed_or_synced_survives_a_killed_process(staged: Stager) 
     assert (mountpoint / "base").read_bytes() == b"CHANGED" + LARGE[7:]
     assert sorted(path.name for path in mountpoint.iterdir()) == ["base", "closed", "new", "synced"]
     assert stat.S_IMODE((mountpoint / "new").stat().st_mode) == 0o600
-    assert staged.finish(mountpoint).created
+    with pytest.raises(StagingBusy, match="synced"):
+        stageclient.commit(mountpoint)
+    assert stageclient.commit(mountpoint, take_unfinished=True).created
     assert staged.version()["synced"] == b"synced"
 
 

@@ -143,12 +143,25 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._forward()
 
+    def do_PUT(self) -> None:
+        self._forward()
+
+    def do_POST(self) -> None:
+        self._forward()
+
+    def do_DELETE(self) -> None:
+        self._forward()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
     def _forward(self) -> None:
         fault = self.proxy.take(self.path)
         self.close_connection = True
+        if self.headers.get("Expect") == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+        request_body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fault.refuse:
             return
         if fault.never_answer:
@@ -166,8 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in self.headers.items():
                 if fault.ignore_range and name.lower() == "range":
                     continue
-                connection.putheader(name, value)
-            connection.endheaders()
+                if name.lower() != "expect":
+                    connection.putheader(name, value)
+            connection.endheaders(request_body or None)
             answer = connection.getresponse()
             body = answer.read()
             self._send(answer, body, fault)

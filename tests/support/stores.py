@@ -60,7 +60,7 @@ def commit(
     project, _, name = path.partition("/")
     ingest = repository.ingest()
     builder = TreeBuilder(
-        ingest.directory_loader(repository.directory), base.tree if base else None
+        ingest.directory_loader(repository.directory), base.root if base else None
     )
     for where, item in content.items():
         if isinstance(item, EmptyDirectory):

@@ -28,6 +28,11 @@ from artfs.daemon import client, stageclient
     metavar="VERSION",
     help="Commit only if `latest` is this version; none: only if there is none; any: whatever.",
 )
+@click.option(
+    "--take-unfinished",
+    is_flag=True,
+    help="Take files as they are that were open for writing when an earlier mount ended.",
+)
 @store_option
 @json_option
 def command(
@@ -35,12 +40,14 @@ def command(
     mountpoint: Path,
     wait_writers_s: float,
     expect: str | None,
+    take_unfinished: bool,
     store: str | None,  # noqa: ARG001 - the mount knows its store; every command takes --store
     as_json: bool,
 ) -> None:
     """Make a version of what is staged on MOUNTPOINT now; staging goes on upon it.
 
     A version never holds half a file: files that are open for writing are waited for, or named.
+    Files that were open for writing when an earlier mount of the staging area ended are named, too.
 
     \b
     Example:
@@ -52,6 +59,7 @@ def command(
             mountpoint,
             wait_writers_s=wait_writers_s,
             expect=expect,
+            take_unfinished=take_unfinished,
             on_progress=watcher(progress),
         )
     print_outcome(status.target or "-", done.version, created=done.created, as_json=as_json)

@@ -9,8 +9,8 @@ import click
 from artfs.cli.frame import default_project, json_option, store_option
 from artfs.cli.mounts import mount_value, mounted_name
 from artfs.cli.output import print_json, print_line
-from artfs.config import store_location
 from artfs.daemon import client
+from artfs.settings import store_location
 
 
 @click.command(short_help="Mount a store, project, artifact or version as a directory.")

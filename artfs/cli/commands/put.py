@@ -16,7 +16,7 @@ from artfs.cli.frame import (
 )
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
-from artfs.config import RUN_VARIABLE
+from artfs.settings import RUN_VARIABLE
 
 if TYPE_CHECKING:
     from artfs.catalog.base import CommitOutcome

@@ -10,9 +10,9 @@ import click
 from artfs.cli.frame import json_object, json_option, store_option
 from artfs.cli.mounts import mount_value
 from artfs.cli.output import print_json, print_line
-from artfs.config import RUN_VARIABLE, store_location
 from artfs.daemon import client
 from artfs.daemon.messages import MountRequest, StageOrder
+from artfs.settings import RUN_VARIABLE, store_location
 
 
 @click.command(short_help="Mount a writable directory that becomes the next version.")
@@ -102,3 +102,6 @@ def mount_staging(request: MountRequest, *, foreground: bool, as_json: bool) -> 
     assert status.staging is not None
     base = f" upon {status.staging.base}" if status.staging.base else ""
     print_line(f"{status.target}{base} is staged on {status.mountpoint}")
+    if status.staging.unfinished:
+        names = ", ".join(status.staging.unfinished)
+        print_line(f"open for writing when its mount ended: {names}")

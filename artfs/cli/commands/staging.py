@@ -21,7 +21,7 @@ from artfs.cli.output import (
 )
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import outcome_text, print_outcome
-from artfs.config import store_location
+from artfs.settings import store_location
 
 if TYPE_CHECKING:
     from artfs.staging.listing import AreaRecord
@@ -99,10 +99,20 @@ def resume(
     metavar="VERSION",
     help="Commit only if `latest` is this version; none: only if there is none; any: whatever.",
 )
+@click.option(
+    "--take-unfinished",
+    is_flag=True,
+    help="Take files as they are that were open for writing when the mount ended.",
+)
 @store_option
 @json_option
-def commit(*, area: str, expect: str | None, store: str | None, as_json: bool) -> None:
+def commit(
+    *, area: str, expect: str | None, take_unfinished: bool, store: str | None, as_json: bool
+) -> None:
     """Make a version of the staging area ID, which nobody has mounted, and remove it.
+
+    A version never holds half a file: where files were open for writing when the mount ended, they
+    are named, and no version is made unless they are to be taken as they are.
 
     \b
     Example:
@@ -116,6 +126,8 @@ def commit(*, area: str, expect: str | None, store: str | None, as_json: bool) -
         opened = Area.open(repository, area)
         dropped = False
         try:
+            if take_unfinished:
+                opened.contents.accept_unfinished()
             if expect is not None:
                 set_expected(opened, expect)
             report = commit_area(

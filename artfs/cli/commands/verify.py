@@ -9,6 +9,7 @@ from artfs.cli.frame import default_project, json_option, open_repository, store
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import IntegrityError
+from artfs.repository.anew import reading_anew
 from artfs.repository.sources import (
     SourcesListener,
     SourcesReport,
@@ -41,7 +42,11 @@ def command(*, target: str | None, with_sources: bool, store: str | None, as_jso
       artfs verify
       artfs verify demo/digits:v0 --references
     """
-    with open_repository(store) as repository, ByteProgress("verifying") as progress:
+    with (
+        open_repository(store) as opened,
+        reading_anew(opened) as repository,
+        ByteProgress("verifying") as progress,
+    ):
         if target is None:
             versions = [version for version, _ in repository.catalog.live_trees()]
         else:

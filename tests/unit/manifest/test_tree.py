@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from hashlib import md5, sha256
 
 import pytest
@@ -36,7 +37,7 @@ class MemoryTrees:
         self.stored.append(digest)
         self.objects[digest] = encoded
 
-    def build(self, files: Files, base: Digest | None = None) -> DirectoryEntry:
+    def build(self, files: Files, base: DirectoryEntry | None = None) -> DirectoryEntry:
         builder = TreeBuilder(self.load, base)
         for path, content in files.items():
             builder.put(path, file_entry(content))
@@ -93,12 +94,59 @@ def test_the_digest_of_a_tree_is_that_of_its_sorted_paths(files: Files) -> None:
 def test_changing_a_base_gives_the_same_tree_as_building_it_anew(old: Files, new: Files) -> None:
     store = MemoryTrees()
     base = store.build(old)
-    builder = TreeBuilder(store.load, base.sha256)
+    builder = TreeBuilder(store.load, base)
     for path in old:
         builder.remove(path)
     for path, content in new.items():
         builder.put(path, file_entry(content))
     assert builder.build(store.store) == store.build(new)
+
+
+@given(
+    names=st.sets(
+        st.text("abé.~", min_size=1, max_size=4).filter(lambda n: n not in {".", ".."}),
+        min_size=60,
+        max_size=99,
+    ),
+    data=st.data(),
+)
+def test_few_changes_of_a_large_directory_give_the_same_object_as_all_of_it_anew(
+    names: set[str], data: st.DataObject
+) -> None:
+    store = MemoryTrees()
+    old = {name: name.encode() for name in names}
+    base = store.build(old)
+    some = st.sampled_from(sorted(names)) | st.text("abé.~", min_size=1, max_size=5)
+    changed = data.draw(
+        st.dictionaries(some.filter(_is_a_name), st.none() | st.binary(), max_size=2)
+    )
+    builder = TreeBuilder(store.load, base)
+    new = dict(old)
+    for name, content in changed.items():
+        if content is not None:
+            builder.put(name, file_entry(content, mtime_ns=int(content == old.get(name))))
+            new[name] = content
+        elif new.pop(name, None) is not None:
+            builder.remove(name)
+    assert builder.build(store.store) == store.build(new)
+
+
+def test_one_new_name_among_many_costs_the_bytes_of_the_directory_and_not_its_entries() -> None:
+    store = MemoryTrees()
+    base = store.build({f"f{number:06}": b"" for number in range(20_000)})
+    size_bytes = len(store.objects[base.sha256])
+    tracemalloc.start()
+    try:
+        store.build({"f010000.new": b"new"}, base)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The entries, decoded, are some six times as much as their encoding.
+    assert peak_bytes < 3 * size_bytes
+
+
+def _is_a_name(text: str) -> bool:
+    return text not in {".", ".."}
 
 
 @given(trees(), trees())
@@ -120,7 +168,7 @@ def test_one_changed_file_stores_only_the_directories_on_its_path() -> None:
     store.stored.clear()
     store.loaded.clear()
 
-    store.build({"d3/e4/f": b"changed"}, base.sha256)
+    store.build({"d3/e4/f": b"changed"}, base)
 
     assert len(store.stored) == 3
     assert len(store.loaded) == 3
@@ -129,7 +177,7 @@ def test_one_changed_file_stores_only_the_directories_on_its_path() -> None:
 def test_a_file_with_another_mtime_keeps_its_old_entry() -> None:
     store = MemoryTrees()
     base = store.build({"a/b": b"same"})
-    builder = TreeBuilder(store.load, base.sha256)
+    builder = TreeBuilder(store.load, base)
     builder.put("a/b", file_entry(b"same", mtime_ns=99))
     assert builder.build(store.store).sha256 == base.sha256
 
@@ -137,7 +185,7 @@ def test_a_file_with_another_mtime_keeps_its_old_entry() -> None:
 def test_an_executable_bit_alone_changes_the_tree() -> None:
     store = MemoryTrees()
     base = store.build({"a": b"same"})
-    builder = TreeBuilder(store.load, base.sha256)
+    builder = TreeBuilder(store.load, base)
     builder.put("a", file_entry(b"same", executable=True))
     changed = builder.build(store.store)
     assert changed.sha256 != base.sha256
@@ -181,7 +229,7 @@ def test_r8_a_bad_path_is_refused_everywhere(path: str) -> None:
 
 def test_removing_the_last_file_removes_its_directories() -> None:
     store = MemoryTrees()
-    builder = TreeBuilder(store.load, store.build({"a/b/c": b"", "z": b""}).sha256)
+    builder = TreeBuilder(store.load, store.build({"a/b/c": b"", "z": b""}))
     builder.remove("a/b/c")
     with pytest.raises(PathNotFound):
         builder.remove("a/b/c")

@@ -157,7 +157,7 @@ def test_a_base_that_was_deleted_meanwhile_does_not_lose_its_content(
 ) -> None:
     base = commit(repository, "p/a", {"d/kept": b"kept", "d/old": b"old"})
     ingest = repository.ingest()
-    builder = TreeBuilder(repository.directory, base.tree)
+    builder = TreeBuilder(repository.directory, base.root)
     builder.put("new", as_entry(ingest.add_bytes(b"new")))
     tree = builder.build(ingest.add_directory)
     repository.catalog.delete_version(base.id, delete_aliases=True)

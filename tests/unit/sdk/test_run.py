@@ -206,11 +206,51 @@ def test_a_run_of_another_project_is_not_joined(run: artfs.Run) -> None:
     assert python(script).stdout.strip() != run.id
 
 
-@pytest.mark.parametrize(("ending", "state"), [("pass", "finished"), ("1 / 0", "failed")])
+ENDINGS = {
+    "pass": "finished",
+    "1 / 0": "failed",
+    "sys.exit()": "finished",
+    "sys.exit(0)": "finished",
+    "sys.exit(3)": "failed",
+    "sys.exit('what went wrong')": "failed",
+    "argparse.ArgumentParser().parse_args(['--no-such-option'])": "failed",
+    "thread = threading.Thread(target=sys.exit, args=(1,)); thread.start(); thread.join()": (
+        "finished"
+    ),
+    "run.finish(); sys.exit(1)": "finished",
+    "raise KeyboardInterrupt": "failed",
+}
+
+
+@pytest.mark.parametrize(("ending", "state"), ENDINGS.items())
 def test_the_end_of_the_process_ends_the_run(ending: str, state: str) -> None:
-    script = f"import artfs\nprint(artfs.init().id, flush=True)\n{ending}\n"
+    script = (
+        "import argparse, sys, threading\n"
+        "import artfs\n"
+        f"run = artfs.init()\nprint(run.id, flush=True)\n{ending}\n"
+    )
     run_id = python(script, check=False).stdout.strip()
     assert artfs.Api().run(run_id).state == state
+
+
+def test_sys_exit_is_given_back_when_the_run_is_over() -> None:
+    before = sys.exit
+    with artfs.init():
+        assert sys.exit != before
+        with pytest.raises(SystemExit, match="7"):
+            sys.exit(7)
+    assert sys.exit is before
+
+
+def test_the_config_of_the_current_run_is_an_attribute_of_the_module() -> None:
+    with pytest.raises(AttributeError, match=r"call artfs\.init\(\)"):
+        _ = artfs.config
+    with artfs.init(config={"lr": 0.1}) as run:
+        artfs.config.update(epochs=3)
+        artfs.config.lr = 0.2
+        assert artfs.config is run.config
+        assert run.config == {"lr": 0.2, "epochs": 3}
+    assert not hasattr(artfs, "config")
 
 
 def test_config_is_plain_json_and_a_dict() -> None:

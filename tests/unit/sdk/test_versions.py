@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import artfs
+from artfs.errors import EntryNotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import DirectoryEntry, FileEntry
 from artfs.model import Digest
@@ -87,6 +88,103 @@ def test_incremental_shares_every_directory_that_it_does_not_touch(
         entries(repository, Digest(bytes.fromhex(artifact.commit_hash))),
     )
     assert [name for name in old if old[name] != new[name]] == ["d007"]
+
+
+def test_removing_from_an_incremental_draft_removes_from_latest(
+    run: artfs.Run, workplace: Path
+) -> None:
+    logged(run, {"a": "1", "b/c": "2", "b/d": "3", "e/f/g": "4"})
+    artifact = artfs.Artifact("data", type="dataset", incremental=True)
+    with artifact.new_file("b/new") as file:
+        file.write("new")
+    with artifact.new_file("unwanted") as file:
+        file.write("unwanted")
+    for path in ("b/c", "e/f/g", "unwanted"):
+        artifact.remove(path)
+    with artifact.new_file("e") as file:
+        file.write("in the place of a directory")
+    for missing in ("b/c", "unwanted", "nothing", "b/c/d"):
+        with pytest.raises(EntryNotFound):
+            artifact.remove(missing)
+    assert run.log_artifact(artifact).version == "v1"
+    assert files_below(Path(artifact.download())) == {
+        "a": b"1",
+        "b/d": b"3",
+        "b/new": b"new",
+        "e": b"in the place of a directory",
+    }
+
+
+def test_what_others_removed_meanwhile_may_be_removed_too(run: artfs.Run) -> None:
+    logged(run, {"a": "1", "b": "2"})
+    drafts = [artfs.Artifact("data", type="dataset", incremental=True) for _ in range(2)]
+    for number, draft in enumerate(drafts):
+        draft.remove("b")
+        draft.add_bytes(b"x", f"new{number}")
+    for draft in drafts:
+        run.log_artifact(draft)
+    assert set(drafts[1].manifest.entries) == {"a", "new0", "new1"}
+
+
+def test_a_draft_of_a_version_begins_with_its_content(run: artfs.Run, workplace: Path) -> None:
+    first = logged(run, {"a": "1", "b/c": "2", "b/d": "3"})
+    logged(run, {"other": "content"})
+    draft = first.new_draft()
+    assert (draft.name, draft.type, draft.state) == ("data", "dataset", "PENDING")
+    assert (draft.size, draft.find_entry("b/c")) == (3, first.get_path("b/c"))
+    draft.add_bytes(b"changed", "a")
+    draft.remove(first.get_path("b/c"))
+    draft.remove("b")
+    assert draft.find_entry("b/c") is None
+    draft.add_bytes(b"new", "b/e")
+    assert draft.size == len("changednew")
+    assert list(draft.manifest.entries) == ["a", "b/e"]
+    digest = draft.digest
+    with pytest.raises(artfs.ArtifactFinalizedError):
+        draft.remove("a")
+    assert run.log_artifact(draft).version == "v2"
+    assert draft.digest == digest
+    assert files_below(Path(draft.download())) == {"a": b"changed", "b/e": b"new"}
+    assert files_below(Path(first.download())) == {"a": b"1", "b/c": b"2", "b/d": b"3"}
+
+
+def test_an_unchanged_draft_of_latest_makes_no_new_version(run: artfs.Run) -> None:
+    first = artfs.Artifact("data", type="dataset", metadata={"n": 1})
+    first.add_bytes(b"1", "a")
+    draft = run.log_artifact(first).new_draft()
+    assert draft.metadata == {"n": 1}
+    assert run.log_artifact(draft).version == "v0"
+
+
+def test_a_draft_of_a_version_fetches_and_writes_only_what_is_touched(
+    run: artfs.Run, repository: Repository, tmp_path: Path
+) -> None:
+    wide_tree(repository, directories=300, files=100)
+    before = store_bytes(tmp_path)
+    draft = run.use_artifact("wide:v0").new_draft()
+    draft.add_bytes(b"changed", "d007/f050")
+    draft.remove("d008/f001")
+    run.log_artifact(draft)
+    assert store_bytes(tmp_path) - before < 100_000
+    assert len(draft.manifest.entries) == 29_999
+
+
+def test_only_a_logged_artifact_has_new_drafts(run: artfs.Run) -> None:
+    with pytest.raises(artfs.ArtifactNotLoggedError):
+        artfs.Artifact("data", type="dataset").new_draft()
+
+
+def test_what_was_added_can_be_removed(run: artfs.Run, workplace: Path) -> None:
+    artifact = artfs.Artifact("data", type="dataset")
+    for path in ("a/b/c", "a/d", "e"):
+        artifact.add_bytes(path.encode(), path)
+    artifact.remove("a/b/c")
+    artifact.remove("e")
+    artifact.add_bytes(b"another", "a/b")
+    with pytest.raises(EntryNotFound):
+        artifact.remove("e")
+    run.log_artifact(artifact)
+    assert files_below(Path(artifact.download())) == {"a/b": b"another", "a/d": b"a/d"}
 
 
 def wide_tree(repository: Repository, *, directories: int, files: int) -> Digest:

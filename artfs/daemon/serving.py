@@ -1,0 +1,177 @@
+"""What every mount of a process goes through: mounted, ready, told to stop, and over."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import pyfuse3
+import trio
+
+from artfs.daemon.control import ControlSocket
+from artfs.daemon.messages import (
+    Command,
+    MountRequest,
+    MountState,
+    MountStatus,
+    Reply,
+    log_name,
+)
+from artfs.daemon.tuning import tune_mount
+from artfs.engine.counters import Counters
+from artfs.errors import MountError
+from artfs.fuse.loop import serve_requests
+from artfs.settings import state_path
+
+logger = logging.getLogger(__name__)
+
+FLIGHT_SHARE = 0.8
+"""How much of a read's deadline the fetching of a block may take."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+Report = Callable[[MountStatus], None]
+
+
+class Session(Protocol):
+    """What kind of mount it is."""
+
+    mount_options: frozenset[str]
+
+    def operations(self, nursery: trio.Nursery) -> pyfuse3.Operations:
+        """The handlers; what they start belongs to `nursery`."""
+
+    def status(self) -> MountStatus:
+        """What it is, and how it is."""
+
+    def answer(self, nursery: trio.Nursery, command: Command) -> Reply:
+        """Do what another process asks for, but to stop: that Serving does."""
+
+    async def stop(self) -> None:
+        """Somebody wants it to end: let `Serving.over` come about."""
+
+    async def end(self) -> None:
+        """The last thing, when it is over and before the mountpoint is free; not cancelled."""
+
+
+class Serving:
+    """The life of one mount."""
+
+    def __init__(self, request: MountRequest, control: ControlSocket) -> None:
+        self.ready = trio.Event()
+        """The kernel talks to us."""
+        self.stopping = trio.Event()
+        """Somebody wants it to end."""
+        self.over = trio.Event()
+        """It was unmounted, or is to be, whoever may be in it."""
+        self.counters = Counters()
+        self._request = request
+        self._control = control
+        self._started_at_s = time.time()
+
+    def run(self, session: Session, on_ready: Report | None) -> None:
+        """Mount, and serve until it is unmounted or told to stop.
+
+        `on_ready` is called once the mount answers. Raises: MountError; what `session` raises.
+        """
+        # A signal that comes before the loop can take it waits until then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            trio.run(self._run, session, on_ready or (lambda _: None))
+        except BaseExceptionGroup as group:
+            raise _first_error(group) from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    def status(self, *, store: str, target: str | None) -> MountStatus:
+        """What can be said of any mount."""
+        return MountStatus(
+            mountpoint=self._request.mountpoint,
+            state=MountState.MOUNTED,
+            pid=os.getpid(),
+            store=store,
+            target=target,
+            started_at_s=self._started_at_s,
+            options=self._request.options,
+            counters=self.counters,
+            log=state_path() / log_name(self._request.mountpoint),
+        )
+
+    async def _run(self, session: Session, on_ready: Report) -> None:
+        def answer(command: Command) -> Reply:
+            if command.command == "stop":
+                self.stopping.set()
+            elif command.command != "status":
+                return session.answer(nursery, command)
+            return Reply(status=session.status())
+
+        async with trio.open_nursery() as nursery:
+            operations = session.operations(nursery)
+            with trio.open_signal_receiver(*_SIGNALS) as signals:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+                self._mount(operations, session.mount_options)
+                try:
+                    nursery.start_soon(self._stop_on_signal, signals)
+                    nursery.start_soon(self._stop_when_told, session)
+                    nursery.start_soon(self._control.serve, answer)
+                    nursery.start_soon(self._serve)
+                    await self._announce(session, on_ready)
+                    await self.over.wait()
+                    with trio.CancelScope(shield=True):
+                        await session.end()
+                finally:
+                    # Handlers that wait are cancelled, not waited for; closing the session then
+                    # frees their callers.
+                    nursery.cancel_scope.cancel()
+                    pyfuse3.close(unmount=True)
+
+    def _mount(self, operations: pyfuse3.Operations, options: frozenset[str]) -> None:
+        mountpoint = str(self._request.mountpoint)
+        every = {"noatime", "fsname=artfs", "subtype=artfs"}
+        if self._request.options.allow_other:
+            every.add("allow_other")
+        try:
+            pyfuse3.init(operations, mountpoint, every | options)
+        except RuntimeError as error:
+            raise MountError(
+                mountpoint,
+                f"mounting failed ({error})",
+                hint="what the system said stands above, or in the mount's log",
+            ) from None
+
+    async def _serve(self) -> None:
+        await serve_requests()
+        self.over.set()
+
+    async def _announce(self, session: Session, on_ready: Report) -> None:
+        async with trio.open_nursery() as nursery:
+            for event in (self.ready, self.over):
+                nursery.start_soon(_wait_and_cancel, event, nursery.cancel_scope)
+        if self.ready.is_set():
+            tune_mount(self._request.mountpoint)
+            logger.info("mounted %s", self._request.mountpoint)
+            on_ready(session.status())
+
+    async def _stop_on_signal(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            logger.info("%s: unmounting", signal.Signals(number).name)
+            self.stopping.set()
+
+    async def _stop_when_told(self, session: Session) -> None:
+        await self.stopping.wait()
+        await session.stop()
+
+
+async def _wait_and_cancel(event: trio.Event, scope: trio.CancelScope) -> None:
+    await event.wait()
+    scope.cancel()
+
+
+def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the mount; others are those of tasks which it took along."""
+    error = group.exceptions[0]
+    return _first_error(error) if isinstance(error, BaseExceptionGroup) else error

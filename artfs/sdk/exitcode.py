@@ -1,0 +1,51 @@
+"""How this process is about to end, as its exit handlers can know it."""
+
+from __future__ import annotations
+
+import sys
+from threading import current_thread, main_thread
+from typing import NoReturn
+
+_FAILED = 1
+_INTERRUPTED = 255
+
+Status = str | int | None
+"""What sys.exit takes: an exit code, or a text that stands for a failure."""
+
+
+class ExitWatch:
+    """Sees what the process ends with, from when it is made until `stop`.
+
+    The interpreter keeps an exception that ends the script, but not a SystemExit. As wandb does,
+    this stands in for `sys.exit`; a SystemExit that is raised without it goes unseen.
+    """
+
+    def __init__(self) -> None:
+        self._error_before = _last_error()
+        self._status: Status = None
+        self._original = sys.exit
+        sys.exit = self._exit
+
+    def stop(self) -> None:
+        """Give `sys.exit` back, unless somebody else stands in for it by now."""
+        if sys.exit == self._exit:
+            sys.exit = self._original
+
+    def code(self) -> int:
+        """The exit code, as far as it is settled; W&B's 255 after Ctrl-C."""
+        error = _last_error()
+        if error is not self._error_before:
+            return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else _FAILED
+        if self._status is None:
+            return 0
+        return self._status if isinstance(self._status, int) else _FAILED
+
+    def _exit(self, status: Status = None, /) -> NoReturn:
+        # In another thread it ends only that.
+        if current_thread() is main_thread():
+            self._status = status
+        self._original(status)
+
+
+def _last_error() -> BaseException | None:
+    return getattr(sys, "last_value", None)

@@ -1,0 +1,116 @@
+"""Which files of a staging area are open for writing, noted so that a killed process leaves word.
+
+The note is a file of slots, mapped into memory: a node's id is in one from the first open for
+writing to the last close. That is a store into memory, and no system call; it survives the
+process as a written page does, and the host once it is synced.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.staging.nodes import FileNode, Node
+
+logger = logging.getLogger(__name__)
+
+_SLOT = struct.Struct("<Q")
+_FREE = 0
+_NOWHERE = -1
+_SIZE_BYTES = 4096
+
+
+class Writers:
+    """The files that are open for writing, and those that were when an earlier process ended.
+
+    Whoever calls holds the tree's lock, but for `sync`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the note, or make it. Raises: OutOfSpace, PermissionDenied, BackendUnavailable."""
+        with translate_os_errors(path):
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            size_bytes = max(os.fstat(self._fd).st_size, _SIZE_BYTES)
+            self._slots = self._mapped(size_bytes - size_bytes % _SIZE_BYTES)
+        self._open: dict[FileNode, int] = {}
+        self._left: dict[FileNode, int] = {}
+        self._free: list[int] = []
+
+    def restore(self, nodes: Mapping[int, Node]) -> None:
+        """Find out what an earlier process left; once, before anything else."""
+        for at in reversed(range(0, len(self._slots), _SLOT.size)):
+            (node_id,) = _SLOT.unpack_from(self._slots, at)
+            node = nodes.get(node_id)
+            # What shows content of a version was not written, whoever had it open.
+            if isinstance(node, FileNode) and node.content is None:
+                self._left[node] = at
+            else:
+                self._clear(at)
+
+    def __iter__(self) -> Iterator[FileNode]:
+        """The files that are open for writing."""
+        return iter(self._open)
+
+    def add(self, node: FileNode) -> None:
+        """It is open for writing."""
+        if node in self._open:
+            return
+        at = self._left.pop(node, None)
+        if at is None:
+            if not self._free:
+                self._grow()
+            at = self._free.pop() if self._free else _NOWHERE
+            if at != _NOWHERE:
+                _SLOT.pack_into(self._slots, at, node.id)
+        self._open[node] = at
+
+    def discard(self, node: FileNode) -> None:
+        """Nobody has it open for writing any more."""
+        at = self._open.pop(node, None)
+        if at is not None:
+            self._clear(at)
+
+    def unfinished(self) -> list[FileNode]:
+        """Files that were open when an earlier process ended, and that nobody wrote since."""
+        return [node for node in self._left if node.link_count]
+
+    def accept_unfinished(self) -> None:
+        """Take them for finished."""
+        while self._left:
+            self._clear(self._left.popitem()[1])
+
+    def sync(self) -> None:
+        """Make the note survive the host. Blocks: disk. Raises: OSError."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """Close the file; the note stays."""
+        self._slots.close()
+        os.close(self._fd)
+
+    def _clear(self, at: int) -> None:
+        if at != _NOWHERE:
+            _SLOT.pack_into(self._slots, at, _FREE)
+            self._free.append(at)
+
+    def _grow(self) -> None:
+        old_bytes = len(self._slots)
+        try:
+            larger = self._mapped(2 * old_bytes)
+        except OSError as error:
+            # No reason not to open a file: it goes without a note.
+            logger.warning("no room to note which files are open for writing: %s", error)
+            return
+        self._slots.close()
+        self._slots = larger
+        self._free.extend(reversed(range(old_bytes, 2 * old_bytes, _SLOT.size)))
+
+    def _mapped(self, size_bytes: int) -> mmap.mmap:
+        # With blocks of its own: a store into a hole would end the process on a full disk.
+        os.posix_fallocate(self._fd, 0, size_bytes)
+        return mmap.mmap(self._fd, size_bytes)

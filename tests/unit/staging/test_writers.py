@@ -1,0 +1,78 @@
+"""The note of files that are open for writing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from artfs.staging.nodes import DirectoryNode, FileNode, Node
+from artfs.staging.writers import Writers
+
+
+def nodes(count: int) -> dict[int, Node]:
+    root = DirectoryNode(1, base=None, mode=0o755, uid=0, gid=0, mtime_ns=0)
+    made: dict[int, Node] = {1: root}
+    for node_id in range(2, count + 2):
+        node = FileNode(node_id, content=None, mode=0o644, uid=0, gid=0, mtime_ns=0)
+        node.add_place(root, str(node_id))
+        made[node_id] = node
+    return made
+
+
+def files(found: dict[int, Node]) -> list[FileNode]:
+    return [node for node in found.values() if isinstance(node, FileNode)]
+
+
+def reopened(path: Path, found: dict[int, Node]) -> Writers:
+    writers = Writers(path)
+    writers.restore(found)
+    return writers
+
+
+def test_any_number_of_files_is_remembered_until_they_are_closed(tmp_path: Path) -> None:
+    found = nodes(2000)
+    writers = reopened(tmp_path / "writers", found)
+    for node in files(found):
+        writers.add(node)
+        writers.add(node)
+    for node in files(found)[::2]:
+        writers.discard(node)
+    assert set(writers) == set(files(found)[1::2])
+    writers.sync()
+    writers.close()
+    later = reopened(tmp_path / "writers", found)
+    assert list(later) == []
+    assert set(later.unfinished()) == set(files(found)[1::2])
+    later.accept_unfinished()
+    assert later.unfinished() == []
+    later.close()
+    assert reopened(tmp_path / "writers", found).unfinished() == []
+
+
+def test_a_file_that_is_opened_again_stays_noted_until_it_is_closed(tmp_path: Path) -> None:
+    found = nodes(1)
+    (node,) = files(found)
+    for _ in range(2):
+        writers = reopened(tmp_path / "writers", found)
+        writers.add(node)
+        assert writers.unfinished() == []
+        writers.close()
+    writers = reopened(tmp_path / "writers", found)
+    assert writers.unfinished() == [node]
+    writers.add(node)
+    writers.discard(node)
+    writers.close()
+    assert reopened(tmp_path / "writers", found).unfinished() == []
+
+
+def test_what_is_gone_or_was_never_written_is_not_unfinished(tmp_path: Path) -> None:
+    found = nodes(2)
+    writers = reopened(tmp_path / "writers", found)
+    for node in files(found):
+        writers.add(node)
+    writers.close()
+    del found[2]
+    later = reopened(tmp_path / "writers", found)
+    (left,) = later.unfinished()
+    assert left.id == 3
+    left.remove_place(next(left.places())[0], "3")
+    assert later.unfinished() == []
