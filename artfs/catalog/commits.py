@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, insert, select
 
 from artfs.catalog import inventory
-from artfs.catalog.base import BaseGone, CommitOutcome, Confirm, VersionCommit, VersionRecord
+from artfs.catalog.base import BaseGone, Confirm
 from artfs.catalog.bulk import among
+from artfs.catalog.records import CommitOutcome, VersionCommit, VersionRecord
 from artfs.catalog.rows import (
     ArtifactKey,
     latest_id,

@@ -25,9 +25,10 @@ from sqlalchemy import (
 )
 
 from artfs.catalog import inventory
-from artfs.catalog.base import BlobRecord, Confirm, PackRecord, StoreTotals
+from artfs.catalog.base import Confirm
 from artfs.catalog.bulk import among
 from artfs.catalog.inventory import blob_query, blob_record, is_doomed
+from artfs.catalog.records import BlobRecord, PackRecord, StoreTotals
 from artfs.catalog.schema import artifacts, blobs, packs, projects, versions
 from artfs.model import Digest, VersionState
 

@@ -23,8 +23,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from artfs.catalog.base import BlobRecord, BlobsGone, PackRecord
+from artfs.catalog.base import BlobsGone
 from artfs.catalog.bulk import among, put_columns, upsert
+from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.catalog.schema import blobs, packs
 from artfs.model import ByteRange, Digest
 

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, select, update
 
-from artfs.catalog.base import VersionRecord, VersionUpdate
 from artfs.catalog.bulk import among
+from artfs.catalog.records import VersionRecord, VersionUpdate
 from artfs.catalog.rows import (
     find_artifact,
     linked_version,

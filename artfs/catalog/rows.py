@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
 
-from artfs.catalog.base import ArtifactRecord, ProjectRecord, VersionRecord
 from artfs.catalog.bulk import among
+from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
 from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
 from artfs.model import Digest, VersionState, is_wandb_digest, version_index

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, FromClause, Select, func, insert, select, update
 
-from artfs.catalog.base import RunRecord, VersionRecord
 from artfs.catalog.bulk import put_rows
+from artfs.catalog.records import RunRecord, VersionRecord
 from artfs.catalog.rows import made_versions, version_by_id
 from artfs.catalog.schema import projects, run_inputs, run_outputs, runs, versions
 from artfs.catalog.writes import ensure_project

@@ -14,11 +14,15 @@ from typing import Self
 from sqlalchemy import Connection, select
 
 from artfs.catalog import commits, garbage, inventory, names, rows, runs
-from artfs.catalog.base import (
+from artfs.catalog.base import Confirm
+from artfs.catalog.bulk import chunks, put_rows
+from artfs.catalog.creation import check_schema, create_schema
+from artfs.catalog.damage import find_damage
+from artfs.catalog.engine import Database, postgresql_database, sqlite_database
+from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
-    Confirm,
     PackRecord,
     ProjectRecord,
     RunRecord,
@@ -27,10 +31,6 @@ from artfs.catalog.base import (
     VersionRecord,
     VersionUpdate,
 )
-from artfs.catalog.bulk import chunks, put_rows
-from artfs.catalog.creation import check_schema, create_schema
-from artfs.catalog.damage import find_damage
-from artfs.catalog.engine import Database, postgresql_database, sqlite_database
 from artfs.catalog.schema import artifacts, projects, settings
 from artfs.model import ByteRange, Digest, Metadata, RunState
 

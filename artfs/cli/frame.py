@@ -16,7 +16,7 @@ from artfs.errors import ArtifactNotFound, InvalidArgument, InvalidName
 from artfs.model import Metadata, check_name, parse_artifact_path
 
 if TYPE_CHECKING:
-    from artfs.catalog.base import RunRecord, VersionRecord
+    from artfs.catalog.records import RunRecord, VersionRecord
     from artfs.repository.facade import Repository
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

@@ -13,7 +13,8 @@ from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.cache import WHOLE, BlockCache
 from artfs.blobs.direct import DirectFile
 from artfs.blobs.files import OpenFile
-from artfs.catalog.base import BlobRecord, Catalog, PackRecord
+from artfs.catalog.base import Catalog
+from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range

@@ -17,13 +17,10 @@ import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.cache import BlockCache
-from artfs.catalog.base import (
-    BaseGone,
+from artfs.catalog.base import BaseGone, BlobsGone, Catalog, Confirm
+from artfs.catalog.records import (
     BlobRecord,
-    BlobsGone,
-    Catalog,
     CommitOutcome,
-    Confirm,
     PackRecord,
     VersionCommit,
     VersionRecord,

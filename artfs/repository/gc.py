@@ -28,7 +28,7 @@ import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.catalog.base import BlobRecord, PackRecord, VersionRecord
+from artfs.catalog.records import BlobRecord, PackRecord, VersionRecord
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.repository.blobs import stored_object

@@ -20,7 +20,8 @@ from artfs.blobs.files import read_whole
 from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
 from artfs.blobs.oserrors import translate_os_errors
 from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
-from artfs.catalog.base import BlobRecord, Catalog, PackRecord
+from artfs.catalog.base import Catalog
+from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import ArtfsError
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import ReferenceEntry

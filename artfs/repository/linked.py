@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from artfs.catalog.base import Catalog, VersionRecord
+from artfs.catalog.base import Catalog
+from artfs.catalog.records import VersionRecord
 from artfs.errors import InvalidArgument, InvalidName, NotFound
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import LoadDirectory

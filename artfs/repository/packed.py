@@ -18,7 +18,8 @@ from cachetools import LRUCache
 
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.cache import BlockCache
-from artfs.catalog.base import BlobRecord, Catalog
+from artfs.catalog.base import Catalog
+from artfs.catalog.records import BlobRecord
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, ByteRange, Digest
 from artfs.repository.cached import FLIGHT_TIMEOUT_S

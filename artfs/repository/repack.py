@@ -11,7 +11,8 @@ import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
-from artfs.catalog.base import BlobRecord, BlobsGone, Catalog, PackRecord
+from artfs.catalog.base import BlobsGone, Catalog
+from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.model import Digest
 from artfs.repository.facade import Repository

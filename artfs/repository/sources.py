@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from artfs.catalog.base import VersionRecord
+from artfs.catalog.records import VersionRecord
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,

@@ -14,7 +14,7 @@ from hashlib import sha256
 
 import msgspec
 
-from artfs.catalog.base import BlobRecord, VersionRecord
+from artfs.catalog.records import BlobRecord, VersionRecord
 from artfs.errors import ArtfsError, BlobNotFound, IntegrityError, InvalidManifest
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, Digest

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from artfs.catalog.base import VersionRecord
+from artfs.catalog.records import VersionRecord
 from artfs.errors import EntryNotFound
 from artfs.repository.facade import Repository
 from artfs.sdk.attributes import ArtifactAttributes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from artfs.catalog.base import ArtifactRecord, VersionRecord
+from artfs.catalog.records import ArtifactRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact import Artifact

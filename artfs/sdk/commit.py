@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from artfs.catalog.base import CommitOutcome, VersionRecord
+from artfs.catalog.records import CommitOutcome, VersionRecord
 from artfs.errors import AliasMoved, NotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.repository.facade import LATEST, CommitRequest, Repository

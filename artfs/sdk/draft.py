@@ -14,7 +14,7 @@ from typing import IO
 
 from artfs.blobs.base import Transfer
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.catalog.base import VersionRecord
+from artfs.catalog.records import VersionRecord
 from artfs.errors import EntryNotFound, InvalidArgument, PathNotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.directory import Directory

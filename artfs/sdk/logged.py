@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from artfs.catalog.base import VersionRecord, VersionUpdate
+from artfs.catalog.records import VersionRecord, VersionUpdate
 from artfs.errors import EntryNotFound, InvalidArgument, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.tree import walk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from artfs.catalog.base import VersionRecord
+from artfs.catalog.records import VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import check_name
 from artfs.repository.facade import Repository

@@ -10,7 +10,7 @@ import msgspec
 
 from artfs.blobs.base import Transfer
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.catalog.base import CommitOutcome
+from artfs.catalog.records import CommitOutcome
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import Metadata
 from artfs.repository.facade import CommitRequest, Repository

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from artfs.catalog.base import RunRecord
+from artfs.catalog.records import RunRecord
 from artfs.errors import ArtfsError, InvalidArgument, RunNotFound
 from artfs.model import RunState, check_name
 from artfs.repository.facade import Repository

@@ -17,7 +17,7 @@ from hashlib import sha256
 
 import msgspec
 
-from artfs.catalog.base import CommitOutcome, VersionRecord, VersionUpdate
+from artfs.catalog.records import CommitOutcome, VersionRecord, VersionUpdate
 from artfs.errors import ArtfsError, StagingBusy
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry

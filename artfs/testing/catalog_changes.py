@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from artfs.catalog.base import Catalog, VersionUpdate
+from artfs.catalog.base import Catalog
+from artfs.catalog.records import VersionUpdate
 from artfs.errors import (
     AliasNotFound,
     ArtifactNotFound,

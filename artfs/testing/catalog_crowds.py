@@ -12,7 +12,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from random import Random
 
-from artfs.catalog.base import BlobRecord, BlobsGone, Catalog, PackRecord, VersionUpdate
+from artfs.catalog.base import BlobsGone, Catalog
+from artfs.catalog.records import BlobRecord, PackRecord, VersionUpdate
 from artfs.model import Digest
 from artfs.testing.catalog_samples import OpenCatalog, a_pack, commit, own_blobs, put
 

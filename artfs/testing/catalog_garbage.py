@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from artfs.catalog.base import BlobRecord, BlobsGone, Catalog, PackRecord
+from artfs.catalog.base import BlobsGone, Catalog
+from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import BackendUnavailable
 from artfs.model import ByteRange, Digest
 from artfs.testing.catalog_samples import a_pack, commit, digest_of, own_blobs, put

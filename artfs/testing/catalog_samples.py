@@ -6,9 +6,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from artfs.catalog.base import (
+from artfs.catalog.base import Catalog
+from artfs.catalog.records import (
     BlobRecord,
-    Catalog,
     CommitOutcome,
     PackRecord,
     VersionCommit,

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import msgspec
 from cachetools import LRUCache
 
-from artfs.catalog.base import ArtifactRecord, ProjectRecord, StoreTotals, VersionRecord
+from artfs.catalog.records import ArtifactRecord, ProjectRecord, StoreTotals, VersionRecord
 from artfs.engine.flights import Flights
 from artfs.errors import ArtfsError, InvalidName, PathNotFound, Unsupported
 from artfs.model import check_entry_name

@@ -16,7 +16,7 @@ import msgspec
 import trio
 from cachetools import LRUCache
 
-from artfs.catalog.base import ArtifactRecord, ProjectRecord, VersionRecord
+from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
 from artfs.engine.flights import Flights
 from artfs.engine.threads import Threads, Work
 from artfs.errors import ArtfsError, InvalidName, NotFound

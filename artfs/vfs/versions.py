@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
-from artfs.catalog.base import VersionRecord
+from artfs.catalog.records import VersionRecord
 from artfs.errors import ArtfsError, InvalidManifest, PathNotFound, Unsupported
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import (

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from artfs.blobs.base import Namespace
-from artfs.catalog.base import VersionRecord
+from artfs.catalog.records import VersionRecord
 from artfs.errors import ArtifactNotFound, StoreNotFound
 from artfs.repository.doctor import Severity, examine
 from artfs.repository.facade import Repository

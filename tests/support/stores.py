@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.catalog.base import VersionCommit, VersionRecord
+from artfs.catalog.records import VersionCommit, VersionRecord
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.directory import directory_digest
 from artfs.manifest.entries import FileEntry, SymlinkEntry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from artfs.catalog.base import VersionUpdate
+from artfs.catalog.records import VersionUpdate
 from artfs.cli.frame import (
     default_project,
     json_option,

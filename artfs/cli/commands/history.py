@@ -17,7 +17,7 @@ from artfs.cli.frame import (
 from artfs.cli.output import format_age, format_count, format_size, print_json, print_table
 
 if TYPE_CHECKING:
-    from artfs.catalog.base import RunRecord, VersionRecord
+    from artfs.catalog.records import RunRecord, VersionRecord
 
 
 @click.command(short_help="Show who made and used the versions of an artifact.")

@@ -30,7 +30,7 @@ from artfs.errors import ArtifactNotFound
 from artfs.manifest.entries import DirectoryEntry, Entry
 
 if TYPE_CHECKING:
-    from artfs.catalog.base import ArtifactRecord
+    from artfs.catalog.records import ArtifactRecord
     from artfs.repository.facade import Repository
 
 

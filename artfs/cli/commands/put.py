@@ -19,7 +19,7 @@ from artfs.cli.progress import ByteProgress
 from artfs.settings import RUN_VARIABLE
 
 if TYPE_CHECKING:
-    from artfs.catalog.base import CommitOutcome
+    from artfs.catalog.records import CommitOutcome
     from artfs.sdk.publish import ReferenceRequest
 
 

@@ -18,7 +18,7 @@ from artfs.model import RunState, check_name
 from artfs.settings import RUN_VARIABLE, STORE_VARIABLE
 
 if TYPE_CHECKING:
-    from artfs.catalog.base import RunRecord
+    from artfs.catalog.records import RunRecord
 
 _PASSED_ON = frozenset(
     {

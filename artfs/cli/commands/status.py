@@ -25,7 +25,7 @@ from artfs.daemon import client
 from artfs.errors import StoreNotFound
 
 if TYPE_CHECKING:
-    from artfs.catalog.base import StoreTotals
+    from artfs.catalog.records import StoreTotals
 
 
 @click.command(short_help="Show the store and what is mounted.")

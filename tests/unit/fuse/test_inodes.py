@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from artfs.catalog.base import VersionRecord
+from artfs.catalog.records import VersionRecord
 from artfs.fuse.inodes import Inodes, Place
 from artfs.model import Digest, VersionState
 from artfs.vfs.evidence import Told

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.blobs.packs import PackWriter
-from artfs.catalog.base import BlobRecord, PackRecord
+from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest

@@ -12,7 +12,7 @@ from threading import Event, Thread
 import pytest
 
 from artfs.blobs.base import Namespace, Transfer
-from artfs.catalog.base import VersionRecord, VersionUpdate
+from artfs.catalog.records import VersionRecord, VersionUpdate
 from artfs.errors import ArtfsError, BlobNotFound, Conflict, NotFound
 from artfs.manifest.entries import FileEntry
 from artfs.repository.doctor import examine

@@ -11,7 +11,8 @@ from random import Random
 import pytest
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
-from artfs.catalog.base import BlobRecord, Confirm, PackRecord, VersionRecord
+from artfs.catalog.base import Confirm
+from artfs.catalog.records import BlobRecord, PackRecord, VersionRecord
 from artfs.errors import Conflict
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import artfs
-from artfs.catalog.base import VersionRecord
+from artfs.catalog.records import VersionRecord
 from artfs.errors import Conflict, IntegrityError
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from artfs.catalog.base import RunRecord, VersionRecord
+from artfs.catalog.records import RunRecord, VersionRecord
 from artfs.engine.threads import Threads
 from artfs.errors import BackendUnavailable
 from artfs.repository.facade import Repository

@@ -1,0 +1,182 @@
+"""What a catalog tells and is told: frozen values.
+
+Times are nanoseconds since the Unix epoch, UTC. Records are snapshots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from artfs.manifest.entries import DirectoryEntry
+from artfs.model import Digest, Metadata, RunState, VersionState
+
+
+class ProjectRecord(msgspec.Struct, frozen=True):
+    """A project and what it holds."""
+
+    name: str
+    created_at_ns: int
+    artifact_count: int
+
+
+class VersionRecord(msgspec.Struct, frozen=True):
+    """One version, as seen through the artifact or portfolio that it was asked of."""
+
+    id: str
+    """32 hexadecimal digits, unique in the store."""
+    project: str
+    name: str
+    """The artifact's name, or the portfolio's where it was asked of one."""
+    index: int
+    """7 for v7, in the artifact or portfolio that it was asked of."""
+    type: str
+    source_project: str
+    source_name: str
+    source_index: int
+    """Where the version was made; equal to project, name, index but in a portfolio."""
+    state: VersionState
+    digest: str
+    """The W&B digest: 32 hexadecimal digits."""
+    posix_digest: str
+    """A digest of what the W&B digest does not see (artfs/manifest/wandb.py)."""
+    tree: Digest
+    size_bytes: int
+    file_count: int
+    description: str | None
+    metadata: Metadata
+    created_at_ns: int
+    aliases: tuple[str, ...]
+    """Sorted; of the artifact or portfolio that it was asked of."""
+    tags: tuple[str, ...] = ()
+    ttl_s: int | None = None
+    """Seconds from creation to expiry; None: never, or as the artifact says."""
+
+    @property
+    def version(self) -> str:
+        """`v7`."""
+        return f"v{self.index}"
+
+    @property
+    def path(self) -> str:
+        """`project/name:v7`."""
+        return f"{self.project}/{self.name}:{self.version}"
+
+    @property
+    def root(self) -> DirectoryEntry:
+        """The root directory, as an entry of no name."""
+        return DirectoryEntry("", self.tree, self.size_bytes, self.file_count)
+
+
+class ArtifactRecord(msgspec.Struct, frozen=True):
+    """An artifact or a portfolio, with its newest version at a glance."""
+
+    id: int
+    project: str
+    name: str
+    type: str
+    is_portfolio: bool
+    created_at_ns: int
+    version_count: int
+    """COMMITTED versions only."""
+    latest: VersionRecord | None
+    """The version called `latest`; None when every version was deleted."""
+
+    @property
+    def path(self) -> str:
+        """`project/name`."""
+        return f"{self.project}/{self.name}"
+
+
+class RunRecord(msgspec.Struct, frozen=True):
+    """A run: whatever makes and uses versions."""
+
+    id: str
+    project: str
+    name: str
+    job_type: str | None
+    state: RunState
+    config: Metadata
+    created_at_ns: int
+    finished_at_ns: int | None
+
+
+class BlobRecord(msgspec.Struct, frozen=True):
+    """A blob and where it is: an object of its own, or `size_bytes` at `offset` of a pack."""
+
+    sha256: Digest
+    size_bytes: int
+    pack: Digest | None
+    offset: int
+
+
+class PackRecord(msgspec.Struct, frozen=True):
+    """A stored pack, named by the SHA-256 of all its bytes."""
+
+    sha256: Digest
+    size_bytes: int
+
+
+class VersionCommit(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one commit writes, in one transaction."""
+
+    project: str
+    name: str
+    type: str
+    digest: str
+    posix_digest: str
+    tree: Digest
+    size_bytes: int
+    file_count: int
+    description: str | None = None
+    metadata: Metadata = {}
+    aliases: tuple[str, ...] = ()
+    """Aliases to move besides `latest`, which moves to every new version."""
+    packs: Sequence[PackRecord] = ()
+    blobs: Sequence[BlobRecord] = ()
+    """Blobs that this commit stored. One that the catalog knows already keeps its place."""
+    reused: Sequence[Digest] = ()
+    """Blobs that the tree needs, that were stored before, and that no base version protects."""
+    base_ids: tuple[str, ...] = ()
+    """Versions whose whole subtrees the tree reuses; they must still be COMMITTED."""
+    commit_key: str | None = None
+    """A second commit with the same key answers with the first one's version."""
+    expect_latest: str | None = None
+    """The id that `latest` must still have; empty string: there must be no version yet."""
+    dedupe_all: bool = False
+    """Look for the same content in every version, not only in `latest`."""
+    run_id: str | None = None
+    """The run that makes it, recorded as its output."""
+    tags: tuple[str, ...] = ()
+    ttl_s: int | None = None
+
+
+class CommitOutcome(msgspec.Struct, frozen=True):
+    """The version that now holds the content, and whether the commit made it."""
+
+    version: VersionRecord
+    created: bool
+
+
+class VersionUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes to what is mutable of a version; UNSET leaves a field as it is."""
+
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    metadata: Metadata | msgspec.UnsetType = msgspec.UNSET
+    tags: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    ttl_s: int | msgspec.UnsetType | None = msgspec.UNSET
+    add_aliases: tuple[str, ...] = ()
+    remove_aliases: tuple[str, ...] = ()
+
+
+class StoreTotals(msgspec.Struct, frozen=True):
+    """Counts over the whole store, for `status` and `doctor`."""
+
+    projects: int
+    artifacts: int
+    versions: int
+    blobs: int
+    blob_bytes: int
+    packs: int
+    pack_bytes: int
