@@ -38,6 +38,7 @@ def translated(
 class translate_os_errors:  # noqa: N801 - reads as a verb, like contextlib.suppress
     """A context that turns an OSError into the artfs error that says the same of `subject`.
 
+    A class, for a generator would cost several times as much, a few times for every file.
     Raises: OutOfSpace, PermissionDenied, `missing`, and BackendUnavailable for all others.
     """
 

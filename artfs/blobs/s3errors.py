@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -29,7 +30,7 @@ from artfs.errors import (
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NotFound", "404"})
 _FULL = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"})
 WRONG_CHECKSUM_CODES = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"})
-_CREDENTIALS = (
+WITHOUT_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
     CredentialRetrievalError,
@@ -59,7 +60,7 @@ def translated(
     reason = " ".join(str(error).split())
     if isinstance(error, ClientError):
         return _translated_answer(error, subject, reason, missing)
-    if isinstance(error, _CREDENTIALS):
+    if isinstance(error, WITHOUT_CREDENTIALS):
         return PermissionDenied(subject, reason, hint="configure AWS credentials")
     if isinstance(error, _TIMEOUTS):
         return DeadlineExceeded(subject, reason)
@@ -85,27 +86,14 @@ def _translated_answer(
     )
 
 
-class translate_s3_errors:  # noqa: N801 - reads as a verb, like contextlib.suppress
+@contextmanager
+def translate_s3_errors(subject: str, *, missing: type[NotFound] = BlobNotFound) -> Iterator[None]:
     """A context that turns what boto3 raises into the artfs error that says the same.
 
     Raises: `missing`, IntegrityError, OutOfSpace, PermissionDenied, DeadlineExceeded, and
     BackendUnavailable for all others.
     """
-
-    __slots__ = ("_missing", "_subject")
-
-    def __init__(self, subject: str, *, missing: type[NotFound] = BlobNotFound) -> None:
-        self._subject = subject
-        self._missing = missing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        if isinstance(error, (ClientError, BotoCoreError)):
-            raise translated(error, self._subject, missing=self._missing) from error
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise translated(error, subject, missing=missing) from error

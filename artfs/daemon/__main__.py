@@ -9,8 +9,15 @@ import logging
 import os
 import sys
 
-from artfs.daemon.messages import MountRequest, MountStatus, Ready, decode_line, encode_line
-from artfs.errors import ArtfsError
+from artfs.daemon.messages import (
+    Failure,
+    MountRequest,
+    MountStatus,
+    Ready,
+    decode_line,
+    encode_line,
+)
+from artfs.errors import ArtfsError, MountError
 
 logger = logging.getLogger("artfs.daemon")
 
@@ -27,12 +34,12 @@ def main() -> int:
         run_mount(request, on_ready=_announce)
     except ArtfsError as error:
         logger.error("%s", error)  # noqa: TRY400 - its text is meant to be enough
-        about = (type(error).__name__, error.subject, error.reason, error.hint)
-        _tell(Ready(error=about))
+        _tell(Ready(failure=Failure.of(error)))
         return error.exit_code
     except Exception as error:
         logger.exception("the mount ended")
-        _tell(Ready(error=("MountError", str(request.mountpoint), repr(error), "see the log")))
+        failure = MountError(str(request.mountpoint), repr(error), hint="see the log")
+        _tell(Ready(failure=Failure.of(failure)))
         return 1
     return 0
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
@@ -18,29 +15,26 @@ from pathlib import Path
 import msgspec
 
 import artfs
-import artfs.errors
+from artfs.daemon.contact import daemon_pidfd, ended, is_dead, mount_status
 from artfs.daemon.messages import (
-    Command,
     MountRequest,
     MountState,
     MountStatus,
     Ready,
-    Reply,
     decode_line,
     encode_line,
     log_name,
-    socket_address,
     socket_path,
 )
 from artfs.daemon.mountinfo import (
-    MountedFileSystem,
     locate_mountpoint,
     mounted_at,
     mounted_file_systems,
 )
 from artfs.daemon.options import AliasStyle, MountOptions, parse_options
+from artfs.daemon.unmounting import unmount
 from artfs.engine.counters import Counters
-from artfs.errors import ArtfsError, MountError
+from artfs.errors import MountError
 from artfs.settings import is_url, state_path
 
 __all__ = [
@@ -59,9 +53,7 @@ __all__ = [
 ]
 
 _START_TIMEOUT_S = 60.0
-_ANSWER_TIMEOUT_S = 3.0
 _END_TIMEOUT_S = 10.0
-_MAX_NAMED_USERS = 3
 _FUSE_DEVICE = Path("/dev/fuse")
 
 
@@ -104,7 +96,9 @@ def start(request: MountRequest) -> MountStatus:
         process.returncode = 0
         return ready.status
     _end(process)
-    raise _start_error(request.mountpoint, ready, log)
+    if ready.failure is not None:
+        raise ready.failure.as_error()
+    raise MountError(str(request.mountpoint), "the mount did not start", hint=f"see {log}")
 
 
 def run_foreground(request: MountRequest) -> None:
@@ -124,19 +118,14 @@ def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> N
     Blocks: at most about `timeout_s`. Raises: MountError, where nothing of ours is mounted there,
     where it is busy (the users are named), and where the process does not end.
     """
-    place = locate_mountpoint(mountpoint)
-    mounted = mounted_at(place)
-    if mounted is None:
-        raise MountError(str(mountpoint), "nothing is mounted here")
-    if not mounted.is_artfs:
-        raise MountError(str(mountpoint), f"not a mount of artfs ({mounted.type})")
+    place = _own_mountpoint(mountpoint)
     pidfd = daemon_pidfd(place)
     if pidfd is None:
-        _unmount(place, lazy=force or _is_dead(place))
+        unmount(place, lazy=force or is_dead(place))
         socket_path(place).unlink(missing_ok=True)
         return
     try:
-        _unmount(place, lazy=force)
+        unmount(place, lazy=force)
         if force:
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
         if not ended(pidfd, timeout_s):
@@ -158,23 +147,27 @@ def status(mountpoint: Path) -> MountStatus:
 
     Blocks: at most about 3 s. Raises: MountError where nothing of ours is mounted there.
     """
+    return mount_status(_own_mountpoint(mountpoint))
+
+
+def mounts() -> list[MountStatus]:
+    """All mounts of this user, by mountpoint. Blocks: at most about 3 s for each hung one."""
+    own = {
+        each.mountpoint
+        for each in mounted_file_systems()
+        if each.is_artfs and each.owner in {None, os.getuid()}
+    }
+    return [mount_status(mountpoint) for mountpoint in sorted(own)]
+
+
+def _own_mountpoint(mountpoint: Path) -> Path:
     place = locate_mountpoint(mountpoint)
     mounted = mounted_at(place)
     if mounted is None:
         raise MountError(str(mountpoint), "nothing is mounted here")
     if not mounted.is_artfs:
         raise MountError(str(mountpoint), f"not a mount of artfs ({mounted.type})")
-    return _status(mounted)
-
-
-def mounts() -> list[MountStatus]:
-    """All mounts of this user, by mountpoint. Blocks: at most about 3 s for each hung one."""
-    own = {
-        each.mountpoint: each
-        for each in mounted_file_systems()
-        if each.is_artfs and each.owner in {None, os.getuid()}
-    }
-    return [_status(own[mountpoint]) for mountpoint in sorted(own)]
+    return place
 
 
 # --- starting ------------------------------------------------------------------------------
@@ -203,7 +196,7 @@ def _free_mountpoint(path: Path) -> Path:
     if mounted is not None:
         if not mounted.is_artfs:
             raise MountError(str(path), f"something else is mounted here ({mounted.type})")
-        found = _status(mounted)
+        found = mount_status(place)
         if found.state is not MountState.DEAD:
             shown = (
                 f"{found.target} of {found.store}" if found.target else f"the store {found.store}"
@@ -212,7 +205,7 @@ def _free_mountpoint(path: Path) -> Path:
             raise MountError(
                 str(path), f"already mounted{what}", hint=f"`artfs umount {path}` ends it"
             )
-        _unmount(place, lazy=True)
+        unmount(place, lazy=True)
         socket_path(place).unlink(missing_ok=True)
     try:
         with os.scandir(place) as entries:
@@ -261,170 +254,3 @@ def _read_line(fd: int, timeout_s: float) -> bytes:
             break
         data += chunk
     return data
-
-
-def _start_error(mountpoint: Path, ready: Ready, log: Path) -> ArtfsError:
-    if ready.error is None:
-        return MountError(str(mountpoint), "the mount did not start", hint=f"see {log}")
-    name, subject, reason, hint = ready.error
-    kind = getattr(artfs.errors, name, MountError)
-    if isinstance(kind, type) and issubclass(kind, ArtfsError):
-        return kind(subject, reason, hint=hint)
-    return MountError(subject, reason, hint=hint)
-
-
-# --- asking --------------------------------------------------------------------------------
-
-
-def _status(mounted: MountedFileSystem) -> MountStatus:
-    place = mounted.mountpoint
-    try:
-        with _connect(place) as connection:
-            pid = _peer_pid(connection)
-            connection.settimeout(_ANSWER_TIMEOUT_S)
-            try:
-                reply = _ask(connection, Command("status"))
-            except (OSError, msgspec.DecodeError):
-                return MountStatus(mountpoint=place, state=MountState.UNRESPONSIVE, pid=pid)
-    except OSError:
-        # Its socket may be in another runtime directory: only the kernel knows whether it is dead.
-        state = MountState.DEAD if _is_dead(place) else MountState.UNRESPONSIVE
-        return MountStatus(mountpoint=place, state=state)
-    if reply.status is None:
-        return MountStatus(mountpoint=place, state=MountState.UNRESPONSIVE, pid=pid)
-    return reply.status
-
-
-def _is_dead(place: Path) -> bool:
-    """Whether nobody serves a mount any more.
-
-    Blocks: at most about 3 s; a child asks, which a mount that hangs cannot make us wait for.
-    """
-    command = ["stat", "--file-system", "--format=%T", "--", str(place)]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_ANSWER_TIMEOUT_S,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    return os.strerror(errno.ENOTCONN) in done.stderr
-
-
-def ask(place: Path, command: Command) -> MountStatus:
-    """Tell a mount's process something; its status after that.
-
-    Blocks: at most about 3 s. Raises: MountError; OSError and msgspec.DecodeError where there is
-    no process, or none that answers.
-    """
-    with _connect(place) as connection:
-        reply = _ask(connection, command)
-    if reply.status is None:
-        raise MountError(str(place), reply.error or "no answer")
-    return reply.status
-
-
-def unmount(place: Path) -> None:
-    """Unmount what nobody uses. Raises: MountError, which names who uses it."""
-    _unmount(place, lazy=False)
-
-
-def _connect(place: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        connection.settimeout(_ANSWER_TIMEOUT_S)
-        with socket_address(socket_path(place)) as address:
-            connection.connect(address)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _ask(connection: socket.socket, command: Command) -> Reply:
-    connection.sendall(encode_line(command))
-    with connection.makefile("rb") as lines:
-        return decode_line(lines.readline(), Reply)
-
-
-def _peer_pid(connection: socket.socket) -> int:
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", raw)[0])
-
-
-# --- ending --------------------------------------------------------------------------------
-
-
-def daemon_pidfd(place: Path) -> int | None:
-    """A descriptor of the process behind a mount; None where it is gone."""
-    try:
-        with _connect(place) as connection:
-            return os.pidfd_open(_peer_pid(connection))
-    except OSError:
-        return None
-
-
-def ended(pidfd: int, timeout_s: float) -> bool:
-    """Whether the process ends in time; a child of ours is reaped."""
-    poller = select.poll()
-    poller.register(pidfd, select.POLLIN)
-    if not poller.poll(timeout_s * 1000):
-        return False
-    with contextlib.suppress(ChildProcessError):
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
-    return True
-
-
-def _unmount(place: Path, *, lazy: bool) -> None:
-    command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", str(place)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise MountError("fusermount3", "not installed", hint="install the package fuse3") from None
-    if done.returncode == 0 or mounted_at(place) is None:
-        return
-    message = done.stderr.strip().removeprefix("fusermount3: ")
-    if "busy" not in message.lower():
-        raise MountError(str(place), message or "fusermount3 failed")
-    users = _users(place)
-    named = ", ".join(users[:_MAX_NAMED_USERS])
-    if len(users) > _MAX_NAMED_USERS:
-        named += f" and {len(users) - _MAX_NAMED_USERS} more"
-    raise MountError(
-        str(place),
-        f"busy, in use by {named}" if named else "busy, something in it is open",
-        hint="end that, or use `artfs umount --force`",
-    )
-
-
-def _users(place: Path) -> list[str]:
-    """Processes with something open below `place`, as far as we may see them."""
-    prefix = f"{place}/"
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal() and any(
-            link == str(place) or link.startswith(prefix) for link in _links(process)
-        ):
-            with contextlib.suppress(OSError):
-                found.append(f"{(process / 'comm').read_text().strip()} (pid {process.name})")
-    return sorted(found)
-
-
-def _links(process: Path) -> list[str]:
-    links = []
-    for name in ("cwd", "root", "exe"):
-        with contextlib.suppress(OSError):
-            links.append(os.readlink(process / name))  # noqa: PTH115 - thousands of them: a string is cheaper
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(process / "fd"):
-            with contextlib.suppress(OSError):
-                links.append(os.readlink(entry.path))  # noqa: PTH115 - as above
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(process / "map_files"):
-            with contextlib.suppress(OSError):
-                links.append(os.readlink(entry.path))  # noqa: PTH115 - as above
-    return links

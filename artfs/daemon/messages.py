@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+import artfs.errors
 from artfs.daemon.options import MountOptions
 from artfs.engine.counters import Counters
+from artfs.errors import ArtfsError, MountError
 from artfs.settings import runtime_path
 
 
@@ -65,6 +67,18 @@ class Failure(msgspec.Struct, frozen=True):
     subject: str
     reason: str
     hint: str
+
+    @classmethod
+    def of(cls, error: ArtfsError) -> Failure:
+        """What to tell of an error."""
+        return cls(type(error).__name__, error.subject, error.reason, error.hint)
+
+    def as_error(self) -> ArtfsError:
+        """The error that this tells of; MountError for a kind that is none of ours."""
+        kind = getattr(artfs.errors, self.kind, None)
+        if not (isinstance(kind, type) and issubclass(kind, ArtfsError)):
+            kind = MountError
+        return kind(self.subject, self.reason, hint=self.hint)
 
 
 class CommitStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,8 +155,7 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
     """A new process's one line to the one that started it."""
 
     status: MountStatus | None = None
-    error: tuple[str, str, str, str] | None = None
-    """Class, subject, reason and hint of an ArtfsError."""
+    failure: Failure | None = None
 
 
 Message = TypeVar("Message", bound=msgspec.Struct)

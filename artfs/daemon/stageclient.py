@@ -9,11 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-import artfs.errors
 from artfs.daemon import client
+from artfs.daemon.contact import ask, daemon_pidfd, ended
 from artfs.daemon.messages import Command, CommitStatus, Failure, MountStatus, StagingStatus
 from artfs.daemon.mountinfo import locate_mountpoint
-from artfs.errors import ArtfsError, MountError
+from artfs.daemon.unmounting import unmount
+from artfs.errors import MountError
 from artfs.staging.listing import Outcome, read_outcome
 
 _POLL_S = 0.05
@@ -53,15 +54,15 @@ def commit(
         take_unfinished=take_unfinished,
     )
     place = locate_mountpoint(mountpoint)
-    found = _commit_status(client.ask(place, order), place)
+    found = _commit_status(ask(place, order), place)
     # Where others commit, too, the last of these commits has our content as well.
     while found.running:
         if on_progress is not None:
             on_progress(found)
         time.sleep(_POLL_S)
-        found = _commit_status(client.ask(place, Command("status")), place)
+        found = _commit_status(ask(place, Command("status")), place)
     if found.failure is not None:
-        raise _error(found.failure)
+        raise found.failure.as_error()
     return found
 
 
@@ -72,11 +73,11 @@ def abort(mountpoint: Path, *, timeout_s: float = 600.0) -> None:
     """
     staging_status(mountpoint)
     place = locate_mountpoint(mountpoint)
-    pidfd = client.daemon_pidfd(place)
-    client.ask(place, Command("abort"))
+    pidfd = daemon_pidfd(place)
+    ask(place, Command("abort"))
     if pidfd is not None:
         try:
-            if not client.ended(pidfd, timeout_s):
+            if not ended(pidfd, timeout_s):
                 raise MountError(str(mountpoint), f"did not end within {timeout_s:g} s")
         finally:
             os.close(pidfd)
@@ -91,11 +92,11 @@ def finish(mountpoint: Path, *, on_progress: OnProgress | None = None) -> Outcom
     began_at_ns = time.time_ns()
     staging = staging_status(mountpoint)
     place = locate_mountpoint(mountpoint)
-    pidfd = client.daemon_pidfd(place)
-    client.unmount(place)
+    pidfd = daemon_pidfd(place)
+    unmount(place)
     if pidfd is not None:
         try:
-            while not client.ended(pidfd, _POLL_S):
+            while not ended(pidfd, _POLL_S):
                 if on_progress is not None:
                     _tell_progress(place, on_progress)
         finally:
@@ -108,13 +109,13 @@ def finish(mountpoint: Path, *, on_progress: OnProgress | None = None) -> Outcom
             hint=f"everything is kept: `artfs staging commit {staging.id}` makes it",
         )
     if outcome.failure is not None:
-        raise _error(Failure(*outcome.failure))
+        raise Failure(*outcome.failure).as_error()
     return outcome
 
 
 def _tell_progress(place: Path, on_progress: OnProgress) -> None:
     try:
-        status = client.ask(place, Command("status"))
+        status = ask(place, Command("status"))
     except (MountError, OSError, msgspec.DecodeError):
         # It has just ended, or is too busy: there will be another time.
         return
@@ -126,10 +127,3 @@ def _commit_status(status: MountStatus, place: Path) -> CommitStatus:
     if status.staging is None or status.staging.commit is None:
         raise MountError(str(place), "is being unmounted, which commits it")
     return status.staging.commit
-
-
-def _error(failure: Failure) -> ArtfsError:
-    kind = getattr(artfs.errors, failure.kind, None)
-    if isinstance(kind, type) and issubclass(kind, ArtfsError):
-        return kind(failure.subject, failure.reason, hint=failure.hint)
-    return MountError(failure.subject, failure.reason, hint=failure.hint)

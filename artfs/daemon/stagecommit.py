@@ -45,7 +45,7 @@ class Committer:
     def failed(self, error: ArtfsError) -> None:
         """Take note of how an announced commit ended."""
         self._pending -= 1
-        self._failure = Failure(type(error).__name__, error.subject, error.reason, error.hint)
+        self._failure = Failure.of(error)
 
     async def commit(self, *, wait_writers_s: float) -> CommitReport:
         """Make a version of what there is; the mount goes on upon it.

@@ -11,7 +11,6 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
-from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -29,6 +28,7 @@ from artfs.model import ByteRange
 from artfs.references import web
 from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
 from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
+from artfs.references.once import Once
 from artfs.references.retry import Deadline, RetryPolicy, retrying
 
 if TYPE_CHECKING:
@@ -49,10 +49,8 @@ class GcsHandler:
         self, client: Callable[[], Client] | None = None, *, policy: RetryPolicy | None = None
     ) -> None:
         """`client` is called once, when one is needed."""
-        self._make_client = client or _standard_client
+        self._client = Once(client or _standard_client)
         self._policy = policy or RetryPolicy()
-        self._client: Client | None = None
-        self._lock = Lock()
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
@@ -79,18 +77,12 @@ class GcsHandler:
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
-        return GcsSource(self._ready_client, entry)
-
-    def _ready_client(self) -> Client:
-        with self._lock:
-            if self._client is None:
-                self._client = self._make_client()
-            return self._client
+        return GcsSource(self._client, entry)
 
     def _ask(self, subject: str, request: Callable[[Client, Deadline], T]) -> T:
         return retrying(
             self._policy,
-            lambda deadline: _translating(subject, lambda: request(self._ready_client(), deadline)),
+            lambda deadline: _translating(subject, lambda: request(self._client(), deadline)),
         )
 
     def _is_versioned(self, bucket: str) -> bool:

@@ -7,23 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from artfs.blobs.places import configured_endpoint
 from artfs.blobs.s3 import make_client
-from artfs.blobs.s3errors import code_of, status_of
+from artfs.blobs.s3errors import WITHOUT_CREDENTIALS, code_of, status_of
 from artfs.errors import (
     ArtfsError,
     InvalidArgument,
@@ -44,6 +35,7 @@ from artfs.references.base import (
     described,
 )
 from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
+from artfs.references.once import Once
 from artfs.references.retry import RetryPolicy, retrying
 
 if TYPE_CHECKING:
@@ -52,12 +44,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _VERSION = re.compile(r"(.*)\?versionId=([^&]+)", re.DOTALL)
-_WITHOUT_CREDENTIALS = (
-    NoCredentialsError,
-    PartialCredentialsError,
-    CredentialRetrievalError,
-    ProfileNotFound,
-)
 
 
 class _Object(msgspec.Struct, frozen=True):
@@ -81,9 +67,7 @@ class S3Handler:
     ) -> None:
         """`client` makes one that does not retry by itself; it is called once, when needed."""
         self._policy = policy or RetryPolicy()
-        self._make_client = client or self._standard_client
-        self._client: S3Client | None = None
-        self._lock = Lock()
+        self._client = Once(client or self._standard_client)
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
@@ -96,7 +80,7 @@ class S3Handler:
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
-        return S3Source(self._ready_client, entry)
+        return S3Source(self._client, entry)
 
     def _describe(
         self, uri: str, name: str | None, checksum: bool, max_objects: int | None
@@ -133,15 +117,9 @@ class S3Handler:
             connections=web.POOL_SIZE,
         )
 
-    def _ready_client(self) -> S3Client:
-        with self._lock:
-            if self._client is None:
-                self._client = self._make_client()
-            return self._client
-
     def _ask(self, subject: str, request: Callable[[S3Client], T]) -> T:
         return retrying(
-            self._policy, lambda _: _translating(subject, lambda: request(self._ready_client()))
+            self._policy, lambda _: _translating(subject, lambda: request(self._client()))
         )
 
     def _is_versioned(self, bucket: str) -> bool:
@@ -317,7 +295,7 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
         raise _answer_error(subject, error) from None
     except ParamValidationError as error:
         raise InvalidArgument(subject, " ".join(str(error).split())) from None
-    except _WITHOUT_CREDENTIALS as error:
+    except WITHOUT_CREDENTIALS as error:
         raise PermissionDenied(subject, str(error), hint="configure AWS credentials") from None
     except (BotoCoreError, OSError) as error:
         raise TransientFailure(subject, web.reason(error)) from None

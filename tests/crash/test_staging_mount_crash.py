@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from artfs.daemon import client, stageclient
+from artfs.daemon.contact import ended
 from artfs.errors import ArtfsError, OutOfSpace, StagingBusy, StoreNotFound
 from artfs.repository.facade import Repository
 from artfs.repository.gc import collect
@@ -186,7 +187,7 @@ def test_w5_a_mount_that_is_terminated_while_files_are_open_keeps_them(staged: S
         assert status.pid is not None
         pidfd = os.pidfd_open(status.pid)
         signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-        assert client.ended(pidfd, 30)
+        assert ended(pidfd, 30)
         os.close(pidfd)
         with suppress(OSError):
             file.close()

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from artfs.daemon import client, stageclient
+from artfs.daemon.contact import ended
 from artfs.errors import AliasMoved, ArtfsError, MountError, StagingBusy
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
@@ -285,7 +286,7 @@ def plain_unmount(mountpoint: Path) -> None:
     assert pid is not None
     pidfd = os.pidfd_open(pid)
     subprocess.run(["fusermount3", "-u", mountpoint], check=True)
-    assert client.ended(pidfd, 30)
+    assert ended(pidfd, 30)
     os.close(pidfd)
 
 
@@ -294,7 +295,7 @@ def terminate(mountpoint: Path) -> None:
     assert pid is not None
     pidfd = os.pidfd_open(pid)
     os.kill(pid, signal.SIGTERM)
-    assert client.ended(pidfd, 30)
+    assert ended(pidfd, 30)
     os.close(pidfd)
 
 

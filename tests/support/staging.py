@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from artfs.daemon import client, stageclient
+from artfs.daemon.contact import ended
 from artfs.daemon.messages import MountRequest, StageOrder
 from artfs.daemon.mountinfo import mounted_at
 from artfs.manifest.entries import FileEntry, SymlinkEntry
@@ -58,7 +59,7 @@ class Stager:
         assert status.staging is not None
         pidfd = os.pidfd_open(status.pid)
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        assert client.ended(pidfd, 10)
+        assert ended(pidfd, 10)
         os.close(pidfd)
         client.stop(mountpoint)
         return status.staging.id
