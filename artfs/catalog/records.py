@@ -118,26 +118,16 @@ class PackRecord(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class VersionCommit(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that one commit writes, in one transaction."""
+class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a new version should be, besides its content."""
 
     project: str
     name: str
     type: str
-    digest: str
-    posix_digest: str
-    tree: Digest
-    size_bytes: int
-    file_count: int
     description: str | None = None
     metadata: Metadata = {}
     aliases: tuple[str, ...] = ()
     """Aliases to move besides `latest`, which moves to every new version."""
-    packs: Sequence[PackRecord] = ()
-    blobs: Sequence[BlobRecord] = ()
-    """Blobs that this commit stored. One that the catalog knows already keeps its place."""
-    reused: Sequence[Digest] = ()
-    """Blobs that the tree needs, that were stored before, and that no base version protects."""
     base_ids: tuple[str, ...] = ()
     """Versions whose whole subtrees the tree reuses; they must still be COMMITTED."""
     commit_key: str | None = None
@@ -150,6 +140,21 @@ class VersionCommit(msgspec.Struct, frozen=True, kw_only=True):
     """The run that makes it, recorded as its output."""
     tags: tuple[str, ...] = ()
     ttl_s: int | None = None
+
+
+class VersionCommit(CommitRequest, frozen=True, kw_only=True):
+    """Everything that one commit writes, in one transaction."""
+
+    digest: str
+    posix_digest: str
+    tree: Digest
+    size_bytes: int
+    file_count: int
+    packs: Sequence[PackRecord] = ()
+    blobs: Sequence[BlobRecord] = ()
+    """Blobs that this commit stored. One that the catalog knows already keeps its place."""
+    reused: Sequence[Digest] = ()
+    """Blobs that the tree needs, that were stored before, and that no base version protects."""
 
 
 class CommitOutcome(msgspec.Struct, frozen=True):

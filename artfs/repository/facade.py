@@ -21,6 +21,7 @@ from artfs.catalog.base import BaseGone, BlobsGone, Catalog, Confirm
 from artfs.catalog.records import (
     BlobRecord,
     CommitOutcome,
+    CommitRequest,
     PackRecord,
     VersionCommit,
     VersionRecord,
@@ -40,7 +41,6 @@ from artfs.model import (
     MAX_METADATA_KEYS,
     ArtifactPath,
     Digest,
-    Metadata,
     VersionState,
     check_alias,
     check_name,
@@ -74,24 +74,6 @@ class StoreInfo(msgspec.Struct, frozen=True):
     """The directory of an embedded store; None for a shared one."""
     id: str = ""
     """Of a shared store: the same by whatever URL it is reached."""
-
-
-class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a new version should be, besides its tree. See VersionCommit for the fields."""
-
-    project: str
-    name: str
-    type: str
-    description: str | None = None
-    metadata: Metadata = {}
-    aliases: tuple[str, ...] = ()
-    base_ids: tuple[str, ...] = ()
-    commit_key: str | None = None
-    expect_latest: str | None = None
-    dedupe_all: bool = False
-    run_id: str | None = None
-    tags: tuple[str, ...] = ()
-    ttl_s: int | None = None
 
 
 class StoreVersions:

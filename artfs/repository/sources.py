@@ -70,13 +70,6 @@ class SourcesReport(msgspec.Struct, frozen=True):
     """All paths of references that are not sound."""
 
 
-class SourcesListener(msgspec.Struct, frozen=True):
-    """Told how it goes, from any thread."""
-
-    progress: Callable[[int, int], None]
-    """How many references were asked about, of how many."""
-
-
 _Key = tuple[str, int | None, Pin]
 _Verdict = tuple[SourceState, str]
 
@@ -85,11 +78,12 @@ def check_sources(
     repository: Repository,
     versions: Iterable[VersionRecord],
     *,
-    listener: SourcesListener | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
     policy: RetryPolicy | None = None,
 ) -> SourcesReport:
     """Ask each source that these versions refer to, once, for its size and pin.
 
+    `on_progress` is told how many references were asked about, of how many.
     Blocks: on network and disk, in threads; of a server that does not answer three times in a
     row nothing more is asked. Raises: what reading the versions' directories raises.
     """
@@ -100,8 +94,8 @@ def check_sources(
     answers = in_parallel(inquiry.ask, distinct.values(), workers=_THREADS)
     for key, verdict in zip(distinct, answers, strict=True):
         verdicts[key] = verdict
-        if listener is not None:
-            listener.progress(len(verdicts), len(distinct))
+        if on_progress is not None:
+            on_progress(len(verdicts), len(distinct))
     return SourcesReport(
         states=dict(Counter(state for state, _ in verdicts.values())),
         findings=tuple(_findings(repository, surveyed, verdicts)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
 
@@ -20,6 +20,7 @@ from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.repository.content import read_blocks
 from artfs.repository.facade import Repository
+from artfs.repository.listening import ByteListener
 
 _MAX_THREADS = 8
 _BATCH_BLOBS = 128
@@ -54,20 +55,11 @@ class VerifyReport(msgspec.Struct, frozen=True):
     damages: tuple[Damage, ...]
 
 
-class VerifyListener(msgspec.Struct, frozen=True):
-    """Told how it goes, from any thread."""
-
-    expect: Callable[[int], None]
-    """How many bytes will be read, once that is known."""
-    advance: Callable[[int], None]
-    """How many more bytes were read."""
-
-
 def verify(
     repository: Repository,
     versions: Iterable[VersionRecord],
     *,
-    listener: VerifyListener | None = None,
+    listener: ByteListener | None = None,
 ) -> VerifyReport:
     """Read and verify every byte of these versions: directories, block lists and files.
 
@@ -124,7 +116,7 @@ class _Survey:
 
 
 def _read_all(
-    repository: Repository, files: dict[Digest, FileEntry], listener: VerifyListener | None
+    repository: Repository, files: dict[Digest, FileEntry], listener: ByteListener | None
 ) -> tuple[dict[Digest, str], int]:
     """Which blobs are damaged and why, and how many bytes there were."""
     damaged: dict[Digest, str] = {}
@@ -170,7 +162,7 @@ def _batches(records: Iterable[BlobRecord]) -> Iterator[list[BlobRecord]]:
 
 
 def _read_some(
-    repository: Repository, entries: list[FileEntry], listener: VerifyListener | None
+    repository: Repository, entries: list[FileEntry], listener: ByteListener | None
 ) -> dict[Digest, str]:
     damaged: dict[Digest, str] = {}
     repository.prepare(entries)
@@ -182,7 +174,7 @@ def _read_some(
     return damaged
 
 
-def _read_one(repository: Repository, entry: FileEntry, listener: VerifyListener | None) -> None:
+def _read_one(repository: Repository, entry: FileEntry, listener: ByteListener | None) -> None:
     state = sha256()
     # Each block is verified by itself; the whole proves that the block list is the right one.
     for block in read_blocks(repository.content(entry)):

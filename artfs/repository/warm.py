@@ -15,6 +15,7 @@ from artfs.model import Digest, block_count, block_range
 from artfs.references.parallel import in_parallel
 from artfs.repository.cached import CachedContent
 from artfs.repository.facade import Repository
+from artfs.repository.listening import ByteListener
 
 _THREADS = 8
 _RUN_BLOCKS = 4
@@ -41,21 +42,12 @@ class WarmReport(msgspec.Struct, frozen=True):
     failures: tuple[WarmFailure, ...]
 
 
-class WarmListener(msgspec.Struct, frozen=True):
-    """Told how it goes, from any thread."""
-
-    expect: Callable[[int], None]
-    """How many bytes there are."""
-    advance: Callable[[int], None]
-    """How many more are in the cache."""
-
-
 def warm(
     repository: Repository,
     tree: Digest,
     path: str = "",
     *,
-    listener: WarmListener,
+    listener: ByteListener,
     pin: str | None = None,
 ) -> WarmReport:
     """Fetch what is at or below `path`, or what it matches as a pattern, into the cache.
@@ -121,7 +113,7 @@ def _pin(repository: Repository, label: str, keys: list[Digest]) -> None:
 class _Warming:
     """What is done for one call."""
 
-    def __init__(self, repository: Repository, listener: WarmListener) -> None:
+    def __init__(self, repository: Repository, listener: ByteListener) -> None:
         self._repository = repository
         self._listener = listener
         self._lock = Lock()

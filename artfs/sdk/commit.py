@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from artfs.catalog.records import CommitOutcome, VersionRecord
+from artfs.catalog.records import CommitOutcome, CommitRequest, VersionRecord
 from artfs.errors import AliasMoved, NotFound
 from artfs.manifest.builder import TreeBuilder
-from artfs.repository.facade import LATEST, CommitRequest, Repository
+from artfs.repository.facade import LATEST, Repository
 from artfs.repository.ingest import Ingest
 from artfs.sdk.contents import Contents
 

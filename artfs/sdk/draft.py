@@ -14,7 +14,7 @@ from typing import IO
 
 from artfs.blobs.base import Transfer
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.catalog.records import VersionRecord
+from artfs.catalog.records import CommitRequest, VersionRecord
 from artfs.errors import EntryNotFound, InvalidArgument, PathNotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.directory import Directory
@@ -22,7 +22,7 @@ from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEn
 from artfs.manifest.tree import LoadDirectory, walk
 from artfs.manifest.wandb import manifest_digest
 from artfs.model import Digest, Metadata, check_name, check_type, split_entry_path
-from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
 from artfs.sdk.commit import commit_contents, latest
 from artfs.sdk.contents import Contents

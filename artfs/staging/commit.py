@@ -17,11 +17,11 @@ from hashlib import sha256
 
 import msgspec
 
-from artfs.catalog.records import CommitOutcome, VersionRecord, VersionUpdate
+from artfs.catalog.records import CommitOutcome, CommitRequest, VersionRecord, VersionUpdate
 from artfs.errors import ArtfsError, StagingBusy
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry
-from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.facade import Repository
 from artfs.staging.area import Area
 from artfs.staging.build import Builder
 from artfs.staging.ignore import ignore_rules

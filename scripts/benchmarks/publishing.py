@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from artfs.blobs.hashing import hash_file
+from artfs.catalog.records import CommitRequest
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry
-from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from scripts.benchmarks.harness import Bench, fresh, write_files, write_large
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.catalog.records import VersionCommit, VersionRecord
+from artfs.catalog.records import CommitRequest, VersionCommit, VersionRecord
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.directory import directory_digest
 from artfs.manifest.entries import FileEntry, SymlinkEntry
 from artfs.model import Metadata
-from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 
 DEFAULT_MTIME_NS = 1_600_000_000_123_456_789

@@ -10,14 +10,14 @@ from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import IntegrityError
 from artfs.repository.anew import reading_anew
+from artfs.repository.listening import ByteListener
 from artfs.repository.sources import (
-    SourcesListener,
     SourcesReport,
     SourceState,
     check_sources,
     exit_code,
 )
-from artfs.repository.verify import VerifyListener, VerifyReport, verify
+from artfs.repository.verify import VerifyReport, verify
 
 
 @click.command(short_help="Read and verify every byte of a version or of the store.")
@@ -51,14 +51,15 @@ def command(*, target: str | None, with_sources: bool, store: str | None, as_jso
             versions = [version for version, _ in repository.catalog.live_trees()]
         else:
             versions = [repository.resolve(target, project=default_project())]
-        listener = VerifyListener(expect=progress.expect, advance=progress.advance)
+        listener = ByteListener(expect=progress.expect, advance=progress.advance)
         report = verify(repository, versions, listener=listener)
         sources = None
         if with_sources:
-            asked = SourcesListener(
-                lambda done, total: progress.note(f"{done:,} of {total:,} references")
+            sources = check_sources(
+                repository,
+                versions,
+                on_progress=lambda done, total: progress.note(f"{done:,} of {total:,} references"),
             )
-            sources = check_sources(repository, versions, listener=asked)
     ok = not report.damages and not (sources and sources.findings)
     if as_json:
         found = {"ok": ok, **msgspec.to_builtins(report)}

@@ -35,7 +35,8 @@ def command(*, target: str, pin: bool, unpin: bool, store: str | None, as_json: 
     """
     if pin and unpin:
         raise InvalidArgument("--pin and --unpin", "cannot be given together")
-    from artfs.repository.warm import WarmListener, warm  # noqa: PLC0415 - slow to import
+    from artfs.repository.listening import ByteListener  # noqa: PLC0415 - slow to import
+    from artfs.repository.warm import warm  # noqa: PLC0415 - slow to import
 
     with open_repository(store) as repository, ByteProgress("fetching") as progress:
         wanted = parse_target(target, entity=repository.info.entity)
@@ -49,7 +50,7 @@ def command(*, target: str, pin: bool, unpin: bool, store: str | None, as_json: 
             repository,
             version.tree,
             wanted.path,
-            listener=WarmListener(expect=progress.expect, advance=progress.advance),
+            listener=ByteListener(expect=progress.expect, advance=progress.advance),
             pin=target if pin else None,
         )
     for failure in report.failures:

@@ -12,13 +12,13 @@ import pytest
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.catalog.base import Confirm
-from artfs.catalog.records import BlobRecord, PackRecord, VersionRecord
+from artfs.catalog.records import BlobRecord, CommitRequest, PackRecord, VersionRecord
 from artfs.errors import Conflict
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry
 from artfs.model import Digest
 from artfs.repository.doctor import Severity, examine
-from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.facade import Repository
 from artfs.repository.gc import collect
 from artfs.repository.ingest import Ingest
 from artfs.repository.opening import make_store, open_store

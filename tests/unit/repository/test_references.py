@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from artfs.blobs.cache import BlockCache
+from artfs.catalog.records import CommitRequest
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
@@ -32,7 +33,7 @@ from artfs.references.http import HttpHandler
 from artfs.references.registry import References
 from artfs.repository.cached import CachedContent
 from artfs.repository.content import read_blocks
-from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.facade import Repository
 from artfs.repository.gc import collect
 from artfs.repository.opening import open_store
 from artfs.repository.references import ReferenceReader

@@ -22,7 +22,8 @@ from artfs.model import BLOCK_SIZE_BYTES, ByteRange
 from artfs.repository.cached import CachedContent
 from artfs.repository.content import read_blocks
 from artfs.repository.facade import Repository, StoreInfo
-from artfs.repository.warm import WarmListener, warm
+from artfs.repository.listening import ByteListener
+from artfs.repository.warm import warm
 from tests.servers.faultproxy import Fault, FaultProxy, fault_proxy
 from tests.servers.seaweedfs import REGION, SeaweedFS
 from tests.support.references import ROOMY
@@ -30,7 +31,7 @@ from tests.support.stores import commit
 
 LARGE = Random(13).randbytes(2 * BLOCK_SIZE_BYTES + 99)
 FILES = {"large.bin": LARGE, "dir/small": b"small", "dir/empty": b""}
-QUIET = WarmListener(expect=lambda _: None, advance=lambda _: None)
+QUIET = ByteListener(expect=lambda _: None, advance=lambda _: None)
 
 
 class Remote:

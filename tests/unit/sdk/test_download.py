@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 import artfs
-from artfs.catalog.records import VersionRecord
+from artfs.catalog.records import CommitRequest, VersionRecord
 from artfs.errors import Conflict, IntegrityError
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
-from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
 from tests.unit.sdk.helpers import files_below, logged, write
 

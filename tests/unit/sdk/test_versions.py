@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import artfs
+from artfs.catalog.records import CommitRequest
 from artfs.errors import EntryNotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import DirectoryEntry, FileEntry
 from artfs.model import Digest
-from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.facade import Repository
 from tests.unit.sdk.helpers import files_below, logged, write
 
 
