@@ -47,15 +47,16 @@ if TYPE_CHECKING:
     from artfs.sdk.intake import Progress
     from artfs.sdk.labels import ArtifactTTL
     from artfs.sdk.manifest import ArtifactManifest
-    from artfs.sdk.run import Run, finish, init, log_artifact, use_artifact
+    from artfs.sdk.run import Run
     from artfs.sdk.runconfig import RunConfig
     from artfs.sdk.stage import stage
+    from artfs.sdk.starting import finish, init, log_artifact, use_artifact
 
     config: RunConfig
     run: Run | None
 
 _ERRORS = "artfs.errors"
-_RUN = "artfs.sdk.run"
+_STARTING = "artfs.sdk.starting"
 
 _MODULES = {
     "Api": "artfs.sdk.api",
@@ -78,15 +79,15 @@ _MODULES = {
     "Object3D": "artfs.media.object3d",
     "PartitionedTable": "artfs.media.partitioned",
     "Progress": "artfs.sdk.intake",
-    "Run": _RUN,
+    "Run": "artfs.sdk.run",
     "Table": "artfs.media.table",
     "Video": "artfs.media.video",
     "WaitTimeoutError": _ERRORS,
-    "finish": _RUN,
-    "init": _RUN,
-    "log_artifact": _RUN,
+    "finish": _STARTING,
+    "init": _STARTING,
+    "log_artifact": _STARTING,
     "stage": "artfs.sdk.stage",
-    "use_artifact": _RUN,
+    "use_artifact": _STARTING,
 }
 
 __all__ = [

@@ -84,15 +84,6 @@ class TreeBuilder:
         """
         self._directory(split_entry_path(path), path)
 
-    def put_tree(self, path: str, tree: DirectoryEntry) -> None:
-        """Put a whole stored directory at `path`, replacing what is there.
-
-        Raises: InvalidName for a bad path.
-        """
-        parts = split_entry_path(path)
-        node, name = self._directory(parts[:-1], path), parts[-1]
-        node.put(name, msgspec.structs.replace(tree, name=name), is_new=node.get(name) is None)
-
     def adopt(self, base: DirectoryEntry) -> None:
         """Keep the base's entry for each file that differs in nothing but its mtime.
 

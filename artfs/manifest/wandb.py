@@ -15,7 +15,6 @@ from typing import Any
 
 import msgspec
 
-from artfs.errors import InvalidManifest
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.tree import LoadDirectory, walk, walk_runs
 from artfs.model import Digest
@@ -121,36 +120,3 @@ def manifest_value(entries: Iterable[ManifestEntry]) -> dict[str, Any]:
 def manifest_text(entries: Iterable[ManifestEntry]) -> str:
     """The text of `wandb_manifest.json`."""
     return json.dumps(manifest_value(entries), indent=4)
-
-
-def parse_manifest(text: str | bytes) -> list[ManifestEntry]:
-    """The entries of a `wandb_manifest.json`, sorted by path.
-
-    Raises: InvalidManifest for another version, an unknown storage policy or malformed JSON.
-    """
-    try:
-        value = json.loads(text)
-        if value["version"] != 1:
-            raise InvalidManifest("W&B manifest", f"version {value['version']!r}, expected 1")
-        if value["storagePolicy"] != STORAGE_POLICY:
-            raise InvalidManifest("W&B manifest", f"storage policy {value['storagePolicy']!r}")
-        entries = [_parse_entry(path, item) for path, item in value["contents"].items()]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, InvalidManifest):
-            raise
-        raise InvalidManifest("W&B manifest", f"malformed ({error!r})") from None
-    return sorted(entries, key=lambda entry: entry.path)
-
-
-def _parse_entry(path: str, item: dict[str, Any]) -> ManifestEntry:
-    return msgspec.convert(
-        {
-            "path": path,
-            "digest": item["digest"],
-            "ref": item.get("ref"),
-            "birth_artifact_id": item.get("birthArtifactID"),
-            "size_bytes": item.get("size"),
-            "extra": item.get("extra") or {},
-        },
-        ManifestEntry,
-    )

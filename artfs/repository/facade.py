@@ -30,7 +30,6 @@ from artfs.errors import (
     ArtifactNotFound,
     Conflict,
     InvalidArgument,
-    PathNotFound,
     VersionNotFound,
 )
 from artfs.manifest.directory import Directory
@@ -176,18 +175,6 @@ class Repository:
     def find(self, tree: Digest, path: str) -> Entry:
         """The entry at `path` in a tree. Raises: PathNotFound, InvalidName."""
         return find(self.directory, tree, path)
-
-    def find_directory(self, tree: Digest, path: str) -> Directory:
-        """The directory at `path`, or the root where `path` is empty.
-
-        Raises: PathNotFound (also where it is not a directory), InvalidName.
-        """
-        if not path:
-            return self.directory(tree)
-        entry = self.find(tree, path)
-        if not isinstance(entry, DirectoryEntry):
-            raise PathNotFound(path, "not a directory")
-        return self.directory(entry.sha256)
 
     def prepare(self, entries: Iterable[Entry]) -> None:
         """Find out in one query where the blobs of these files are, before they are read.

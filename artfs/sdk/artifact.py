@@ -295,7 +295,7 @@ class Artifact(ArtifactAttributes):
         if run is not None:
             run.log_artifact(self)
             return
-        from artfs.sdk.run import start_run  # noqa: PLC0415 - run.py imports this module
+        from artfs.sdk.starting import start_run  # noqa: PLC0415 - it imports this module
 
         with start_run(project=project, job_type="auto", is_current=False) as auto:
             auto.log_artifact(self)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from artfs.errors import ArtifactFinalizedError, ArtifactNotLoggedError
+from artfs.model import VersionState
 from artfs.sdk.draft import Draft
 from artfs.sdk.labels import Ttl, check_tags, ttl_seconds
 from artfs.sdk.logged import Logged
@@ -122,7 +123,7 @@ class ArtifactAttributes:
         """PENDING while it is a draft, then COMMITTED, and DELETED at the end."""
         if isinstance(self._state, Logged):
             return self._state.record.state.value
-        return "PENDING"
+        return VersionState.PENDING.value
 
     @property
     def digest(self) -> str:

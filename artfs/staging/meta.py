@@ -13,7 +13,6 @@ class AreaState(StrEnum):
     """How far an area got, for people; whether somebody owns it is another question."""
 
     STAGING = "staging"
-    COMMITTING = "committing"
     FAILED = "failed"
     """The last commit failed; everything is still there."""
 

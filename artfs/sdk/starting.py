@@ -1,0 +1,154 @@
+"""Beginning runs, and the functions that speak to the one that is current in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from artfs.errors import InvalidArgument, RunNotFound
+from artfs.model import RunState, check_name
+from artfs.repository.facade import Repository
+from artfs.sdk.artifact import Artifact
+from artfs.sdk.attributes import DEFAULT_PROJECT
+from artfs.sdk.metadata import normalize_metadata
+from artfs.sdk.run import Run
+from artfs.sdk.session import current_run, set_current_run
+from artfs.sdk.stores import shared_repository
+from artfs.settings import RUN_VARIABLE, default_project
+
+logger = logging.getLogger(__name__)
+
+
+def init(
+    project: str | None = None,
+    entity: str | None = None,
+    name: str | None = None,
+    job_type: str | None = None,
+    config: dict[str, Any] | None = None,
+    *,
+    store: str | None = None,
+) -> Run:
+    """Begin a run and make it the current one of this process.
+
+    Where a run is current already, it is returned as it is. A process that `artfs run` started,
+    or a child of one that called `init`, joins that run: its environment names it.
+
+    Args:
+        project: Where artifacts go whose names mention none. Default: `$ARTFS_PROJECT`, the
+            configuration file, "uncategorized".
+        entity: The entity that the store belongs to; a store that is made belongs to it.
+        name: A name for people. Default: one is made up.
+        job_type: What the run does, such as "train".
+        config: What it was configured with: a dict of JSON values. A run that is joined keeps
+            its own in the store; these are then known to this process only.
+        store: A directory, or the URL of a shared store. Default: `$ARTFS_STORE`, the
+            configuration file, a directory in the user's data directory.
+
+    Raises:
+        ValueError: for a bad name, or an entity that the store does not belong to.
+
+    Example:
+        >>> with artfs.init(project="demo", job_type="train") as run:
+        ...     data = run.use_artifact("digits:latest").download()
+    """
+    run = current_run()
+    if run is not None:
+        logger.warning("artfs.init(): %r is still running and goes on", run)
+        return run
+    return start_run(
+        project, entity=entity, name=name, job_type=job_type, config=config, store=store
+    )
+
+
+def start_run(
+    project: str | None,
+    *,
+    entity: str | None = None,
+    name: str | None = None,
+    job_type: str | None = None,
+    config: dict[str, Any] | None = None,
+    store: str | None = None,
+    is_current: bool = True,
+) -> Run:
+    """Begin a run, or join the one that the environment names; see `init`.
+
+    With `is_current` false it is a run of its own, which nobody else sees.
+    """
+    repository = shared_repository(store, entity=entity)
+    plain_config = normalize_metadata(config, subject="config")
+    if is_current and (joined := _joined(repository, project)) is not None:
+        joined.config.update(plain_config)
+        set_current_run(joined)
+        return joined
+    chosen = project or default_project() or DEFAULT_PROJECT
+    record = repository.catalog.create_run(
+        check_name(chosen, kind="project"),
+        name=name,
+        job_type=job_type,
+        config=plain_config,
+    )
+    run = Run(repository, record)
+    run.own()
+    if is_current:
+        set_current_run(run)
+        os.environ[RUN_VARIABLE] = run.id
+        run.mark()
+        run.finish_at_exit()
+    return run
+
+
+def finish(exit_code: int | None = None) -> None:
+    """End the current run, if there is one; see `Run.finish`."""
+    run = current_run()
+    if run is not None:
+        run.finish(exit_code)
+
+
+def log_artifact(
+    artifact_or_path: Artifact | str | os.PathLike[str],
+    name: str | None = None,
+    type: str | None = None,  # noqa: A002 - W&B's name
+    aliases: str | Sequence[str] | None = None,
+) -> Artifact:
+    """Log an artifact with the current run; see `Run.log_artifact`.
+
+    Raises: InvalidArgument where there is no run.
+    """
+    return _required_run("log_artifact").log_artifact(artifact_or_path, name, type, aliases)
+
+
+def use_artifact(
+    artifact_or_name: Artifact | str,
+    type: str | None = None,  # noqa: A002 - W&B's name
+    aliases: str | Sequence[str] | None = None,
+    use_as: str | None = None,
+) -> Artifact:
+    """Use an artifact in the current run; see `Run.use_artifact`.
+
+    Raises: InvalidArgument where there is no run.
+    """
+    return _required_run("use_artifact").use_artifact(artifact_or_name, type, aliases, use_as)
+
+
+def _required_run(function: str) -> Run:
+    run = current_run()
+    if run is None:
+        raise InvalidArgument(
+            f"artfs.{function}()", "there is no run", hint="call artfs.init() before it"
+        )
+    return run
+
+
+def _joined(repository: Repository, project: str | None) -> Run | None:
+    run_id = os.environ.get(RUN_VARIABLE)
+    if not run_id:
+        return None
+    try:
+        record = repository.catalog.run(run_id)
+    except RunNotFound:
+        return None
+    if record.state is not RunState.RUNNING or project not in {None, record.project}:
+        return None
+    return Run(repository, record)
