@@ -1,14 +1,12 @@
-"""What all commands share: their common options, the store, targets, JSON values of records."""
+"""What all commands share: the store, targets, JSON values of records."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import click
 import msgspec
 
 from artfs.cli.output import iso_time
@@ -18,24 +16,6 @@ from artfs.model import Metadata, check_name, parse_artifact_path
 if TYPE_CHECKING:
     from artfs.catalog.records import RunRecord, VersionRecord
     from artfs.repository.facade import Repository
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def store_option(function: _Function) -> _Function:
-    """`--store`, given to the command as `store`."""
-    return click.option(
-        "--store",
-        metavar="URL",
-        help="The store: a directory, or the URL of a shared store's catalog.",
-    )(function)
-
-
-def json_option(function: _Function) -> _Function:
-    """`--json`, given to the command as `as_json`."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON document instead of a text."
-    )(function)
 
 
 def open_repository(store: str | None, *, create: bool = False) -> Repository:

@@ -49,6 +49,12 @@ def test_every_command_has_an_example_and_speaks_json(name: str, command: click.
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_every_group_has_an_example_too(name: str) -> None:
+    command = import_module(f"artfs.cli.commands.{name}").command
+    assert f"  artfs {name}" in (command.help or "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_what_each_command_says(name: str) -> None:
     assert import_module(f"artfs.cli.commands.{name}").command.short_help == COMMANDS[name]
 

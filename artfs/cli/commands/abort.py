@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from artfs.cli.confirm import confirm
-from artfs.cli.frame import json_option, store_option
+from artfs.cli.options import json_option, store_option, yes_option
 from artfs.cli.output import print_json, print_line
 from artfs.daemon import stageclient
 
 
 @click.command(short_help="End a staging mount and keep nothing of it.")
 @click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @store_option
 @json_option
 def command(

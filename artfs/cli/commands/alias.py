@@ -5,13 +5,8 @@ from __future__ import annotations
 import click
 
 from artfs.catalog.records import VersionUpdate
-from artfs.cli.frame import (
-    default_project,
-    json_option,
-    open_repository,
-    store_option,
-    version_value,
-)
+from artfs.cli.frame import default_project, open_repository, version_value
+from artfs.cli.options import json_option, store_option
 from artfs.cli.output import print_json, print_line
 from artfs.errors import InvalidArgument, InvalidName
 from artfs.model import check_alias, parse_artifact_path
@@ -23,6 +18,10 @@ def command() -> None:
     """Give names to versions, or take them away.
 
     An alias names one version of an artifact and can be moved; `latest` moves by itself.
+
+    \b
+    Example:
+      artfs alias add demo/digits:v3 best
     """
 
 

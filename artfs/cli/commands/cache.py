@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import msgspec
 
-from artfs.cli.frame import json_option
+from artfs.cli.options import json_option
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import IntegrityError
@@ -25,6 +25,10 @@ def command() -> None:
 
     It belongs to this user and is shared by all mounts and programs. $ARTFS_CACHE_SIZE, or
     `cache_size` in the configuration file, limits it.
+
+    \b
+    Example:
+      artfs cache info
     """
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import json_option, store_option
+from artfs.cli.options import expect_option, json_option, store_option, take_unfinished_option
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import print_outcome, watcher
 from artfs.daemon import client, stageclient
@@ -23,16 +23,8 @@ from artfs.daemon import client, stageclient
     metavar="SECONDS",
     help="How long to wait for files that are open for writing.",
 )
-@click.option(
-    "--expect",
-    metavar="VERSION",
-    help="Commit only if `latest` is this version; none: only if there is none; any: whatever.",
-)
-@click.option(
-    "--take-unfinished",
-    is_flag=True,
-    help="Take files as they are that were open for writing when an earlier mount ended.",
-)
+@expect_option
+@take_unfinished_option
 @store_option
 @json_option
 def command(

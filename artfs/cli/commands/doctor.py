@@ -13,7 +13,8 @@ import click
 import msgspec
 
 from artfs.cli.components import installed_version
-from artfs.cli.frame import json_option, open_repository, store_option
+from artfs.cli.frame import open_repository
+from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
 from artfs.daemon import client
 from artfs.errors import ArtfsError, IntegrityError, MountError

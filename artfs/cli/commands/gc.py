@@ -8,7 +8,8 @@ import re
 import click
 import msgspec
 
-from artfs.cli.frame import json_option, open_repository, store_option
+from artfs.cli.frame import open_repository
+from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_duration, format_size, plural, print_json, print_line
 from artfs.repository.gc import DEFAULT_GRACE_S, GcReport, Tally, collect
 from artfs.staging.listing import staged_trees
@@ -39,9 +40,8 @@ class _Duration(click.ParamType[float]):
     "grace_s",
     type=_Duration(),
     default=DEFAULT_GRACE_S,
-    show_default="7d",
     metavar="TIME",
-    help="Keep what was in use less than this ago: 12h, 7d; s, min, h, d, w.",
+    help="Keep what was in use less than this ago: 12h, 7d; s, min, h, d, w (7d).",
 )
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be done.")
 @store_option

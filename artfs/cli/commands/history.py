@@ -6,14 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import (
-    default_project,
-    json_option,
-    open_repository,
-    run_value,
-    store_option,
-    version_value,
-)
+from artfs.cli.frame import default_project, open_repository, run_value, version_value
+from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_age, format_count, format_size, print_json, print_table
 
 if TYPE_CHECKING:
@@ -22,7 +16,13 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Show who made and used the versions of an artifact.")
 @click.argument("target", metavar="PROJECT/NAME[:VERSION]")
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="Show the newest N versions only.")
+@click.option(
+    "-n",
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Show the newest N versions only.",
+)
 @store_option
 @json_option
 def command(*, target: str, limit: int | None, store: str | None, as_json: bool) -> None:

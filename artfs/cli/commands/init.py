@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from artfs.cli.frame import json_option, open_repository, store_option
+from artfs.cli.frame import open_repository
+from artfs.cli.options import json_option, store_option
 from artfs.cli.output import print_json, print_line
 from artfs.settings import store_location
 

@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artfs.cli.entries import entry_value, print_long_listing
-from artfs.cli.frame import (
-    Target,
-    json_option,
-    open_repository,
-    parse_target,
-    store_option,
-    version_value,
-)
+from artfs.cli.frame import Target, open_repository, parse_target, version_value
+from artfs.cli.options import json_option, store_option
 from artfs.cli.output import (
     format_age,
     format_count,

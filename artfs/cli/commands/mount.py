@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import default_project, json_option, store_option
+from artfs.cli.frame import default_project
 from artfs.cli.mounts import mount_value, mounted_name
+from artfs.cli.options import foreground_option, json_option, store_option
 from artfs.cli.output import print_json, print_line
 from artfs.daemon import client
 from artfs.settings import store_location
@@ -15,7 +16,7 @@ from artfs.settings import store_location
 
 @click.command(short_help="Mount a store, project, artifact or version as a directory.")
 @click.argument("words", nargs=-1, metavar="[TARGET] MOUNTPOINT")
-@click.option("-f", "--foreground", is_flag=True, help="Stay, and log to standard error.")
+@foreground_option
 @click.option(
     "-o",
     "--option",

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import (
-    json_object,
+from artfs.cli.frame import json_object, open_repository, version_value
+from artfs.cli.options import (
+    alias_option,
+    description_option,
     json_option,
-    open_repository,
+    metadata_option,
     store_option,
-    version_value,
+    type_option,
 )
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
@@ -26,6 +28,15 @@ if TYPE_CHECKING:
 @click.command(short_help="Store files and directories as a new version.")
 @click.argument("paths", nargs=-1, metavar="[PATH...]")
 @click.option("-n", "--name", required=True, metavar="PROJECT/NAME", help="The artifact.")
+@type_option
+@alias_option
+@description_option
+@metadata_option
+@click.option(
+    "--link",
+    is_flag=True,
+    help="Hard-link large files in place of copying them; they become read-only.",
+)
 @click.option(
     "-r",
     "--ref",
@@ -43,31 +54,20 @@ if TYPE_CHECKING:
     metavar="N",
     help="The most objects that one URI may stand for (10,000 in a bucket).",
 )
-@click.option("-t", "--type", "type_name", metavar="TYPE", help="Its type (dataset).")
-@click.option(
-    "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias besides latest."
-)
-@click.option("--description", metavar="TEXT", help="A text for people.")
-@click.option("--metadata", metavar="JSON|@FILE", help="A JSON object, or a file that holds one.")
-@click.option(
-    "--link",
-    is_flag=True,
-    help="Hard-link large files in place of copying them; they become read-only.",
-)
 @store_option
 @json_option
 def command(
     *,
     paths: tuple[str, ...],
     name: str,
-    references: tuple[str, ...],
-    no_checksum: bool,
-    max_objects: int | None,
     type_name: str | None,
     aliases: tuple[str, ...],
     description: str | None,
     metadata: str | None,
     link: bool,
+    references: tuple[str, ...],
+    no_checksum: bool,
+    max_objects: int | None,
     store: str | None,
     as_json: bool,
 ) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.confirm import confirm
-from artfs.cli.frame import default_project, json_option, open_repository, store_option
+from artfs.cli.frame import default_project, open_repository
+from artfs.cli.options import json_option, store_option, yes_option
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.errors import Conflict
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Delete a version, or an artifact with all its versions.")
 @click.argument("target", metavar="PROJECT/NAME[:VERSION]")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @click.option("--aliases", "with_aliases", is_flag=True, help="Also when the version has aliases.")
 @store_option
 @json_option

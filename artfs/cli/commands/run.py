@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import default_project, json_object, open_repository, run_value, store_option
+from artfs.cli.frame import default_project, json_object, open_repository, run_value
+from artfs.cli.options import store_option
 from artfs.cli.output import print_note
 from artfs.errors import ArtfsError, InvalidArgument
 from artfs.model import RunState, check_name
@@ -38,11 +39,13 @@ _SIGNAL_EXIT_CODE = 128
     short_help="Run a command as a run: what it uses and makes is recorded.",
     context_settings={"allow_interspersed_args": False},
 )
-@click.option("-p", "--project", help="The project of the run.")
-@click.option("-n", "--name", help="A name for people; one is made up where this is missing.")
-@click.option("--job-type", help='What the run does, such as "train".')
+@click.option("-p", "--project", metavar="PROJECT", help="The project of the run.")
+@click.option("-n", "--name", metavar="NAME", help="A name for people (one is made up).")
+@click.option("--job-type", metavar="WORD", help='What the run does, such as "train".')
 @click.option(
-    "--config", metavar="JSON|@FILE", help="What it is configured with, as a JSON object."
+    "--config",
+    metavar="JSON|@FILE",
+    help="What it is configured with: a JSON object, or a file that holds one.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing at the end.")
 @store_option
@@ -50,7 +53,7 @@ _SIGNAL_EXIT_CODE = 128
     "--json",
     "as_json",
     is_flag=True,
-    help="Say the end as one JSON document, on standard error too.",
+    help="Say at the end one JSON document instead of a text, on standard error too.",
 )
 @click.argument("arguments", metavar="COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(

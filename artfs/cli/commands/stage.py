@@ -7,8 +7,17 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import json_object, json_option, store_option
+from artfs.cli.frame import json_object
 from artfs.cli.mounts import mount_value
+from artfs.cli.options import (
+    alias_option,
+    description_option,
+    foreground_option,
+    json_option,
+    metadata_option,
+    store_option,
+    type_option,
+)
 from artfs.cli.output import print_json, print_line
 from artfs.daemon import client
 from artfs.daemon.messages import MountRequest, StageOrder
@@ -18,20 +27,18 @@ from artfs.settings import RUN_VARIABLE, store_location
 @click.command(short_help="Mount a writable directory that becomes the next version.")
 @click.argument("artifact", metavar="PROJECT/NAME")
 @click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
-@click.option("-t", "--type", "type_name", metavar="TYPE", help="Its type (dataset).")
+@type_option
 @click.option("--base", metavar="VERSION", help="Begin with an alias or vN, not with nothing.")
-@click.option(
-    "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias besides latest."
-)
-@click.option("--description", metavar="TEXT", help="A text for people.")
-@click.option("--metadata", metavar="JSON|@FILE", help="A JSON object, or a file that holds one.")
+@alias_option
+@description_option
+@metadata_option
 @click.option("--run", "run_id", metavar="ID", help="The run that makes it ($ARTFS_RUN_ID).")
 @click.option(
     "--expect",
     metavar="VERSION",
-    help="Commit only as long as `latest` is this version; none: as long as there is none.",
+    help="Commit only if `latest` is still this version; none: only if there is none.",
 )
-@click.option("-f", "--foreground", is_flag=True, help="Stay, and log to standard error.")
+@foreground_option
 @click.option(
     "-o",
     "--option",

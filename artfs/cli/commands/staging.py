@@ -9,7 +9,15 @@ import click
 
 from artfs.cli.commands.stage import mount_staging
 from artfs.cli.confirm import confirm
-from artfs.cli.frame import json_option, open_repository, store_option
+from artfs.cli.frame import open_repository
+from artfs.cli.options import (
+    expect_option,
+    foreground_option,
+    json_option,
+    store_option,
+    take_unfinished_option,
+    yes_option,
+)
 from artfs.cli.output import (
     format_age,
     format_size,
@@ -33,6 +41,10 @@ def command() -> None:
 
     What is written into `artfs stage` is kept on local disk until it is a version: when a commit
     fails, or the process or the host dies, it is still there.
+
+    \b
+    Example:
+      artfs staging ls
     """
 
 
@@ -69,7 +81,7 @@ def ls(*, store: str | None, as_json: bool) -> None:
 @command.command(short_help="Mount a staging area again.")
 @click.argument("area", metavar="ID")
 @click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
-@click.option("-f", "--foreground", is_flag=True, help="Stay, and log to standard error.")
+@foreground_option
 @store_option
 @json_option
 def resume(
@@ -94,16 +106,8 @@ def resume(
 
 @command.command(short_help="Make a version of a staging area without mounting it.")
 @click.argument("area", metavar="ID")
-@click.option(
-    "--expect",
-    metavar="VERSION",
-    help="Commit only if `latest` is this version; none: only if there is none; any: whatever.",
-)
-@click.option(
-    "--take-unfinished",
-    is_flag=True,
-    help="Take files as they are that were open for writing when the mount ended.",
-)
+@expect_option
+@take_unfinished_option
 @store_option
 @json_option
 def commit(
@@ -145,7 +149,7 @@ def commit(
 
 @command.command(short_help="Drop a staging area with all that is in it.")
 @click.argument("area", metavar="ID")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @store_option
 @json_option
 def drop(*, area: str, yes: bool, store: str | None, as_json: bool) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from artfs.cli.frame import json_option, open_repository, store_option
+from artfs.cli.frame import open_repository
 from artfs.cli.mounts import mount_value, mounted_name
+from artfs.cli.options import json_option, store_option
 from artfs.cli.output import (
     format_count,
     format_duration,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import json_option
+from artfs.cli.options import json_option
 from artfs.cli.output import print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import print_outcome, watcher

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 import msgspec
 
-from artfs.cli.frame import default_project, json_option, open_repository, store_option
+from artfs.cli.frame import default_project, open_repository
+from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import IntegrityError
