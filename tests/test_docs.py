@@ -62,11 +62,30 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_that_pages_mention_exist(page: Path) -> None:
-    # What design.md plans is not there yet.
-    if page.name == "design.md" or "adr" in page.parts:
-        return
     for name in re.findall(r"`artfs ([a-z]+)", page.read_text("utf-8")):
         assert name in COMMANDS.keys() | OTHER_NAMES.keys(), f"{page.name} mentions artfs {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_mount_options_that_pages_mention_exist(page: Path) -> None:
+    for name in re.findall(r"-o ([a-z_]+(?:=[a-z]+)?)", page.read_text("utf-8")):
+        seconds = name in {"alias_ttl", "timeout"}
+        parse_options([f"{name}=1" if seconds else name])
+
+
+def test_modules_that_pages_mention_exist() -> None:
+    table = section((ROOT / "docs" / "design.md").read_text("utf-8"), "Layers")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)
+    assert len(rows) > 10
+    named = [f"artfs/{package}/{name}" for package, text in rows for name in modules(text)]
+    for page in PAGES:
+        named += re.findall(r"`((?:artfs|tests)/[a-z0-9_/]+\.py)`", page.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def modules(text: str) -> list[str]:
+    """Every `module.py` of a text."""
+    return re.findall(r"`(\w+\.py)`", text)
 
 
 def test_the_readme_names_every_command() -> None:

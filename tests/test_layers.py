@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"vfs"}),
     frozenset({"fuse"}),
     frozenset({"daemon"}),
-    frozenset({"cli", "web", "__main__"}),
+    frozenset({"cli", "__main__"}),
 )
 """From the bottom; `artfs` is the package itself, whose names are those of the SDK."""
 
@@ -34,7 +34,7 @@ FREE = "testing"
 """May import everything; nothing imports it."""
 
 ONLY_IN: dict[str, frozenset[str]] = {
-    "trio": frozenset({"engine", "vfs", "fuse", "daemon", "cli", "web", FREE}),
+    "trio": frozenset({"engine", "vfs", "fuse", "daemon", "cli", FREE}),
     "pyfuse3": frozenset({"fuse", "daemon"}),
     "click": frozenset({"cli", "daemon"}),
     "rich": frozenset({"cli"}),

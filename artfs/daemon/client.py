@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-import artfs
 from artfs.daemon.contact import daemon_pidfd, ended, is_dead, mount_status
 from artfs.daemon.messages import (
     MountRequest,
@@ -35,6 +34,7 @@ from artfs.daemon.options import AliasStyle, MountOptions, parse_options
 from artfs.daemon.unmounting import unmount
 from artfs.engine.counters import Counters
 from artfs.errors import MountError
+from artfs.sdk.processes import child_environment
 from artfs.settings import is_url, state_path
 
 __all__ = [
@@ -75,7 +75,7 @@ def start(request: MountRequest) -> MountStatus:
             stdout=subprocess.PIPE,
             stderr=log_file,
             cwd="/",
-            env=_environment(),
+            env=child_environment(),
             start_new_session=True,
         )
     assert process.stdin is not None
@@ -219,16 +219,6 @@ def _free_mountpoint(path: Path) -> Path:
     if occupied:
         raise MountError(str(path), "not empty", hint="mount on an empty directory")
     return place
-
-
-def _environment() -> dict[str, str]:
-    """The environment in which a new process finds the same artfs as this one."""
-    environment = dict(os.environ)
-    root = str(Path(artfs.__file__).resolve().parent.parent)
-    if Path(root).name not in {"site-packages", "dist-packages"}:
-        paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    return environment
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -7,7 +7,6 @@ line, as by a person.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import artfs
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
@@ -31,6 +29,7 @@ from artfs.errors import (
     Unsupported,
 )
 from artfs.model import Metadata
+from artfs.sdk.processes import child_environment
 from artfs.sdk.session import active_repository, current_run
 from artfs.settings import STORE_VARIABLE
 
@@ -100,14 +99,10 @@ def stage(
 
 def _artfs(address: str, *arguments: str) -> None:
     """Run the command line over a store. Raises: the error that it ended with."""
-    # Not as an argument: everybody can see those, and there may be a password in it.
-    environment = os.environ | {STORE_VARIABLE: address}
-    root = str(Path(artfs.__file__).resolve().parent.parent)
-    paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    # The store goes not as an argument: everybody can see those, and a URL may hold a password.
     done = subprocess.run(
         [sys.executable, "-P", "-m", "artfs", *arguments],
-        env=environment,
+        env=child_environment() | {STORE_VARIABLE: address},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
