@@ -178,7 +178,7 @@ def test_a_directory_has_its_blobs_itself(cli: Cli) -> None:
     cli.fails(10, "init", "--blobs", "s3://bucket/x", says="leave it out")
     assert not cli.store.exists()
     assert cli.ok("init", "--entity", "me", "--json").json["created"]
-    assert "a store already of me" in cli.ok("init").out
+    assert "already a store of me" in cli.ok("init").out
     cli.fails(4, "init", "--entity", "you", says="of the entity 'me'")
 
 

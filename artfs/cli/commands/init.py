@@ -44,6 +44,6 @@ def command(*, blobs: str | None, entity: str | None, store: str | None, as_json
         value = {"store": info.location, "entity": info.entity, "blobs": place}
         print_json(value | {"created": created})
         return
-    what = "a new store" if created else "a store already"
+    what = "a new store" if created else "already a store"
     where = f", with blobs at {place}" if place else ""
     print_line(f"{info.location} is {what} of {info.entity}{where}")
