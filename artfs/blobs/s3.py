@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SINGLE_PUT_LIMIT_BYTES = 64 * 1024 * 1024
 _READ_ATTEMPTS = 3
+_CONNECT_TIMEOUT_S = 5
 _NAME = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})")
 
 
@@ -35,8 +36,6 @@ def make_client(
     *,
     endpoint_url: str | None = None,
     region: str | None = None,
-    profile: str | None = None,
-    connect_timeout_s: float = 5,
     read_timeout_s: float = 20,
     attempts: int = 4,
     connections: int = 32,
@@ -46,7 +45,7 @@ def make_client(
     `attempts` counts the first one. Safe to use from as many threads as `connections`.
     """
     config = Config(
-        connect_timeout=connect_timeout_s,
+        connect_timeout=_CONNECT_TIMEOUT_S,
         read_timeout=read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=connections,
@@ -59,7 +58,7 @@ def make_client(
     )
     core = get_session()
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    session = Session(botocore_session=core, profile_name=profile, region_name=region)
+    session = Session(botocore_session=core, region_name=region)
     return session.client("s3", endpoint_url=endpoint_url, config=config)
 
 

@@ -18,10 +18,10 @@ _REDRAW_S = 0.1
 class ByteProgress:
     """Counts bytes, from any thread; draws nothing unless standard error is a terminal."""
 
-    def __init__(self, title: str, *, total_bytes: int | None = None) -> None:
+    def __init__(self, title: str) -> None:
         self._title = title
         self._suffix = ""
-        self._total_bytes = total_bytes
+        self._total_bytes: int | None = None
         self._done_bytes = 0
         self._lock = Lock()
         self._next_draw_s = time.monotonic() + _PATIENCE_S
