@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-_START_DEADLINE_S = 30
+from tests.servers.starting import connect, free_ports, wait_until_it_answers
 
 
 class GcsEmulator(msgspec.Struct, frozen=True):
@@ -46,32 +44,17 @@ def gcs() -> Iterator[GcsEmulator]:
     )
     if binary is None:
         pytest.fail("gcp-storage-emulator is missing: scripts/test installs it")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     # The emulator dies with the tests, whatever ends them.
     command = ["setpriv", "--pdeathsig", "KILL", binary, "start", "--host=127.0.0.1"]
     arguments = [f"--port={port}", "--in-memory", "--default-bucket=artfs-tests", "--quiet"]
     process = subprocess.Popen([*command, *arguments], stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_it_listens(port, process)
+        wait_until_it_answers(lambda: connect(port), process)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("STORAGE_EMULATOR_HOST", url)
             yield GcsEmulator(url, "artfs-tests")
     finally:
         process.kill()
         process.wait()
-
-
-def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline_s = time.monotonic() + _START_DEADLINE_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                pytest.fail("the GCS emulator does not start")
-            time.sleep(0.05)
-        else:
-            return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,7 +16,9 @@ from urllib.request import urlopen
 import msgspec
 import pytest
 
-_START_DEADLINE_S = 20
+from tests.servers.starting import connect, free_ports, wait_until_it_answers
+
+_LOG_DEADLINE_S = 20
 _CONFIG = """
 daemon off;
 master_process off;
@@ -108,7 +109,7 @@ class Nginx(msgspec.Struct, frozen=True):
         marker = f"/marker-{secrets.token_hex(8)}"
         with suppress(HTTPError):
             urlopen(self.url + marker)
-        deadline_s = time.monotonic() + _START_DEADLINE_S
+        deadline_s = time.monotonic() + _LOG_DEADLINE_S
         while marker not in (text := self.log.read_text()):
             assert time.monotonic() < deadline_s, "nginx does not log"
             time.sleep(0.005)
@@ -129,30 +130,15 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     directory = tmp_path_factory.mktemp("nginx")
     (directory / "root").mkdir()
     (directory / "users").write_text("user:{PLAIN}secret\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    [port] = free_ports(1)
     config = directory / "nginx.conf"
     config.write_text(_CONFIG.format(directory=directory, port=port))
     # The server dies with the tests, whatever ends them.
     command = ["setpriv", "--pdeathsig", "KILL", binary, "-e", str(directory / "start.log")]
     process = subprocess.Popen([*command, "-c", str(config), "-p", str(directory)])
     try:
-        _wait_until_it_listens(port, process, directory / "start.log")
+        wait_until_it_answers(lambda: connect(port), process, log=directory / "start.log")
         yield Nginx(f"http://127.0.0.1:{port}", directory / "root", directory / "access.log")
     finally:
         process.kill()
         process.wait()
-
-
-def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline_s = time.monotonic() + _START_DEADLINE_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                pytest.fail(f"nginx does not start: {log.read_text(errors='replace')}")
-            time.sleep(0.02)
-        else:
-            return

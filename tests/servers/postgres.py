@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from pathlib import Path
 import msgspec
 import psycopg
 import pytest
+
+from tests.servers.starting import wait_until_it_answers
 
 _PROGRAMS = Path("/usr/lib/postgresql")
 _START_DEADLINE_S = 60
@@ -84,7 +85,13 @@ class OwnPostgreSQL:
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         self._process = self._spawn("postgres", *options)
-        _wait_until_ready(self.server, self._process, self._log)
+        wait_until_it_answers(
+            lambda: psycopg.connect(self.server.url("postgres")).close(),
+            self._process,
+            refusals=psycopg.OperationalError,
+            log=self._log,
+            deadline_s=_START_DEADLINE_S,
+        )
 
     def stop(self) -> None:
         """Stop it at once, without leaving a child behind."""
@@ -129,16 +136,3 @@ def own_postgresql() -> Iterator[OwnPostgreSQL]:
             own.stop()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _wait_until_ready(server: PostgreSQL, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline_s = time.monotonic() + _START_DEADLINE_S
-    while True:
-        try:
-            psycopg.connect(server.url("postgres")).close()
-        except psycopg.OperationalError:
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                pytest.fail(f"PostgreSQL does not start:\n{log.read_text()}")
-            time.sleep(0.05)
-        else:
-            return

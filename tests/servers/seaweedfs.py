@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from artfs.blobs.s3 import make_client
+from tests.servers.starting import free_ports, wait_until_it_answers
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -75,7 +74,7 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFS]:
 
 @contextmanager
 def _running(weed: str, directory: Path) -> Iterator[SeaweedFS]:
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
     (directory / "data").mkdir()
     config = directory / "s3.json"
     config.write_text(json.dumps(_identities()))
@@ -121,23 +120,15 @@ def _identities() -> object:
 def _wait_until_it_stores(server: SeaweedFS, process: subprocess.Popen[bytes], log: Path) -> None:
     # Of this many attempts each one would otherwise try again by itself, ever more slowly.
     client = make_client(endpoint_url=server.endpoint_url, region=REGION, attempts=1)
-    deadline_s = time.monotonic() + _START_DEADLINE_S
-    while True:
-        try:
-            client.create_bucket(Bucket=server.bucket)
-            client.put_object(Bucket=server.bucket, Key="ready", Body=b"ready")
-        except (BotoCoreError, ClientError) as error:
-            if process.poll() is not None or time.monotonic() > deadline_s:
-                tail = log.read_text(errors="replace")[-2000:]
-                pytest.fail(f"SeaweedFS does not start: {error}\n{tail}")
-            time.sleep(0.1)
-        else:
-            return
 
+    def store() -> None:
+        client.create_bucket(Bucket=server.bucket)
+        client.put_object(Bucket=server.bucket, Key="ready", Body=b"ready")
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for item in sockets:
-            item.bind(("127.0.0.1", 0))
-        return [item.getsockname()[1] for item in sockets]
+    wait_until_it_answers(
+        store,
+        process,
+        refusals=(BotoCoreError, ClientError),
+        log=log,
+        deadline_s=_START_DEADLINE_S,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
@@ -73,37 +73,38 @@ class Broken:
         return self.reading.bytes_of(self.entry)
 
 
+@contextmanager
+def broken_http(nginx: Nginx, path: str, cache: Path) -> Iterator[Broken]:
+    """A file at a path of nginx, behind a proxy that fails."""
+    nginx.write(path.rpartition("/")[2], DATA)
+    with fault_proxy(nginx.url) as proxy:
+        reading = Reading(cache, {"http": HttpHandler(policy=QUICK)})
+        yield Broken(reading, reading.one(f"{proxy.url}/{path}"), proxy)
+
+
 @pytest.fixture
 def http(nginx: Nginx, tmp_path: Path) -> Iterator[Broken]:
-    nginx.write("faults.bin", DATA)
-    with fault_proxy(nginx.url) as proxy:
-        reading = Reading(tmp_path / "cache", {"http": HttpHandler(policy=QUICK)})
-        yield Broken(reading, reading.one(f"{proxy.url}/plain/faults.bin"), proxy)
+    with broken_http(nginx, "plain/faults.bin", tmp_path / "cache") as broken:
+        yield broken
 
 
 @pytest.fixture
 def http_without_ranges(nginx: Nginx, tmp_path: Path) -> Iterator[Broken]:
-    nginx.write("faults.bin", DATA)
-    with fault_proxy(nginx.url) as proxy:
-        reading = Reading(tmp_path / "cache", {"http": HttpHandler(policy=QUICK)})
-        yield Broken(reading, reading.one(f"{proxy.url}/no-ranges/faults.bin"), proxy)
+    with broken_http(nginx, "no-ranges/faults.bin", tmp_path / "cache") as broken:
+        yield broken
 
 
 @pytest.fixture
 def http_without_etag(nginx: Nginx, tmp_path: Path) -> Iterator[Broken]:
-    nginx.write("faults.bin", DATA)
-    with fault_proxy(nginx.url) as proxy:
-        reading = Reading(tmp_path / "cache", {"http": HttpHandler(policy=QUICK)})
-        yield Broken(reading, reading.one(f"{proxy.url}/no-etag/faults.bin"), proxy)
+    with broken_http(nginx, "no-etag/faults.bin", tmp_path / "cache") as broken:
+        yield broken
 
 
 @pytest.fixture
 def http_compressed(nginx: Nginx, tmp_path: Path) -> Iterator[Broken]:
     """Its ETag is weak, and no ranges are served."""
-    nginx.write("faults.txt", DATA)
-    with fault_proxy(nginx.url) as proxy:
-        reading = Reading(tmp_path / "cache", {"http": HttpHandler(policy=QUICK)})
-        yield Broken(reading, reading.one(f"{proxy.url}/gzip/faults.txt"), proxy)
+    with broken_http(nginx, "gzip/faults.txt", tmp_path / "cache") as broken:
+        yield broken
 
 
 @pytest.fixture
