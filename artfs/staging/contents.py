@@ -183,6 +183,9 @@ class Contents:
             # A commit that is taking the file in must not see it change.
             if node.id in self._busy:
                 return False
+            if node.content is None and node.plain is None:
+                # Nobody looked since the area was opened, and a commit may have been killed before.
+                node.sealed = _is_sealed(self._plain_status(node))
             if self.needs_copy(node):
                 if size_bytes:
                     return False

@@ -13,7 +13,7 @@ import pytest
 
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
-from artfs.staging.commit import commit_area
+from artfs.staging.commit import Commit, commit_area
 from tests.crash.victim import BASE, CONTENT
 from tests.unit.staging.areafs import AreaFs, dump_version, new_area, new_store
 
@@ -66,6 +66,25 @@ def test_w3_a_kill_at_any_line_leaves_an_area_that_becomes_exactly_one_version(
         assert code == -signal.SIGKILL
         check_after_kill(repository, area_id, said, complete)
         repository.close()
+
+
+def test_w3_what_a_killed_commit_shares_with_the_store_is_not_cut_by_the_area(
+    tmp_path: Path,
+) -> None:
+    repository = new_store(tmp_path / "store")
+    data = os.urandom(3_000_000)
+    with new_area(repository) as area:
+        AreaFs(area).create("large", data)
+        area_id = area.id
+        # A commit is killed when the store has the file.
+        Commit(area).prepare()
+    with Area.open(repository, area_id) as area:
+        fs = AreaFs(area)
+        fs.truncate("large", 5)
+        assert fs.read("large") == data[:5]
+    (blob,) = (path for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file())
+    assert blob.read_bytes() == data
+    repository.close()
 
 
 def check_after_kill(
