@@ -88,7 +88,13 @@ class _StagingSession:
     def close(self) -> None:
         """Give the area up, unless it is gone."""
         self._background.stop()
-        if not self._finished:
+        if self._finished:
+            return
+        order = self._request.stage
+        if order is not None and order.resume is None and not self._serving.ready.is_set():
+            # It was made for a mount that did not come about.
+            self._area.drop()
+        else:
             self._area.close()
 
     def operations(self, nursery: trio.Nursery) -> StagedOperations:
@@ -131,7 +137,8 @@ class _StagingSession:
         area, committer = self._area, self._committer
         assert committer is not None
         if self._aborting:
-            await trio.to_thread.run_sync(self._drop, Outcome(**self._about_the_end()))
+            outcome = Outcome(dropped=True, **self._about_the_end())
+            await trio.to_thread.run_sync(self._drop, outcome)
             logger.info("aborted: staging area %s was dropped", area.id)
             return
         try:

@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pyfuse3
 import pytest
 
 from artfs.daemon import client, stageclient
+from artfs.daemon.messages import MountRequest, StageOrder
+from artfs.daemon.staging import run_stage
 from artfs.errors import (
     AliasNotFound,
     ArtfsError,
@@ -402,6 +405,26 @@ def test_w2_what_is_changed_while_a_busy_mount_ends_is_refused_or_kept(staged: S
     assert terminated(mountpoint, 60)
     maker.join()
     assert set(made) <= staged.version().keys()
+
+
+def test_a_mount_that_fails_leaves_no_area_and_a_resumed_one_keeps_it(
+    staged: Stager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("no")
+
+    store, mountpoint = staged.repository.info.location, tmp_path / "mountpoint"
+    mountpoint.mkdir()
+    area_id = staged.kill(staged())
+    with monkeypatch.context() as patch:
+        patch.setattr(pyfuse3, "init", fail)
+        patch.setattr(pyfuse3, "close", lambda **_options: None)
+        for target, order in (("p/data", StageOrder()), (None, StageOrder(resume=area_id))):
+            with pytest.raises(MountError, match="mounting failed"):
+                run_stage(
+                    MountRequest(store=store, target=target, mountpoint=mountpoint, stage=order)
+                )
+    assert [record.meta.id for record in staging_areas(staged.repository.info)] == [area_id]
 
 
 def try_to_commit(mountpoint: Path, wait_writers_s: float) -> None:

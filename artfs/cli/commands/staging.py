@@ -63,6 +63,8 @@ def ls(*, store: str | None, as_json: bool) -> None:
             print_line(f"{record.meta.id}: the last commit failed: {record.meta.error}")
     for outcome in ended:
         text = outcome_text(outcome.artifact, outcome.version, created=outcome.created)
+        if outcome.dropped:
+            text = f"{outcome.artifact}: aborted"
         print_line(f"{outcome.id} ended {format_age(outcome.finished_at_ns)}: {text}")
 
 
