@@ -140,6 +140,15 @@ class Contents:
                 node.plain = None
                 self._tree.forget(node)
 
+    @contextmanager
+    def held(self, node: FileNode) -> Iterator[None]:
+        """Keep a file's content for a while, though its last name be removed. Raises: OSError."""
+        self.open(node, write=False)
+        try:
+            yield
+        finally:
+            self.close(node, write=False)
+
     # --- reading and writing -----------------------------------------------------------------
 
     def needs_copy(self, node: FileNode) -> bool:

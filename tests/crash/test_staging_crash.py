@@ -14,6 +14,7 @@ import pytest
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
 from artfs.staging.commit import Commit, commit_area
+from artfs.staging.intake import Progress
 from tests.crash.victim import BASE, CONTENT
 from tests.unit.staging.areafs import AreaFs, dump_version, new_area, new_store
 
@@ -84,6 +85,28 @@ def test_w3_what_a_killed_commit_shares_with_the_store_is_not_cut_by_the_area(
         assert fs.read("large") == data[:5]
     (blob,) = (path for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file())
     assert blob.read_bytes() == data
+    repository.close()
+
+
+def test_a_large_file_that_is_removed_while_a_commit_takes_it_in_does_not_make_it_fail(
+    tmp_path: Path,
+) -> None:
+    repository = new_store(tmp_path / "store")
+    with new_area(repository) as area:
+        fs = AreaFs(area)
+        fs.create("large", os.urandom(3_000_000))
+        fs.create("other", b"other")
+
+        def remove(progress: Progress) -> None:
+            if progress.bytes_done and "large" in fs.names(""):
+                fs.unlink("large")
+
+        commit = Commit(area, Progress(remove))
+        commit.prepare()
+        assert "large" not in fs.names("")
+        commit.finish()
+        assert len(area.plain.ids()) == 0
+    assert dump_version(repository, "p/data") == {"other": b"other"}
     repository.close()
 
 
