@@ -20,7 +20,7 @@ from artfs.daemon.messages import (
     MountStatus,
     StagingStatus,
 )
-from artfs.daemon.mountinfo import locate_mountpoint
+from artfs.daemon.mountinfo import locate_mountpoint, mounted_at
 from artfs.errors import ArtfsError, MountError
 from artfs.staging.listing import Outcome, read_outcome
 
@@ -97,6 +97,18 @@ def commit(
     return found
 
 
+def is_staging(mountpoint: Path) -> bool:
+    """Whether a staging area is mounted here, or was when its process was killed."""
+    try:
+        status = client.status(mountpoint)
+    except MountError:
+        return False
+    if status.state is MountState.DEAD:
+        mounted = mounted_at(status.mountpoint)
+        return mounted is not None and mounted.is_writable
+    return status.staging is not None
+
+
 def abort(mountpoint: Path, *, timeout_s: float = 600.0) -> None:
     """End a staging mount and keep nothing. Blocks: at most about `timeout_s`.
 
@@ -117,11 +129,17 @@ def abort(mountpoint: Path, *, timeout_s: float = 600.0) -> None:
 def finish(mountpoint: Path, *, on_progress: OnProgress | None = None) -> Outcome:
     """Unmount a staging mount, and return when it has become a version.
 
+    Where its process was killed the mountpoint is free afterwards, too.
     Blocks: until it is committed. Raises: MountError, where it is busy or its process was killed;
     what made the commit fail: the staging area then is kept.
     """
     began_at_ns = time.time_ns()
-    staging = staging_status(mountpoint)
+    try:
+        staging = staging_status(mountpoint)
+    except MountError:
+        if client.status(mountpoint).state is MountState.DEAD:
+            client.stop(mountpoint)
+        raise
     place = locate_mountpoint(mountpoint)
     pidfd = client.daemon_pidfd(place)
     client.unmount(place)
