@@ -67,6 +67,11 @@ def store_location(explicit: str | None = None) -> str:
     return chosen or str(platformdirs.user_data_path("artfs") / "store")
 
 
+def is_url(location: str) -> bool:
+    """Whether a store is a shared one, named by a URL."""
+    return "://" in location
+
+
 def default_entity() -> str:
     """The entity of a store that is being created. Raises: ConfigError."""
     chosen = os.environ.get(ENTITY_VARIABLE) or load_config().entity or os.environ.get("USER")

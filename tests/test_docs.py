@@ -15,6 +15,8 @@ from artfs.cli.app import BROKEN_PIPE_EXIT_CODE, COMMANDS, OTHER_NAMES, USAGE_EX
 from artfs.cli.main import INTERRUPTED_EXIT_CODE
 from artfs.daemon.options import parse_options
 from artfs.errors import ArtfsError
+from tests.servers.postgres import PostgreSQL
+from tests.servers.seaweedfs import SeaweedFS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -73,9 +75,9 @@ def test_the_readme_names_every_command() -> None:
     assert named == list(COMMANDS)
 
 
-def tour() -> list[tuple[str, str]]:
-    """The commands of the README's tour, each with the output that it shows."""
-    text = section((ROOT / "README.md").read_text("utf-8"), "Tour")
+def console(page: str, heading: str) -> list[tuple[str, str]]:
+    """The commands of a section, each with the output that it shows."""
+    text = section((ROOT / page).read_text("utf-8"), heading)
     steps: list[tuple[str, str]] = []
     for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
         for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
@@ -94,31 +96,35 @@ def loosely(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
-def test_the_tour_of_the_readme_works_as_shown(tmp_path: Path) -> None:
-    steps = tour()
-    assert len(steps) >= 15
+def environment_in(directory: Path) -> dict[str, str]:
+    """An environment with `artfs` and `python` of this source tree, and a home of its own."""
     environment = os.environ | {
-        # `artfs` is the one of this source tree.
-        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "PATH": f"{directory / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
-        "HOME": str(tmp_path),
+        "HOME": str(directory / "home"),
         "LC_ALL": "C.UTF-8",
     }
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
-        environment[f"XDG_{name}_HOME"] = str(tmp_path / name.lower())
+        environment.pop(f"XDG_{name}_HOME", None)
     for name in ("ARTFS_STORE", "ARTFS_PROJECT", "ARTFS_ENTITY", "ARTFS_RUN_ID", "ARTFS_DEBUG"):
         environment.pop(name, None)
-    (tmp_path / "bin").mkdir()
+    (directory / "bin").mkdir()
     for name, arguments in (("artfs", "-m artfs "), ("python", "")):
-        script = tmp_path / "bin" / name
+        script = directory / "bin" / name
         script.write_text(f'#!/bin/sh\nexec {sys.executable} {arguments}"$@"\n')
         script.chmod(0o755)
-    (tmp_path / "home").mkdir()
+    (directory / "home").mkdir()
+    return environment
+
+
+def work_as_shown(steps: list[tuple[str, str]], directory: Path) -> None:
+    """Run the commands of a page in a new home, and compare what they print."""
+    environment = environment_in(directory)
     try:
         for command, shown in steps:
             done = subprocess.run(
                 ["bash", "-c", command],
-                cwd=tmp_path / "home",
+                cwd=directory / "home",
                 env=environment,
                 capture_output=True,
                 text=True,
@@ -129,5 +135,34 @@ def test_the_tour_of_the_readme_works_as_shown(tmp_path: Path) -> None:
             assert loosely(done.stdout) == loosely(shown), command
     finally:
         subprocess.run(
-            ["fusermount3", "-uzq", tmp_path / "home" / "mnt"], capture_output=True, check=False
+            ["fusermount3", "-uzq", directory / "home" / "mnt"], capture_output=True, check=False
         )
+
+
+def test_the_tour_of_the_readme_works_as_shown(tmp_path: Path) -> None:
+    steps = console("README.md", "Tour")
+    assert len(steps) >= 15
+    work_as_shown(steps, tmp_path)
+
+
+def test_shared_stores_work_as_shown(
+    tmp_path: Path, postgresql: PostgreSQL, seaweedfs: SeaweedFS
+) -> None:
+    real = {
+        "postgresql://artfs@db.example/artfs": postgresql.new_schema(),
+        "s3://team-bucket/artfs": f"s3://{seaweedfs.bucket}/{seaweedfs.new_prefix()}"
+        f"?endpoint={seaweedfs.endpoint_url}",
+    }
+
+    def meant(text: str) -> str:
+        for shown, url in real.items():
+            text = text.replace(shown, url)
+        return text
+
+    def quoted(command: str) -> str:
+        # What a shell would take apart.
+        return re.sub(r"(?<=--store )\S+|(?<=--blobs )\S+", lambda url: f"'{url[0]}'", command)
+
+    steps = console("docs/operations.md", "Shared stores")
+    assert len(steps) >= 10
+    work_as_shown([(meant(quoted(command)), meant(shown)) for command, shown in steps], tmp_path)

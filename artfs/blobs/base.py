@@ -61,11 +61,12 @@ class ObjectStore(Protocol):
     Every method may raise BackendUnavailable, PermissionDenied and, when it writes, OutOfSpace.
     """
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        Storing a key that exists writes no bytes (same key, same bytes), but where objects are
-        local files it counts as stored now: `delete` with `stored_before_s` then spares it.
+        Storing a key that exists writes no bytes (same key, same bytes). Whether it counts as
+        stored now, so that `delete` with `stored_before_s` spares it: always where objects are
+        local files; elsewhere an object that was there keeps its age, and may be about to go.
         """
         ...
 

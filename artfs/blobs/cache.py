@@ -29,10 +29,12 @@ from artfs.blobs.eviction import Quota, evict
 from artfs.blobs.files import OpenFile, open_quietly
 from artfs.blobs.flights import Flight, Flights
 from artfs.blobs.layout import KEPT_MODE, NEW_MODE, CacheLayout
-from artfs.blobs.sealed import read_sealed, write_sealed
-from artfs.model import Digest
+from artfs.blobs.sealed import read_sealed, read_sealed_directly, write_sealed
+from artfs.model import BLOCK_SIZE_BYTES, Digest
 
 logger = logging.getLogger(__name__)
+
+Buffer = bytes | memoryview
 
 WHOLE = -1
 """The index under which content is kept in one piece, whatever its size."""
@@ -52,6 +54,8 @@ class BlockCache:
     def __init__(self, root: Path, quota: Quota | None = None) -> None:
         self.layout = CacheLayout(root)
         self.quota = quota or Quota.standard(root)
+        self.read_directly = False
+        """Whether full blocks are read past the page cache: a mount has one of its own."""
         self._flights = Flights(self.layout.lock_file)
         self._lock = Lock()
         # Many short processes check as often, all together, as one that runs long.
@@ -68,15 +72,19 @@ class BlockCache:
         """Whether writing failed a moment ago, so that nothing is kept for now."""
         return time.monotonic() < self._bypassed_until_s
 
-    def read(self, key: Digest, index: int, *, expected: bytes | None = None) -> bytes | None:
+    def read(self, key: Digest, index: int, *, expected: bytes | None = None) -> Buffer | None:
         """A block's bytes, checked against `expected`, a SHA-256, or that of when it was written.
 
         None where it is not there; a block that fails its check is dropped. Blocks: disk, hash.
         """
         path = self.layout.block(key, index)
+        data: Buffer | None
         try:
             opened = OpenFile(open_quietly(path))
-            data = read_sealed(opened.fd, expected)
+            if self.read_directly and os.fstat(opened.fd).st_size > BLOCK_SIZE_BYTES:
+                data = read_sealed_directly(opened, expected)
+            else:
+                data = read_sealed(opened.fd, expected)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -172,7 +180,6 @@ class BlockCache:
             due = self._unchecked_bytes >= self.quota.check_after_bytes
             if due:
                 self._unchecked_bytes = 0
-        self.layout.root.mkdir(parents=True, exist_ok=True)
         short = self.quota.missing_bytes(self.layout.root) + size_bytes
         if due or short > 0:
             evict(self.layout, self.quota)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -139,6 +140,21 @@ def fsync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def create_durably(path: Path, data: bytes) -> None:
+    """Make a file, whole and durable, unless there is one. Raises: OSError."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
+    fsync_directory(path.parent)
 
 
 def clone_file(source_fd: int, target_fd: int) -> bool:

@@ -57,11 +57,11 @@ class LocalObjectStore:
         with suppress(OSError):
             self._create_layout()
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
         A put that raises leaves the source where it is. A key that exists keeps its object,
-        which counts as stored now.
+        which counts as stored now: True.
         Blocks: disk.
         Raises: SourceChanged, PathNotFound, OutOfSpace, PermissionDenied, BackendUnavailable.
         """
@@ -73,6 +73,7 @@ class LocalObjectStore:
                 self._copy_in(source, target)
             if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
+        return True
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
         """Return exactly the bytes of `span`, unverified. Blocks: disk.

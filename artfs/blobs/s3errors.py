@@ -11,6 +11,7 @@ from botocore.exceptions import (
     CredentialRetrievalError,
     NoCredentialsError,
     PartialCredentialsError,
+    ProfileNotFound,
     ReadTimeoutError,
 )
 
@@ -28,7 +29,12 @@ from artfs.errors import (
 _MISSING = frozenset({"NoSuchKey", "NoSuchVersion", "NotFound", "404"})
 _FULL = frozenset({"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "507"})
 WRONG_CHECKSUM_CODES = frozenset({"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch"})
-_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
+_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    ProfileNotFound,
+)
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError)
 
 
@@ -74,7 +80,9 @@ def _translated_answer(
         return PermissionDenied(subject, reason)
     if code == "InvalidRange" or status == 416:
         return IntegrityError(subject, "ends before the range that was asked for")
-    return BackendUnavailable(subject, reason)
+    return BackendUnavailable(
+        subject, "there is no such bucket" if code == "NoSuchBucket" else reason
+    )
 
 
 class translate_s3_errors:  # noqa: N801 - reads as a verb, like contextlib.suppress

@@ -35,28 +35,29 @@ def checksum(digest: bytes) -> str:
 
 
 def unless_it_exists(request: Callable[..., object]) -> bool:
-    """Send a request that makes an object only if there is none; False where there is one.
+    """Send a request that makes an object only if there is none; False where there may be one.
 
     A server that knows no such condition makes it in any case: same key, same bytes. So does one
-    that is undecided because another put runs.
+    that is undecided because another put or a deletion runs.
     """
     try:
         request(IfNoneMatch="*")
     except ClientError as error:
-        if status_of(error) == 412:
-            return False
-        if status_of(error) not in {409, 501}:
+        if status_of(error) in {409, 501}:
+            request()
+        elif status_of(error) != 412:
             raise
-        request()
+        return False
     return True
 
 
 def upload_in_parts(
     client: S3Client, target: tuple[str, str], fd: int, size_bytes: int, *, expected: Digest
-) -> None:
+) -> bool:
     """Make the content of a file the object `target` (bucket, key), if its SHA-256 is `expected`.
 
-    S3 checks each part, and the object is only made when the whole is right.
+    S3 checks each part, and the object is only made when the whole is right; False where there
+    is one by then.
     Raises: ContentDiffers; ClientError, BotoCoreError; OSError.
     """
     bucket, name = target
@@ -74,6 +75,7 @@ def upload_in_parts(
         if not completed:
             with suppress(ClientError, BotoCoreError):
                 client.abort_multipart_upload(**upload)
+    return completed
 
 
 def _send_parts(

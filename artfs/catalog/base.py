@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from artfs.manifest.entries import DirectoryEntry
-from artfs.model import Digest, Metadata, RunState, VersionState
+from artfs.model import ByteRange, Digest, Metadata, RunState, VersionState
 
 
 class ProjectRecord(msgspec.Struct, frozen=True):
@@ -180,6 +180,11 @@ class BlobsGone(Exception):
         self.packs = tuple(packs)
 
 
+Confirm = Callable[[], None]
+"""Called in the transaction, when everything is locked that gc would need to delete what was just
+recorded. Raises: BlobsGone where an object is not there, which undoes it all."""
+
+
 class VersionUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """Changes to what is mutable of a version; UNSET leaves a field as it is."""
 
@@ -212,12 +217,12 @@ class Catalog(Protocol):
 
     # --- settings --------------------------------------------------------------------------
 
-    def setting(self, key: str) -> str | None:
-        """A free setting of the store, such as the URL of its blobs."""
+    def settings(self) -> dict[str, str]:
+        """What the store is: its `id`, 32 hexadecimal digits, and what was chosen for it."""
         ...
 
-    def set_setting(self, key: str, value: str) -> None:
-        """Change a setting."""
+    def choose_setting(self, key: str, value: str) -> str:
+        """Set what is not set yet, such as the URL of the blobs; what holds from now on."""
         ...
 
     def check(self) -> list[str]:
@@ -268,13 +273,13 @@ class Catalog(Protocol):
 
     # --- changes ---------------------------------------------------------------------------
 
-    def commit(self, commit: VersionCommit) -> CommitOutcome:
+    def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitOutcome:
         """Make a version, or find the one that has the same content already.
 
         The same content means `digest` and `posix_digest` equal those of `latest` (any version
         with `dedupe_all`); then only `aliases` move and the run is recorded. Reused blobs that
         were condemned are saved. A second commit with a `commit_key` changes nothing, even where
-        the first one's version was deleted since.
+        the first one's version was deleted since. `confirm` is called before a version is made.
 
         Raises: Conflict (VersionExists: the artifact has another type or is a portfolio;
         AliasMoved: `expect_latest` does not hold), BaseGone, BlobsGone, RunNotFound.
@@ -338,6 +343,10 @@ class Catalog(Protocol):
         Blobs that gc is about to delete are known to the last: name them in `reused`, never store
         them again unasked, and let the commit decide.
         """
+        ...
+
+    def pack_contents(self, pack: Digest, span: ByteRange) -> list[BlobRecord]:
+        """The blobs of a pack that begin within `span`, by offset; none where it is unknown."""
         ...
 
     def blobs(self) -> Iterator[BlobRecord]:
@@ -413,7 +422,14 @@ class Catalog(Protocol):
         """
         ...
 
-    def move_blobs(self, source: Digest, target: PackRecord, blobs: Sequence[BlobRecord]) -> int:
+    def move_blobs(
+        self,
+        source: Digest,
+        target: PackRecord,
+        blobs: Sequence[BlobRecord],
+        *,
+        confirm: Confirm | None = None,
+    ) -> int:
         """Record that blobs of the pack `source` were copied to the pack `target`.
 
         `blobs` say their new offsets; one that is elsewhere by now stays there. Returns how many

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, insert, select
 
 from artfs.catalog import inventory
-from artfs.catalog.base import BaseGone, CommitOutcome, VersionCommit, VersionRecord
+from artfs.catalog.base import BaseGone, CommitOutcome, Confirm, VersionCommit, VersionRecord
 from artfs.catalog.bulk import among
 from artfs.catalog.rows import (
     ArtifactKey,
@@ -30,7 +30,7 @@ from artfs.errors import AliasMoved
 from artfs.model import VersionState
 
 
-def commit(connection: Connection, wanted: VersionCommit) -> CommitOutcome:
+def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | None) -> CommitOutcome:
     """What Catalog.commit says."""
     if earlier := _committed_with(connection, wanted.commit_key):
         return CommitOutcome(earlier, created=False)
@@ -50,7 +50,7 @@ def commit(connection: Connection, wanted: VersionCommit) -> CommitOutcome:
     version_id = _same_content(connection, key, wanted, latest)
     created = version_id is None
     if version_id is None:
-        version_id = _insert_version(connection, key, wanted)
+        version_id = _insert_version(connection, key, wanted, confirm)
     names = {LATEST, *wanted.aliases} if created else wanted.aliases
     move_aliases(connection, key.id, names, version_id)
     if wanted.run_id is not None:
@@ -93,10 +93,14 @@ def _same_content(
     return connection.execute(query).scalar_one_or_none()
 
 
-def _insert_version(connection: Connection, key: ArtifactKey, wanted: VersionCommit) -> str:
+def _insert_version(
+    connection: Connection, key: ArtifactKey, wanted: VersionCommit, confirm: Confirm | None
+) -> str:
     _require_bases(connection, wanted.base_ids)
     inventory.store(connection, wanted.packs, wanted.blobs)
     inventory.reuse(connection, wanted.reused)
+    if confirm is not None:
+        confirm()
     version_id = secrets.token_hex(16)
     connection.execute(
         insert(versions),

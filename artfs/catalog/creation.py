@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+
 from sqlalchemy import Connection, insert, inspect, select, text
 
 from artfs.catalog.engine import Database
 from artfs.catalog.schema import (
+    ID_KEY,
     PARTIAL_INDEXES,
     SCHEMA_KEY,
     SCHEMA_VERSION,
@@ -24,7 +27,11 @@ def check_schema(database: Database) -> None:
         with database.reading() as connection:
             version = _schema_version(connection)
     except StoreFormatError as error:
-        raise StoreFormatError(database.subject, "not a catalog of artfs, or damaged") from error
+        raise StoreFormatError(
+            database.subject,
+            "not a catalog of artfs, or damaged",
+            hint="`artfs init` makes one" if database.is_shared else "",
+        ) from error
     _check_version(database, version)
 
 
@@ -71,4 +78,7 @@ def _create(connection: Connection, database: Database) -> None:
     for index, condition in PARTIAL_INDEXES:
         index.dialect_options[connection.dialect.name]["where"] = condition
     metadata.create_all(connection, checkfirst=False)
-    connection.execute(insert(settings), {"key": SCHEMA_KEY, "value": str(SCHEMA_VERSION)})
+    values = {SCHEMA_KEY: str(SCHEMA_VERSION), ID_KEY: secrets.token_hex(16)}
+    connection.execute(
+        insert(settings), [{"key": key, "value": value} for key, value in values.items()]
+    )

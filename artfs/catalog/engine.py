@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 from sqlalchemy.pool import NullPool, QueuePool
 
 from artfs.catalog.failures import is_transient, translate
@@ -53,6 +53,8 @@ class Database:
     def __init__(self, engine: Engine, subject: str) -> None:
         self.subject = subject
         """What errors name: the path, or the URL without its password."""
+        self.is_shared = engine.dialect.name != "sqlite"
+        """Whether it is on a server."""
         self._engine = engine
         self._pid = os.getpid()
         if engine.dialect.name == "sqlite":
@@ -217,19 +219,33 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
     )
 
 
+def _unambiguous(url: str) -> URL:
+    """Read a URL of which no part of the password can be taken for a host or path, and be shown.
+
+    Raises: ValueError, ArgumentError.
+    """
+    parts = urlsplit(url)
+    user = parts.netloc.rpartition("@")[0]
+    if "@" in user + parts.path + parts.fragment or ("@" in parts.query and not user):
+        raise ValueError
+    return make_url(url)
+
+
 def postgresql_database(url: str) -> Database:
     """The database that a `postgresql://…` URL names; connects when it is first used.
 
     Raises: ConfigError, Unsupported.
     """
     try:
-        parsed = make_url(url).set(drivername="postgresql+psycopg")
+        parsed = _unambiguous(url).set(drivername="postgresql+psycopg")
         parsed = parsed.update_query_dict(
             {key: value for key, value in _PG_DEFAULTS.items() if key not in parsed.query}
         )
     except (exc.ArgumentError, ValueError):
         raise ConfigError(
-            "catalog", "not a database URL", hint="write postgresql://USER@HOST/DATABASE"
+            "catalog",
+            "not a database URL",
+            hint="write postgresql://USER@HOST/DATABASE, special characters as %40",
         ) from None
     try:
         engine = create_engine(

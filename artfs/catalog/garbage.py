@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from artfs.catalog import inventory
-from artfs.catalog.base import BlobRecord, PackRecord, StoreTotals
+from artfs.catalog.base import BlobRecord, Confirm, PackRecord, StoreTotals
 from artfs.catalog.bulk import among
 from artfs.catalog.inventory import blob_query, blob_record, is_doomed
 from artfs.catalog.schema import artifacts, blobs, packs, projects, versions
@@ -128,11 +128,17 @@ def condemn(connection: Connection, digests: Sequence[Digest], at_ns: int) -> No
 
 
 def move_blobs(
-    connection: Connection, source: Digest, target: PackRecord, moved: Sequence[BlobRecord]
+    connection: Connection,
+    source: Digest,
+    target: PackRecord,
+    moved: Sequence[BlobRecord],
+    confirm: Confirm | None,
 ) -> int:
     """What Catalog.move_blobs says."""
     inventory.store(connection, [target], [])
     ids = inventory.hold_packs(connection, {source, target.sha256})
+    if confirm is not None:
+        confirm()
     if not moved:
         return 0
     done = connection.execute(

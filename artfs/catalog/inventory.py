@@ -26,7 +26,7 @@ from sqlalchemy.dialects import sqlite
 from artfs.catalog.base import BlobRecord, BlobsGone, PackRecord
 from artfs.catalog.bulk import among, put_columns, upsert
 from artfs.catalog.schema import blobs, packs
-from artfs.model import Digest
+from artfs.model import ByteRange, Digest
 
 
 def blob_query() -> Select[Any]:
@@ -50,6 +50,21 @@ def locate(connection: Connection, wanted: Sequence[Digest]) -> dict[Digest, Blo
             record = blob_record(row)
             found[record.sha256] = record
     return found
+
+
+def pack_contents(connection: Connection, pack: Digest, span: ByteRange) -> list[BlobRecord]:
+    """What Catalog.pack_contents says."""
+    of_pack = select(packs.c.id).where(packs.c.sha256 == pack).scalar_subquery()
+    rows = connection.execute(
+        select(blobs.c.sha256, blobs.c.size_bytes, blobs.c.offset_bytes)
+        .where(
+            blobs.c.pack_id == of_pack,
+            blobs.c.offset_bytes >= span.start,
+            blobs.c.offset_bytes < span.stop,
+        )
+        .order_by(blobs.c.offset_bytes)
+    )
+    return [BlobRecord(Digest(bytes(row[0])), row[1], pack, row[2]) for row in rows]
 
 
 # --- commits ---------------------------------------------------------------------------------

@@ -29,6 +29,9 @@ SCHEMA_VERSION = 1
 SCHEMA_KEY = "artfs_schema"
 """The setting that holds the schema's version."""
 
+ID_KEY = "id"
+"""The setting that tells this catalog from all others, whatever its address."""
+
 LATEST = "latest"
 """The alias that every artifact and portfolio has as long as it has a version."""
 
@@ -37,7 +40,7 @@ metadata = MetaData()
 settings = Table(
     "settings",
     metadata,
-    Column("key", String(64), primary_key=True, comment="artfs_schema, format, entity, blobs…"),
+    Column("key", String(64), primary_key=True, comment="artfs_schema, id, format, entity, blobs"),
     Column("value", Text, nullable=False, comment="free text"),
 )
 

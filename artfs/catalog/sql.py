@@ -18,6 +18,7 @@ from artfs.catalog.base import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
+    Confirm,
     PackRecord,
     ProjectRecord,
     RunRecord,
@@ -26,12 +27,12 @@ from artfs.catalog.base import (
     VersionRecord,
     VersionUpdate,
 )
-from artfs.catalog.bulk import chunks, upsert
+from artfs.catalog.bulk import chunks, put_rows
 from artfs.catalog.creation import check_schema, create_schema
 from artfs.catalog.damage import find_damage
 from artfs.catalog.engine import Database, postgresql_database, sqlite_database
-from artfs.catalog.schema import SCHEMA_KEY, artifacts, projects, settings
-from artfs.model import Digest, Metadata, RunState
+from artfs.catalog.schema import artifacts, projects, settings
+from artfs.model import ByteRange, Digest, Metadata, RunState
 
 _OBJECTS_IN_ONE_SWEEP = 64
 """Objects that are deleted in one transaction, while writers of a SQLite catalog wait."""
@@ -76,23 +77,17 @@ class SqlCatalog:
 
     # --- settings --------------------------------------------------------------------------
 
-    def setting(self, key: str) -> str | None:
-        query = select(settings.c.value).where(settings.c.key == key)
+    def settings(self) -> dict[str, str]:
         with self._database.reading() as connection:
-            return connection.execute(query).scalar_one_or_none()
+            return {row.key: row.value for row in connection.execute(select(settings))}
 
-    def set_setting(self, key: str, value: str) -> None:
-        assert key != SCHEMA_KEY
+    def choose_setting(self, key: str, value: str) -> str:
+        def work(connection: Connection) -> str:
+            put_rows(connection, settings, [{"key": key, "value": value}])
+            chosen = select(settings.c.value).where(settings.c.key == key)
+            return str(connection.execute(chosen).scalar_one())
 
-        def work(connection: Connection) -> None:
-            statement = upsert(connection, settings).values(key=key, value=value)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[settings.c.key], set_={"value": statement.excluded.value}
-                )
-            )
-
-        self._database.write(work)
+        return self._database.write(work)
 
     def check(self) -> list[str]:
         with self._database.reading() as connection:
@@ -139,8 +134,8 @@ class SqlCatalog:
 
     # --- changes ---------------------------------------------------------------------------
 
-    def commit(self, commit: VersionCommit) -> CommitOutcome:
-        return self._database.write(lambda connection: commits.commit(connection, commit))
+    def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitOutcome:
+        return self._database.write(lambda connection: commits.commit(connection, commit, confirm))
 
     def update_version(
         self,
@@ -180,6 +175,10 @@ class SqlCatalog:
     def locate(self, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
         with self._database.reading() as connection:
             return inventory.locate(connection, wanted)
+
+    def pack_contents(self, pack: Digest, span: ByteRange) -> list[BlobRecord]:
+        with self._database.reading() as connection:
+            return inventory.pack_contents(connection, pack, span)
 
     def blobs(self) -> Iterator[BlobRecord]:
         after = b""
@@ -255,9 +254,16 @@ class SqlCatalog:
             lambda connection: garbage.doom_packs(connection, packs, condemned_before_ns)
         )
 
-    def move_blobs(self, source: Digest, target: PackRecord, blobs: Sequence[BlobRecord]) -> int:
+    def move_blobs(
+        self,
+        source: Digest,
+        target: PackRecord,
+        blobs: Sequence[BlobRecord],
+        *,
+        confirm: Confirm | None = None,
+    ) -> int:
         return self._database.write(
-            lambda connection: garbage.move_blobs(connection, source, target, blobs)
+            lambda connection: garbage.move_blobs(connection, source, target, blobs, confirm)
         )
 
     def sweep(

@@ -18,6 +18,7 @@ USAGE_EXIT_CODE = 2
 BROKEN_PIPE_EXIT_CODE = 141
 
 COMMANDS: dict[str, str] = {
+    "init": "Make a store, in a directory or shared by many hosts.",
     "put": "Store files and directories as a new version.",
     "get": "Download a version; `artfs download` is the same.",
     "ls": "List projects, artifacts, versions or the files of a version.",
@@ -181,6 +182,7 @@ def _keep_traceback() -> str | None:
     import traceback  # noqa: PLC0415 - only for bugs
     from datetime import UTC, datetime  # noqa: PLC0415 - only for bugs
 
+    from artfs.references.credentials import without_credentials  # noqa: PLC0415 - only for bugs
     from artfs.settings import state_path  # noqa: PLC0415 - only for bugs
 
     path = state_path() / "errors.log"
@@ -188,7 +190,8 @@ def _keep_traceback() -> str | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            file.write(f"{now} artfs {sys.argv[1:]}\n{traceback.format_exc()}\n")
+            arguments = [without_credentials(each) for each in sys.argv[1:]]
+            file.write(f"{now} artfs {arguments}\n{traceback.format_exc()}\n")
     except OSError:
         return None
     return str(path)

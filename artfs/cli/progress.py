@@ -65,8 +65,12 @@ class ByteProgress:
 
     def note_count(self, count: int) -> None:
         """Say how many things were found, beside the bytes."""
+        self.note(f"{count:,} found")
+
+    def note(self, text: str) -> None:
+        """Say something beside the bytes."""
         with self._lock:
-            self._suffix = f" ({count:,} found)"
+            self._suffix = f" ({text})"
             self._draw_if_due()
 
     def _draw_if_due(self) -> None:

@@ -41,7 +41,7 @@ from artfs.daemon.mountinfo import (
 from artfs.daemon.options import AliasStyle, MountOptions, parse_options
 from artfs.engine.counters import Counters
 from artfs.errors import ArtfsError, MountError
-from artfs.settings import state_path
+from artfs.settings import is_url, state_path
 
 __all__ = [
     "AliasStyle",
@@ -192,7 +192,7 @@ def _prepared(request: MountRequest) -> MountRequest:
     if shutil.which("fusermount3") is None:
         raise MountError("fusermount3", "not installed", hint="install the package fuse3")
     store = request.store
-    if "://" not in store:
+    if not is_url(store):
         store = str(Path(store).expanduser().absolute())
     return msgspec.structs.replace(request, mountpoint=mountpoint, store=store)
 

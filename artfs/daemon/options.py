@@ -43,6 +43,16 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Bits taken from the modes 0444 and 0555."""
     read_timeout_s: float = DEFAULT_READ_TIMEOUT_S
     """No read takes longer: it fails with ETIMEDOUT."""
+    file_references: bool | None = None
+    """Whether local files that a version refers to are read; None: unless `allow_other`."""
+
+    @property
+    def reads_file_references(self) -> bool:
+        """Whether local files are read, which is done with the rights of who mounts.
+
+        A version chooses which files; so by default nobody reads them but who has these rights.
+        """
+        return not self.allow_other if self.file_references is None else self.file_references
 
 
 def parse_options(texts: Iterable[str]) -> MountOptions:
@@ -62,7 +72,7 @@ def parse_options(texts: Iterable[str]) -> MountOptions:
                 field, read, expected = _VALUES[name]
                 try:
                     chosen[field] = read(value)
-                except ValueError:
+                except (ValueError, KeyError):
                     raise InvalidArgument(f"-o {item}", f"{name} takes {expected}") from None
             elif name == "rw":
                 raise InvalidArgument(
@@ -89,6 +99,10 @@ def _id(text: str) -> int:
     if not 0 <= value <= _MAX_ID:
         raise ValueError
     return value
+
+
+def _switch(text: str) -> bool:
+    return {"on": True, "off": False}[text]
 
 
 def _mask(text: str) -> int:
@@ -122,4 +136,5 @@ _VALUES: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "uid": ("uid", _id, "a numeric user id"),
     "gid": ("gid", _id, "a numeric group id"),
     "umask": ("umask", _mask, "octal bits from 0 to 777"),
+    "file_references": ("file_references", _switch, "'on' or 'off'"),
 }

@@ -48,7 +48,9 @@ def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
         run_stage(request, on_ready=on_ready)
         return
     with open_store(request.store) as repository:
+        limit_references(request, repository)
         repository.blobs.read_directly = True
+        repository.cache.read_directly = True
         target = resolve_target(repository, request.target, default_project=default_project())
         frozen = None
         if request.options.freeze and target.version is None:
@@ -133,6 +135,16 @@ class _Session:
 
     async def end(self) -> None:
         """See Session: nothing is left to do."""
+
+
+def limit_references(request: MountRequest, repository: Repository) -> None:
+    """Keep local files from those who have no right to them."""
+    if not request.options.reads_file_references:
+        repository.references.refuse(
+            "file",
+            "local files are not read on behalf of other users",
+            hint="mount with -o file_references=on if everybody may read what any version names",
+        )
 
 
 def check_allow_other(request: MountRequest) -> None:

@@ -21,6 +21,7 @@ from artfs.daemon.messages import (
     StagingStatus,
 )
 from artfs.daemon.serving import FLIGHT_SHARE, Report, Serving
+from artfs.daemon.session import limit_references
 from artfs.daemon.stagecommit import Committer
 from artfs.engine.fetch import Fetcher
 from artfs.engine.threads import Threads
@@ -59,6 +60,7 @@ def run_stage(request: MountRequest, *, on_ready: Report | None = None) -> None:
     with open_store(request.store, create=True) as repository:
         control = ControlSocket(request.mountpoint)
         try:
+            limit_references(request, repository)
             area = _open_area(repository, request)
             logger.info("staging area %s of %s", area.id, area.meta.path)
             serving = Serving(request, control)

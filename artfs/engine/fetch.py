@@ -2,35 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from functools import partial
+from threading import Event
 from weakref import WeakValueDictionary
 
 import trio
 from cachetools import LRUCache
 
 from artfs.engine.counters import Counters
-from artfs.engine.flights import Flight, Flights
+from artfs.engine.flights import Flight, Flights, Land
 from artfs.engine.threads import Threads, Work
 from artfs.errors import IntegrityError
-from artfs.model import ByteRange, block_range
-from artfs.repository.content import Buffer, Content
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
+from artfs.repository.content import Buffer, Content, RunContent
 
 BUDGET_BYTES = 128 * 1024 * 1024
+RUN_BLOCKS = 4
+"""The most blocks that are loaded with one request, where they are elsewhere."""
 _MAX_IDLE_SOURCES = 512
+_ORIGIN_REQUESTS = 32
+_ORIGIN_BUDGET_SHARE = 0.75
+
+
+class Origin:
+    """A server, or whatever else may be slow for all that comes from it: it has its share."""
+
+    __slots__ = ("__weakref__", "budget_share", "requests", "reserved_bytes")
+
+    def __init__(self, *, requests: float, budget_share: float) -> None:
+        self.requests = trio.CapacityLimiter(requests)
+        self.budget_share = budget_share
+        self.reserved_bytes = 0
 
 
 class Source:
     """One content as the engine knows it: opened by the first flight, in its thread."""
 
-    __slots__ = ("__weakref__", "_content", "_open", "key", "size_bytes", "work")
+    __slots__ = (
+        "__weakref__",
+        "_content",
+        "_open",
+        "key",
+        "origin",
+        "run_blocks",
+        "size_bytes",
+        "work",
+    )
 
     def __init__(
-        self, key: bytes, size_bytes: int, work: Work, open_content: Callable[[], Content]
+        self,
+        key: bytes,
+        size_bytes: int,
+        work: Work,
+        open_content: Callable[[], Content],
+        *,
+        origin: Origin | None = None,
     ) -> None:
+        """Without an origin it may use all that there is."""
         self.key = key
         self.size_bytes = size_bytes
         self.work = work
+        self.origin = origin or Origin(requests=math.inf, budget_share=1)
+        self.run_blocks = 1
+        """How many adjacent blocks are worth one request; known once the content is open."""
         self._open = open_content
         self._content: Content | None = None
 
@@ -40,12 +77,30 @@ class Source:
 
     def load_block(self, index: int) -> Buffer:
         """See Content.load_block; also opens the content where nobody has. Thread-safe."""
+        content = self._opened()
+        return self._checked(content, index, content.load_block(index))
+
+    def load_run(self, indices: range) -> Generator[Buffer]:
+        """Adjacent blocks one after the other; see RunContent.load_run. Thread-safe."""
+        content = self._opened()
+        if len(indices) == 1 or not isinstance(content, RunContent):
+            for index in indices:
+                yield self._checked(content, index, content.load_block(index))
+            return
+        with closing(content.load_run(indices.start, len(indices))) as blocks:
+            for index, data in zip(indices, blocks, strict=True):
+                yield self._checked(content, index, data)
+
+    def _opened(self) -> Content:
         content = self._content
         if content is None:
             # Two threads may both get here: the content that is kept last serves all.
             content = self._content = self._open()
+            self.run_blocks = RUN_BLOCKS if isinstance(content, RunContent) else 1
+        return content
+
+    def _checked(self, content: Content, index: int, data: Buffer) -> Buffer:
         expected = block_range(index, self.size_bytes).length
-        data = content.load_block(index)
         if content.size_bytes != self.size_bytes or len(data) != expected:
             raise IntegrityError(f"block {index}", f"{len(data)} bytes in place of {expected}")
         return data
@@ -72,6 +127,7 @@ class Fetcher:
         self._room = trio.Event()
         self._recent: LRUCache[tuple[bytes, int], Buffer] = LRUCache(budget_bytes, getsizeof=len)
         self._sources: WeakValueDictionary[bytes, Source] = WeakValueDictionary()
+        self._origins: WeakValueDictionary[str, Origin] = WeakValueDictionary()
         self._idle_sources: LRUCache[bytes, Source] = LRUCache(_MAX_IDLE_SOURCES)
 
     @property
@@ -88,6 +144,15 @@ class Fetcher:
         self._idle_sources[key] = found
         return found
 
+    def origin(self, name: str) -> Origin:
+        """The origin of this name; one that hangs leaves threads and memory to the others."""
+        found = self._origins.get(name)
+        if found is None:
+            found = self._origins[name] = Origin(
+                requests=_ORIGIN_REQUESTS, budget_share=_ORIGIN_BUDGET_SHARE
+            )
+        return found
+
     def recent(self, source: Source, index: int) -> Buffer | None:
         """The block if it is in memory."""
         found: Buffer | None = self._recent.get((source.key, index))
@@ -97,41 +162,123 @@ class Fetcher:
         """The flight of a block that is not in memory."""
         return self._flights.join((source.key, index), partial(self._load, source, index))
 
-    def prefetch(self, source: Source, index: int) -> bool:
-        """Start to load a block that nobody waits for; False where memory is short.
+    def prefetch(self, source: Source, start: int, stop: int) -> int:
+        """Start to load blocks `start` to `stop - 1`, which nobody waits for, neighbours together.
 
-        Half of the budget is left to blocks that somebody waits for, so that under pressure
-        windows shrink first.
+        Returns the first block that was left, for want of memory: half of the budget stays for
+        blocks that somebody waits for, so that under pressure windows shrink first.
         """
+        missing = [index for index in range(start, stop) if self._is_missing(source, index)]
+        for run in _runs(missing, source.run_blocks):
+            size_bytes = _size_bytes(source, run)
+            is_much = self._reserved_bytes + size_bytes > self._budget_bytes // 2
+            if is_much or not self._has_room(source.origin, size_bytes):
+                return run.start
+            self._reserve(source.origin, size_bytes)
+            self._flights.start_run(
+                [(source.key, index) for index in run],
+                partial(self._load_run, source, run),
+                alone=lambda key: self._load(source, key[1]),
+            )
+        return stop
+
+    def _is_missing(self, source: Source, index: int) -> bool:
+        """Whether a block is neither on its way nor at hand."""
         key = (source.key, index)
         if key in self._flights or key in self._recent:
-            return True
-        size_bytes = block_range(index, source.size_bytes).length
-        if self._reserved_bytes + size_bytes > self._budget_bytes // 2:
             return False
-        self.fetch(source, index)
-        return True
+        # What was verified before and is in the page cache need not be loaded again.
+        return source.try_read(ByteRange(index * BLOCK_SIZE_BYTES, 1)) is None
 
     async def _load(self, source: Source, index: int) -> Buffer:
         size_bytes = block_range(index, source.size_bytes).length
-        while self._reserved_bytes and self._reserved_bytes + size_bytes > self._budget_bytes:
+        while not self._has_room(source.origin, size_bytes):
             await self._room.wait()
-        self._reserved_bytes += size_bytes
-        self._make_room()
+        self._reserve(source.origin, size_bytes)
         try:
-            data = await self._threads.run(source.work, source.load_block, index)
+            # Behind the room: whoever has the right to a request never waits for memory.
+            async with source.origin.requests:
+                data = await self._threads.run(source.work, source.load_block, index)
         finally:
-            self._reserved_bytes -= size_bytes
-            self._room.set()
-            self._room = trio.Event()
+            self._release(source.origin, size_bytes)
+        self._keep(source, index, data)
+        return data
+
+    async def _load_run(self, source: Source, run: range, land: Land[Buffer]) -> None:
+        """Load blocks whose room is reserved; each lands as soon as it is there."""
+        waiting = iter(run)
+        reserved_bytes = _size_bytes(source, run)
+        token = trio.lowlevel.current_trio_token()
+        given_up = Event()
+
+        def take(data: Buffer) -> None:
+            nonlocal reserved_bytes
+            if given_up.is_set():
+                return
+            self._release(source.origin, len(data))
+            reserved_bytes -= len(data)
+            self._keep(source, next(waiting), data)
+            land(data)
+
+        def load() -> None:
+            with closing(source.load_run(run)) as blocks:
+                for data in blocks:
+                    # The loop takes the block before it hears that this thread has ended.
+                    token.run_sync_soon(take, data)
+                    if given_up.is_set():
+                        return
+
+        try:
+            async with source.origin.requests:
+                await self._threads.run(source.work, load)
+        finally:
+            given_up.set()
+            self._release(source.origin, reserved_bytes)
+
+    def _has_room(self, origin: Origin, size_bytes: int) -> bool:
+        """Whether a block may be loaded; where nothing else is being loaded any block may."""
+        shares = (
+            (self._reserved_bytes, self._budget_bytes),
+            (origin.reserved_bytes, self._budget_bytes * origin.budget_share),
+        )
+        return all(not held or held + size_bytes <= most for held, most in shares)
+
+    def _reserve(self, origin: Origin, size_bytes: int) -> None:
+        self._reserved_bytes += size_bytes
+        origin.reserved_bytes += size_bytes
+        self._make_room()
+
+    def _release(self, origin: Origin, size_bytes: int) -> None:
+        self._reserved_bytes -= size_bytes
+        origin.reserved_bytes -= size_bytes
+        self._room.set()
+        self._room = trio.Event()
+
+    def _keep(self, source: Source, index: int, data: Buffer) -> None:
         self._counters.blocks_loaded += 1
-        self._counters.bytes_loaded += size_bytes
-        if size_bytes <= self._budget_bytes:
+        self._counters.bytes_loaded += len(data)
+        if len(data) <= self._budget_bytes:
             self._recent[source.key, index] = data
         self._make_room()
-        return data
 
     def _make_room(self) -> None:
         while self._recent and self.buffered_bytes > self._budget_bytes:
             self._recent.popitem()
         self._counters.bytes_buffered = self.buffered_bytes
+
+
+def _runs(indices: Iterable[int], most: int) -> Iterator[range]:
+    """Neighbours among ascending block numbers, at most `most` of them together."""
+    run = range(0)
+    for index in indices:
+        if len(run) == most or index != run.stop:
+            if run:
+                yield run
+            run = range(index, index)
+        run = range(run.start, index + 1)
+    if run:
+        yield run
+
+
+def _size_bytes(source: Source, run: range) -> int:
+    return sum(block_range(index, source.size_bytes).length for index in run)

@@ -7,14 +7,18 @@ next one tries again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 import trio
 
-from artfs.errors import BackendUnavailable, DeadlineExceeded
+from artfs.errors import BackendUnavailable, DeadlineExceeded, IntegrityError
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+Land = Callable[[T], None]
 
 
 class Flight(Generic[T]):
@@ -36,20 +40,29 @@ class Flight(Generic[T]):
             raise self._error.with_traceback(None)
         return self._results[0]
 
+    def land(self, result: T) -> None:
+        """Hand the result to everybody."""
+        self._results.append(result)
+        self._done.set()
+
+    def fail(self, error: Exception) -> None:
+        """Let everybody who waits raise `error`; one that has landed already stays as it is."""
+        if not self._done.is_set():
+            self._error = error
+            self._done.set()
+
     async def fly(self, work: Callable[[], Awaitable[T]], timeout_s: float) -> None:
         """Do the work, and let everybody know."""
-        # What stands unless one of the lines below takes its place: the nursery was cancelled.
-        self._error = BackendUnavailable("the mount", "it is being ended")
         try:
             with trio.move_on_after(timeout_s) as scope:
-                self._results.append(await work())
-                self._error = None
+                self.land(await work())
             if scope.cancelled_caught:
-                self._error = DeadlineExceeded("the store", f"no answer within {timeout_s:g} s")
+                self.fail(_too_late(timeout_s))
         except Exception as error:  # noqa: BLE001 - it is raised in every task that waits
-            self._error = error
+            self.fail(error)
         finally:
-            self._done.set()
+            # It is still flying only where the nursery was cancelled.
+            self.fail(_ended())
 
 
 class Flights(Generic[T]):
@@ -71,6 +84,54 @@ class Flights(Generic[T]):
             self._nursery.start_soon(self._fly, key, flight, work)
         return flight
 
+    def start_run(
+        self,
+        keys: Sequence[K],
+        work: Callable[[Land[T]], Awaitable[None]],
+        *,
+        alone: Callable[[K], Awaitable[T]],
+    ) -> None:
+        """Start flights of `keys`, none of which is flying, that one piece of work lands in order.
+
+        Each has the timeout from when the one before it landed. A failure is told to all that have
+        not landed; but an IntegrityError only concerns the first of them, and what is behind it
+        flies again, `alone`.
+        """
+        flights = deque((key, Flight[T]()) for key in keys)
+        self._flying.update(flights)
+        self._nursery.start_soon(self._fly_run, flights, work, alone)
+
+    async def _fly_run(
+        self,
+        flights: deque[tuple[K, Flight[T]]],
+        work: Callable[[Land[T]], Awaitable[None]],
+        alone: Callable[[K], Awaitable[T]],
+    ) -> None:
+        error: Exception = _ended()
+        try:
+            with trio.move_on_after(self._timeout_s) as scope:
+
+                def land(result: T) -> None:
+                    key, flight = flights.popleft()
+                    del self._flying[key]
+                    flight.land(result)
+                    scope.deadline = trio.current_time() + self._timeout_s
+
+                await work(land)
+            if scope.cancelled_caught:
+                error = _too_late(self._timeout_s)
+        except IntegrityError as damage:
+            error = damage
+            while len(flights) > 1:
+                key, flight = flights.pop()
+                self._nursery.start_soon(self._fly, key, flight, partial(alone, key))
+        except Exception as failure:  # noqa: BLE001 - it is raised in every task that waits
+            error = failure
+        finally:
+            for key, flight in flights:
+                del self._flying[key]
+                flight.fail(error)
+
     async def _fly(
         self, key: Hashable, flight: Flight[T], work: Callable[[], Awaitable[T]]
     ) -> None:
@@ -78,3 +139,11 @@ class Flights(Generic[T]):
             await flight.fly(work, self._timeout_s)
         finally:
             del self._flying[key]
+
+
+def _too_late(timeout_s: float) -> DeadlineExceeded:
+    return DeadlineExceeded("the store", f"no answer within {timeout_s:g} s")
+
+
+def _ended() -> BackendUnavailable:
+    return BackendUnavailable("the mount", "it is being ended")

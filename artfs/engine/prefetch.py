@@ -5,6 +5,8 @@ from __future__ import annotations
 from artfs.model import BLOCK_SIZE_BYTES
 
 MAX_WINDOW_BLOCKS = 8
+MAX_DISTANT_WINDOW_BLOCKS = 16
+"""Of content that is elsewhere: room for four requests of RUN_BLOCKS side by side."""
 TOLERANCE_BYTES = 8 * 1024 * 1024
 """How far from the expected place a large request may be and still belong to the stream: the
 kernel reads ahead by some MiB, with several requests at once that arrive in any order."""
@@ -27,8 +29,11 @@ class ReadPattern:
         self._end = -1
         self._window = 0
 
-    def observe(self, offset: int, length: int) -> int:
-        """Take note of one read; return the window: blocks to have ready behind the last read."""
+    def observe(self, offset: int, length: int, *, most: int = MAX_WINDOW_BLOCKS) -> int:
+        """Take note of one read; return the window: blocks to have ready behind the last read.
+
+        It has `most` blocks at the most.
+        """
         stop = offset + length
         large = length >= STREAMING_BYTES
         near = abs(offset - self._end) <= TOLERANCE_BYTES
@@ -39,5 +44,5 @@ class ReadPattern:
             entered = (stop - 1) // BLOCK_SIZE_BYTES > (self._end - 1) // BLOCK_SIZE_BYTES
             self._end = stop
             if large or entered:
-                self._window = min(self._window * 2 or 1, MAX_WINDOW_BLOCKS)
+                self._window = min(self._window * 2 or 1, most)
         return self._window

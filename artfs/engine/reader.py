@@ -6,7 +6,7 @@ import trio
 
 from artfs.engine.fetch import Fetcher, Source
 from artfs.engine.flights import Flight
-from artfs.engine.prefetch import ReadPattern
+from artfs.engine.prefetch import MAX_DISTANT_WINDOW_BLOCKS, MAX_WINDOW_BLOCKS, ReadPattern
 from artfs.errors import DeadlineExceeded
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_count
 from artfs.repository.content import Buffer
@@ -35,7 +35,8 @@ class Reader:
         stop = min(offset + length, source.size_bytes)
         if offset >= stop:
             return b""
-        window = self._pattern.observe(offset, stop - offset)
+        most = MAX_DISTANT_WINDOW_BLOCKS if source.run_blocks > 1 else MAX_WINDOW_BLOCKS
+        window = self._pattern.observe(offset, stop - offset, most=most)
         first, last = offset // BLOCK_SIZE_BYTES, (stop - 1) // BLOCK_SIZE_BYTES
         if window:
             self._read_ahead(last, window)
@@ -70,11 +71,9 @@ class Reader:
     def _read_ahead(self, last: int, window: int) -> None:
         """Start the blocks of the window that no window covered before."""
         source = self._source
-        stop = min(last + 1 + window, block_count(source.size_bytes))
-        for index in range(max(self._ahead, last + 1), stop):
-            # A block that was verified before and is in the page cache need not be loaded again.
-            if source.try_read(ByteRange(index * BLOCK_SIZE_BYTES, 1)) is None and (
-                not self._fetcher.prefetch(source, index)
-            ):
-                return
-            self._ahead = index + 1
+        count = block_count(source.size_bytes)
+        start, stop = max(self._ahead, last + 1), min(last + 1 + window, count)
+        # A request for several blocks is worth waiting for, as long as half the window is covered.
+        if stop < count and stop - start < min(source.run_blocks, window // 2):
+            return
+        self._ahead = self._fetcher.prefetch(source, start, stop)

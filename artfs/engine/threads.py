@@ -11,7 +11,7 @@ import trio
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-NETWORK_THREADS = 32
+NETWORK_THREADS = 64
 DISK_THREADS = 8
 CALLERS_THREADS = 2
 

@@ -21,7 +21,7 @@ from artfs.manifest.entries import (
     SymlinkEntry,
 )
 from artfs.model import split_entry_path
-from artfs.references.base import Described, Source, described
+from artfs.references.base import Described, Source, SourceGone, described
 
 SCHEME = "wandb-artifact"
 OWN_SCHEME = "artfs"
@@ -31,8 +31,11 @@ _MAX_CHAIN = 64
 class Versions(Protocol):
     """What this scheme has to know of the store. Both methods block on the catalog."""
 
-    def find_entry(self, version_id: str, path: str) -> Entry:
-        """The entry at a path of a version. Raises: NotFound, InvalidName."""
+    def find_entry(self, version_id: str, path: str, *, deleted: bool) -> Entry:
+        """The entry at a path of a version, with `deleted` also of one that was deleted.
+
+        Raises: NotFound, InvalidName.
+        """
         ...
 
     def version_id(self, artifact_path: str) -> str:
@@ -58,12 +61,14 @@ class ArtifactHandler:
         max_objects: int | None,  # noqa: ARG002 - and it is one entry
     ) -> Iterator[Described]:
         """See ReferenceHandler; chains end at the entry that is no such reference itself."""
-        version_id, path = self._parse(uri)
-        for _ in range(_MAX_CHAIN):
-            entry = _readable(self._versions.find_entry(version_id, path), uri)
-            if isinstance(entry, FileEntry) or not _is_ours(entry.uri):
+        version_id, path = self.locate(uri)
+        for link in range(_MAX_CHAIN):
+            # What a version refers to stays, whoever deleted it; but nobody begins to refer to it.
+            found = self._versions.find_entry(version_id, path, deleted=link > 0)
+            entry = _readable(found, uri)
+            if isinstance(entry, FileEntry) or not is_artifact_reference(entry.uri):
                 break
-            version_id, path = self._parse(entry.uri)
+            version_id, path = self.locate(entry.uri)
         else:
             raise InvalidArgument(uri, f"a chain of more than {_MAX_CHAIN} references")
         yield described(
@@ -81,18 +86,22 @@ class ArtifactHandler:
 
     def target(self, entry: ReferenceEntry) -> FileEntry | ReferenceEntry:
         """See ForwardingHandler."""
-        version_id, path = self._parse(entry.uri)
+        version_id, path = self.locate(entry.uri)
         try:
-            found = _readable(self._versions.find_entry(version_id, path), entry.uri)
+            found = _readable(self._versions.find_entry(version_id, path, deleted=True), entry.uri)
         except NotFound as error:
-            raise ReferenceChanged(entry.uri, f"it is gone ({error.reason})") from None
+            raise SourceGone(entry.uri, f"it is gone ({error.reason})") from None
         if found.digest != entry.digest:
             raise ReferenceChanged(
                 entry.uri, f"pinned with digest {entry.digest}, it now has {found.digest}"
             )
         return found
 
-    def _parse(self, uri: str) -> tuple[str, str]:
+    def locate(self, uri: str) -> tuple[str, str]:
+        """The version and the path that a URI names.
+
+        Blocks: on the catalog, for a name. Raises: NotFound, InvalidName, InvalidArgument.
+        """
         scheme, _, rest = uri.partition("://")
         if scheme.lower() == OWN_SCHEME:
             artifact, colon, rest = rest.partition(":")
@@ -110,7 +119,8 @@ class ArtifactHandler:
         return version, path
 
 
-def _is_ours(uri: str) -> bool:
+def is_artifact_reference(uri: str) -> bool:
+    """Whether a URI leads to an entry of another version."""
     return uri.partition(":")[0].lower() in {SCHEME, OWN_SCHEME}
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import msgspec
 
-from artfs.errors import BackendUnavailable
+from artfs.errors import BackendUnavailable, ReferenceChanged
 from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
 from artfs.model import ByteRange, split_entry_path
 
@@ -38,6 +38,10 @@ class TransientFailure(BackendUnavailable):
         super().__init__(subject, reason, hint=hint)
         self.retry_after_s = retry_after_s
         """How long the server asks to be left alone, in seconds; None where it did not say."""
+
+
+class SourceGone(ReferenceChanged):
+    """There is no object any more where the pinned one was."""
 
 
 class Observed(msgspec.Struct, frozen=True):

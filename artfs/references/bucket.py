@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import TypeVar
 
 from artfs.errors import InvalidArgument
 from artfs.references.base import DEFAULT_MAX_OBJECTS
+from artfs.references.parallel import in_parallel
 
 T = TypeVar("T")
+
+_LISTERS = 8
+_MAX_LISTING_DEPTH = 3
+
+Page = tuple[list[T], list[str]]
+"""Objects, and with a delimiter the directories beside them."""
+Pages = Callable[[str, str], Iterator[Page[T]]]
+"""All pages of a prefix; with a delimiter only what lies in it directly."""
+
+
+def listed(pages: Pages[T], prefix: str) -> Iterator[T]:
+    """All objects below a prefix; what lies in different directories is listed in parallel.
+
+    Within one directory only the page before says where a page begins.
+    """
+    prefixes = [prefix]
+    for _ in range(_MAX_LISTING_DEPTH):
+        below: list[str] = []
+        for parent in prefixes:
+            for objects, directories in pages(parent, "/"):
+                yield from objects
+                below += directories
+        prefixes = below
+        if not prefixes or len(prefixes) >= _LISTERS:
+            break
+    found = in_parallel(
+        lambda each: [item for objects, _ in pages(each, "") for item in objects],
+        prefixes,
+        workers=_LISTERS,
+    )
+    for objects in found:
+        yield from objects
 
 
 def split_uri(uri: str) -> tuple[str, str]:

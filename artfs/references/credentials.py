@@ -10,7 +10,7 @@ _WITHOUT_QUERY = ("file:", "s3:", "gs:", "wandb-artifact:", "artfs:")
 _SECRET = re.compile(
     r"x-amz-(signature|credential|security-token)|x-goog-(signature|credential)|signature|sig"
     r"|(access|auth|id|private)?[_-]?token|api[_-]?key|key-pair-id|awsaccesskeyid|googleaccessid"
-    r"|password|secret|client[_-]secret"
+    r"|(ssl)?password|secret|client[_-]secret"
 )
 # What only means something beside a signature, and may otherwise name what is asked for.
 _BESIDE_SIGNATURE = re.compile(

@@ -19,7 +19,15 @@ from artfs.blobs.oserrors import translate_os_errors, translated
 from artfs.errors import InvalidArgument, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange
-from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
+from artfs.references.base import (
+    Body,
+    Described,
+    Observed,
+    Source,
+    SourceGone,
+    TransientFailure,
+    described,
+)
 from artfs.references.parallel import in_parallel
 
 _SCHEME = "file:"
@@ -86,7 +94,9 @@ class FileSource:
             os.close(fd)
         if changed is None and refused is not None:
             raise translated(refused, self._entry.uri) from refused
-        raise ReferenceChanged(self._entry.uri, changed or "the file is gone")
+        if changed is None:
+            raise SourceGone(self._entry.uri, "the file is gone")
+        raise ReferenceChanged(self._entry.uri, changed)
 
     def difference(self, fd: int) -> str | None:
         """How an open file differs from what was pinned, in words; None where it does not."""

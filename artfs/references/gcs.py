@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,7 +28,7 @@ from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
 from artfs.references import web
 from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
-from artfs.references.bucket import limited, listed_path, single_path, split_uri
+from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
 from artfs.references.retry import Deadline, RetryPolicy, retrying
 
 if TYPE_CHECKING:
@@ -114,22 +115,31 @@ class GcsHandler:
         )
 
     def _list(self, bucket: str, prefix: str) -> Iterator[Any]:
-        """Page by page: only the page before says where one begins."""
+        """All objects below a prefix."""
+        return listed(partial(self._pages, bucket), prefix)
+
+    def _pages(self, bucket: str, prefix: str, delimiter: str) -> Iterator[Page[Any]]:
         token: str | None = None
         subject = f"gs://{bucket}/{prefix}"
 
-        def ask(client: Client, deadline: Deadline) -> tuple[list[Any], str | None]:
+        def ask(client: Client, deadline: Deadline) -> tuple[Page[Any], str | None]:
             pages = client.list_blobs(
-                bucket, prefix=prefix, page_token=token, timeout=deadline.step_s, retry=None
+                bucket,
+                prefix=prefix,
+                delimiter=delimiter or None,
+                page_token=token,
+                timeout=deadline.step_s,
+                retry=None,
             )
-            return list(next(pages.pages, [])), pages.next_page_token
+            blobs = list(next(pages.pages, []))
+            return (blobs, sorted(pages.prefixes)), pages.next_page_token
 
         while True:
             try:
-                blobs, token = self._ask(subject, ask)
+                page, token = self._ask(subject, ask)
             except ReferenceChanged:
                 raise PathNotFound(f"gs://{bucket}", "there is no such bucket") from None
-            yield from blobs
+            yield page
             if not token:
                 return
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from artfs.errors import InvalidArgument
+from artfs.errors import InvalidArgument, PermissionDenied
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.references.base import (
     ENTRY_POINT_GROUP,
@@ -46,6 +46,7 @@ class References:
     def __init__(self, handlers: Mapping[str, ReferenceHandler] | None = None) -> None:
         self._lock = Lock()
         self._handlers = dict(handlers or {})
+        self._refused: dict[str, tuple[str, str]] = {}
 
     def describe(
         self,
@@ -76,8 +77,19 @@ class References:
         for path, entry in found:
             yield path, _public(entry)
 
+    def refuse(self, scheme: str, reason: str, *, hint: str) -> None:
+        """From now on, read nothing that entries of this scheme refer to."""
+        self._refused[scheme] = (reason, hint)
+
     def open(self, entry: ReferenceEntry) -> Source:
-        """Prepare reading an entry; no I/O. Raises: Unsupported, InvalidArgument."""
+        """Prepare reading an entry; no I/O.
+
+        Raises: Unsupported, InvalidArgument; PermissionDenied for a scheme that is refused.
+        """
+        refused = self._refused.get(_scheme(entry.uri))
+        if refused is not None:
+            reason, hint = refused
+            raise PermissionDenied(entry.uri, reason, hint=hint)
         return self.handler(entry.uri).open(entry)
 
     def resolve(self, entry: ReferenceEntry) -> FileEntry | ReferenceEntry:

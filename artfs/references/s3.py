@@ -5,7 +5,6 @@ Credentials, profiles, regions and endpoints come the way boto3 finds them.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from threading import Lock
@@ -22,6 +21,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
+from artfs.blobs.places import configured_endpoint
 from artfs.blobs.s3 import make_client
 from artfs.blobs.s3errors import code_of, status_of
 from artfs.errors import (
@@ -34,9 +34,16 @@ from artfs.errors import (
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
 from artfs.references import web
-from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
-from artfs.references.bucket import limited, listed_path, single_path, split_uri
-from artfs.references.parallel import in_parallel
+from artfs.references.base import (
+    Body,
+    Described,
+    Observed,
+    Source,
+    SourceGone,
+    TransientFailure,
+    described,
+)
+from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
 from artfs.references.retry import RetryPolicy, retrying
 
 if TYPE_CHECKING:
@@ -45,9 +52,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _VERSION = re.compile(r"(.*)\?versionId=([^&]+)", re.DOTALL)
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_S3_ENDPOINT_URL")
-_LISTERS = 8
-_MAX_LISTING_DEPTH = 3
 _WITHOUT_CREDENTIALS = (
     NoCredentialsError,
     PartialCredentialsError,
@@ -122,9 +126,8 @@ class S3Handler:
                 yield _describe(bucket, item, listed_path(item.key, prefix, name), version)
 
     def _standard_client(self) -> S3Client:
-        endpoint_url = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), None)
         return make_client(
-            endpoint_url=endpoint_url,
+            endpoint_url=configured_endpoint(),
             read_timeout_s=self._policy.step_timeout_s,
             attempts=1,
             connections=web.POOL_SIZE,
@@ -171,32 +174,18 @@ class S3Handler:
         return _Object(key, answer["ETag"], answer["ContentLength"], found, mtime_ns)
 
     def _list(self, bucket: str, prefix: str) -> Iterator[_Object]:
-        """All objects below a prefix; what lies in different directories is listed in parallel."""
+        """All objects below a prefix."""
         versions = self._lists_versions(bucket)
-        prefixes = [prefix]
-        for _ in range(_MAX_LISTING_DEPTH):
-            below: list[str] = []
-            for parent in prefixes:
-                for page in self._pages(bucket, parent, versions=versions, delimiter="/"):
-                    yield from _objects(page)
-                    below += [item["Prefix"] for item in page.get("CommonPrefixes", [])]
-            prefixes = below
-            if not prefixes or len(prefixes) >= _LISTERS:
-                break
-        listings = in_parallel(
-            lambda each: [
-                item
-                for page in self._pages(bucket, each, versions=versions)
-                for item in _objects(page)
-            ],
-            prefixes,
-            workers=_LISTERS,
-        )
-        for listing in listings:
-            yield from listing
+
+        def pages(prefix: str, delimiter: str) -> Iterator[Page[_Object]]:
+            for page in self._pages(bucket, prefix, versions=versions, delimiter=delimiter):
+                below = [item["Prefix"] for item in page.get("CommonPrefixes", [])]
+                yield list(_objects(page)), below
+
+        return listed(pages, prefix)
 
     def _pages(
-        self, bucket: str, prefix: str, *, versions: bool, delimiter: str = ""
+        self, bucket: str, prefix: str, *, versions: bool, delimiter: str
     ) -> Iterator[dict[str, Any]]:
         where: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         if delimiter:
@@ -337,9 +326,9 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
 def _answer_error(subject: str, error: ClientError) -> ArtfsError:
     code, status = code_of(error), status_of(error)
     if code == "NoSuchBucket":
-        return ReferenceChanged(subject, "there is no such bucket")
+        return SourceGone(subject, "there is no such bucket")
     if status == 405 or code in {"NoSuchKey", "NoSuchVersion"}:
-        return ReferenceChanged(subject, f"it is gone ({code})")
+        return SourceGone(subject, f"it is gone ({code})")
     if status == 416:
         return ReferenceChanged(subject, "it is shorter than it was")
     answer_headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})

@@ -29,7 +29,7 @@ from artfs.errors import (
     ReferenceChanged,
 )
 from artfs.model import ByteRange
-from artfs.references.base import Body, TransientFailure
+from artfs.references.base import Body, SourceGone, TransientFailure
 
 PIECE_BYTES = 1024 * 1024
 POOL_SIZE = 64
@@ -97,7 +97,7 @@ def status_error(
 ) -> ArtfsError:
     """What a status of 400 or more means to somebody who reads a pinned object."""
     if status in {404, 410}:
-        return ReferenceChanged(subject, f"it is gone (status {status})")
+        return SourceGone(subject, f"it is gone (status {status})")
     if status == 412:
         return ReferenceChanged(subject, "it no longer matches its pin (status 412)")
     if status in {401, 403}:
@@ -114,22 +114,26 @@ def status_error(
 def extent(status: int, headers: Mapping[str, str], *, subject: str) -> Extent:
     """Which bytes an answer of status 200, 206 or 416 holds.
 
-    Raises: BackendUnavailable for another status, or a 206 that does not say.
+    Raises: BackendUnavailable for another status; TransientFailure where it says nonsense, or a
+    length that is not that of its range.
     """
     if status == 200:
         total = content_length(headers)
         return Extent(0, total, total)
+    if status not in {206, 416}:
+        raise BackendUnavailable(subject, f"the server answered a range with status {status}")
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
-    if status in {206, 416} and match is not None:
+    if match is not None:
         total = None if match[3] == "*" else int(match[3])
         if match[1] is None:
             return Extent(0, 0, total)
         start, last = int(match[1]), int(match[2])
-        if last >= start and (total is None or last < total):
-            return Extent(start, last - start + 1, total)
-    raise BackendUnavailable(
-        subject, f"the server answered a range with nonsense (status {status})"
-    )
+        length = last - start + 1
+        # Another length is that of bytes which somebody compressed on the way.
+        is_whole = headers.get("Content-Length", "").strip() in {"", str(length)}
+        if is_whole and length > 0 and (total is None or last < total):
+            return Extent(start, length, total)
+    raise TransientFailure(subject, f"the server answered a range with nonsense (status {status})")
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
@@ -170,6 +174,8 @@ def pieces(
     try:
         while data := raw.read1(PIECE_BYTES, decode_content=decode):
             received += len(data)
+            if expected is not None and received > expected:
+                break
             yield data
     except (HTTPError, HTTPException, OSError) as error:
         raise TransientFailure(

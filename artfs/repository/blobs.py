@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from hashlib import sha256
 from threading import Lock
 
@@ -20,6 +20,7 @@ from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_
 from artfs.repository.cached import CachedContent
 from artfs.repository.content import Buffer, Content
 from artfs.repository.files import OpenFiles
+from artfs.repository.packed import PackedBlobs, check_digest
 
 _MAX_LOCATIONS = 32_768
 _MAX_VERIFIED_BLOBS = 4096
@@ -44,12 +45,20 @@ class BlobReader:
         # By the block list too: one that lies must not vouch for those who have the right one.
         self._verified: LRUCache[tuple[Digest, bytes], bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
         self._lock = Lock()
+        self._packed = None if cache is None else PackedBlobs(catalog, self._read_range, cache)
 
     def prepare(self, wanted: Iterable[Digest]) -> None:
         """Find out where these blobs are, in one query; unknown ones are left out.
 
+        What is in the cache needs no catalog, which may be out of reach.
         Blocks: on the catalog. Raises: BackendUnavailable.
         """
+        cache = self._cache
+        if cache is not None:
+            wanted = [digest for digest in wanted if not cache.has(digest, 0)]
+        self._locate_all(wanted)
+
+    def _locate_all(self, wanted: Iterable[Digest]) -> None:
         with self._lock:
             missing = [digest for digest in wanted if digest not in self._locations]
         if missing:
@@ -63,15 +72,38 @@ class BlobReader:
         Blocks: on catalog, disk or network. Raises: BlobNotFound, IntegrityError,
         BackendUnavailable, PermissionDenied.
         """
-        if self._cache is not None:
-            cached = self._cache.read(digest, WHOLE, expected=digest)
+        cache = self._cache
+        if cache is None:
+            return self.fetch(digest)
+        for index in (0, WHOLE):
+            cached = cache.read(digest, index, expected=digest)
             if cached is not None:
-                return cached
+                return bytes(cached)
+        data = self.fetch(digest)
+        # Where it would be as the content of a file: it may be that, too, or a neighbour of one.
+        index = 0 if len(data) <= BLOCK_SIZE_BYTES else WHOLE
+        if not cache.has(digest, index):
+            cache.put(digest, index, data)
+        return data
+
+    def fetch(self, digest: Digest) -> bytes:
+        """All bytes of a blob from the store, verified; with a cache its neighbours are kept there.
+
+        Blocks and raises as `read` does.
+        """
         record = self.locate(digest)
-        data = self.read_span(digest, ByteRange(0, record.size_bytes))
-        check_digest(data, digest)
-        if self._cache is not None:
-            self._cache.put(digest, WHOLE, data)
+        try:
+            return self._fetch(record)
+        except BlobNotFound:
+            # gc may have moved it into another pack since it was located.
+            self._forget(record)
+            return self._fetch(self.locate(digest))
+
+    def _fetch(self, record: BlobRecord) -> bytes:
+        if self._packed is not None and self._packed.holds(record):
+            return self._packed.fetch(record)
+        data = self._read_object(record, ByteRange(0, record.size_bytes))
+        check_digest(data, record.sha256)
         return data
 
     def content(self, entry: FileEntry) -> Content:
@@ -96,7 +128,7 @@ class BlobReader:
         with self._lock:
             record = self._locations.get(digest)
         if record is None:
-            self.prepare([digest])
+            self._locate_all([digest])
             with self._lock:
                 record = self._locations.get(digest)
         if record is None:
@@ -153,14 +185,16 @@ class BlobReader:
         return digests
 
     def _read_object(self, record: BlobRecord, span: ByteRange) -> bytes:
-        key = stored_object(record)
-        opened = self._files.get(key)
         start = record.offset + span.start
+        return self._read_range(stored_object(record), ByteRange(start, span.length))
+
+    def _read_range(self, key: ObjectKey, span: ByteRange) -> bytes:
+        opened = self._files.get(key)
         if opened is None:
-            return self._objects.read(key, ByteRange(start, span.length))
-        data = os.pread(opened.fd, span.length, start)
+            return self._objects.read(key, span)
+        data = os.pread(opened.fd, span.length, span.start)
         if len(data) != span.length:
-            raise IntegrityError(f"object {key}", f"it ends before byte {start + span.length}")
+            raise IntegrityError(f"object {key}", f"it ends before byte {span.stop}")
         return data
 
     def _forget(self, record: BlobRecord) -> None:
@@ -259,8 +293,11 @@ class _StoredBlocks:
         self._size = entry.size_bytes
         self._block_digests = block_digests
 
-    def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+    def fetch(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
         """See BlockFetcher."""
+        if self._size <= BLOCK_SIZE_BYTES:
+            yield first, self._only_block()
+            return
         start = first * BLOCK_SIZE_BYTES
         stop = min(start + count * BLOCK_SIZE_BYTES, self._size)
         data = memoryview(self._blobs.read_span(self._digest, ByteRange(start, stop - start)))
@@ -273,6 +310,15 @@ class _StoredBlocks:
                     hint="`artfs verify` names the files that it damages",
                 )
             yield first + number, block
+
+    def _only_block(self) -> bytes:
+        data = self._blobs.fetch(self._digest)
+        if len(data) != self._size:
+            raise IntegrityError(
+                f"blob {self._digest.hex()}",
+                f"{len(data)} bytes are stored, {self._size} were committed",
+            )
+        return data
 
     @property
     def sends_all(self) -> bool:
@@ -291,13 +337,3 @@ def stored_object(record: BlobRecord | PackRecord) -> ObjectKey:
     if record.pack is not None:
         return ObjectKey(Namespace.PACKS, record.pack)
     return ObjectKey(Namespace.BLOBS, record.sha256)
-
-
-def check_digest(data: bytes, digest: Digest) -> None:
-    """Raises: IntegrityError where `data` is not what `digest` names."""
-    if sha256(data).digest() != digest:
-        raise IntegrityError(
-            f"blob {digest.hex()}",
-            "the stored bytes do not match their digest",
-            hint="`artfs verify` names the files that it damages",
-        )

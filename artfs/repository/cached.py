@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from hashlib import md5
 from threading import Event, Lock
 from typing import Protocol
@@ -12,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from artfs.blobs.cache import BlockCache
-from artfs.errors import IntegrityError
+from artfs.errors import DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
 from artfs.repository.content import Buffer
 
@@ -23,17 +25,19 @@ MAX_RUN_BLOCKS = 8
 FLIGHT_TIMEOUT_S = 45.0
 """How long to wait for another process that fetches a block; longer than any fetch may take."""
 
+_MAX_RUN_S = 10.0
+"""A run that takes longer ends with the block that it is at: others may wait for the next ones."""
 _CATCH_UP_BLOCKS = 2
 
 
 class BlockFetcher(Protocol):
     """Where missing blocks come from. Thread-safe."""
 
-    def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+    def fetch(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
         """Blocks `first` to `first + count - 1`, in order, verified as far as is known how.
 
         Blocks before and behind these may come too, where the source sends them anyway.
-        Blocks: within a deadline. Raises: as Content.load_block.
+        Blocks: within a deadline for each. Raises: as Content.load_block.
         """
         ...
 
@@ -48,9 +52,9 @@ class BlockFetcher(Protocol):
 
 
 class CachedContent:
-    """Implements Content. Thread-safe."""
+    """Implements RunContent. Thread-safe."""
 
-    __slots__ = ("__weakref__", "_cache", "_fetcher", "_key", "_size", "_whole")
+    __slots__ = ("__weakref__", "_cache", "_fetcher", "_in_turn", "_key", "_size", "_whole")
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class CachedContent:
         self._size = size_bytes
         self._fetcher = fetcher
         self._whole = whole
+        self._in_turn = Lock()
 
     @property
     def size_bytes(self) -> int:
@@ -107,31 +112,36 @@ class CachedContent:
             position += length
         return data
 
-    def load_block(self, index: int) -> bytes:
+    def load_block(self, index: int) -> Buffer:
         """See Content."""
-        return self.load_blocks(index, 1)[0]
+        [data] = self.load_run(index, 1)
+        return data
 
-    def load_blocks(self, first: int, count: int) -> list[bytes]:
-        """The verified bytes of adjacent blocks, asked for with as few requests as possible.
-
-        Memory: all of them. Blocks and raises as `load_block` does.
-        """
-        blocks: list[bytes] = []
-        while len(blocks) < count:
-            index = first + len(blocks)
+    def load_run(self, first: int, count: int) -> Generator[Buffer]:
+        """See RunContent."""
+        index, stop = first, first + count
+        while index < stop:
             data = self._cached(index)
-            found = [data] if data is not None else self._fetch(index, first + count)
-            if self._whole is not None:
-                for number, block in enumerate(found, index):
-                    self._whole.seen(number, block)
-            blocks += found
-        return blocks
+            if data is not None:
+                yield self._seen(index, data)
+                index += 1
+                continue
+            # Its locks and its connection must not live as long as an error's traceback.
+            with self._turn(), closing(self._fetch(index, stop)) as found:
+                for block in found:
+                    yield self._seen(index, block)
+                    index += 1
 
     def is_cached(self, index: int) -> bool:
         """Whether a block seems to be in the cache. Blocks: disk, briefly."""
         return self._cache.has(self._key, index)
 
-    def _cached(self, index: int) -> bytes | None:
+    def _seen(self, index: int, data: Buffer) -> Buffer:
+        if self._whole is not None:
+            self._whole.seen(index, data)
+        return data
+
+    def _cached(self, index: int) -> Buffer | None:
         data = self._cache.read(self._key, index, expected=self._fetcher.expected(index))
         if data is not None and len(data) != block_range(index, self._size).length:
             # Of a time when the source had another size, and nothing that tells it apart.
@@ -139,35 +149,62 @@ class CachedContent:
             return None
         return data
 
-    def _fetch(self, index: int, stop: int) -> list[bytes]:
-        """Block `index` and those behind it that nobody has or fetches, up to `stop`."""
+    def _fetch(self, index: int, stop: int) -> Generator[Buffer]:
+        """Block `index` and those behind it that nobody has or fetches, `stop` at the latest."""
         stop = min(stop, index + MAX_RUN_BLOCKS)
         if self._cache.bypassed:
-            return [data for _, data in self._wanted(index, stop - index)]
+            with closing(self._wanted(index, stop - index)) as wanted:
+                yield from (data for _, data in wanted)
+            return
         with self._cache.flight(self._key, index, timeout_s=FLIGHT_TIMEOUT_S) as flight:
             data = self._cached(index)
             if data is not None:
-                return [data]
+                yield data
+                return
             count = 1
             while index + count < stop and flight.extend(index + count):
                 if self._cache.has(self._key, index + count):
                     flight.release(index + count)
                     break
                 count += 1
-            blocks = []
-            for number, block in self._wanted(index, count):
-                self._cache.put(self._key, number, block)
-                flight.release(number)
-                blocks.append(block)
-            return blocks
+            late_s = time.monotonic() + _MAX_RUN_S
+            with closing(self._wanted(index, count)) as wanted:
+                for number, block in wanted:
+                    self._keep(number, block)
+                    flight.release(number)
+                    yield block
+                    if time.monotonic() > late_s:
+                        return
 
-    def _wanted(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One after the other, where each request would make the source begin all over.
+
+        Whoever gets his turn may find that what he wants has come by. Raises: DeadlineExceeded.
+        """
+        if not self._fetcher.sends_all:
+            yield
+            return
+        if not self._in_turn.acquire(timeout=FLIGHT_TIMEOUT_S):
+            raise DeadlineExceeded("source", "others read it for too long")
+        try:
+            yield
+        finally:
+            self._in_turn.release()
+
+    def _wanted(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
         """The blocks that were asked for; others that come are kept, if they are missing."""
-        for number, data in self._fetcher.fetch(first, count):
-            if first <= number < first + count:
-                yield number, data
-            elif not self._cache.has(self._key, number):
-                self._cache.put(self._key, number, data)
+        with closing(self._fetcher.fetch(first, count)) as found:
+            for number, data in found:
+                if first <= number < first + count:
+                    yield number, data
+                else:
+                    self._keep(number, data)
+
+    def _keep(self, number: int, data: bytes) -> None:
+        # It may have come into the cache by the way, as a neighbour of something else.
+        if not self._cache.has(self._key, number):
+            self._cache.put(self._key, number, data)
 
 
 class WholeCheck:
@@ -197,7 +234,7 @@ class WholeCheck:
         if cache.read_note(key) == expected:
             self._done.set()
 
-    def seen(self, index: int, data: bytes) -> None:
+    def seen(self, index: int, data: Buffer) -> None:
         """Told of each block before it is handed out.
 
         Blocks: hashing, and now and then disk. Raises: IntegrityError.
@@ -219,7 +256,7 @@ class WholeCheck:
         first, last = span.start // BLOCK_SIZE_BYTES, (span.stop - 1) // BLOCK_SIZE_BYTES
         return self._done.is_set() or all(self._seen[first : last + 1])
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: Buffer) -> None:
         self._state.update(data)
         self._next += 1
 
@@ -255,5 +292,5 @@ class ContentToCheck(msgspec.Struct, frozen=True):
 
     subject: str
     size_bytes: int
-    reread: Callable[[int], bytes | None]
+    reread: Callable[[int], Buffer | None]
     """A block that was seen, from where it is cheap; None where it no longer is."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import Protocol, runtime_checkable
 
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_count
 
@@ -39,9 +40,27 @@ class Content(Protocol):
         ...
 
 
+@runtime_checkable
+class RunContent(Content, Protocol):
+    """Content that is elsewhere: adjacent blocks come with one request."""
+
+    def load_run(self, first: int, count: int) -> Generator[Buffer]:
+        """Blocks `first` to `first + count - 1`, each as soon as it is there.
+
+        Whoever stops before the end closes the generator, and with it the request.
+        Blocks and raises, at each block, as `load_block` does.
+        """
+        ...
+
+
 def read_blocks(content: Content) -> Iterator[Buffer]:
     """All bytes of a content, verified, block by block; blocks as `load_block` does."""
-    for index in range(block_count(content.size_bytes)):
+    count = block_count(content.size_bytes)
+    if isinstance(content, RunContent):
+        with closing(content.load_run(0, count)) as blocks:
+            yield from blocks
+        return
+    for index in range(count):
         yield content.load_block(index)
 
 

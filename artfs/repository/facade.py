@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from artfs.blobs.base import ObjectStore
+from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import (
     BaseGone,
@@ -23,6 +23,7 @@ from artfs.catalog.base import (
     BlobsGone,
     Catalog,
     CommitOutcome,
+    Confirm,
     PackRecord,
     VersionCommit,
     VersionRecord,
@@ -55,6 +56,7 @@ from artfs.repository.blobs import BlobReader, stored_object
 from artfs.repository.caching import open_cache
 from artfs.repository.content import Content
 from artfs.repository.ingest import Ingest
+from artfs.repository.linked import LinkedBlobs
 from artfs.repository.references import ReferenceReader
 from artfs.repository.trees import DirectoryCache
 from artfs.repository.workspace import Workspace
@@ -69,10 +71,12 @@ class StoreInfo(msgspec.Struct, frozen=True):
     """What a store says of itself."""
 
     location: str
-    """The directory or URL that names the store."""
+    """The directory that names the store, or the URL without its password: it may be shown."""
     entity: str
     root: Path | None
     """The directory of an embedded store; None for a shared one."""
+    id: str = ""
+    """Of a shared store: the same by whatever URL it is reached."""
 
 
 class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,10 +103,10 @@ class StoreVersions:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 
-    def find_entry(self, version_id: str, path: str) -> Entry:
+    def find_entry(self, version_id: str, path: str, *, deleted: bool) -> Entry:
         """See Versions."""
         version = self._repository.catalog.version_by_id(version_id)
-        if version.state is not VersionState.COMMITTED:
+        if not (deleted or version.state is VersionState.COMMITTED):
             raise VersionNotFound(version.path, "it was deleted")
         return self._repository.find(version.tree, path)
 
@@ -123,9 +127,15 @@ class Repository:
         workspace: Workspace,
         cache: BlockCache | None = None,
         references: References | None = None,
+        address: str | None = None,
     ) -> None:
-        """`cache` and `references` stand in for this user's cache and all known schemes."""
+        """`cache` and `references` stand in for this user's cache and all known schemes.
+
+        `address` opens the store again, where the location alone does not.
+        """
         self.info = info
+        self.address = address or info.location
+        """What opens this store in another process. It may hold a password: never show it."""
         self.catalog = catalog
         self.objects = objects
         self.workspace = workspace
@@ -259,6 +269,7 @@ class Repository:
         load = ingest.directory_loader(self.directory)
         digests = tree_digests(load, tree.sha256)
         taken = ingest.finish()
+        linked = self._linked(load, ingest.linking_entries())
         commit = VersionCommit(
             digest=digests.digest,
             posix_digest=digests.posix_digest,
@@ -267,28 +278,71 @@ class Repository:
             file_count=tree.file_count,
             packs=taken.packs,
             blobs=taken.blobs,
-            reused=taken.reused,
+            reused=(*taken.reused, *linked),
             **msgspec.structs.asdict(request),
         )
+        confirm = partial(self.require_objects, taken.found) if taken.found else None
         try:
-            return self._commit(commit)
+            return self._commit(commit, confirm)
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
-            reused = tuple(_blobs_of(load, tree.sha256) - written)
-            return self._commit(msgspec.structs.replace(commit, base_ids=(), reused=reused))
+            reused = tuple(self._blobs_of(load, tree.sha256) - written)
+            commit = msgspec.structs.replace(commit, base_ids=(), reused=reused)
+            return self._commit(commit, confirm)
 
-    def _commit(self, commit: VersionCommit) -> CommitOutcome:
+    def require_objects(self, keys: Iterable[ObjectKey]) -> None:
+        """Look whether objects that a put found there still are. Raises: BlobsGone.
+
+        Blocks: on the store.
+        """
+        gone = [key for key in keys if self.objects.size(key) is None]
+        if gone:
+            raise BlobsGone(
+                [key.sha256 for key in gone if key.namespace is Namespace.BLOBS],
+                packs=[key.sha256 for key in gone if key.namespace is Namespace.PACKS],
+            )
+
+    def _commit(self, commit: VersionCommit, confirm: Confirm | None) -> CommitOutcome:
         try:
-            return self.catalog.commit(commit)
+            return self.catalog.commit(commit, confirm=confirm)
         except BlobsGone as error:
-            # What gc has begun to delete must be gone before it can be stored again.
-            self.catalog.sweep(self._delete_object, only=(*error.missing, *error.packs))
+            # What gc has begun to delete must be gone before it can be stored again. The error
+            # may name packs alone, and the next one then blobs.
+            packs = [pack.sha256 for pack in commit.packs]
+            blobs = [blob.sha256 for blob in commit.blobs]
+            doomed = (*error.missing, *error.packs, *packs, *blobs)
+            self.catalog.sweep(self._delete_object, only=doomed)
             raise Conflict(
                 f"{commit.project}/{commit.name}",
                 "gc removed content that this commit relied on",
                 hint="run it again: it will be stored anew",
             ) from None
+
+    def linked_blobs(self, load: LoadDirectory | None = None) -> LinkedBlobs:
+        """Finds what references to entries of other versions lead to."""
+        return LinkedBlobs(self.catalog, load or self.directory, StoreVersions(self))
+
+    def _linked(self, load: LoadDirectory, entries: Iterable[Entry]) -> list[Digest]:
+        """What new references to other versions need, as far as it is there."""
+        linked = self.linked_blobs(load)
+        linked.follow(entries)
+        return list(self.catalog.locate(list(linked.found))) if linked.found else []
+
+    def _blobs_of(self, load: LoadDirectory, tree: Digest) -> set[Digest]:
+        """Every blob that a tree needs: directory objects, contents, block lists."""
+        found = {tree}
+        references: list[Entry] = []
+        for _, entry in walk(load, tree):
+            if isinstance(entry, DirectoryEntry):
+                found.add(entry.sha256)
+            elif isinstance(entry, FileEntry):
+                found.add(entry.sha256)
+                if entry.blocks is not None:
+                    found.add(entry.blocks)
+            elif isinstance(entry, ReferenceEntry):
+                references.append(entry)
+        return found.union(self._linked(load, references))
 
     def _delete_object(self, record: BlobRecord | PackRecord) -> None:
         # Another commit may rely on an object that it found there: what is young stays.
@@ -306,16 +360,3 @@ def _check(request: CommitRequest) -> None:
         raise InvalidArgument(
             "metadata", f"{len(request.metadata)} keys, at most {MAX_METADATA_KEYS} are allowed"
         )
-
-
-def _blobs_of(load: LoadDirectory, tree: Digest) -> set[Digest]:
-    """Every blob that a tree needs: directory objects, contents, block lists."""
-    found = {tree}
-    for _, entry in walk(load, tree):
-        if isinstance(entry, DirectoryEntry):
-            found.add(entry.sha256)
-        elif isinstance(entry, FileEntry):
-            found.add(entry.sha256)
-            if entry.blocks is not None:
-                found.add(entry.blocks)
-    return found

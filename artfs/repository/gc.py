@@ -6,11 +6,16 @@ Why no commit can lose a blob, however it meets a collection:
   names in its transaction, which saves condemned blobs and fails for doomed ones; or a base
   version protects it, which was COMMITTED at the commit and so reached by the mark, or made by
   such a commit itself.
+- References to entries of other versions are followed: what they lead to is reached, and a commit
+  names it like other content that it reuses, whether or not its version is still there.
 - Only what was condemned before the mark began is doomed. A blob that a commit saved after that
   is not condemned any more.
-- What a commit stores anew, its `put` made young, even where the object was there already. A
-  deletion looks at the age, under the same lock, and spares what is younger than the grace
-  period: so that must be longer than a put takes from its first object to its commit.
+- What a commit stores anew, its `put` made young, where it can even if the object was there
+  already. A deletion looks at the age, under the same lock, and spares what is younger than the
+  grace period: so that must be longer than a put takes from its first object to its commit.
+- An object store has no such lock, and an object that was there keeps its age. A commit then looks
+  whether it still is, in its transaction: it holds the row by then that a deletion needs, so what
+  it sees there stays.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ import msgspec
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.oserrors import translate_os_errors
 from artfs.catalog.base import BlobRecord, PackRecord, VersionRecord
-from artfs.manifest.entries import DirectoryEntry, FileEntry
+from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.repository.blobs import stored_object
 from artfs.repository.facade import Repository
@@ -151,8 +156,12 @@ class _Collection:
         return version.created_at_ns + version.ttl_s * 10**9 < self._started_ns
 
     def _mark(self, expired: set[str]) -> set[Digest]:
-        """All that live versions and staging areas reach: directories, block lists and files."""
+        """All that live versions and staging areas reach: directories, block lists and files.
+
+        What they refer to in other versions is reached as well, deleted ones included.
+        """
         reachable: set[Digest] = set()
+        linked = self._repository.linked_blobs()
         live = self._catalog.live_trees()
         trees = [tree for version, tree in live if version.id not in expired]
         for tree in [*trees, *self._staged_trees()]:
@@ -169,7 +178,9 @@ class _Collection:
                         reachable.add(entry.sha256)
                         if entry.blocks is not None:
                             reachable.add(entry.blocks)
-        return reachable
+                    elif isinstance(entry, ReferenceEntry):
+                        linked.follow([entry])
+        return reachable | linked.found
 
     def _condemn(self, reachable: set[Digest], unused: dict[Digest, int]) -> None:
         known = {blob.sha256 for blob in self._catalog.condemned(before_ns=self._started_ns)}

@@ -23,12 +23,16 @@ from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
 from artfs.catalog.base import BlobRecord, Catalog, PackRecord
 from artfs.errors import ArtfsError
 from artfs.manifest.directory import Directory
+from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
 from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
+from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.workspace import Workspace
 
 _BATCH_BLOBS = 1024
 _BATCH_BYTES = 16 * 1024 * 1024
+_LINKS = (f"{SCHEME}:".encode(), f"{OWN_SCHEME}:".encode())
+"""What an encoded directory holds that refers to other versions."""
 
 ReportBytes = Callable[[int], None]
 """Told how many more bytes were read; may come from any thread."""
@@ -49,6 +53,8 @@ class IngestResult(msgspec.Struct, frozen=True):
     packs: tuple[PackRecord, ...]
     blobs: tuple[BlobRecord, ...]
     reused: tuple[Digest, ...]
+    found: tuple[ObjectKey, ...] = ()
+    """Objects that nobody had recorded and that were there already: gc may be deleting them."""
 
 
 class Ingest:
@@ -66,7 +72,9 @@ class Ingest:
         self._packs: list[PackRecord] = []
         self._blobs: list[BlobRecord] = []
         self._reused: list[Digest] = []
+        self._found: list[ObjectKey] = []
         self._directories: dict[Digest, Directory] = {}
+        self._linking: list[Directory] = []
         # Once something could not be stored, what was taken in is no longer whole.
         self._failure: ArtfsError | None = None
 
@@ -111,8 +119,17 @@ class Ingest:
 
     def add_directory(self, digest: Digest, encoded: bytes) -> None:
         """Take in a directory object; it goes into a pack, whatever its size."""
-        self._directories[digest] = Directory(encoded)
+        self._directories[digest] = directory = Directory(encoded)
+        if any(link in encoded for link in _LINKS):
+            self._linking.append(directory)
         self._keep(digest, encoded)
+
+    def linking_entries(self) -> Iterator[ReferenceEntry]:
+        """The references to other versions in the directories that were taken in here."""
+        for directory in self._linking:
+            for entry in directory.entries():
+                if isinstance(entry, ReferenceEntry) and is_artifact_reference(entry.uri):
+                    yield entry
 
     def directory_loader(self, load: LoadDirectory) -> LoadDirectory:
         """A loader that also knows the directories taken in here, which are not stored yet."""
@@ -133,7 +150,9 @@ class Ingest:
             with self._noting_failure():
                 self._flush()
                 self._close_pack()
-            return IngestResult(tuple(self._packs), tuple(self._blobs), tuple(self._reused))
+            return IngestResult(
+                tuple(self._packs), tuple(self._blobs), tuple(self._reused), tuple(self._found)
+            )
 
     def discard(self) -> None:
         """Remove what is still in the workspace; objects that are stored are left to gc."""
@@ -194,8 +213,10 @@ class Ingest:
     def _store_large(self, hashed: ContentHash, source: Path, transfer: Transfer) -> None:
         key = ObjectKey(Namespace.BLOBS, hashed.sha256)
         with self._noting_failure():
-            self._objects.put(key, source, transfer=transfer)
+            stored = self._objects.put(key, source, transfer=transfer)
         with self._lock:
+            if not stored:
+                self._found.append(key)
             self._blobs.append(BlobRecord(hashed.sha256, hashed.size_bytes, None, 0))
 
     def _hash_large(
@@ -271,7 +292,8 @@ class Ingest:
         try:
             finished = pack.finish()
             key = ObjectKey(Namespace.PACKS, finished.sha256)
-            self._objects.put(key, pack.path, transfer=Transfer.MOVE)
+            if not self._objects.put(key, pack.path, transfer=Transfer.MOVE):
+                self._found.append(key)
         finally:
             pack.discard()
         self._packs.append(PackRecord(finished.sha256, finished.size_bytes))

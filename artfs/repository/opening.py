@@ -13,14 +13,15 @@ import msgspec
 from artfs.blobs.files import fsync_directory
 from artfs.blobs.local import LocalObjectStore
 from artfs.blobs.oserrors import translate_os_errors
-from artfs.errors import PathNotFound, StoreFormatError, StoreNotFound, Unsupported
+from artfs.errors import Conflict, InvalidArgument, PathNotFound, StoreFormatError, StoreNotFound
 from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
-from artfs.settings import default_entity
+from artfs.settings import default_entity, is_url
 
 STORE_FILE = "artfs.toml"
 CATALOG_FILE = "catalog.sqlite"
 STORE_FORMAT = 1
+"""Of embedded and shared stores alike."""
 
 _UNFINISHED = frozenset(
     {
@@ -42,15 +43,41 @@ class _StoreFile(msgspec.Struct, frozen=True):
 def open_store(location: str, *, create: bool = False) -> Repository:
     """Open the store that a directory or URL names.
 
-    With `create` a directory that is missing or empty becomes a new store.
-    Raises: StoreNotFound, StoreFormatError, PermissionDenied, BackendUnavailable, Unsupported.
+    With `create` a directory that is missing or empty becomes a new store; a shared store is made
+    by `create_shared` alone, for it has to be told where its blobs are.
+    Raises: StoreNotFound, StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable,
+    Unsupported.
     """
-    if "://" in location:
-        raise Unsupported(location, "not a kind of store that this version knows")
+    if is_url(location):
+        from artfs.repository.shared import open_shared  # noqa: PLC0415 - few need it
+
+        return open_shared(location)
     root = Path(location).expanduser().absolute()
     if create and not (root / STORE_FILE).exists():
         create_store(root, entity=default_entity())
     return _open_embedded(root)
+
+
+def make_store(address: str, *, blobs: str | None, entity: str | None) -> bool:
+    """Make the directory or database at `address` a store; False where it is one already.
+
+    Raises: InvalidArgument, Conflict; as `create_store` and `create_shared`.
+    """
+    if is_url(address):
+        from artfs.repository.shared import create_shared  # noqa: PLC0415 - few need it
+
+        return create_shared(address, blobs=blobs, entity=entity)
+    if blobs is not None:
+        raise InvalidArgument(
+            "--blobs", "a store in a directory has its contents there", hint="leave it out"
+        )
+    root = Path(address).expanduser().absolute()
+    is_new = not (root / STORE_FILE).exists()
+    create_store(root, entity=entity or default_entity())
+    found = _read_store_file(root).entity
+    if entity not in {None, found}:
+        raise Conflict(str(root), f"is a store of the entity {found!r}")
+    return is_new
 
 
 def create_store(root: Path, *, entity: str) -> None:
@@ -111,13 +138,18 @@ def _read_store_file(root: Path) -> _StoreFile:
         ) from None
     except ValueError as error:
         raise StoreFormatError(str(path), f"damaged ({error})") from None
-    if settings.format > STORE_FORMAT:
+    check_format(str(root), settings.format)
+    return settings
+
+
+def check_format(subject: str, found: int) -> None:
+    """Raises: StoreFormatError where a newer artfs made the store."""
+    if found > STORE_FORMAT:
         raise StoreFormatError(
-            str(root),
-            f"has format {settings.format}, this artfs knows {STORE_FORMAT}",
+            subject,
+            f"has format {found}, this artfs knows {STORE_FORMAT}",
             hint="use a newer artfs",
         )
-    return settings
 
 
 def _write_durably(path: Path, text: str) -> None:

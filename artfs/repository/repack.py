@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 
 import msgspec
@@ -81,9 +82,11 @@ def _install(repository: Repository, writer: PackWriter, group: list[PackContent
     target = PackRecord(finished.sha256, finished.size_bytes)
     try:
         key = ObjectKey(Namespace.PACKS, target.sha256)
-        repository.objects.put(key, writer.path, transfer=Transfer.MOVE)
+        stored = repository.objects.put(key, writer.path, transfer=Transfer.MOVE)
     finally:
         writer.discard()
+    # The same pack, of a gc that was killed, may be what another gc is about to remove.
+    confirm = None if stored else partial(repository.require_objects, [key])
     places = {blob.sha256: blob.offset for blob in finished.blobs}
     for pack in group:
         moved = [
@@ -93,7 +96,7 @@ def _install(repository: Repository, writer: PackWriter, group: list[PackContent
         ]
         # A commit may have met a doomed pack of the same name: nothing has moved then.
         with suppress(BlobsGone):
-            repository.catalog.move_blobs(pack.record.sha256, target, moved)
+            repository.catalog.move_blobs(pack.record.sha256, target, moved, confirm=confirm)
 
 
 def _grouped(packs: Iterable[PackContent]) -> Iterator[list[PackContent]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from threading import Lock
 
 from artfs.errors import BackendUnavailable, ReferenceChanged
@@ -34,19 +34,23 @@ class SourceBlocks:
         self._parked: _Stream | None = None
         self.sends_all = False
 
-    def fetch(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
+    def fetch(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
         """See BlockFetcher."""
-        deadline = Deadline(self._policy)
         stream = self._take_parked(first)
         stop = first + count
         span_stop = min(stop * BLOCK_SIZE_BYTES, self._size)
+        deadline = Deadline(self._policy)
         try:
             while stream.index < stop:
+                if stream.index > first:
+                    # Each block that was asked for has its own; the way to the first is one.
+                    deadline = Deadline(self._policy)
                 data = retrying(
                     self._policy,
                     lambda running: stream.advance(self._source, span_stop, running),
                     deadline=deadline,
                 )
+                self.sends_all |= stream.is_whole
                 yield stream.index - 1, data
         finally:
             self.sends_all |= stream.is_whole

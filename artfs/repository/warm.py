@@ -132,6 +132,10 @@ class _Warming:
 
     def jobs(self, entries: _Entries) -> Iterator[Callable[[], None]]:
         """Everything that is to be done: a few adjacent blocks at a time."""
+        # What is missing is looked up before anything is fetched: that brings neighbours, too.
+        return iter(list(self._jobs(entries)))
+
+    def _jobs(self, entries: _Entries) -> Iterator[Callable[[], None]]:
         for path, entry in entries:
             self._files += 1
             try:
@@ -159,18 +163,16 @@ class _Warming:
         )
 
     def _job(self, path: str, content: CachedContent, first: int, count: int) -> Callable[[], None]:
+        wanted = range(first, first + count)
+        missing = [index for index in wanted if not content.is_cached(index)]
+        size_bytes = sum(block_range(index, content.size_bytes).length for index in wanted)
+        fetched = sum(block_range(index, content.size_bytes).length for index in missing)
+
         def fetch() -> None:
-            missing = [
-                index for index in range(first, first + count) if not content.is_cached(index)
-            ]
-            size_bytes = sum(
-                block_range(index, content.size_bytes).length
-                for index in range(first, first + count)
-            )
-            fetched = sum(block_range(index, content.size_bytes).length for index in missing)
             try:
                 if missing:
-                    content.load_blocks(missing[0], missing[-1] - missing[0] + 1)
+                    for _ in content.load_run(missing[0], missing[-1] - missing[0] + 1):
+                        pass
             except ArtfsError as error:
                 self._fail(path, error)
                 return

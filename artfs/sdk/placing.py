@@ -8,6 +8,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from enum import StrEnum
 from threading import Lock
 
@@ -259,7 +260,8 @@ def _any_order(content: Content) -> bool:
 
 def _blocks(content: Content, first: int, count: int) -> Iterator[Buffer]:
     if isinstance(content, CachedContent):
-        yield from content.load_blocks(first, count)
+        with closing(content.load_run(first, count)) as blocks:
+            yield from blocks
     else:
         for index in range(first, first + count):
             yield content.load_block(index)

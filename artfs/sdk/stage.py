@@ -32,6 +32,7 @@ from artfs.errors import (
 )
 from artfs.model import Metadata
 from artfs.sdk.session import active_repository, current_run
+from artfs.settings import STORE_VARIABLE
 
 _ERRORS: dict[int, type[ArtfsError]] = {
     kind.exit_code: kind
@@ -71,10 +72,10 @@ def stage(
     with. When the commit fails everything is kept, and the error says how to go on.
     """
     run = current_run()
-    location = store or active_repository().info.location
+    address = store or active_repository().address
     if run is not None and "/" not in name:
         name = f"{run.project}/{name}"
-    order = ["--store", location, "--metadata", json.dumps(metadata or {})]
+    order = ["--metadata", json.dumps(metadata or {})]
     for option, value in (("--type", type), ("--base", base), ("--description", description)):
         if value is not None:
             order += [option, value]
@@ -84,22 +85,23 @@ def stage(
         order += ["--run", run.id]
     mountpoint = Path(tempfile.mkdtemp(prefix="artfs-stage-"))
     try:
-        _artfs("stage", *order, "--", name, str(mountpoint))
+        _artfs(address, "stage", *order, "--", name, str(mountpoint))
         try:
             yield mountpoint
         except BaseException:
-            _artfs("abort", "--yes", "--", str(mountpoint))
+            _artfs(address, "abort", "--yes", "--", str(mountpoint))
             raise
-        _artfs("umount", "--", str(mountpoint))
+        _artfs(address, "umount", "--", str(mountpoint))
     finally:
         # Not empty: it is mounted still, and kept.
         with suppress(OSError):
             mountpoint.rmdir()
 
 
-def _artfs(*arguments: str) -> None:
-    """Run the command line. Raises: the error that it ended with."""
-    environment = dict(os.environ)
+def _artfs(address: str, *arguments: str) -> None:
+    """Run the command line over a store. Raises: the error that it ended with."""
+    # Not as an argument: everybody can see those, and there may be a password in it.
+    environment = os.environ | {STORE_VARIABLE: address}
     root = str(Path(artfs.__file__).resolve().parent.parent)
     paths = [root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))

@@ -9,7 +9,7 @@ from threading import Lock
 from artfs.errors import InvalidArgument
 from artfs.repository.facade import Repository
 from artfs.repository.opening import STORE_FILE, create_store, open_store
-from artfs.settings import store_location
+from artfs.settings import is_url, store_location
 
 _lock = Lock()
 _opened: dict[tuple[int, str], Repository] = {}
@@ -24,24 +24,25 @@ def shared_repository(
     Raises: InvalidArgument where the store belongs to another entity; what `open_store` raises.
     """
     chosen = store_location(location)
-    if "://" not in chosen:
+    if not is_url(chosen):
         chosen = str(Path(chosen).expanduser().absolute())
     with _lock:
         repository = _opened.get((os.getpid(), chosen))
         if repository is None:
             repository = _open(chosen, entity, create=create)
             _opened[os.getpid(), chosen] = repository
-    if entity is not None and entity != repository.info.entity:
+    info = repository.info
+    if entity is not None and entity != info.entity:
         raise InvalidArgument(
             f"entity {entity!r}",
-            f"the store {chosen} belongs to the entity {repository.info.entity!r}",
+            f"the store {info.location} belongs to the entity {info.entity!r}",
             hint="leave the entity out, or name another store in ARTFS_STORE",
         )
     return repository
 
 
 def _open(location: str, entity: str | None, *, create: bool) -> Repository:
-    if create and entity is not None and "://" not in location:
+    if create and entity is not None and not is_url(location):
         root = Path(location)
         if not (root / STORE_FILE).exists():
             create_store(root, entity=entity)

@@ -19,7 +19,6 @@ import shutil
 import socket
 import time
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -66,8 +65,8 @@ def staging_path(store: StoreInfo) -> Path:
     """Where the staging areas of a store are: in the store, or for a shared one on this host."""
     if store.root is not None:
         return store.root / "staging"
-    name = sha256(store.location.encode()).hexdigest()[:16]
-    return state_path() / "staging" / name
+    # Not by its URL, which may change, or be written in several ways.
+    return state_path() / "staging" / store.id
 
 
 class Area:

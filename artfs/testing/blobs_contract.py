@@ -52,7 +52,7 @@ class ObjectStoreContract:
         data = Random(size_bytes).randbytes(size_bytes)
         (tmp_path / "source").write_bytes(data)
         key = key_of(data, namespace)
-        store.put(key, tmp_path / "source", transfer=Transfer.COPY)
+        assert store.put(key, tmp_path / "source", transfer=Transfer.COPY)
         assert store.size(key) == size_bytes
         assert store.read(key, ByteRange(0, size_bytes)) == data
         other = next(name for name in Namespace if name is not namespace)

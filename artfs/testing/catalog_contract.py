@@ -39,12 +39,14 @@ class CatalogContract(
         finally:
             catalog.close()
 
-    def test_settings_are_kept(self, catalog: Catalog, open_catalog: OpenCatalog) -> None:
-        assert catalog.setting("blobs") is None
-        catalog.set_setting("blobs", "s3://bucket")
-        catalog.set_setting("blobs", "s3://bucket/prefix")
+    def test_a_setting_is_chosen_once(self, catalog: Catalog, open_catalog: OpenCatalog) -> None:
+        assert "blobs" not in catalog.settings()
+        assert catalog.choose_setting("blobs", "s3://bucket") == "s3://bucket"
+        assert catalog.choose_setting("blobs", "s3://other") == "s3://bucket"
         other = open_catalog()
         try:
-            assert other.setting("blobs") == "s3://bucket/prefix"
+            assert other.settings() == catalog.settings()
+            assert other.settings()["blobs"] == "s3://bucket"
+            assert len(other.settings()["id"]) == 32
         finally:
             other.close()

@@ -6,7 +6,7 @@ import pytest
 
 from artfs.catalog.base import BlobRecord, BlobsGone, Catalog, PackRecord
 from artfs.errors import BackendUnavailable
-from artfs.model import Digest
+from artfs.model import ByteRange, Digest
 from artfs.testing.catalog_samples import a_pack, commit, digest_of, own_blobs, put
 
 LONG_AGO_NS = 100
@@ -20,6 +20,15 @@ def condemned(catalog: Catalog, before_ns: int = LATER_NS) -> list[BlobRecord]:
 
 class GarbageContract:
     """Condemned blobs can be saved, doomed ones cannot, and nothing falls in between."""
+
+    def test_the_contents_of_a_pack_are_told_by_where_they_begin(self, catalog: Catalog) -> None:
+        pack = PackRecord(digest_of("pack"), 1000)
+        blobs = [BlobRecord(digest_of(n), 100, pack.sha256, n * 100) for n in range(10)]
+        catalog.add_blobs([pack], [*blobs, BlobRecord(digest_of("own"), 5, None, 0)])
+        assert catalog.pack_contents(pack.sha256, ByteRange(0, 1000)) == blobs
+        assert catalog.pack_contents(pack.sha256, ByteRange(101, 199)) == blobs[2:3]
+        assert catalog.pack_contents(pack.sha256, ByteRange(300, 101)) == blobs[3:5]
+        assert catalog.pack_contents(digest_of("other"), ByteRange(0, 1000)) == []
 
     def test_blobs_are_condemned_and_pardoned(self, catalog: Catalog) -> None:
         one, two, three = own_blobs(1, 2, 3)

@@ -59,11 +59,12 @@ class FaultyObjectStore:
         self._lock = threading.Lock()
         self._sleep = sleep
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
         """Like the port's, or BackendUnavailable before or after the fact."""
         self._before_write(key)
-        self._inner.put(key, source, transfer=transfer)
+        stored = self._inner.put(key, source, transfer=transfer)
         self._maybe_fail(key)
+        return stored
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
         """Like the port's; or late, missing, unavailable, too short, or wrong."""

@@ -7,7 +7,7 @@ from functools import partial
 
 import trio
 
-from artfs.engine.fetch import Fetcher, Source
+from artfs.engine.fetch import Fetcher, Origin, Source
 from artfs.engine.flights import Flights
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
@@ -60,8 +60,18 @@ class Service:
         """
         key, work, open_content = self._about(entry, locate)
         size_bytes = await self.size_of(entry, locate)
-        source = self._fetcher.source(key, lambda: Source(key, size_bytes, work, open_content))
+        source = self._fetcher.source(
+            key,
+            lambda: Source(key, size_bytes, work, open_content, origin=self._origin(entry)),
+        )
         return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
+
+    def _origin(self, entry: ContentEntry) -> Origin | None:
+        """The server of a reference; the store's own content may use all that there is."""
+        if isinstance(entry, FileEntry):
+            return None
+        scheme, _, rest = entry.uri.partition("://")
+        return self._fetcher.origin(f"{scheme}://{rest.partition('/')[0]}")
 
     async def size_of(self, entry: ContentEntry, locate: Callable[[], None]) -> int:
         """The size of a file's content; of a reference that does not say it, by opening it once."""

@@ -158,3 +158,80 @@ def test_a_cache_size_that_is_none_is_one_clear_line(cli: Cli) -> None:
     )
     cli.environment["ARTFS_CACHE_SIZE"] = "1.5 GiB"
     assert cli.run("cache", "info", "--json").json["limit_bytes"] == 3 * 512 * 1024**2
+
+
+def test_verify_asks_sources_where_it_is_told_to(cli: Cli, nginx: Nginx, tmp_path: Path) -> None:
+    names = ("same", "changed", "missing", "refused", "silent")
+    for name in names:
+        nginx.write(f"sources/{name}", b"before")
+    local = tmp_path / "local"
+    local.write_bytes(b"before")
+    cli.run("put", "-n", "p/base", local)
+    with fault_proxy(nginx.url) as proxy, fault_proxy(nginx.url) as other:
+        uris = {name: f"{nginx.url}/plain/sources/{name}" for name in names}
+        uris["refused"] = f"{other.url}/plain/sources/refused"
+        uris["silent"] = f"{proxy.url}/plain/sources/silent"
+        uris |= {"local": local.as_uri(), "entry": "artfs://p/base:v0/local"}
+        references = [f"--ref={name}={uri}" for name, uri in uris.items()]
+        assert cli.run("put", "-n", "p/a", *references).code == 0
+        cli.run(
+            "put", "-n", "p/b", "--no-checksum", f"--ref=free={uris['same']}", "-r", "x=odd://x"
+        )
+        # Without the option they are counted, and said to be so.
+        done = cli.run("verify", "p/a")
+        assert done.code == 0
+        assert "7 references not checked: `--references` asks their sources" in done.out
+        everything = cli.run("verify", "--references")
+        assert everything.code == 0
+        assert "9 references: 7 same, 1 unpinned, 1 unreadable\n" in everything.out
+
+        nginx.write("sources/changed", b"behind", mtime_s=1_600_000_001)
+        (nginx.root / "sources/missing").unlink()
+        other.set(Fault(status=403))
+        proxy.set(Fault(refuse=True))
+        local.write_bytes(b"behind")
+        before = len(nginx.requests("sources/same"))
+        done = cli.run("verify", "p/a", "--references", "--json")
+        assert done.code == 6
+        assert [request.body_bytes for request in nginx.requests("sources/same")[before:]] == [1]
+    sources = done.json["sources"]
+    assert done.json["ok"] is False
+    assert {finding["path"]: finding["state"] for finding in sources["findings"]} == {
+        "changed": "changed",
+        "missing": "missing",
+        "refused": "refused",
+        "silent": "unreachable",
+        "local": "changed",
+    }
+    assert sources["states"]["same"] == 2
+    assert all(finding["reason"] for finding in sources["findings"])
+    cli.run("put", "-n", "p/c", f"--ref=same={uris['same']}", "-r", f"{local.as_uri()}")
+    assert cli.run("verify", "p/c", "--references").code == 0
+
+
+def test_a_server_that_does_not_answer_is_not_asked_for_everything(cli: Cli, nginx: Nginx) -> None:
+    nginx.write("silent.bin", b"data")
+    with fault_proxy(nginx.url) as proxy:
+        references = [
+            f"--ref={number}={proxy.url}/plain/silent.bin?{number}" for number in range(60)
+        ]
+        cli.run("put", "-n", "p/a", *references)
+        proxy.set(Fault(refuse=True))
+        before = proxy.request_count
+        done = cli.run("verify", "p/a", "--references")
+        assert done.code == 7
+        assert done.out.count("UNREACHABLE") == 60
+        # Sixteen at a time, each five times.
+        assert proxy.request_count - before <= 5 * (16 + 3)
+
+
+def test_what_another_version_held_is_looked_for_in_the_store(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    cli.run("put", "-n", "p/base", tmp_path / "a")
+    cli.run("put", "-n", "p/refs", "-r", "artfs://p/base:v0/a")
+    assert cli.run("rm", "-y", "p/base:v0").code == 0
+    assert cli.run("gc", "--grace", "0s").code == 0
+    done = cli.run("verify", "p/refs", "--references")
+    assert (done.code, "1 reference: 1 same" in done.out) == (0, True)
+    assert cli.run("get", "p/refs", "--root", tmp_path / "out").code == 0
+    assert (tmp_path / "out/a").read_bytes() == b"a"

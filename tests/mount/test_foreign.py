@@ -15,6 +15,7 @@ import pytest
 
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.repository.facade import Repository
+from artfs.repository.warm import WarmListener, warm
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.gcs import GcsEmulator
 from tests.servers.nginx import Nginx
@@ -136,6 +137,8 @@ def test_what_changed_under_the_mount_is_stale_until_it_is_changed_back(
         "s3": put_s3,
         "gs": put_gs,
         "web": put_web,
+        "dated": put_web,
+        "streamed": put_web,
         "file": put_file,
     }
     for put in puts.values():
@@ -146,6 +149,8 @@ def test_what_changed_under_the_mount_is_stale_until_it_is_changed_back(
         s3=f"s3://{seaweedfs.bucket}/{key}",
         gs=f"gs://{gcs.bucket}/{key}",
         web=f"{nginx.url}/plain/{key}.bin",
+        dated=f"{nginx.url}/no-etag/{key}.bin",
+        streamed=f"{nginx.url}/no-ranges/{key}.bin",
         file=f"file://{local}",
     )
     where = mounted(repository) / "p/changing/latest"
@@ -157,8 +162,102 @@ def test_what_changed_under_the_mount_is_stale_until_it_is_changed_back(
         put(DATA)
     # A generation never comes back.
     assert fails_with(where / "gs") == errno.ESTALE
-    for name in ("s3", "web", "file"):
+    for name in ("s3", "web", "dated", "streamed", "file"):
         assert (where / name).read_bytes() == DATA
+
+
+def test_r2_an_open_file_never_mixes_what_its_source_was_and_is(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    old = Random(1).randbytes(40 * BLOCK_SIZE_BYTES)
+    nginx.write("mount-mixed.bin", old)
+    commit_references(repository, "p/mixed", file=f"{nginx.url}/plain/mount-mixed.bin")
+    with (mounted(repository) / "p/mixed/latest/file").open("rb", buffering=0) as file:
+        assert os.pread(file.fileno(), 100_000, 0) == old[:100_000]
+        nginx.write("mount-mixed.bin", old[::-1], mtime_s=MTIME_S + 5)
+        with pytest.raises(OSError) as caught:
+            os.pread(file.fileno(), 100_000, 30 * BLOCK_SIZE_BYTES)
+        assert caught.value.errno == errno.ESTALE
+        # What was read stays what it was.
+        assert os.pread(file.fileno(), 100_000, 0) == old[:100_000]
+
+
+def test_a_cold_stream_asks_for_each_byte_once_and_for_several_blocks_at_a_time(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    data = Random(2).randbytes(40 * BLOCK_SIZE_BYTES + 5)
+    nginx.write("mount-stream.bin", data)
+    commit_references(repository, "p/stream", file=f"{nginx.url}/plain/mount-stream.bin")
+    path = mounted(repository) / "p/stream/latest/file"
+    asked = len(nginx.requests("mount-stream.bin"))
+    assert path.read_bytes() == data
+    requests = nginx.requests("mount-stream.bin")[asked:]
+    assert sum(request.body_bytes for request in requests) == len(data)
+    assert len(requests) <= 41 / 2
+
+
+def test_a_cold_stream_of_a_server_without_ranges_is_read_once(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    data = Random(2).randbytes(40 * BLOCK_SIZE_BYTES + 5)
+    nginx.write("mount-whole.bin", data)
+    commit_references(repository, "p/whole", file=f"{nginx.url}/no-ranges/mount-whole.bin")
+    path = mounted(repository) / "p/whole/latest/file"
+    asked = len(nginx.requests("mount-whole.bin"))
+    assert path.read_bytes() == data
+    requests = nginx.requests("mount-whole.bin")[asked:]
+    # Only the first few requests are side by side: nobody knows yet what the server does.
+    assert sum(request.body_bytes > len(data) / 2 for request in requests) == 1
+    assert sum(request.body_bytes for request in requests) < 1.7 * len(data)
+
+
+def test_r5_without_any_server_what_was_warmed_reads_and_the_rest_fails_in_time(
+    repository: Repository,
+    mounted: Mounter,
+    nginx: Nginx,
+    seaweedfs: SeaweedFS,
+    gcs: GcsEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prefix = seaweedfs.new_prefix()
+    for name in ("warm", "cold"):
+        key = f"{prefix}/{name}"
+        seaweedfs.client().put_object(Bucket=seaweedfs.bucket, Key=key, Body=DATA)
+        gcs.put(key, DATA)
+        nginx.write(key, DATA)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with (
+        fault_proxy(seaweedfs.endpoint_url) as s3,
+        fault_proxy(gcs.url) as gs,
+        fault_proxy(nginx.url) as web,
+    ):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs.url)
+        sources = {
+            "s3": f"s3://{seaweedfs.bucket}/{prefix}",
+            "gs": f"gs://{gcs.bucket}/{prefix}",
+            "web": f"{web.url}/plain/{prefix}",
+        }
+        uris = {
+            f"{scheme}-{name}": f"{base}/{name}"
+            for scheme, base in sources.items()
+            for name in ("warm", "cold")
+        }
+        commit_references(repository, "p/offline", checksum=True, **uris)
+        tree = repository.resolve("p/offline").tree
+        listener = WarmListener(lambda _: None, lambda _: None)
+        # This cache is the one that the mount will read through.
+        report = warm(repository, tree, "*-warm", listener=listener)
+        assert (report.files, report.fetched_bytes) == (3, 3 * len(DATA))
+    where = mounted(repository) / "p/offline/latest"
+    for scheme in sources:
+        assert (where / f"{scheme}-warm").read_bytes() == DATA
+    for scheme in sources:
+        started_s = time.monotonic()
+        assert fails_with(where / f"{scheme}-cold") == errno.EIO
+        assert time.monotonic() - started_s < 15
+        assert (where / f"{scheme}-cold").stat().st_size == len(DATA)
+    assert sorted(path.name for path in where.iterdir()) == sorted(uris)
 
 
 def test_an_outage_is_an_error_in_time_and_names_stay(
@@ -237,3 +336,38 @@ def test_an_unknown_size_is_found_out_when_it_is_asked_for(
         assert file.read() == DATA[-100:]
     assert fails_with(where / "odd") == errno.EOPNOTSUPP
     assert fails_with(where / "gone") == errno.ESTALE
+
+
+def test_a_server_that_hangs_does_not_stall_the_files_of_another(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    nginx.write("mount-fine.bin", DATA)
+    with fault_proxy(nginx.url) as proxy:
+        stuck = {f"stuck{n}": f"{proxy.url}/plain/mount-fine.bin?{n}" for n in range(2)}
+        fine = {"fine": f"{nginx.url}/plain/mount-fine.bin"}
+        commit_references(repository, "p/stall", checksum=True, **stuck, **fine)
+        where = mounted(repository) / "p/stall/latest"
+        proxy.set(Fault(never_answer=True))
+        before = proxy.request_count
+        readers = [
+            subprocess.Popen(
+                ["head", "-c", "1", where / name],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for name in stuck
+        ]
+        try:
+            deadline_s = time.monotonic() + 20
+            while proxy.request_count - before < 2 and time.monotonic() < deadline_s:
+                time.sleep(0.05)
+            started_s = time.monotonic()
+            assert (where / "fine").read_bytes() == DATA
+            assert time.monotonic() - started_s < 8
+            assert all(reader.poll() is None for reader in readers)
+        finally:
+            proxy.set()
+            proxy.released.set()
+            for reader in readers:
+                reader.kill()
+                reader.wait()

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from artfs.daemon import client
+from artfs.daemon.messages import MountRequest, StageOrder
+from artfs.daemon.options import MountOptions
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.repository.facade import CommitRequest, Repository
-from tests.support.mounts import Mounter
+from tests.support.mounts import Mounter, mounting
 
 DATA = os.urandom(BLOCK_SIZE_BYTES + 12_345)
 
@@ -77,3 +83,79 @@ def test_r2_a_reference_that_is_gone_is_an_error(
     with pytest.raises(OSError) as caught:
         path.read_bytes()
     assert caught.value.errno in {errno.EIO, errno.ESTALE}
+
+
+OTHER_UID = 65534
+
+
+@pytest.fixture
+def mounted_for_all(runtime: Path) -> Iterator[Mounter]:
+    """Like `mounted`, at a place that other users reach."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may be somebody else")
+    with tempfile.TemporaryDirectory(prefix="artfs-") as name:
+        Path(name).chmod(0o755)
+        with mounting(Path(name)) as mounter:
+            yield mounter
+
+
+def read_as_other(path: Path) -> subprocess.CompletedProcess[bytes]:
+    """What another user gets who reads a file."""
+    return subprocess.run(["cat", path], user=OTHER_UID, capture_output=True, check=False)
+
+
+def test_r8_a_version_cannot_lend_the_rights_of_who_mounts_to_others(
+    repository: Repository, mounted_for_all: Mounter, source: Path
+) -> None:
+    source.chmod(0o600)
+    refer(repository, source, size_bytes=len(DATA))
+    path = mounted_for_all(repository, "p/a:v0", allow_other=True) / "ref"
+    # It is listed with its size all the same.
+    assert path.stat().st_size == len(DATA)
+    done = read_as_other(path)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"Permission denied" in done.stderr
+    with pytest.raises(PermissionError):
+        path.read_bytes()
+
+
+def test_local_files_are_read_for_others_where_that_is_said(
+    repository: Repository, mounted_for_all: Mounter, source: Path
+) -> None:
+    source.chmod(0o600)
+    refer(repository, source, size_bytes=len(DATA))
+    mount = mounted_for_all(repository, "p/a:v0", allow_other=True, file_references=True)
+    assert read_as_other(mount / "ref").stdout == DATA
+
+
+def test_local_files_can_be_left_unread_in_any_mount(
+    repository: Repository, mounted: Mounter, source: Path
+) -> None:
+    refer(repository, source, size_bytes=len(DATA))
+    path = mounted(repository, "p/a:v0", file_references=False) / "ref"
+    with pytest.raises(PermissionError):
+        path.read_bytes()
+
+
+def test_a_staging_mount_keeps_local_files_from_others_too(
+    repository: Repository, runtime: Path, tmp_path: Path, source: Path
+) -> None:
+    refer(repository, source, size_bytes=len(DATA))
+    mountpoint = tmp_path / "staged"
+    mountpoint.mkdir()
+    request = MountRequest(
+        store=repository.info.location,
+        target="p/a",
+        mountpoint=mountpoint,
+        stage=StageOrder(base="v0"),
+        options=MountOptions(file_references=False),
+    )
+    client.start(request)
+    try:
+        with pytest.raises(PermissionError):
+            (mountpoint / "ref").read_bytes()
+        with pytest.raises(PermissionError), (mountpoint / "ref").open("ab") as file:
+            # The first write copies what is there.
+            file.write(b"more")
+    finally:
+        client.stop(mountpoint, force=True, timeout_s=10)

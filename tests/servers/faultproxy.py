@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
+import re
 import socket
 import struct
 import threading
@@ -15,6 +17,7 @@ import msgspec
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 _RELEASE_POLL_S = 0.05
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +38,18 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """Lie about the body's length, in Content-Length and in Content-Range."""
     trickle: bool = False
     """Send byte by byte, slowly."""
+    delay_s: float = 0
+    """How long the first byte takes."""
+    ignore_range: bool = False
+    """Answer with everything, whatever was asked for."""
+    shorten_range: int | None = None
+    """Answer with so many bytes of the range, and say so."""
+    shift_range: int = 0
+    """Say that the bytes are those so much further on."""
+    without: str = ""
+    """Leave this header out."""
+    compress: bool = False
+    """Compress the body, though nobody asked for that."""
     never_answer: bool = False
     refuse: bool = False
     """Close the connection without an answer."""
@@ -128,12 +143,25 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self._forward()
 
+    def do_PUT(self) -> None:
+        self._forward()
+
+    def do_POST(self) -> None:
+        self._forward()
+
+    def do_DELETE(self) -> None:
+        self._forward()
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
     def _forward(self) -> None:
         fault = self.proxy.take(self.path)
         self.close_connection = True
+        if self.headers.get("Expect") == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+        request_body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if fault.refuse:
             return
         if fault.never_answer:
@@ -142,14 +170,18 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.status is not None:
             self._answer_with_status(fault)
             return
+        self.proxy.released.wait(fault.delay_s)
         connection = http.client.HTTPConnection(self.upstream, timeout=30)
         try:
             connection.putrequest(
                 self.command, self.path, skip_host=True, skip_accept_encoding=True
             )
             for name, value in self.headers.items():
-                connection.putheader(name, value)
-            connection.endheaders()
+                if fault.ignore_range and name.lower() == "range":
+                    continue
+                if name.lower() != "expect":
+                    connection.putheader(name, value)
+            connection.endheaders(request_body or None)
             answer = connection.getresponse()
             body = answer.read()
             self._send(answer, body, fault)
@@ -166,16 +198,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(("\r\n".join(lines) + "\r\n\r\n").encode())
 
     def _send(self, answer: http.client.HTTPResponse, body: bytes, fault: Fault) -> None:
+        if self.command == "GET":
+            answer_range = answer.getheader("Content-Range", "")
+            body, answer_range = _changed(body, answer_range, fault)
+        else:
+            answer_range = ""
         length = (
             len(body) if self.command == "GET" else int(answer.getheader("Content-Length", "0"))
         )
         lines = [f"HTTP/1.1 {answer.status} {answer.reason}", "Connection: close"]
         for name, value in answer.getheaders():
-            if name.lower() == "content-range" and fault.add_to_length:
-                head, _, total = value.partition("/")
-                lines.append(f"{name}: {head}/{int(total) + fault.add_to_length}")
-            elif name.lower() not in _HOP_BY_HOP:
+            if name.lower() == "content-range":
+                lines.append(f"{name}: {answer_range}")
+            elif name.lower() not in _HOP_BY_HOP and name.lower() != fault.without:
                 lines.append(f"{name}: {value}")
+        if fault.compress and body:
+            lines.append("Content-Encoding: gzip")
         lines.append(f"Content-Length: {length + fault.add_to_length}")
         self.wfile.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         if fault.flip_byte is not None and len(body) > fault.min_body_bytes:
@@ -201,3 +239,19 @@ class _Handler(BaseHTTPRequestHandler):
             # Closing with this option set sends a reset.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+
+
+def _changed(body: bytes, content_range: str, fault: Fault) -> tuple[bytes, str]:
+    """A body and its Content-Range as the fault wants them."""
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    if match is not None:
+        start, last, total = map(int, match.groups())
+        if fault.shorten_range is not None:
+            body = body[: fault.shorten_range]
+            last = start + len(body) - 1
+        start, last = start + fault.shift_range, last + fault.shift_range
+        total = max(total + fault.add_to_length, last + 1 if fault.shift_range else 0)
+        content_range = f"bytes {start}-{last}/{total}"
+    if fault.compress and body:
+        body = gzip.compress(body, compresslevel=1)
+    return body, content_range

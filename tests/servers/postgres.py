@@ -52,67 +52,83 @@ class PostgreSQL(msgspec.Struct, frozen=True):
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """A PostgreSQL server without databases of tests."""
-    programs = sorted(_PROGRAMS.glob("*/bin/initdb"))
-    if not programs:
-        pytest.fail("these tests need Debian's postgresql: scripts/test installs it")
-    # The path of a Unix socket has to be short, which those of pytest are not.
-    directory = Path(tempfile.mkdtemp(prefix="artfs-pg-"))
-    try:
-        with _running(programs[-1].parent, directory) as server:
-            yield server
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    with own_postgresql() as own:
+        yield own.server
 
 
-@contextmanager
-def _running(programs: Path, directory: Path) -> Iterator[PostgreSQL]:
-    user = None
-    if os.geteuid() == 0:
-        # PostgreSQL refuses to run as root.
-        user = "postgres"
-        shutil.chown(directory, user)
-    data = directory / "data"
-    log = directory / "log"
-    with log.open("wb") as output:
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"],
-            check=True,
-            stdout=output,
-            stderr=output,
-            cwd=directory,
-            user=user,
-            group=user,
-            extra_groups=[] if user else None,
-        )
+class OwnPostgreSQL:
+    """A server that one test alone uses, and may stop and start."""
+
+    def __init__(self, programs: Path, directory: Path) -> None:
+        self.server = PostgreSQL(directory)
+        self._programs = programs
+        self._log = directory / "log"
+        self._data = directory / "data"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._user = None
+        if os.geteuid() == 0:
+            # PostgreSQL refuses to run as root.
+            self._user = "postgres"
+            shutil.chown(directory, self._user)
+        options = ["-U", "postgres", "-A", "trust", "-N", "-E", "UTF8"]
+        assert self._spawn("initdb", *options).wait() == 0, self._log.read_text()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
         settings = {
             "listen_addresses": "",
-            "unix_socket_directories": str(directory),
+            "unix_socket_directories": str(self.server.socket_directory),
             "fsync": "off",
             "max_connections": "200",
             "deadlock_timeout": "50ms",
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        process = subprocess.Popen(
-            [programs / "postgres", "-D", data, *options],
-            stdout=output,
-            stderr=output,
-            cwd=directory,
-            user=user,
-            group=user,
-            extra_groups=[] if user else None,
-        )
-    try:
-        server = PostgreSQL(directory)
-        _wait_until_ready(server, process, log)
-        yield server
-    finally:
-        # Immediate shutdown: no child stays behind, and nothing is written that nobody will read.
+        self._process = self._spawn("postgres", *options)
+        _wait_until_ready(self.server, self._process, self._log)
+
+    def stop(self) -> None:
+        """Stop it at once, without leaving a child behind."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        # Nothing is written that nobody will read; the next start recovers.
         process.send_signal(signal.SIGQUIT)
         try:
             process.wait(_STOP_DEADLINE_S)
         finally:
             process.kill()
             process.wait()
+
+    def _spawn(self, program: str, *options: str) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as output:
+            return subprocess.Popen(
+                [self._programs / program, "-D", self._data, *options],
+                stdout=output,
+                stderr=output,
+                cwd=self._data.parent,
+                user=self._user,
+                group=self._user,
+                extra_groups=[] if self._user else None,
+            )
+
+
+@contextmanager
+def own_postgresql() -> Iterator[OwnPostgreSQL]:
+    """A server that runs, and is gone afterwards."""
+    programs = sorted(_PROGRAMS.glob("*/bin/initdb"))
+    if not programs:
+        pytest.fail("these tests need Debian's postgresql: scripts/test installs it")
+    # The path of a Unix socket has to be short, which those of pytest are not.
+    directory = Path(tempfile.mkdtemp(prefix="artfs-pg-"))
+    try:
+        own = OwnPostgreSQL(programs[-1].parent, directory)
+        try:
+            own.start()
+            yield own
+        finally:
+            own.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _wait_until_ready(server: PostgreSQL, process: subprocess.Popen[bytes], log: Path) -> None:

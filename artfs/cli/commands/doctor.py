@@ -17,6 +17,7 @@ from artfs.cli.frame import json_option, open_repository, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
 from artfs.daemon import client
 from artfs.errors import ArtfsError, IntegrityError, MountError
+from artfs.references.credentials import without_credentials
 from artfs.repository.doctor import Finding, Severity, examine
 from artfs.settings import store_location
 
@@ -48,13 +49,13 @@ def command(*, store: str | None, as_json: bool) -> int:
         print_json(
             {
                 "ok": code == 0,
-                "store": location,
+                "store": without_credentials(location),
                 "versions": _versions(),
                 "findings": [msgspec.to_builtins(finding) for finding in findings],
             }
         )
         return code
-    print_line(f"Store {location}")
+    print_line(f"Store {without_credentials(location)}")
     print_line(", ".join(f"{name} {found}" for name, found in _versions().items()))
     for finding in findings:
         _print_finding(finding)

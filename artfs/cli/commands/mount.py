@@ -22,7 +22,8 @@ from artfs.settings import store_location
     "options",
     multiple=True,
     metavar="OPT[,OPT...]",
-    help="aliases=symlink, freeze, alias_ttl=S, timeout=S, allow_other, uid=N, gid=N, umask=M.",
+    help="aliases=symlink, freeze, alias_ttl=S, timeout=S, allow_other, file_references=on|off, "
+    "uid=N, gid=N, umask=M.",
 )
 @store_option
 @json_option

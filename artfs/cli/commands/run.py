@@ -80,13 +80,13 @@ def command(
     values = json_object(config, option="--config")
     chosen = check_name(project or default_project() or DEFAULT_PROJECT, kind="project")
     with open_repository(store, create=True) as repository:
-        location = repository.info.location
+        address = repository.address
         run = repository.catalog.create_run(chosen, name=name, job_type=job_type, config=values)
     code = _SIGNAL_EXIT_CODE
     try:
-        code = _run(arguments, os.environ | {RUN_VARIABLE: run.id, STORE_VARIABLE: location})
+        code = _run(arguments, os.environ | {RUN_VARIABLE: run.id, STORE_VARIABLE: address})
     finally:
-        run = _finish(run, location, failed=code != 0)
+        run = _finish(run, address, failed=code != 0)
     if as_json:
         sys.stderr.write(f"{json.dumps(run_value(run) | {'exit_code': code}, indent=2)}\n")
     elif not quiet:
@@ -129,11 +129,11 @@ def _run(arguments: tuple[str, ...], environment: dict[str, str]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _finish(run: RunRecord, location: str, *, failed: bool) -> RunRecord:
+def _finish(run: RunRecord, address: str, *, failed: bool) -> RunRecord:
     """End the run; the command's exit code stands even where that fails."""
     state = RunState.FAILED if failed else RunState.FINISHED
     try:
-        with open_repository(location) as repository:
+        with open_repository(address) as repository:
             return repository.catalog.finish_run(run.id, state)
     except ArtfsError as error:
         print_note(f"artfs: the end of run {run.id} is not recorded: {error}")

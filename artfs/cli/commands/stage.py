@@ -38,7 +38,7 @@ from artfs.settings import RUN_VARIABLE, store_location
     "options",
     multiple=True,
     metavar="OPT[,OPT...]",
-    help="allow_other, timeout=S.",
+    help="allow_other, file_references=on|off, timeout=S.",
 )
 @store_option
 @json_option

@@ -1,4 +1,4 @@
-"""`artfs verify`: read and verify every byte."""
+"""`artfs verify`: read and verify every byte, and ask the sources of references."""
 
 from __future__ import annotations
 
@@ -9,45 +9,89 @@ from artfs.cli.frame import default_project, json_option, open_repository, store
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import IntegrityError
+from artfs.repository.anew import reading_anew
+from artfs.repository.sources import (
+    SourcesListener,
+    SourcesReport,
+    SourceState,
+    check_sources,
+    exit_code,
+)
 from artfs.repository.verify import VerifyListener, VerifyReport, verify
 
 
 @click.command(short_help="Read and verify every byte of a version or of the store.")
 @click.argument("target", required=False, metavar="[PROJECT/NAME[:VERSION]]")
+@click.option(
+    "--references",
+    "with_sources",
+    is_flag=True,
+    help="Ask the source of each reference, too, whether it is still what was pinned.",
+)
 @store_option
 @json_option
-def command(*, target: str | None, store: str | None, as_json: bool) -> int:
+def command(*, target: str | None, with_sources: bool, store: str | None, as_json: bool) -> int:
     """Read and verify everything that a version holds, or every version of the store.
 
-    Names the paths that are damaged, and then ends with exit code 5.
+    Names the paths that are damaged, and then ends with exit code 5. The content of references is
+    elsewhere and not read. `--references` asks where it is for size and pin, and names the paths
+    whose source changed or is missing (exit code 6), does not answer (7) or refuses (8).
 
     \b
     Examples:
       artfs verify
-      artfs verify demo/digits:v0
+      artfs verify demo/digits:v0 --references
     """
-    with open_repository(store) as repository, ByteProgress("verifying") as progress:
+    with (
+        open_repository(store) as opened,
+        reading_anew(opened) as repository,
+        ByteProgress("verifying") as progress,
+    ):
         if target is None:
             versions = [version for version, _ in repository.catalog.live_trees()]
         else:
             versions = [repository.resolve(target, project=default_project())]
         listener = VerifyListener(expect=progress.expect, advance=progress.advance)
         report = verify(repository, versions, listener=listener)
+        sources = None
+        if with_sources:
+            asked = SourcesListener(
+                lambda done, total: progress.note(f"{done:,} of {total:,} references")
+            )
+            sources = check_sources(repository, versions, listener=asked)
+    ok = not report.damages and not (sources and sources.findings)
     if as_json:
-        print_json({"ok": not report.damages, **msgspec.to_builtins(report)})
+        found = {"ok": ok, **msgspec.to_builtins(report)}
+        print_json(found | ({"sources": msgspec.to_builtins(sources)} if sources else {}))
     else:
-        _print_report(report)
-    return IntegrityError.exit_code if report.damages else 0
+        _print_report(report, asked=sources is not None)
+        if sources is not None:
+            _print_sources(sources)
+    if report.damages:
+        return IntegrityError.exit_code
+    return exit_code(sources) if sources else 0
 
 
-def _print_report(report: VerifyReport) -> None:
+def _print_report(report: VerifyReport, *, asked: bool) -> None:
     for damage in report.damages:
         print_line(f"DAMAGED {damage.version}/{damage.path}: {damage.reason}")
     what = (
         f"{plural(report.versions, 'version')}, {plural(report.files, 'file')}, "
         f"{plural(report.blobs, 'blob')} of {format_size(report.blob_bytes)} read"
     )
-    if report.references:
-        what += f", {plural(report.references, 'reference')} not read"
     verdict = f"{plural(len(report.damages), 'path')} damaged" if report.damages else "all right"
     print_line(f"{what}: {verdict}")
+    if report.references and not asked:
+        references = plural(report.references, "reference")
+        print_line(f"{references} not checked: `--references` asks their sources")
+
+
+def _print_sources(report: SourcesReport) -> None:
+    for finding in report.findings:
+        where = f"{finding.version}/{finding.path} -> {finding.uri}"
+        print_line(f"{finding.state.upper()} {where}: {finding.reason}")
+    told = [
+        f"{report.states[state]:,} {state.value}" for state in SourceState if state in report.states
+    ]
+    references = plural(sum(report.states.values()), "reference")
+    print_line(f"{references}: {', '.join(told)}" if told else references)

@@ -16,7 +16,7 @@ import pytest
 from artfs.blobs.cache import WHOLE, BlockCache
 from artfs.blobs.eviction import STANDARD_LIMIT_BYTES, Quota, evict
 from artfs.errors import DeadlineExceeded
-from artfs.model import Digest
+from artfs.model import BLOCK_SIZE_BYTES, Digest
 
 KEY = Digest(sha256(b"some content").digest())
 OTHER = Digest(sha256(b"other content").digest())
@@ -65,11 +65,36 @@ def test_a_block_at_hand_is_an_open_file_that_begins_with_its_bytes(cache: Block
     assert cache.opened(KEY, 4) is None
 
 
+def forget_pages(path: Path) -> None:
+    """Put a file out of the page cache."""
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_a_full_block_is_read_past_the_page_cache(cache: BlockCache, at_hand: bool) -> None:
+    data = os.urandom(BLOCK_SIZE_BYTES)
+    cache.read_directly = True
+    cache.put(KEY, 0, data)
+    if not at_hand:
+        forget_pages(cache.layout.block(KEY, 0))
+    found = cache.read(KEY, 0)
+    assert isinstance(found, memoryview)
+    assert bytes(found) == data
+    opened = cache.opened(KEY, 0)
+    assert opened is not None
+    assert os.pread(opened.fd, 10, 5) == data[5:15]
+
+
+@pytest.mark.parametrize("directly", [False, True])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "append", "other"])
 def test_a_damaged_block_is_dropped(
-    cache: BlockCache, damage: str, caplog: pytest.LogCaptureFixture
+    cache: BlockCache, damage: str, directly: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cache.put(KEY, 0, b"x" * 1000)
+    cache.read_directly = directly
+    cache.put(KEY, 0, b"x" * (BLOCK_SIZE_BYTES if directly else 1000))
     path = cache.layout.block(KEY, 0)
     path.chmod(0o600)
     stored = path.read_bytes()
@@ -81,6 +106,7 @@ def test_a_damaged_block_is_dropped(
         "other": b"not a block at all" * 10,
     }[damage]
     path.write_bytes(changed)
+    forget_pages(path)
     with caplog.at_level(logging.WARNING):
         assert cache.read(KEY, 0) is None
     assert "damaged" in caplog.text

@@ -355,7 +355,7 @@ def test_writing_without_access_is_denied(guarded: Path) -> None:
             with pytest.raises(PermissionDenied, match="read-only"):
                 put(catalog, "second")
             with pytest.raises(PermissionDenied):
-                catalog.set_setting("key", "value")
+                catalog.choose_setting("key", "value")
         with pytest.raises(PermissionDenied):
             SqlCatalog.sqlite(guarded, create=True)
 

@@ -22,9 +22,26 @@ def test_everything_can_be_said_at_once_or_one_by_one() -> None:
         gid=8,
         umask=0o027,
         read_timeout_s=9.0,
+        file_references=True,
     )
-    assert parse_options([*texts, "timeout=9"]) == expected
-    assert parse_options([",".join([*texts, "timeout=9"])]) == expected
+    rest = ["timeout=9", "file_references=on"]
+    assert parse_options([*texts, *rest]) == expected
+    assert parse_options([",".join([*texts, *rest])]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reads"),
+    [
+        ("", True),
+        ("allow_other", False),
+        ("allow_other,file_references=on", True),
+        ("file_references=off", False),
+    ],
+)
+def test_with_other_users_local_files_are_only_read_when_that_is_said(
+    text: str, reads: bool
+) -> None:
+    assert parse_options([text]).reads_file_references is reads
 
 
 def test_the_last_one_wins() -> None:
@@ -49,6 +66,7 @@ def test_what_every_mount_is_may_be_said() -> None:
         ("gid=-1", "numeric group id"),
         ("umask=8", "octal"),
         ("umask=7777", "octal"),
+        ("file_references=maybe", "'on' or 'off'"),
         ("freeze=yes", "takes no value"),
         ("uid", "numeric user id"),
         ("rw", "read-only"),

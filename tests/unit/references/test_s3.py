@@ -247,5 +247,5 @@ def test_adjacent_blocks_come_with_one_request(reading: Reading, plain: Bucket) 
     plain.put("large", data)
     content = reading.reader.content(reading.one(plain.uri("large")))
     assert isinstance(content, CachedContent)
-    assert b"".join(content.load_blocks(1, 4)) == data[BLOCK_SIZE_BYTES:]
-    assert content.load_blocks(0, 5)[0] == data[:BLOCK_SIZE_BYTES]
+    assert b"".join(content.load_run(1, 4)) == data[BLOCK_SIZE_BYTES:]
+    assert next(content.load_run(0, 5)) == data[:BLOCK_SIZE_BYTES]

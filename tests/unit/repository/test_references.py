@@ -11,10 +11,18 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
 from artfs.blobs.cache import BlockCache
-from artfs.errors import ArtfsError, BackendUnavailable, PathNotFound, ReferenceChanged, Unsupported
+from artfs.errors import (
+    ArtfsError,
+    BackendUnavailable,
+    PathNotFound,
+    ReferenceChanged,
+    Unsupported,
+    VersionNotFound,
+)
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.manifest.tree import walk
@@ -25,6 +33,7 @@ from artfs.references.registry import References
 from artfs.repository.cached import CachedContent
 from artfs.repository.content import read_blocks
 from artfs.repository.facade import CommitRequest, Repository
+from artfs.repository.gc import collect
 from artfs.repository.opening import open_store
 from artfs.repository.references import ReferenceReader
 from tests.servers.faultproxy import Fault, fault_proxy
@@ -181,22 +190,26 @@ def test_loaded_bytes_are_served_from_memory_across_blocks(nginx: Nginx, tmp_pat
     span = ByteRange(BLOCK_SIZE_BYTES - 10, 20)
     assert content.try_read(span) is None
     assert isinstance(content, CachedContent)
-    content.load_blocks(0, 2)
+    list(content.load_run(0, 2))
     found = content.try_read(span)
     assert found is not None
     assert bytes(found) == DATA[span.start : span.stop]
     assert content.try_read(ByteRange(2 * BLOCK_SIZE_BYTES - 1, 2)) is None
 
 
-def _read_all(root: Path, entry: ReferenceEntry, start: Barrier, results: Queue[str]) -> None:
+def _read_all(
+    root: Path, entry: ReferenceEntry, start: Barrier, results: Queue[str], by_run: bool
+) -> None:
     references = References({"http": HttpHandler()})
     reader = ReferenceReader(references, BlockCache(root, ROOMY))
     content = reader.content(entry)
     start.wait(120)
     try:
-        for index in range(block_count(content.size_bytes)):
+        count = range(block_count(content.size_bytes))
+        blocks = read_blocks(content) if by_run else map(content.load_block, count)
+        for index, block in zip(count, blocks, strict=True):
             # Sparse: all zeros but the number of the block at its beginning.
-            assert content.load_block(index)[:8] == index.to_bytes(8)
+            assert block[:8] == index.to_bytes(8)
     except (ArtfsError, AssertionError) as error:
         results.put(repr(error))
     else:
@@ -204,30 +217,35 @@ def _read_all(root: Path, entry: ReferenceEntry, start: Barrier, results: Queue[
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("by_run", [False, True])
 def test_64_processes_that_read_one_cold_file_request_each_block_once(
-    nginx: Nginx, tmp_path: Path
+    nginx: Nginx, tmp_path: Path, by_run: bool
 ) -> None:
     # All of the gigabyte takes a minute: it is mostly the 64 GiB of SHA-256.
     blocks = 256 if os.environ.get("ARTFS_TEST_LARGE") else 24
-    large = nginx.root / "shared.bin"
+    large = nginx.root / f"shared-{by_run}.bin"
     with large.open("wb") as file:
         for index in range(blocks):
             file.seek(index * BLOCK_SIZE_BYTES)
             file.write(index.to_bytes(8))
         file.truncate(blocks * BLOCK_SIZE_BYTES)
-    [(_, entry)] = References().describe(f"{nginx.url}/plain/shared.bin")
+    [(_, entry)] = References().describe(f"{nginx.url}/plain/{large.name}")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, "artfs.references.http"])
     start, results = context.Barrier(64), context.Queue()
-    arguments = (tmp_path / "cache", entry, start, results)
+    arguments = (tmp_path / "cache", entry, start, results, by_run)
     processes = [context.Process(target=_read_all, args=arguments) for _ in range(64)]
     for process in processes:
         process.start()
     assert [results.get(timeout=300) for _ in processes] == [""] * 64
     for process in processes:
         process.join()
-    ranges = [request.range for request in nginx.requests("shared.bin") if request.range != "-"]
-    assert len(ranges) == len(set(ranges)) == blocks
+    requests = [request for request in nginx.requests(large.name) if request.range != "-"]
+    # Each byte once: by as many requests as there are blocks, or fewer.
+    assert sum(request.body_bytes for request in requests) == blocks * BLOCK_SIZE_BYTES
+    ranges = {request.range for request in requests}
+    assert len(ranges) == len(requests)
+    assert len(requests) < blocks if by_run else len(requests) == blocks
     large.unlink()
 
 
@@ -265,15 +283,63 @@ def test_references_to_other_versions_are_resolved_and_read(
     assert web
 
 
-def test_a_reference_to_a_version_that_is_gone_is_refused(repository: Repository) -> None:
-    base = commit(repository, "p/base", {"a": b"a"})
-    commit(repository, "p/base", {"a": b"other"})
-    tree = commit_all(repository, "refs", f"wandb-artifact://{base.id}/a")
+def test_what_a_version_refers_to_outlives_the_version_that_it_belongs_to(
+    repository: Repository,
+) -> None:
+    base = commit(repository, "p/base", {"d/a": DATA, "d/b": b"small", "other": b"other"})
+    tree = commit_all(
+        repository, "refs", f"wandb-artifact://{base.id}/d/a", f"wandb-artifact://{base.id}/d/b"
+    )
+    # This one refers to an entry of a version by way of another reference.
+    chained = commit_all(repository, "chain", "artfs://p/refs:latest/0/a")
     repository.catalog.delete_version(base.id, delete_aliases=True)
+    report = collect(repository, grace_s=0)
+    # All but what nobody refers to: its own file, not the directories on the way.
+    assert report.condemned.count == 1
+    assert contents(repository, tree) == {"0/a": DATA, "1/b": b"small"}
+    # Once nobody refers to it, it goes.
+    for name in ("refs", "chain"):
+        found = repository.resolve(f"p/{name}:v0")
+        assert contents(repository, chained) == {"0/a": DATA}
+        repository.catalog.delete_version(found.id, delete_aliases=True)
+        collect(repository, grace_s=0)
+    assert not repository.catalog.locate([base.tree])
+
+
+def test_a_version_that_was_deleted_is_not_referred_to_anew(repository: Repository) -> None:
+    base = commit(repository, "p/base", {"a": b"a"})
+    repository.catalog.delete_version(base.id, delete_aliases=True)
+    with pytest.raises(VersionNotFound, match="deleted"):
+        list(repository.references.describe(f"wandb-artifact://{base.id}/a"))
+
+
+def test_gc_takes_nothing_from_a_commit_that_begins_to_refer_to_it(
+    repository: Repository,
+) -> None:
+    base = commit(repository, "p/base", {"a": DATA})
+    ingest = repository.ingest()
+    builder = TreeBuilder(ingest.directory_loader(repository.directory), None)
+    for path, entry in repository.references.describe(f"wandb-artifact://{base.id}/a"):
+        builder.put(path, entry)
+    tree = builder.build(ingest.add_directory)
+    # The version goes, and its content is condemned, before the commit.
+    repository.catalog.delete_version(base.id, delete_aliases=True)
+    collect(repository, grace_s=3600)
+    assert len(list(repository.catalog.condemned(before_ns=time.time_ns()))) > 0
+    request = CommitRequest(project="p", name="late", type="dataset")
+    version = repository.commit(ingest, tree, request).version
+    assert not list(repository.catalog.condemned(before_ns=time.time_ns()))
+    assert contents(repository, version.tree) == {"a": DATA}
+
+
+def test_a_reference_to_what_the_store_has_lost_is_an_error(repository: Repository) -> None:
+    base = commit(repository, "p/base", {"a": b"a"})
+    tree = commit_all(repository, "refs", f"wandb-artifact://{base.id}/a")
     entry = repository.find(tree, "0/a")
     assert isinstance(entry, ReferenceEntry)
+    lost = msgspec.structs.replace(entry, uri=f"wandb-artifact://{'0' * len(base.id)}/a")
     with pytest.raises(ReferenceChanged, match="gone"):
-        repository.content(entry)
+        repository.content(lost)
 
 
 @pytest.mark.parametrize(

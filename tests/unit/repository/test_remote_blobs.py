@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -52,6 +54,18 @@ class Remote:
             cache=BlockCache(self._root / "cache", ROOMY),
         )
 
+    @contextmanager
+    def forgetting(self) -> Iterator[None]:
+        """Within it nothing was read yet, and nothing counted; nor is it afterwards."""
+        self._forget()
+        yield
+        self._forget()
+
+    def _forget(self) -> None:
+        shutil.rmtree(self._root / "cache", ignore_errors=True)
+        self.proxy.set()
+        self.proxy.request_count = self.proxy.body_bytes = 0
+
 
 @pytest.fixture
 def remote(seaweedfs: SeaweedFS, tmp_path: Path) -> Iterator[Remote]:
@@ -59,12 +73,12 @@ def remote(seaweedfs: SeaweedFS, tmp_path: Path) -> Iterator[Remote]:
         yield Remote(seaweedfs, proxy, tmp_path)
 
 
-def store(remote: Remote, seaweedfs: SeaweedFS) -> None:
+def store(remote: Remote, seaweedfs: SeaweedFS, files: dict[str, bytes] = FILES) -> None:
     """A version, put past the proxy, which only forwards reads."""
     with remote.open() as repository:
         client = seaweedfs.client()
         repository.objects = S3ObjectStore(client, seaweedfs.bucket, remote.prefix)
-        commit(repository, "p/a", FILES)
+        commit(repository, "p/a", files)
 
 
 def contents(repository: Repository) -> dict[str, bytes]:
@@ -90,7 +104,7 @@ def test_a_warmed_version_is_complete(remote: Remote, seaweedfs: SeaweedFS) -> N
     with remote.open() as repository:
         report = warm(repository, repository.resolve("p/a").tree, listener=QUIET, pin="p/a")
         assert (report.files, report.local, report.failures) == (3, 0, ())
-        assert report.fetched_bytes == sum(map(len, FILES.values()))
+        assert report.fetched_bytes + report.cached_bytes == sum(map(len, FILES.values()))
         # Directories and block lists are pinned too, or it could not be read.
         assert len(repository.cache.layout.pinned()["p/a"]) >= 6
     remote.proxy.set(Fault(refuse=True))
@@ -145,7 +159,7 @@ def test_adjacent_blocks_are_one_request(remote: Remote, seaweedfs: SeaweedFS) -
         content = repository.content(entry)
         assert isinstance(content, CachedContent)
         before = remote.proxy.request_count
-        assert b"".join(content.load_blocks(0, 3)) == LARGE
+        assert b"".join(content.load_run(0, 3)) == LARGE
         assert remote.proxy.request_count == before + 1
         found = content.try_read(ByteRange(BLOCK_SIZE_BYTES - 5, 10))
         assert found is not None

@@ -1,0 +1,185 @@
+"""Where the blobs of a shared store are: a URL that its catalog keeps.
+
+    s3://BUCKET[/PREFIX][?endpoint=URL][&region=NAME]     any S3-compatible server
+    file:///DIRECTORY                                     a directory that all hosts see
+
+A place belongs to one store, for its gc removes what it does not know. An object with the name
+`artfs-store` says which one. Credentials are never part of a URL: each host has its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+import msgspec
+
+from artfs.blobs.base import ObjectStore
+from artfs.blobs.deferred import DeferredObjectStore
+from artfs.blobs.files import create_durably
+from artfs.blobs.local import LocalObjectStore
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.errors import InvalidArgument, StoreFormatError, Unsupported
+
+if TYPE_CHECKING:
+    from artfs.blobs.s3 import S3ObjectStore
+
+OWNER_NAME = "artfs-store"
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_S3_ENDPOINT_URL")
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_OWN_NAMES = frozenset({OWNER_NAME, "blobs", "packs", "tmp"})
+_HINT = "write s3://BUCKET/PREFIX or file:///DIRECTORY"
+# Together with retries less than the deadline of a read.
+_READ_TIMEOUT_S = 12.0
+_ATTEMPTS = 3
+
+
+class BucketPlace(msgspec.Struct, frozen=True):
+    """A prefix of a bucket."""
+
+    bucket: str
+    prefix: str
+    """Without slashes around it; empty for the whole bucket."""
+    endpoint: str | None
+    """None: where boto3 finds it, or AWS."""
+    region: str | None
+
+    @property
+    def url(self) -> str:
+        """How it is written."""
+        options = {"endpoint": self.endpoint, "region": self.region}
+        query = urlencode({key: value for key, value in options.items() if value}, safe=":/")
+        path = f"/{quote(self.prefix)}" if self.prefix else ""
+        return f"s3://{self.bucket}{path}{'?' if query else ''}{query}"
+
+    def open(self) -> ObjectStore:
+        """The objects there; connects when it is first used."""
+        return DeferredObjectStore(self._open)
+
+    def claim(self, owner: str | None) -> str | None:
+        """Make it the place of the store `owner`, unless it has one; whose it is.
+
+        None: just look. Blocks: network. Raises: BackendUnavailable, PermissionDenied.
+        """
+        return self._open().claim(OWNER_NAME, owner)
+
+    def _open(self) -> S3ObjectStore:
+        from artfs.blobs.s3 import S3ObjectStore, make_client  # noqa: PLC0415 - boto3 takes long
+        from artfs.blobs.s3errors import translate_s3_errors  # noqa: PLC0415 - as above
+
+        with translate_s3_errors(self.url):
+            client = make_client(
+                endpoint_url=self.endpoint,
+                region=self.region,
+                read_timeout_s=_READ_TIMEOUT_S,
+                attempts=_ATTEMPTS,
+            )
+        return S3ObjectStore(client, self.bucket, self.prefix)
+
+
+class DirectoryPlace(msgspec.Struct, frozen=True):
+    """A directory on a disk that all hosts of the store share."""
+
+    root: Path
+
+    @property
+    def url(self) -> str:
+        """How it is written."""
+        return self.root.as_uri()
+
+    def open(self) -> LocalObjectStore:
+        """The objects there."""
+        return LocalObjectStore(self.root)
+
+    def claim(self, owner: str | None) -> str | None:
+        """As BucketPlace.claim; the directory is made when it is missing.
+
+        Raises: StoreFormatError where it holds something else; PermissionDenied, OutOfSpace,
+        BackendUnavailable.
+        """
+        path = self.root / OWNER_NAME
+        with translate_os_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            strangers = sorted(each.name for each in self.root.iterdir())
+            strangers = [name for name in strangers if not _is_own(name)]
+            if strangers:
+                raise StoreFormatError(
+                    str(self.root), f"not empty ({strangers[0]})", hint="name another directory"
+                )
+            if owner is not None:
+                create_durably(path, owner.encode())
+            return path.read_text("utf-8") if path.exists() else None
+
+
+Place = BucketPlace | DirectoryPlace
+
+
+def parse_place(url: str) -> Place:
+    """Read the URL of a place. Raises: InvalidArgument, Unsupported."""
+    try:
+        parts = urlsplit(url)
+        options = dict(
+            parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        )
+    except ValueError:
+        raise InvalidArgument("blobs", "not a URL", hint=_HINT) from None
+    if "@" in parts.netloc:
+        raise InvalidArgument(
+            "blobs", "credentials do not belong into their URL", hint="configure AWS credentials"
+        )
+    if parts.scheme == "file":
+        if parts.netloc or options or not parts.path.startswith("/"):
+            raise InvalidArgument(url, "not a directory's URL", hint="write file:///DIRECTORY")
+        return DirectoryPlace(Path(os.path.normpath(unquote(parts.path))))
+    if parts.scheme != "s3":
+        raise Unsupported(url, "blobs cannot be kept there", hint=_HINT)
+    unknown = sorted(options.keys() - {"endpoint", "region"})
+    if unknown or parts.fragment:
+        raise InvalidArgument(
+            url, f"{unknown[0] if unknown else '#'} is not known", hint="there is endpoint, region"
+        )
+    if _BUCKET.fullmatch(parts.netloc) is None:
+        raise InvalidArgument(url, "names no bucket", hint=_HINT)
+    endpoint = options.get("endpoint")
+    if endpoint is not None:
+        _check_endpoint(endpoint)
+    prefix = unquote(parts.path).strip("/")
+    return BucketPlace(parts.netloc, prefix, endpoint, options.get("region"))
+
+
+def with_endpoint(place: Place) -> Place:
+    """The place with the endpoint that this host is configured for, where it names none.
+
+    Another host that is configured otherwise would look for the bucket elsewhere.
+    """
+    if isinstance(place, DirectoryPlace) or place.endpoint is not None:
+        return place
+    endpoint = configured_endpoint()
+    if endpoint is None:
+        return place
+    _check_endpoint(endpoint)
+    return msgspec.structs.replace(place, endpoint=endpoint)
+
+
+def configured_endpoint() -> str | None:
+    """The S3 server that the environment names."""
+    return next((os.environ[name] for name in _ENDPOINT_VARIABLES if os.environ.get(name)), None)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    try:
+        parts = urlsplit(endpoint)
+        valid = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc
+        _ = parts.port
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InvalidArgument("endpoint", "not the URL of a server", hint="write https://HOST:PORT")
+
+
+def _is_own(name: str) -> bool:
+    return name in _OWN_NAMES or name.startswith(f"{OWNER_NAME}.")

@@ -1,0 +1,134 @@
+"""Shared stores: a catalog on a PostgreSQL server, whose settings say where the blobs are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from artfs.blobs.local import LocalObjectStore
+from artfs.blobs.oserrors import translate_os_errors
+from artfs.blobs.places import DirectoryPlace, Place, parse_place, with_endpoint
+from artfs.errors import (
+    Conflict,
+    InvalidArgument,
+    StoreFormatError,
+    Unsupported,
+)
+from artfs.model import check_name
+from artfs.references.credentials import without_credentials
+from artfs.repository.facade import Repository, StoreInfo
+from artfs.repository.opening import STORE_FORMAT, check_format
+from artfs.settings import cache_path, default_entity
+
+if TYPE_CHECKING:
+    from artfs.catalog.sql import SqlCatalog
+
+_SCHEMES = frozenset({"postgresql", "postgres"})
+_ID = "id"
+_FORMAT = "format"
+_ENTITY = "entity"
+_BLOBS = "blobs"
+"""Set last: a store that has it is complete."""
+
+
+def create_shared(address: str, *, blobs: str | None, entity: str | None = None) -> bool:
+    """Make the database at `address` a store whose blobs are at the URL `blobs`.
+
+    False where it is one already, with the same blobs; one whose making was interrupted is
+    completed. Credentials are not kept.
+    Raises: Conflict where the store's blobs or entity are others; StoreFormatError where either
+    place belongs to another store, or to something else; InvalidName, InvalidArgument,
+    ConfigError, Unsupported, PermissionDenied, BackendUnavailable.
+    """
+    location = _checked(address)
+    if blobs is None:
+        raise InvalidArgument(
+            location, "where are its blobs to be?", hint="say --blobs s3://BUCKET/PREFIX"
+        )
+    place = with_endpoint(parse_place(blobs))
+    chosen_entity = check_name(entity or default_entity(), kind="entity")
+    # Nothing is made in the database before the other half is known to be within reach.
+    place.claim(None)
+    from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
+
+    catalog = SqlCatalog.connect(address, create=True)
+    try:
+        found = catalog.settings()
+        if _BLOBS not in found:
+            _claim(location, place, found[_ID])
+            catalog.choose_setting(_FORMAT, str(STORE_FORMAT))
+            catalog.choose_setting(_ENTITY, chosen_entity)
+            catalog.choose_setting(_BLOBS, place.url)
+        settings = catalog.settings()
+        if settings[_BLOBS] != place.url:
+            raise Conflict(location, f"is a store with its blobs at {settings[_BLOBS]}")
+        if entity is not None and settings[_ENTITY] != entity:
+            raise Conflict(location, f"is a store of the entity {settings[_ENTITY]!r}")
+        return _BLOBS not in found
+    finally:
+        catalog.close()
+
+
+def open_shared(address: str) -> Repository:
+    """Open the store whose catalog is at `address`, a `postgresql://…` URL.
+
+    Blobs are read through this user's block cache, and connected to when they are first needed.
+    Raises: StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable, Unsupported.
+    """
+    location = _checked(address)
+    from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
+
+    catalog = SqlCatalog.connect(address)
+    try:
+        return _opened(catalog, location, address)
+    except BaseException:
+        catalog.close()
+        raise
+
+
+def _opened(catalog: SqlCatalog, location: str, address: str) -> Repository:
+    settings = catalog.settings()
+    known = settings.get(_FORMAT, str(STORE_FORMAT))
+    if not known.isdecimal() or _ID not in settings:
+        raise StoreFormatError(location, "not a store, or a damaged one")
+    check_format(location, int(known))
+    if _BLOBS not in settings:
+        raise StoreFormatError(
+            location, "its making was not finished", hint="`artfs init` completes it"
+        )
+    try:
+        place = parse_place(settings[_BLOBS])
+    except (InvalidArgument, Unsupported) as error:
+        raise StoreFormatError(
+            location, f"its blobs are at {settings[_BLOBS]!r}", hint="use a newer artfs"
+        ) from error
+    objects = place.open()
+    info = StoreInfo(location, settings[_ENTITY], None, settings[_ID])
+    workspace = objects if isinstance(objects, LocalObjectStore) else _workspace(info.id)
+    return Repository(info, catalog=catalog, objects=objects, workspace=workspace, address=address)
+
+
+def _workspace(store_id: str) -> LocalObjectStore:
+    """Where files are made before they are uploaded; on this host, for this user."""
+    root = cache_path() / "workspace" / store_id
+    with translate_os_errors(root):
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return LocalObjectStore(root)
+
+
+def _claim(location: str, place: Place, store_id: str) -> None:
+    if place.claim(store_id) != store_id:
+        hint = "name another directory" if isinstance(place, DirectoryPlace) else "use a new prefix"
+        raise StoreFormatError(place.url, f"belongs to another store than {location}", hint=hint)
+
+
+def _checked(address: str) -> str:
+    """The address without its password. Raises: Unsupported."""
+    location = without_credentials(address)
+    if urlsplit(address).scheme.partition("+")[0] not in _SCHEMES:
+        raise Unsupported(
+            location,
+            "not a kind of store",
+            hint="a store is a directory, or postgresql://USER@HOST/DATABASE",
+        )
+    return location
