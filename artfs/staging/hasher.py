@@ -149,7 +149,6 @@ class Background:
             for node in unsynced.values():
                 with suppress(FileNotFoundError):
                     plain.sync(node.id)
-        self._area.contents.writers.sync()
         self._area.sync()
         self._area.checkpoint()
 
