@@ -91,6 +91,8 @@ class Intake:
                 size_bytes = self._area.contents.status(node).size_bytes
             except FileNotFoundError:
                 # Removed a moment ago: with `strict` nobody may do that.
+                if strict:
+                    raise PathNotFound(node.path(), "its content is gone") from None
                 continue
             total_bytes += size_bytes
             (small if size_bytes < SMALL_BLOB_LIMIT_BYTES else large).append(node)

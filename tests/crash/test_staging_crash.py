@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from artfs.errors import PathNotFound
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
 from artfs.staging.commit import Commit, commit_area
@@ -107,6 +108,20 @@ def test_a_large_file_that_is_removed_while_a_commit_takes_it_in_does_not_make_i
         commit.finish()
         assert len(area.plain.ids()) == 0
     assert dump_version(repository, "p/data") == {"other": b"other"}
+    repository.close()
+
+
+def test_w4_a_commit_of_content_that_is_gone_says_so(tmp_path: Path) -> None:
+    repository = new_store(tmp_path / "store")
+    with new_area(repository) as area:
+        AreaFs(area).create("file", b"x")
+        files = area.path / "files"
+        files.rename(area.path / "away")
+        with pytest.raises(PathNotFound, match="file: its content is gone"):
+            commit_area(area)
+        (area.path / "away").rename(files)
+        commit_area(area)
+    assert dump_version(repository, "p/data") == {"file": b"x"}
     repository.close()
 
 
