@@ -133,7 +133,9 @@ class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A client's line: `status` or `stop`; of a staging mount also `commit` and `abort`."""
+    """A client's line: `status` or `stop`; of a staging mount also `commit`, `commit-status`, which
+    asks for one commit by its number, and `abort`.
+    """
 
     command: str
     wait_writers_s: float = 0.0
@@ -142,6 +144,8 @@ class Command(msgspec.Struct, frozen=True):
     """As StageOrder.expect, for this and later commits."""
     take_unfinished: bool = False
     """Take files for finished that were open for writing when an earlier mount ended."""
+    number: int | None = None
+    """Of the commit that is asked for."""
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -23,6 +23,7 @@ class MountedFileSystem(msgspec.Struct, frozen=True):
     type: str
     owner: int | None
     """Who mounted it, for FUSE."""
+    is_writable: bool
 
     @property
     def is_artfs(self) -> bool:
@@ -45,6 +46,7 @@ def mounted_file_systems() -> list[MountedFileSystem]:
                 device=fields[2].decode(),
                 type=rest[0].decode(),
                 owner=int(owner[1]) if owner else None,
+                is_writable=b"rw" in rest[-1].split(b","),
             )
         )
     return found

@@ -9,7 +9,7 @@ import trio
 from artfs.daemon.messages import CommitStatus, Failure
 from artfs.errors import ArtfsError
 from artfs.staging.area import Area
-from artfs.staging.commit import Commit, CommitReport
+from artfs.staging.commit import Commit, CommitReport, set_expected
 from artfs.staging.hasher import Background
 from artfs.staging.intake import Progress
 from artfs.vfs.staged import StagedFiles
@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 _GRACE_S = 0.5
 """The kernel tells of a close a moment after close(2) has returned."""
+
+_MAX_REMEMBERED = 64
 
 
 class Committer:
@@ -29,31 +31,64 @@ class Committer:
         self._background = background
         self._lock = trio.Lock()
         self._number = 0
-        self._pending = 0
+        self._running: set[int] = set()
+        self._ended: dict[int, CommitStatus] = {}
         self._progress = Progress()
-        self._report: CommitReport | None = None
-        self._failure: Failure | None = None
+        self._is_last = False
+        self._patience = trio.CancelScope()
 
-    def announce(self) -> None:
-        """A commit is about to be asked for: from now on it shows as running."""
+    def announce(self) -> int:
+        """A commit is about to be asked for: from now on it shows as running; its number."""
         self._number += 1
-        if not self._pending:
-            self._report = self._failure = None
+        if not self._running:
             self._progress = Progress()
-        self._pending += 1
+        self._running.add(self._number)
+        return self._number
 
-    def failed(self, error: ArtfsError) -> None:
-        """Take note of how an announced commit ended."""
-        self._pending -= 1
-        self._failure = Failure.of(error)
+    def done(self, number: int, report: CommitReport) -> None:
+        """Take note of what an announced commit made."""
+        version = None if report.version is None else report.version.path
+        self._end(
+            CommitStatus(number=number, running=False, version=version, created=report.created)
+        )
 
-    async def commit(self, *, wait_writers_s: float) -> CommitReport:
-        """Make a version of what there is; the mount goes on upon it.
+    def failed(self, number: int, error: ArtfsError) -> None:
+        """Take note of why an announced commit made nothing."""
+        self._end(CommitStatus(number=number, running=False, failure=Failure.of(error)))
+
+    def _end(self, status: CommitStatus) -> None:
+        self._running.discard(status.number)
+        self._ended[status.number] = status
+        if len(self._ended) > _MAX_REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+
+    async def commit_last(self) -> CommitReport:
+        """Commit what there is, waiting for nobody; from then on nothing can be changed.
+
+        Raises: as `commit`; then what is changed still is kept with the rest.
+        """
+        self._is_last = True
+        self._patience.cancel()
+        self.announce()
+        return await self.commit(wait_writers_s=0.0)
+
+    async def commit(
+        self,
+        *,
+        wait_writers_s: float,
+        expect: str | None = None,
+        take_unfinished: bool = False,
+    ) -> CommitReport:
+        """Make a version of what there is; the mount goes on upon it. See Command.
 
         Raises: StagingBusy where files are open for writing all that time; Conflict, OutOfSpace,
         PermissionDenied, BackendUnavailable. The area then is as it was.
         """
         async with self._lock:
+            if take_unfinished:
+                self._area.contents.accept_unfinished()
+            if expect is not None:
+                await trio.to_thread.run_sync(set_expected, self._area, expect)
             self._background.pause()
             commit = Commit(self._area, self._progress)
             try:
@@ -62,8 +97,6 @@ class Committer:
                 with trio.CancelScope(shield=True):
                     await trio.to_thread.run_sync(commit.discard)
                 self._background.resume()
-        self._pending = max(self._pending - 1, 0)
-        self._report = report
         self._log(report)
         return report
 
@@ -74,21 +107,19 @@ class Committer:
                 await self._staged.no_writers.wait()
         return not self._staged.contents.writing()
 
-    def status(self) -> CommitStatus | None:
-        """The commit that runs, or the last one."""
-        if not self._number and not self._lock.locked():
-            return None
-        progress, report = self._progress, self._report
+    def status(self, number: int | None = None) -> CommitStatus | None:
+        """A commit, by default the last one; None where there was none, or it is long ago."""
+        number = self._number if number is None else number
+        if number not in self._running:
+            return self._ended.get(number)
+        progress = self._progress
         return CommitStatus(
-            number=self._number,
-            running=self._pending > 0 or self._lock.locked(),
+            number=number,
+            running=True,
             files_done=progress.files_done,
             files_total=progress.files_total,
             bytes_done=progress.bytes_done,
             bytes_total=progress.bytes_total,
-            version=report.version.path if report and report.version else None,
-            created=report is not None and report.created,
-            failure=self._failure,
         )
 
     async def _commit(self, commit: Commit, wait_writers_s: float) -> CommitReport:
@@ -96,16 +127,24 @@ class Committer:
         deadline = trio.current_time() + max(wait_writers_s, _GRACE_S)
         gate = self._staged.gate
         while True:
-            await self.wait_for_writers(deadline - trio.current_time())
+            with trio.CancelScope() as self._patience:
+                await self.wait_for_writers(deadline - trio.current_time())
+            if self._is_last:
+                deadline = min(deadline, trio.current_time() + _GRACE_S)
             with trio.CancelScope(shield=True):
                 await gate.shut()
+                committed = False
                 try:
                     # Somebody may have opened a file before the gate was shut.
                     late = trio.current_time() >= deadline
                     if late or not self._staged.contents.writing():
-                        return await trio.to_thread.run_sync(commit.finish)
+                        report = await trio.to_thread.run_sync(commit.finish)
+                        committed = True
+                        return report
                 finally:
-                    gate.open()
+                    # What is changed after the last commit would be dropped with the area.
+                    if not (committed and self._is_last):
+                        gate.open()
 
     def _log(self, report: CommitReport) -> None:
         version = report.version

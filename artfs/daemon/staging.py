@@ -25,7 +25,14 @@ from artfs.daemon.session import limit_references
 from artfs.daemon.stagecommit import Committer
 from artfs.engine.fetch import Fetcher
 from artfs.engine.threads import Threads
-from artfs.errors import ArtfsError, ArtifactNotFound, InvalidArgument, NotFound, VersionExists
+from artfs.errors import (
+    ArtfsError,
+    ArtifactNotFound,
+    InvalidArgument,
+    MountError,
+    NotFound,
+    VersionExists,
+)
 from artfs.fuse.attributes import Ownership
 from artfs.fuse.staged import StagedOperations
 from artfs.model import check_alias, check_type
@@ -33,7 +40,7 @@ from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.settings import default_project
 from artfs.staging.area import Area
-from artfs.staging.commit import expected_id, set_expected
+from artfs.staging.commit import expected_id
 from artfs.staging.hasher import Background
 from artfs.staging.listing import Outcome, write_outcome
 from artfs.staging.meta import AreaMeta
@@ -83,7 +90,13 @@ class _StagingSession:
     def close(self) -> None:
         """Give the area up, unless it is gone."""
         self._background.stop()
-        if not self._finished:
+        if self._finished:
+            return
+        order = self._request.stage
+        if order is not None and order.resume is None and not self._serving.ready.is_set():
+            # It was made for a mount that did not come about.
+            self._area.drop()
+        else:
             self._area.close()
 
     def operations(self, nursery: trio.Nursery) -> StagedOperations:
@@ -126,11 +139,12 @@ class _StagingSession:
         area, committer = self._area, self._committer
         assert committer is not None
         if self._aborting:
-            await trio.to_thread.run_sync(self._drop, Outcome(**self._about_the_end()))
+            outcome = Outcome(dropped=True, **self._about_the_end())
+            await trio.to_thread.run_sync(self._drop, outcome)
             logger.info("aborted: staging area %s was dropped", area.id)
             return
         try:
-            report = await committer.commit(wait_writers_s=0.0)
+            report = await committer.commit_last()
         except ArtfsError as error:
             error.hint = f"{error.hint}; " if error.hint else ""
             error.hint += f"everything is kept: `artfs staging commit {area.id}` tries again"
@@ -164,27 +178,33 @@ class _StagingSession:
         elif command.command == "commit":
             if self._serving.over.is_set() or self._serving.stopping.is_set():
                 return Reply(error="it is being unmounted, and committed by that")
-            committer.announce()
-            nursery.start_soon(self._commit, command)
-        else:
+            number = committer.announce()
+            nursery.start_soon(self._commit, command, number)
+        elif command.command != "commit-status":
             return Reply(error=f"no such command: {command.command}")
-        return Reply(status=self.status())
+        return Reply(status=self.status(commit=command.number))
 
-    async def _commit(self, command: Command) -> None:
+    async def _commit(self, command: Command, number: int) -> None:
         committer = self._committer
         assert committer is not None
         try:
-            if command.take_unfinished:
-                self._area.contents.accept_unfinished()
-            if command.expect is not None:
-                await trio.to_thread.run_sync(set_expected, self._area, command.expect)
-            await committer.commit(wait_writers_s=command.wait_writers_s)
+            report = await committer.commit(
+                wait_writers_s=command.wait_writers_s,
+                expect=command.expect,
+                take_unfinished=command.take_unfinished,
+            )
         except ArtfsError as error:
-            committer.failed(error)
+            committer.failed(number, error)
             logger.error("commit failed: %s", error)  # noqa: TRY400 - its text is meant to be enough
+        except Exception as error:
+            # The mount goes on: everything is in the area still.
+            committer.failed(number, MountError(self._area.meta.path, repr(error)))
+            logger.exception("commit failed")
+        else:
+            committer.done(number, report)
 
-    def status(self) -> MountStatus:
-        """See Session."""
+    def status(self, *, commit: int | None = None) -> MountStatus:
+        """See Session; `commit`: which one to tell of, by default the last."""
         meta = self._area.meta
         assert self._committer is not None
         status = self._serving.status(store=self._area.repository.info.location, target=meta.path)
@@ -195,7 +215,7 @@ class _StagingSession:
             base=meta.base_version,
             created_at_s=meta.created_at_ns / 1e9,
             unfinished=tuple(self._area.contents.unfinished()),
-            commit=self._committer.status(),
+            commit=self._committer.status(commit),
         )
         return msgspec.structs.replace(status, kind="stage", staging=staging)
 

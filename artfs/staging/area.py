@@ -18,6 +18,7 @@ import secrets
 import shutil
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -128,9 +129,9 @@ class Area:
         Raises: StagingNotFound, StagingBusy where another process owns it, StoreFormatError,
         PermissionDenied, BackendUnavailable.
         """
-        path = staging_path(repository.info) / area_id
-        if not AREA_ID.fullmatch(area_id) or not (path / INDEX_FILE).exists():
-            raise StagingNotFound(area_id, "no such staging area", hint="see `artfs staging ls`")
+        path = _existing(repository.info, area_id)
+        if not (path / INDEX_FILE).exists():
+            raise StoreFormatError(str(path), "damaged (it has no index)")
         with translate_os_errors(path):
             lock_fd = _lock(path, area_id)
         try:
@@ -196,8 +197,9 @@ class Area:
 
         Raises: OSError, OutOfSpace, BackendUnavailable.
         """
-        # Names of plain files first: the index refers to them.
+        # Names of plain files first: the index refers to them; and which of them are half written.
         fsync_directory(self.plain.root)
+        self._writers.sync()
         self._index.sync()
 
     def sync_file(self, node: FileNode) -> None:
@@ -237,6 +239,31 @@ class Area:
                 node = self.tree.nodes[node_id]
                 logger.warning("%s: the content of %s was lost", self.path, node.path())
                 self.plain.create(node_id)
+
+
+def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> None:
+    """Remove an area that nobody owns, damaged or not, once `ask` has returned.
+
+    Raises: StagingNotFound, StagingBusy, PermissionDenied, BackendUnavailable; what `ask` raises.
+    """
+    path = _existing(store, area_id)
+    with translate_os_errors(path):
+        lock_fd = _lock(path, area_id)
+    try:
+        ask()
+        dropped = path.with_name(_DROPPED + path.name)
+        with translate_os_errors(path):
+            path.rename(dropped)
+    finally:
+        os.close(lock_fd)
+    shutil.rmtree(dropped, ignore_errors=True)
+
+
+def _existing(store: StoreInfo, area_id: str) -> Path:
+    path = staging_path(store) / area_id
+    if not AREA_ID.fullmatch(area_id) or not path.is_dir():
+        raise StagingNotFound(area_id, "no such staging area", hint="see `artfs staging ls`")
+    return path
 
 
 def remove_leftovers(store: StoreInfo) -> None:

@@ -140,6 +140,15 @@ class Contents:
                 node.plain = None
                 self._tree.forget(node)
 
+    @contextmanager
+    def held(self, node: FileNode) -> Iterator[None]:
+        """Keep a file's content for a while, though its last name be removed. Raises: OSError."""
+        self.open(node, write=False)
+        try:
+            yield
+        finally:
+            self.close(node, write=False)
+
     # --- reading and writing -----------------------------------------------------------------
 
     def needs_copy(self, node: FileNode) -> bool:
@@ -183,6 +192,9 @@ class Contents:
             # A commit that is taking the file in must not see it change.
             if node.id in self._busy:
                 return False
+            if node.content is None and node.plain is None:
+                # Nobody looked since the area was opened, and a commit may have been killed before.
+                node.sealed = _is_sealed(self._plain_status(node))
             if self.needs_copy(node):
                 if size_bytes:
                     return False

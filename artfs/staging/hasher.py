@@ -105,13 +105,23 @@ class Background:
     def _run(self) -> None:
         while not self._stopping.wait(_PAUSE_S):
             try:
-                self._area.checkpoint(only_if_due=True)
-                self._make_durable()
-                while self._unhashed and self._goes_on() and time.monotonic() < self._next_sync_s:
+                self._look_after()
+                while self._unhashed and self._goes_on():
                     self._hash_one()
+                    self._look_after()
             except (OSError, ArtfsError) as error:
                 # Whoever syncs or commits is told; this was only ahead of time.
                 logger.warning("%s: %s", self._area.path, error)
+            except Exception:
+                # Without this thread nothing would become durable by itself.
+                logger.exception("%s: looking after it failed", self._area.path)
+
+    def _look_after(self) -> None:
+        """Do what is due, and must not wait until a large file is hashed."""
+        try:
+            self._area.checkpoint(only_if_due=True)
+        finally:
+            self._make_durable()
 
     def _make_durable(self) -> None:
         now_s = time.monotonic()
@@ -122,6 +132,16 @@ class Background:
         changed, self._changed = self._changed, False
         if not unsynced and not changed:
             return
+        try:
+            self._sync(unsynced)
+        except BaseException:
+            # It is tried again, with what was written again meanwhile.
+            self._changed = True
+            for node_id, node in unsynced.items():
+                self._unsynced.setdefault(node_id, node)
+            raise
+
+    def _sync(self, unsynced: dict[int, FileNode]) -> None:
         plain = self._area.plain
         if len(unsynced) >= _SYNC_ALL_FROM_FILES:
             plain.sync_all()
@@ -129,14 +149,18 @@ class Background:
             for node in unsynced.values():
                 with suppress(FileNotFoundError):
                     plain.sync(node.id)
-        self._area.contents.writers.sync()
         self._area.sync()
         self._area.checkpoint()
 
     def _hash_one(self) -> None:
         _, node = self._unhashed.popitem()
         if node.content is None and not node.writers:
-            hash_node(self._area, node, is_wanted=self._goes_on)
+            hash_node(self._area, node, is_wanted=self._is_wanted)
+
+    def _is_wanted(self) -> bool:
+        """Asked for each part of a file that is being hashed."""
+        self._look_after()
+        return self._goes_on()
 
     def _goes_on(self) -> bool:
         return not (self._stopping.is_set() or self._paused.is_set())

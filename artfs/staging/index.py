@@ -22,12 +22,19 @@ from typing import Any
 from artfs.blobs.files import fsync_directory
 from artfs.errors import BackendUnavailable, OutOfSpace, StoreFormatError
 from artfs.staging.changes import Changes, LinkRow, NodeRow, merged
-from artfs.staging.journal import RESERVE_BYTES, Journal, journals, read_journal
+from artfs.staging.journal import RESERVE_BYTES, Journal, journals, read_journals
 
-INDEX_FORMAT = 2
-_FORMAT_WITHOUT_JOURNAL = 1
+INDEX_FORMAT = 3
+_OLDER_FORMATS = frozenset({1, 2})
 
+_APPLIED = (
+    # One row: the number of the newest journal that is in here. A host that dies may bring back
+    # a journal which was removed already.
+    "CREATE TABLE journals (applied INTEGER NOT NULL)",
+    "INSERT INTO journals VALUES (0)",
+)
 _SCHEMA = (
+    *_APPLIED,
     # One row, a JSON object: what the area is for (artfs/staging/meta.py).
     "CREATE TABLE meta (value TEXT NOT NULL)",
     # kind is f, d or l. content: of a file the entry that it shows, null where it has a plain
@@ -46,6 +53,7 @@ _PUT_LINK = "INSERT OR REPLACE INTO links VALUES (?, ?, ?)"
 _DROP_NODE = "DELETE FROM nodes WHERE id = ?"
 _DROP_LINK = "DELETE FROM links WHERE parent = ? AND name = ?"
 _DROP_LINKS = "DELETE FROM links WHERE parent = ?"
+_PUT_APPLIED = "UPDATE journals SET applied = ?"
 _BUSY_TIMEOUT_S = 30.0
 _LOG_RESERVE_BYTES = 4 * 1024 * 1024
 _LONG_JOURNAL_BYTES = RESERVE_BYTES // 2
@@ -69,7 +77,7 @@ class Index:
             if create:
                 self._create()
             else:
-                self._check_format()
+                self._check_format(upgrade=writes)
             self._wal_fd = os.open(f"{path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             if writes:
                 # SQLite takes the zeros behind what it wrote for the end of its log.
@@ -119,47 +127,56 @@ class Index:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        if self._journal.size_bytes:
-            following = self._following_journal()
-            with self._lock:
-                self._full.append(self._journal)
-                self._journal = following
-        if self._full:
-            self._write(journal.path for journal in self._full)
-            with self._lock:
-                done, self._full = self._full, []
-            for journal in done:
-                journal.path.unlink()
+        # What a full disk kept from being moved comes first: a new journal takes room as well.
+        self._move_full()
+        if not self._journal.is_empty:
+            self._begin_following_journal()
+            self._move_full()
         self._shorten_log()
+
+    def _move_full(self) -> None:
+        if not self._full:
+            return
+        self._write([(journal.number, journal.path) for journal in self._full])
+        with self._lock:
+            done, self._full = self._full, []
+        for journal in done:
+            journal.path.unlink()
 
     def _recovered(self) -> Journal:
         """Move what a killed process left in journals into the SQLite file; a new journal."""
-        left = journals(self._path.parent)
+        found = journals(self._path.parent)
+        (applied,) = self._connection.execute("SELECT applied FROM journals").fetchone()
+        left = [(number, path) for number, path in found if number > applied]
         if left:
-            self._write(path for _, path in left)
-        journal = Journal(self._path.parent, left[-1][0] + 1 if left else 1)
+            self._write(left)
+            applied = left[-1][0]
+        journal = Journal(self._path.parent, applied + 1)
         fsync_directory(self._path.parent)
         with suppress(OSError):
             # On a full disk the area can be looked at, and what is in it committed elsewhere.
             journal.reserve()
-        for _, path in left:
+        for _, path in found:
             path.unlink()
         return journal
 
-    def _following_journal(self) -> Journal:
-        journal = Journal(self._path.parent, self._journal.number + 1)
+    def _begin_following_journal(self) -> None:
+        following = Journal(self._path.parent, self._journal.number + 1)
         try:
-            journal.reserve()
+            following.reserve()
             fsync_directory(self._path.parent)
+            with self._lock:
+                following.follow(self._journal)
+                self._full.append(self._journal)
+                self._journal = following
         except BaseException:
             # The one that we have has room still: files can be removed.
-            journal.path.unlink()
+            following.path.unlink()
             raise
-        return journal
 
-    def _write(self, journal_paths: Iterable[Path]) -> None:
-        """Do in the SQLite file what journals say, durably. To do it again changes nothing."""
-        records = (record for path in journal_paths for record in read_journal(path))
+    def _write(self, numbered: list[tuple[int, Path]]) -> None:
+        """Do in the SQLite file what journals say, durably."""
+        records = read_journals(path for _, path in numbered)
         vanished, removed_links, gone, nodes, links = merged(records)
         many = self._connection.executemany
         with self._transaction():
@@ -168,6 +185,7 @@ class Index:
             many(_DROP_NODE, [(node_id,) for node_id in gone])
             many(_PUT_NODE, nodes)
             many(_PUT_LINK, links)
+            self._connection.execute(_PUT_APPLIED, (numbered[-1][0],))
         os.fsync(self._wal_fd)
 
     def _shorten_log(self) -> None:
@@ -246,16 +264,20 @@ class Index:
         execute(f"PRAGMA user_version = {INDEX_FORMAT}")
         execute("COMMIT")
 
-    def _check_format(self) -> None:
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == _FORMAT_WITHOUT_JOURNAL:
-            self._connection.execute(f"PRAGMA user_version = {INDEX_FORMAT}")
-        elif version != INDEX_FORMAT:
+    def _check_format(self, *, upgrade: bool) -> None:
+        execute = self._connection.execute
+        version = execute("PRAGMA user_version").fetchone()[0]
+        if version not in {INDEX_FORMAT, *_OLDER_FORMATS}:
             raise StoreFormatError(
                 str(self._path),
                 f"has format {version}, this artfs knows {INDEX_FORMAT}",
                 hint="use the artfs that made it",
             )
+        if version != INDEX_FORMAT and upgrade:
+            with self._transaction():
+                for statement in _APPLIED:
+                    execute(statement)
+                execute(f"PRAGMA user_version = {INDEX_FORMAT}")
 
 
 def _connect(path: Path, *, create: bool) -> sqlite3.Connection:

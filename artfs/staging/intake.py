@@ -91,6 +91,8 @@ class Intake:
                 size_bytes = self._area.contents.status(node).size_bytes
             except FileNotFoundError:
                 # Removed a moment ago: with `strict` nobody may do that.
+                if strict:
+                    raise PathNotFound(node.path(), "its content is gone") from None
                 continue
             total_bytes += size_bytes
             (small if size_bytes < SMALL_BLOB_LIMIT_BYTES else large).append(node)
@@ -134,6 +136,15 @@ class Intake:
             self._progress.done(files=1, size_bytes=status.st_size)
 
     def _take_large(self, node: FileNode, *, strict: bool) -> None:
+        try:
+            with self._area.contents.held(node):
+                self._take_held(node, strict=strict)
+        except FileNotFoundError:
+            # Removed a moment ago, as above.
+            if strict:
+                raise SourceChanged(node.path(), "vanished while it was being committed") from None
+
+    def _take_held(self, node: FileNode, *, strict: bool) -> None:
         area = self._area
         seen_bytes = 0
 

@@ -4,6 +4,10 @@ A journal is a file of records, one after the other, with zeros behind the last 
 
     length, 4 bytes, little-endian; CRC-32 of the body, 4 bytes; the body, msgpack
 
+A journal that follows another one begins with the length of that one, a number. The host may die
+when it has written more of the later one: what was changed last must not be there without what
+was changed before it.
+
 Appending a change is one write(2) into space that is there already. It costs a tenth of what a
 transaction of SQLite costs, and works on a full disk: files can still be removed there.
 """
@@ -11,7 +15,7 @@ transaction of SQLite costs, and works on a full disk: files can still be remove
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
@@ -39,6 +43,7 @@ class Journal:
         self.path = directory / f"{_PREFIX}{number:08d}"
         self.number = number
         self.size_bytes = 0
+        self._first_bytes = 0
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         self._fd = -1
         self._fd = os.open(self.path, flags, 0o600)
@@ -52,9 +57,22 @@ class Journal:
         """Make room for changes, so that appending them works on a disk that is full by then."""
         os.posix_fallocate(self._fd, 0, RESERVE_BYTES)
 
+    def follow(self, journal: Journal) -> None:
+        """Note the end of the journal before this one, which grows no more; call it first."""
+        self._append(journal.size_bytes)
+        self._first_bytes = self.size_bytes
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no change in it."""
+        return self.size_bytes == self._first_bytes
+
     def append(self, record: Record) -> None:
         """Append a change; it survives this process from here on. One that fails leaves nothing."""
-        body = _encode(record)
+        self._append(record)
+
+    def _append(self, value: Record | int) -> None:
+        body = _encode(value)
         pwrite_full(self._fd, _HEAD.pack(len(body), crc32(body)) + body, self.size_bytes)
         self.size_bytes += _HEAD.size + len(body)
 
@@ -74,9 +92,25 @@ def journals(directory: Path) -> list[tuple[int, Path]]:
     return sorted(found)
 
 
-def read_journal(path: Path) -> Iterator[Record]:
-    """The records of a journal, up to where a host that died left it. Raises: OSError."""
-    data = path.read_bytes()
+def read_journals(paths: Iterable[Path]) -> Iterator[Record]:
+    """The records of journals, oldest first, up to where a host that died left them.
+
+    Raises: OSError.
+    """
+    end_before: int | None = None
+    for path in paths:
+        end = 0
+        for end_of_value, value in _values(path.read_bytes()):
+            end = end_of_value
+            if not isinstance(value, int):
+                yield value
+            elif end_before not in {None, value}:
+                return
+        end_before = end
+
+
+def _values(data: bytes) -> Iterator[tuple[int, Record | int]]:
+    """What is in a journal, with the place behind it."""
     position = 0
     while position + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, position)
@@ -84,5 +118,5 @@ def read_journal(path: Path) -> Iterator[Record]:
         body = data[position : position + length]
         if length == 0 or len(body) < length or crc32(body) != checksum:
             return
-        yield _decode(body)
         position += length
+        yield position, _decode(body)

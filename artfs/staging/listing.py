@@ -36,6 +36,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     """`project/name:vN`; None where it was dropped, or had nothing in it."""
     created: bool = False
+    dropped: bool = False
+    """Whether it was dropped on purpose."""
     failure: tuple[str, str, str, str] | None = None
     """Class, subject, reason and hint of the error that made it stay what it is."""
     finished_at_ns: int

@@ -40,6 +40,7 @@ class Writers:
         self._open: dict[FileNode, int] = {}
         self._left: dict[FileNode, int] = {}
         self._free: list[int] = []
+        self._is_synced = True
 
     def restore(self, nodes: Mapping[int, Node]) -> None:
         """Find out what an earlier process left; once, before anything else."""
@@ -67,6 +68,7 @@ class Writers:
             at = self._free.pop() if self._free else _NOWHERE
             if at != _NOWHERE:
                 _SLOT.pack_into(self._slots, at, node.id)
+                self._is_synced = False
         self._open[node] = at
 
     def discard(self, node: FileNode) -> None:
@@ -85,8 +87,15 @@ class Writers:
             self._clear(self._left.popitem()[1])
 
     def sync(self) -> None:
-        """Make the note survive the host. Blocks: disk. Raises: OSError."""
-        os.fsync(self._fd)
+        """Make the note survive the host, where it has changed. Blocks: disk. Raises: OSError."""
+        if self._is_synced:
+            return
+        self._is_synced = True
+        try:
+            os.fsync(self._fd)
+        except OSError:
+            self._is_synced = False
+            raise
 
     def close(self) -> None:
         """Close the file; the note stays."""
@@ -97,6 +106,7 @@ class Writers:
         if at != _NOWHERE:
             _SLOT.pack_into(self._slots, at, _FREE)
             self._free.append(at)
+            self._is_synced = False
 
     def _grow(self) -> None:
         old_bytes = len(self._slots)

@@ -24,6 +24,24 @@ def mountpoint(cli: Cli) -> Iterator[Path]:
         cli.run("umount", "--force", path)
 
 
+def test_a_damaged_staging_area_can_be_dropped(cli: Cli, mountpoint: Path) -> None:
+    staging = cli.run("stage", "p/data", mountpoint, "--json").json["staging"]
+    with (mountpoint / "half").open("w") as file:
+        file.write("x")
+        file.flush()
+        cli.run("umount", "--force", mountpoint)
+        with suppress(OSError):
+            file.close()
+    path = Path(staging["path"])
+    for name in ("index.sqlite", "index.sqlite-wal"):
+        (path / name).write_bytes(b"damaged" * 1000)
+    assert cli.run("staging", "commit", staging["id"]).code != 0
+    assert cli.run("staging", "drop", staging["id"]).code == 10
+    assert path.exists()
+    assert cli.run("staging", "drop", staging["id"], "--yes").code == 0
+    assert not path.exists()
+
+
 def test_a_directory_is_staged_committed_and_unmounted(cli: Cli, mountpoint: Path) -> None:
     staged = cli.run(
         "stage", "p/data", mountpoint, "-t", "model", "-a", "best", "--metadata", '{"a": 1}'

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from artfs.errors import PathNotFound
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
-from artfs.staging.commit import commit_area
+from artfs.staging.commit import Commit, commit_area
+from artfs.staging.intake import Progress
 from tests.crash.victim import BASE, CONTENT
 from tests.unit.staging.areafs import AreaFs, dump_version, new_area, new_store
 
@@ -66,6 +68,61 @@ def test_w3_a_kill_at_any_line_leaves_an_area_that_becomes_exactly_one_version(
         assert code == -signal.SIGKILL
         check_after_kill(repository, area_id, said, complete)
         repository.close()
+
+
+def test_w3_what_a_killed_commit_shares_with_the_store_is_not_cut_by_the_area(
+    tmp_path: Path,
+) -> None:
+    repository = new_store(tmp_path / "store")
+    data = os.urandom(3_000_000)
+    with new_area(repository) as area:
+        AreaFs(area).create("large", data)
+        area_id = area.id
+        # A commit is killed when the store has the file.
+        Commit(area).prepare()
+    with Area.open(repository, area_id) as area:
+        fs = AreaFs(area)
+        fs.truncate("large", 5)
+        assert fs.read("large") == data[:5]
+    (blob,) = (path for path in (tmp_path / "store" / "blobs").rglob("*") if path.is_file())
+    assert blob.read_bytes() == data
+    repository.close()
+
+
+def test_a_large_file_that_is_removed_while_a_commit_takes_it_in_does_not_make_it_fail(
+    tmp_path: Path,
+) -> None:
+    repository = new_store(tmp_path / "store")
+    with new_area(repository) as area:
+        fs = AreaFs(area)
+        fs.create("large", os.urandom(3_000_000))
+        fs.create("other", b"other")
+
+        def remove(progress: Progress) -> None:
+            if progress.bytes_done and "large" in fs.names(""):
+                fs.unlink("large")
+
+        commit = Commit(area, Progress(remove))
+        commit.prepare()
+        assert "large" not in fs.names("")
+        commit.finish()
+        assert len(area.plain.ids()) == 0
+    assert dump_version(repository, "p/data") == {"other": b"other"}
+    repository.close()
+
+
+def test_w4_a_commit_of_content_that_is_gone_says_so(tmp_path: Path) -> None:
+    repository = new_store(tmp_path / "store")
+    with new_area(repository) as area:
+        AreaFs(area).create("file", b"x")
+        files = area.path / "files"
+        files.rename(area.path / "away")
+        with pytest.raises(PathNotFound, match="file: its content is gone"):
+            commit_area(area)
+        (area.path / "away").rename(files)
+        commit_area(area)
+    assert dump_version(repository, "p/data") == {"file": b"x"}
+    repository.close()
 
 
 def check_after_kill(

@@ -14,11 +14,21 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import pyfuse3
 import pytest
 
 from artfs.daemon import client, stageclient
 from artfs.daemon.contact import ended
-from artfs.errors import ArtfsError, OutOfSpace, StagingBusy, StoreNotFound
+from artfs.daemon.messages import MountRequest, StageOrder
+from artfs.daemon.staging import run_stage
+from artfs.errors import (
+    AliasNotFound,
+    ArtfsError,
+    MountError,
+    OutOfSpace,
+    StagingBusy,
+    StoreNotFound,
+)
 from artfs.repository.facade import Repository
 from artfs.repository.gc import collect
 from artfs.repository.opening import open_store
@@ -313,6 +323,126 @@ def test_two_commits_at_once_make_one_version(staged: Stager) -> None:
         thread.join()
     assert results == [True, True, True]
     assert staged.version_count() == 1
+
+
+def test_commits_side_by_side_are_each_told_what_came_of_them(staged: Stager) -> None:
+    staged.put({"file": b"old"})
+    mountpoint = staged(base="latest")
+    (mountpoint / "file").write_bytes(b"x" * 3_000_000)
+    results: dict[str, object] = {}
+
+    def commit(expect: str) -> None:
+        try:
+            results[expect] = stageclient.commit(mountpoint, expect=expect).version
+        except ArtfsError as error:
+            results[expect] = type(error)
+
+    threads = [threading.Thread(target=commit, args=[name]) for name in ("none", "nothing", "any")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results["nothing"] is AliasNotFound
+    assert results["any"] == "p/data:v1"
+    assert staged.version_count() == 2
+
+
+def test_w3_a_commit_whose_process_is_killed_says_that_all_is_kept(staged: Stager) -> None:
+    mountpoint = staged()
+    with (mountpoint / "open").open("wb"):
+        (mountpoint / "file").write_bytes(b"kept")
+        told: list[str] = []
+
+        def commit() -> None:
+            with pytest.raises(MountError) as caught:
+                stageclient.commit(mountpoint, wait_writers_s=600)
+            told.append(str(caught.value))
+
+        committer = threading.Thread(target=commit)
+        committer.start()
+        wait_until(lambda: stageclient.staging_status(mountpoint).commit is not None)
+        status = client.status(mountpoint)
+        assert status.pid is not None
+        os.kill(status.pid, signal.SIGKILL)
+        committer.join()
+        assert "everything is kept" in told[0]
+        with pytest.raises(MountError, match="process was killed: everything is kept"):
+            stageclient.commit(mountpoint)
+
+
+def test_w4_a_commit_that_waits_for_writers_does_not_hold_up_the_end(staged: Stager) -> None:
+    mountpoint = staged()
+    (mountpoint / "file").write_bytes(b"kept")
+    with (mountpoint / "open").open("wb"):
+        committer = threading.Thread(target=try_to_commit, args=[mountpoint, 600.0])
+        committer.start()
+        wait_until(lambda: stageclient.staging_status(mountpoint).commit is not None)
+        assert terminated(mountpoint, 30)
+        committer.join()
+    (record,) = staging_areas(staged.repository.info)
+    assert record.state == "failed"
+
+
+def test_w2_what_is_changed_while_a_busy_mount_ends_is_refused_or_kept(staged: Stager) -> None:
+    mountpoint = staged()
+    for number in range(2000):
+        (mountpoint / f"file{number}").write_bytes(b"x")
+    made: list[str] = []
+
+    def make() -> None:
+        inside = os.open(mountpoint, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for number in range(1_000_000):
+                os.mkdir(f"directory{number}", dir_fd=inside)
+                made.append(f"directory{number}")
+        except OSError:
+            return
+        finally:
+            os.close(inside)
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    wait_until(lambda: bool(made))
+    assert terminated(mountpoint, 60)
+    maker.join()
+    assert set(made) <= staged.version().keys()
+
+
+def test_a_mount_that_fails_leaves_no_area_and_a_resumed_one_keeps_it(
+    staged: Stager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object) -> None:
+        raise RuntimeError("no")
+
+    store, mountpoint = staged.repository.info.location, tmp_path / "mountpoint"
+    mountpoint.mkdir()
+    area_id = staged.kill(staged())
+    with monkeypatch.context() as patch:
+        patch.setattr(pyfuse3, "init", fail)
+        patch.setattr(pyfuse3, "close", lambda **_options: None)
+        for target, order in (("p/data", StageOrder()), (None, StageOrder(resume=area_id))):
+            with pytest.raises(MountError, match="mounting failed"):
+                run_stage(
+                    MountRequest(store=store, target=target, mountpoint=mountpoint, stage=order)
+                )
+    assert [record.meta.id for record in staging_areas(staged.repository.info)] == [area_id]
+
+
+def try_to_commit(mountpoint: Path, wait_writers_s: float) -> None:
+    with suppress(ArtfsError):
+        stageclient.commit(mountpoint, wait_writers_s=wait_writers_s)
+
+
+def terminated(mountpoint: Path, timeout_s: float) -> bool:
+    """Whether the mount's process ends in time, told to by a signal."""
+    status = client.status(mountpoint)
+    assert status.pid is not None
+    pidfd = os.pidfd_open(status.pid)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        return ended(pidfd, timeout_s)
+    finally:
+        os.close(pidfd)
 
 
 def test_what_a_crash_left_half_made_or_half_dropped_is_removed(

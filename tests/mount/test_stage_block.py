@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import artfs
+from artfs.daemon import client
 from artfs.errors import MountError, NotFound
 from artfs.repository.facade import Repository
+from artfs.staging.area import Area
 from artfs.staging.listing import staging_areas
 from tests.support.staging import Stager
 
@@ -55,6 +59,24 @@ def test_an_exception_drops_what_was_staged(store: Repository, staged: Stager) -
         fail()
     assert staged.version_count() == 0
     assert not seen[0].exists()
+
+
+def test_w4_a_block_whose_mount_is_killed_raises_and_keeps_what_was_staged(
+    store: Repository, staged: Stager
+) -> None:
+    block = artfs.stage("p/data")
+    path = block.__enter__()
+    (path / "file").write_bytes(b"kept")
+    pid = client.status(path).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(MountError, match="killed: everything is kept: see `artfs staging ls`"):
+        block.__exit__(None, None, None)
+    assert not path.exists()
+    (record,) = staging_areas(store.info)
+    area = Area.open(store, record.meta.id)
+    assert area.tree.resolve("file") is not None
+    area.drop()
 
 
 def test_what_cannot_be_staged_raises_what_is_wrong(store: Repository) -> None:

@@ -75,6 +75,8 @@ def ls(*, store: str | None, as_json: bool) -> None:
             print_line(f"{record.meta.id}: the last commit failed: {record.meta.error}")
     for outcome in ended:
         text = outcome_text(outcome.artifact, outcome.version, created=outcome.created)
+        if outcome.dropped:
+            text = f"{outcome.artifact}: aborted"
         print_line(f"{outcome.id} ended {format_age(outcome.finished_at_ns)}: {text}")
 
 
@@ -159,17 +161,19 @@ def drop(*, area: str, yes: bool, store: str | None, as_json: bool) -> None:
     Example:
       artfs staging drop 1f3a9c04
     """
-    from artfs.staging.area import Area  # noqa: PLC0415 - takes long to import
+    from artfs.staging.area import drop_area  # noqa: PLC0415 - takes long to import
+    from artfs.staging.listing import staging_areas  # noqa: PLC0415 - takes long to import
 
     with open_repository(store) as repository:
-        opened = Area.open(repository, area)
-        try:
-            files = plural(len(opened.plain.ids()), "file")
-            confirm(f"Drop {opened.meta.path} with {files}?", yes=yes, command="staging drop")
-        except BaseException:
-            opened.close()
-            raise
-        opened.drop()
+        records = {record.meta.id: record for record in staging_areas(repository.info)}
+        what = f"{area}, which is damaged"
+        if (record := records.get(area)) is not None:
+            what = f"{record.meta.path} with {plural(record.files, 'file')}"
+        drop_area(
+            repository.info,
+            area,
+            ask=lambda: confirm(f"Drop {what}?", yes=yes, command="staging drop"),
+        )
     if as_json:
         print_json({"dropped": area})
     else:

@@ -11,7 +11,6 @@ from artfs.cli.output import print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import print_outcome, watcher
 from artfs.daemon import client, stageclient
-from artfs.errors import MountError
 
 
 @click.command(short_help="End a mount; what was staged becomes a version.")
@@ -37,7 +36,7 @@ def command(*, mountpoint: Path, force: bool, timeout_s: float, as_json: bool) -
     Example:
       artfs umount /mnt/artfs
     """
-    if not force and _is_staging(mountpoint):
+    if not force and stageclient.is_staging(mountpoint):
         with ByteProgress("committing") as progress:
             outcome = stageclient.finish(mountpoint, on_progress=watcher(progress))
         print_outcome(
@@ -53,10 +52,3 @@ def command(*, mountpoint: Path, force: bool, timeout_s: float, as_json: bool) -
         print_json({"unmounted": str(mountpoint)})
     else:
         print_line(f"{mountpoint} is unmounted")
-
-
-def _is_staging(mountpoint: Path) -> bool:
-    try:
-        return client.status(mountpoint).staging is not None
-    except MountError:
-        return False

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from artfs.errors import OutOfSpace, StoreFormatError
 from artfs.staging.changes import Changes, LinkRow, NodeRow, Record, merged
 from artfs.staging.index import Index
-from artfs.staging.journal import Journal, journals, read_journal
+from artfs.staging.journal import Journal, journals, read_journals
 
 IDS = st.integers(1, 5)
 NAMES = st.sampled_from(["a", "b", "ü"])
@@ -114,7 +114,7 @@ def test_a_checkpoint_leaves_one_empty_journal(index: Index, tmp_path: Path) -> 
         index.apply(change(5 + number, f"name {number}"))
     index.checkpoint()
     ((_, path),) = journals(tmp_path)
-    assert list(read_journal(path)) == []
+    assert list(read_journals([path])) == []
     assert len(index.links()) == 50
 
 
@@ -126,6 +126,39 @@ def test_a_journal_that_was_applied_already_changes_nothing(index: Index, tmp_pa
     index.checkpoint()
     kept.rename(journal)
     assert reopened(copy_of_area(tmp_path)) == ([5, 105], ["name"])
+
+
+def test_a_journal_that_a_dying_host_brings_back_changes_nothing(
+    index: Index, tmp_path: Path
+) -> None:
+    index.apply(change(5, "old"))
+    ((_, first),) = journals(tmp_path)
+    kept = tmp_path / "kept"
+    shutil.copy(first, kept)
+    index.replace("{}", [(1, "d", 0o755, 0, 0, 1, 2, None)], [])
+    kept.rename(first)
+    assert reopened(copy_of_area(tmp_path)) == ([1], [])
+
+
+def test_a_journal_is_nothing_without_the_end_of_the_one_before(
+    tmp_path: Path,
+) -> None:
+    first, second = Journal(tmp_path, 1), Journal(tmp_path, 2)
+    first.append(change(5, "kept").record())
+    whole_bytes = first.size_bytes
+    first.append(change(6, "lost").record())
+    second.follow(first)
+    assert second.is_empty
+    second.append(change(7, "later").record())
+
+    def names() -> list[str]:
+        records = read_journals([first.path, second.path])
+        return [links[0][1] for _, _, _, _, links in records]
+
+    assert names() == ["kept", "lost", "later"]
+    os.truncate(first.path, whole_bytes)
+    os.truncate(first.path, 1000)
+    assert names() == ["kept"]
 
 
 @pytest.mark.parametrize("lost_bytes", [1, 30])
@@ -154,7 +187,7 @@ def test_a_failed_append_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         with pytest.raises(OSError, match="No space"):
             journal.append(change(6).record())
     journal.append(change(7).record())
-    found = [nodes[0][0] for _, _, _, nodes, _ in read_journal(journal.path)]
+    found = [nodes[0][0] for _, _, _, nodes, _ in read_journals([journal.path])]
     assert found == [5, 7]
 
 
@@ -191,7 +224,14 @@ def test_an_index_of_the_format_before_journals_is_taken_over(tmp_path: Path) ->
     path = tmp_path / "index.sqlite"
     Index(path, create=True).close()
     with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE journals")
         connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    looked_at = Index(path, writes=False)
+    assert looked_at.meta() == ""
+    looked_at.close()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
     connection.close()
     index = Index(path)
     index.apply(change(5))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 from artfs.staging.nodes import DirectoryNode, FileNode, Node
 from artfs.staging.writers import Writers
+from tests.unit.staging.areafs import AreaFs, new_area, new_store
 
 
 def nodes(count: int) -> dict[int, Node]:
@@ -76,3 +80,19 @@ def test_what_is_gone_or_was_never_written_is_not_unfinished(tmp_path: Path) -> 
     assert left.id == 3
     left.remove_place(next(left.places())[0], "3")
     assert later.unfinished() == []
+
+
+def test_w5_what_an_fsync_makes_durable_is_noted_durably(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with new_store(tmp_path / "store") as repository, new_area(repository) as area:
+        AreaFs(area).create("synced", b"synced")
+        node = area.tree.create(area.tree.root, "half", mode=0o644, uid=0, gid=0)
+        area.contents.created(node)
+        note = (area.path / "writers").stat().st_ino
+        synced: list[int] = []
+        monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+        # The index is about to name the half file.
+        area.sync()
+        area.sync()
+        assert synced.count(note) == 1

@@ -1,0 +1,83 @@
+"""What happens to closed files in the background."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from artfs.staging import hasher
+from artfs.staging.area import Area
+from artfs.staging.hasher import Background
+from artfs.staging.nodes import FileNode
+from tests.support.faults import wait_until
+from tests.unit.staging.areafs import AreaFs, new_area, new_store
+
+LONG_BYTES = 1 << 40
+
+
+@pytest.fixture
+def area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Area]:
+    monkeypatch.setattr(hasher, "SYNC_INTERVAL_S", 0.0)
+    repository = new_store(tmp_path / "store")
+    with new_area(repository) as area:
+        yield area
+    repository.close()
+
+
+def closed_file(area: Area, background: Background, name: str, size_bytes: int) -> FileNode:
+    fs = AreaFs(area)
+    fs.create(name, b"")
+    fs.truncate(name, size_bytes)
+    node = area.tree.resolve(name)
+    assert isinstance(node, FileNode)
+    background.changed()
+    background.closed(node)
+    return node
+
+
+def is_durable(area: Area, name: str) -> bool:
+    """Whether a name has come into the SQLite file."""
+    with closing(sqlite3.connect(area.path / "index.sqlite")) as connection:
+        found = connection.execute("SELECT count(*) FROM links WHERE name = ?", (name,))
+        return bool(found.fetchone()[0])
+
+
+def test_w2_what_is_closed_becomes_durable_while_a_large_file_is_hashed(area: Area) -> None:
+    background = Background(area)
+    try:
+        # All zeros, and no end of them.
+        large = closed_file(area, background, "large", LONG_BYTES)
+        wait_until(lambda: is_durable(area, "large"))
+        closed_file(area, background, "small", 3)
+        wait_until(lambda: is_durable(area, "small"))
+        assert large.hashed is None
+    finally:
+        background.stop()
+
+
+def test_w2_what_could_not_be_made_durable_is_tried_again(
+    area: Area, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[int] = []
+
+    def fail_once(node_id: int) -> None:
+        if not failed:
+            failed.append(node_id)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        synced.append(node_id)
+
+    synced: list[int] = []
+    monkeypatch.setattr(area.plain, "sync", fail_once)
+    background = Background(area)
+    try:
+        node = closed_file(area, background, "file", 3)
+        wait_until(lambda: node.id in synced)
+        assert failed == [node.id]
+    finally:
+        background.stop()
