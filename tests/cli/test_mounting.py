@@ -173,7 +173,7 @@ def test_a_terminal_shows_progress_of_what_takes_long(filled: Cli) -> None:
     big = filled.directory / "big"
     with big.open("wb") as file:
         # Sparse: it takes long to hash, and no time to make.
-        file.truncate(4 * 1024**3)
+        file.truncate(3 * 512 * 1024**2)
     process_result = on_terminal(filled, "put", "--link", "big", "-n", "demo/big")
     assert process_result[0] == 0
     assert "storing" in process_result[1]
