@@ -14,11 +14,13 @@ import msgspec
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
     CredentialRetrievalError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    ReadTimeoutError,
 )
 
 from artfs.blobs.places import configured_endpoint
@@ -319,8 +321,10 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
         raise InvalidArgument(subject, " ".join(str(error).split())) from None
     except _WITHOUT_CREDENTIALS as error:
         raise PermissionDenied(subject, str(error), hint="configure AWS credentials") from None
+    except (ConnectTimeoutError, ReadTimeoutError) as error:
+        raise TransientFailure(subject, web.reason(error), timed_out=True) from None
     except (BotoCoreError, OSError) as error:
-        raise TransientFailure(subject, web.reason(error)) from None
+        raise web.failure(subject, error) from None
 
 
 def _answer_error(subject: str, error: ClientError) -> ArtfsError:

@@ -211,7 +211,7 @@ async def test_an_origin_that_hangs_does_not_stall_others() -> None:
             content.size_bytes,
             Work.NETWORK,
             lambda: content,
-            origin=fetcher.origin("http://a"),
+            origin=fetcher.origins.get("http://a"),
         )
         other = DistantContent(2)
         fine = Source(
@@ -219,7 +219,7 @@ async def test_an_origin_that_hangs_does_not_stall_others() -> None:
             other.size_bytes,
             Work.NETWORK,
             lambda: other,
-            origin=fetcher.origin("http://b"),
+            origin=fetcher.origins.get("http://b"),
         )
         waiting = [fetcher.fetch(hanging, index) for index in range(60)]
         await trio.testing.wait_all_tasks_blocked(0.05)
