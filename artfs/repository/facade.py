@@ -57,6 +57,7 @@ from artfs.repository.caching import open_cache
 from artfs.repository.content import Content
 from artfs.repository.ingest import Ingest
 from artfs.repository.linked import LinkedBlobs
+from artfs.repository.presence import Presence
 from artfs.repository.references import ReferenceReader
 from artfs.repository.trees import DirectoryCache
 from artfs.repository.workspace import Workspace
@@ -253,7 +254,10 @@ class Repository:
 
     def ingest(self) -> Ingest:
         """A new intake of content, to be handed to `commit` or discarded."""
-        return Ingest(self.catalog, self.objects, self.workspace)
+        # A request for each object of a store that is elsewhere would cost too much.
+        local = self.info.root is not None
+        presence = Presence(self.catalog, self.objects) if local else None
+        return Ingest(self.catalog, self.objects, self.workspace, presence=presence)
 
     def digests(self, tree: Digest) -> TreeDigests:
         """The digests of a stored tree, by walking it."""
@@ -279,6 +283,7 @@ class Repository:
             packs=taken.packs,
             blobs=taken.blobs,
             reused=(*taken.reused, *linked),
+            lost=taken.lost,
             **msgspec.structs.asdict(request),
         )
         confirm = partial(self.require_objects, taken.found) if taken.found else None

@@ -14,6 +14,7 @@ import trio.testing
 
 from artfs.engine.counters import Counters
 from artfs.engine.fetch import RUN_BLOCKS, Fetcher, Source
+from artfs.engine.flights import ECHO_S
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
 from artfs.errors import BackendUnavailable, DeadlineExceeded, IntegrityError
@@ -184,6 +185,7 @@ async def test_a_run_that_hangs_fails_within_the_deadline_of_one_block() -> None
                 await flight.landed()
         assert trio.current_time() - started_s == pytest.approx(40, abs=2)
         content.gates[2].set()
+        await trio.sleep(2 * ECHO_S)
         assert await bench.fails(2) is None
 
 
