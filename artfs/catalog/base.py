@@ -279,9 +279,10 @@ class Catalog(Protocol):
         """Make a version, or find the one that has the same content already.
 
         The same content means `digest` and `posix_digest` equal those of `latest` (any version
-        with `dedupe_all`); then only `aliases` move, the run and `blobs` are recorded. Reused
-        blobs that were condemned are saved. A second commit with a `commit_key` changes nothing,
-        even where the first one's version was deleted since. `confirm` is called last.
+        with `dedupe_all`); then only `aliases` move, the run and blobs in `lost` are recorded.
+        Reused blobs that were condemned are saved. A second commit with a `commit_key` changes
+        nothing, even where the first one's version was deleted since. `confirm` is called last.
+
         Raises: Conflict (VersionExists: the artifact has another type or is a portfolio;
         AliasMoved: `expect_latest` does not hold), BaseGone, BlobsGone, RunNotFound.
         """

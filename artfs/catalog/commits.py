@@ -96,11 +96,14 @@ def _same_content(
 
 
 def _heal(connection: Connection, wanted: VersionCommit, confirm: Confirm | None) -> None:
-    """Record what the version that is there already needs, and had lost."""
-    if not wanted.blobs:
+    """Record what was lost; what else was stored for a version that is not made is an orphan."""
+    again = [blob for blob in wanted.blobs if blob.sha256 in wanted.lost]
+    if not again:
         return
-    inventory.store(connection, wanted.packs, wanted.blobs)
-    inventory.restore(connection, wanted.blobs, wanted.lost)
+    packs = {blob.pack for blob in again}
+    stored = [pack for pack in wanted.packs if pack.sha256 in packs]
+    inventory.store(connection, stored, again)
+    inventory.restore(connection, again, wanted.lost)
     if confirm is not None:
         confirm()
 
