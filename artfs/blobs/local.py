@@ -61,7 +61,7 @@ class LocalObjectStore:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
         A put that raises leaves the source where it is. A key that exists keeps its object,
-        which counts as stored now: True.
+        which counts as stored now: True. Only one of another size, which is damaged, is replaced.
         Blocks: disk.
         Raises: SourceChanged, PathNotFound, OutOfSpace, PermissionDenied, BackendUnavailable.
         """
@@ -69,7 +69,7 @@ class LocalObjectStore:
         with translate_os_errors(f"storing {key}"):
             self._require_layout(key.namespace)
             self._create_shard(target.parent)
-            if not _renew(target) and not self._take_in(source, target, transfer):
+            if not _renew(target, source) and not self._take_in(source, target, transfer):
                 self._copy_in(source, target)
             if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
@@ -262,22 +262,38 @@ def _locked(directory: Path, *, durably: bool) -> Iterator[None]:
 def _install(source: Path, target: Path, transfer: Transfer) -> None:
     """Give a durable file its name, durably; the first of several puts of a key stays."""
     with _locked(target.parent, durably=True):
-        if target.exists():
+        if _is_whole(target, source):
             _touch(target)
         elif transfer is Transfer.LINK:
+            target.unlink(missing_ok=True)
             target.hardlink_to(source)
         else:
             source.rename(target)
 
 
-def _renew(target: Path) -> bool:
-    """Make an object count as stored now, and durable in any case; False where there is none."""
+def _renew(target: Path, source: Path) -> bool:
+    """Make an object count as stored now, and durable in any case.
+
+    False where there is none, or only what a damaged disk has left of it.
+    """
+    if not _is_whole(target, source):
+        return False
     try:
         with _locked(target.parent, durably=True):
             _touch(target)
     except FileNotFoundError:
         return False
     return True
+
+
+def _is_whole(target: Path, source: Path) -> bool:
+    """Whether there is an object, with as many bytes as its source."""
+    try:
+        found = target.stat()
+        return found.st_size == source.stat().st_size
+    except FileNotFoundError:
+        # A source that was given away is no proof of anything.
+        return target.exists()
 
 
 def _touch(target: Path) -> None:

@@ -116,9 +116,9 @@ class Catalog(Protocol):
         """Make a version, or find the one that has the same content already.
 
         The same content means `digest` and `posix_digest` equal those of `latest` (any version
-        with `dedupe_all`); then only `aliases` move and the run is recorded. Reused blobs that
-        were condemned are saved. A second commit with a `commit_key` changes nothing, even where
-        the first one's version was deleted since. `confirm` is called before a version is made.
+        with `dedupe_all`); then only `aliases` move, the run and blobs in `lost` are recorded.
+        Reused blobs that were condemned are saved. A second commit with a `commit_key` changes
+        nothing, even where the first one's version was deleted since. `confirm` is called last.
 
         Raises: Conflict (VersionExists: the artifact has another type or is a portfolio;
         AliasMoved: `expect_latest` does not hold), BaseGone, BlobsGone, RunNotFound.
@@ -195,8 +195,8 @@ class Catalog(Protocol):
         """
         ...
 
-    def packs(self) -> Iterator[PackRecord]:
-        """Every pack, the oldest first."""
+    def packs(self, *, only: Sequence[Digest] | None = None) -> Iterator[PackRecord]:
+        """Every pack, or those that `only` names, the oldest first."""
         ...
 
     def live_trees(self) -> Iterator[tuple[VersionRecord, Digest]]:
@@ -220,6 +220,10 @@ class Catalog(Protocol):
         its object there can still save it; deleting it at once could take the object from under
         that commit. Raises: BlobsGone.
         """
+        ...
+
+    def forget(self, damaged: Sequence[BlobRecord]) -> int:
+        """Know damaged blobs no longer that are at these places in packs; how many there were."""
         ...
 
     # --- garbage ---------------------------------------------------------------------------

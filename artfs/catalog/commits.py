@@ -50,7 +50,9 @@ def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | Non
         )
     version_id = _same_content(connection, key, wanted, latest)
     created = version_id is None
-    if version_id is None:
+    if version_id is not None:
+        _heal(connection, wanted, confirm)
+    else:
         version_id = _insert_version(connection, key, wanted, confirm)
     names = {LATEST, *wanted.aliases} if created else wanted.aliases
     move_aliases(connection, key.id, names, version_id)
@@ -94,11 +96,25 @@ def _same_content(
     return connection.execute(query).scalar_one_or_none()
 
 
+def _heal(connection: Connection, wanted: VersionCommit, confirm: Confirm | None) -> None:
+    """Record what was lost; what else was stored for a version that is not made is an orphan."""
+    again = [blob for blob in wanted.blobs if blob.sha256 in wanted.lost]
+    if not again:
+        return
+    packs = {blob.pack for blob in again}
+    stored = [pack for pack in wanted.packs if pack.sha256 in packs]
+    inventory.store(connection, stored, again)
+    inventory.restore(connection, again, wanted.lost)
+    if confirm is not None:
+        confirm()
+
+
 def _insert_version(
     connection: Connection, key: ArtifactKey, wanted: VersionCommit, confirm: Confirm | None
 ) -> str:
     _require_bases(connection, wanted.base_ids)
     inventory.store(connection, wanted.packs, wanted.blobs)
+    inventory.restore(connection, wanted.blobs, wanted.lost)
     inventory.reuse(connection, wanted.reused)
     if confirm is not None:
         confirm()

@@ -90,10 +90,15 @@ def condemned_page(
     return [blob_record(row) for row in rows], (rows[-1][5], bytes(rows[-1][0]))
 
 
-def list_packs(connection: Connection) -> list[PackRecord]:
-    """Every pack, the oldest first."""
+def list_packs(connection: Connection, only: Sequence[Digest] | None) -> list[PackRecord]:
+    """What Catalog.packs says."""
     query = select(packs.c.sha256, packs.c.size_bytes).order_by(packs.c.id)
-    return [PackRecord(Digest(bytes(row[0])), row[1]) for row in connection.execute(query)]
+    conditions = [true()] if only is None else among(connection, packs.c.sha256, only)
+    return [
+        PackRecord(Digest(bytes(row[0])), row[1])
+        for condition in conditions
+        for row in connection.execute(query.where(condition))
+    ]
 
 
 def totals(connection: Connection) -> StoreTotals:

@@ -6,16 +6,19 @@ first one and never wait for each other in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     Row,
     Select,
     Table,
     and_,
+    bindparam,
+    delete,
     false,
     null,
     select,
@@ -123,6 +126,59 @@ def store(
         gone = {Digest(bytes(sha256)) for sha256 in doomed} & {blob.sha256 for blob in stored}
         if gone:
             raise BlobsGone(sorted(gone))
+
+
+def restore(
+    connection: Connection, stored: Sequence[BlobRecord], lost: Mapping[Digest, Digest | None]
+) -> None:
+    """Give blobs that were lost their new places, unless they have been moved meanwhile.
+
+    `stored` was recorded in this transaction, which did not change the places of known blobs.
+    """
+    if not lost:
+        return
+    again = [blob for blob in stored if blob.sha256 in lost]
+    ids: dict[Digest, int] = {}
+    named = {pack for blob in again for pack in (blob.pack, lost[blob.sha256]) if pack}
+    for some in among(connection, packs.c.sha256, named):
+        for sha256, row_id in connection.execute(select(packs.c.sha256, packs.c.id).where(some)):
+            ids[Digest(bytes(sha256))] = row_id
+    places = [
+        {
+            "lost_sha256": blob.sha256,
+            "lost_pack": (pack := lost[blob.sha256]) and ids.get(pack, -1),
+            "new_pack": blob.pack and ids[blob.pack],
+            "new_offset": blob.offset,
+        }
+        for blob in sorted(again, key=lambda blob: blob.sha256)
+    ]
+    if places:
+        connection.execute(
+            update(blobs)
+            .where(
+                blobs.c.sha256 == bindparam("lost_sha256"),
+                blobs.c.pack_id.is_not_distinct_from(bindparam("lost_pack", type_=Integer)),
+                blobs.c.doomed == false(),
+            )
+            .values(pack_id=bindparam("new_pack"), offset_bytes=bindparam("new_offset")),
+            places,
+        )
+
+
+def forget(connection: Connection, damaged: Sequence[BlobRecord]) -> int:
+    """What Catalog.forget says."""
+    count = 0
+    for blob in damaged:
+        of_pack = select(packs.c.id).where(packs.c.sha256 == blob.pack).scalar_subquery()
+        count += connection.execute(
+            delete(blobs).where(
+                blobs.c.sha256 == blob.sha256,
+                blobs.c.pack_id == of_pack,
+                blobs.c.offset_bytes == blob.offset,
+                blobs.c.doomed == false(),
+            )
+        ).rowcount
+    return count
 
 
 def is_doomed() -> ColumnElement[bool]:

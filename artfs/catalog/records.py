@@ -5,7 +5,7 @@ Times are nanoseconds since the Unix epoch, UTC. Records are snapshots.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -153,6 +153,8 @@ class VersionCommit(CommitRequest, frozen=True, kw_only=True):
     packs: Sequence[PackRecord] = ()
     blobs: Sequence[BlobRecord] = ()
     """Blobs that this commit stored. One that the catalog knows already keeps its place."""
+    lost: Mapping[Digest, Digest | None] = {}
+    """Those whose object is gone, and the pack that it was (None: none): they get a new place."""
     reused: Sequence[Digest] = ()
     """Blobs that the tree needs, that were stored before, and that no base version protects."""
 

@@ -197,9 +197,9 @@ class SqlCatalog:
                 break
             yield from page
 
-    def packs(self) -> Iterator[PackRecord]:
+    def packs(self, *, only: Sequence[Digest] | None = None) -> Iterator[PackRecord]:
         with self._database.reading() as connection:
-            found = garbage.list_packs(connection)
+            found = garbage.list_packs(connection, only)
         return iter(found)
 
     def live_trees(self) -> Iterator[tuple[VersionRecord, Digest]]:
@@ -223,6 +223,9 @@ class SqlCatalog:
                 connection, packs, blobs, condemned_at_ns=condemned_at_ns
             )
         )
+
+    def forget(self, damaged: Sequence[BlobRecord]) -> int:
+        return self._database.write(lambda connection: inventory.forget(connection, damaged))
 
     # --- garbage ---------------------------------------------------------------------------
 

@@ -10,8 +10,10 @@ from artfs.daemon.mountinfo import mounted_at
 logger = logging.getLogger(__name__)
 
 READ_AHEAD_KIB = 4096
-_MAX_BACKGROUND = 64
-_CONGESTION_THRESHOLD = 48
+_MAX_BACKGROUND = 1024
+"""Requests of the kernel's read-ahead that may wait, whoever they are for: those of hundreds of
+readers that are stuck leave room for the others. What they cost is limited elsewhere."""
+_CONGESTION_THRESHOLD = 768
 
 
 def tune_mount(mountpoint: Path) -> None:

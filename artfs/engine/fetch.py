@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
@@ -14,28 +13,16 @@ from cachetools import LRUCache
 
 from artfs.engine.counters import Counters
 from artfs.engine.flights import Flight, Flights, Land
+from artfs.engine.origins import Origin, Origins
 from artfs.engine.threads import Threads, Work
 from artfs.errors import IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
-from artfs.repository.content import Buffer, Content, RunContent
+from artfs.repository.content import Buffer, Content, KeptContent, RunContent
 
 BUDGET_BYTES = 128 * 1024 * 1024
 RUN_BLOCKS = 4
 """The most blocks that are loaded with one request, where they are elsewhere."""
 _MAX_IDLE_SOURCES = 512
-_ORIGIN_REQUESTS = 32
-_ORIGIN_BUDGET_SHARE = 0.75
-
-
-class Origin:
-    """A server, or whatever else may be slow for all that comes from it: it has its share."""
-
-    __slots__ = ("__weakref__", "budget_share", "requests", "reserved_bytes")
-
-    def __init__(self, *, requests: float, budget_share: float) -> None:
-        self.requests = trio.CapacityLimiter(requests)
-        self.budget_share = budget_share
-        self.reserved_bytes = 0
 
 
 class Source:
@@ -44,7 +31,9 @@ class Source:
     __slots__ = (
         "__weakref__",
         "_content",
+        "_loads",
         "_open",
+        "_opens_offline",
         "key",
         "origin",
         "run_blocks",
@@ -60,16 +49,28 @@ class Source:
         open_content: Callable[[], Content],
         *,
         origin: Origin | None = None,
+        opens_offline: bool = False,
     ) -> None:
-        """Without an origin it may use all that there is."""
+        """Without an origin it may use all that there is.
+
+        `opens_offline`: opening the content asks nobody, so what is kept of it can be read.
+        """
         self.key = key
         self.size_bytes = size_bytes
         self.work = work
-        self.origin = origin or Origin(requests=math.inf, budget_share=1)
+        self.origin = origin or Origin()
         self.run_blocks = 1
         """How many adjacent blocks are worth one request; known once the content is open."""
         self._open = open_content
+        self._opens_offline = opens_offline
         self._content: Content | None = None
+        self._loads = 0
+
+    @property
+    def answers(self) -> int:
+        """A number that grows with what comes from the origin, and not from what is kept."""
+        content = self._content
+        return content.fetched_count if isinstance(content, KeptContent) else self._loads
 
     def try_read(self, span: ByteRange) -> Buffer | None:
         """See Content.try_read; None also as long as the content was not opened."""
@@ -79,6 +80,16 @@ class Source:
         """See Content.load_block; also opens the content where nobody has. Thread-safe."""
         content = self._opened()
         return self._checked(content, index, content.load_block(index))
+
+    def load_kept(self, index: int) -> Buffer | None:
+        """The block if it can be had without its origin. Thread-safe; blocks on disk."""
+        content = self._content
+        if content is None and self._opens_offline:
+            content = self._opened()
+        if not isinstance(content, KeptContent):
+            return None
+        data = content.load_kept(index)
+        return None if data is None else self._checked(content, index, data)
 
     def load_run(self, indices: range) -> Generator[Buffer]:
         """Adjacent blocks one after the other; see RunContent.load_run. Thread-safe."""
@@ -100,6 +111,7 @@ class Source:
         return content
 
     def _checked(self, content: Content, index: int, data: Buffer) -> Buffer:
+        self._loads += 1
         expected = block_range(index, self.size_bytes).length
         if content.size_bytes != self.size_bytes or len(data) != expected:
             raise IntegrityError(f"block {index}", f"{len(data)} bytes in place of {expected}")
@@ -127,7 +139,8 @@ class Fetcher:
         self._room = trio.Event()
         self._recent: LRUCache[tuple[bytes, int], Buffer] = LRUCache(budget_bytes, getsizeof=len)
         self._sources: WeakValueDictionary[bytes, Source] = WeakValueDictionary()
-        self._origins: WeakValueDictionary[str, Origin] = WeakValueDictionary()
+        self.origins = Origins(timeout_s=timeout_s)
+        """Servers: one that hangs leaves threads and memory to the others."""
         self._idle_sources: LRUCache[bytes, Source] = LRUCache(_MAX_IDLE_SOURCES)
 
     @property
@@ -142,15 +155,6 @@ class Fetcher:
             found = self._sources[key] = make()
         # It outlives its last reader for a while: files are opened again and again.
         self._idle_sources[key] = found
-        return found
-
-    def origin(self, name: str) -> Origin:
-        """The origin of this name; one that hangs leaves threads and memory to the others."""
-        found = self._origins.get(name)
-        if found is None:
-            found = self._origins[name] = Origin(
-                requests=_ORIGIN_REQUESTS, budget_share=_ORIGIN_BUDGET_SHARE
-            )
         return found
 
     def recent(self, source: Source, index: int) -> Buffer | None:
@@ -168,6 +172,8 @@ class Fetcher:
         Returns the first block that was left, for want of memory: half of the budget stays for
         blocks that somebody waits for, so that under pressure windows shrink first.
         """
+        if source.origin.is_silent:
+            return start
         missing = [index for index in range(start, stop) if self._is_missing(source, index)]
         for run in _runs(missing, source.run_blocks):
             size_bytes = _size_bytes(source, run)
@@ -191,22 +197,35 @@ class Fetcher:
         return source.try_read(ByteRange(index * BLOCK_SIZE_BYTES, 1)) is None
 
     async def _load(self, source: Source, index: int) -> Buffer:
+        origin = source.origin
         size_bytes = block_range(index, source.size_bytes).length
-        while not self._has_room(source.origin, size_bytes):
+        if origin.is_busy or (origin.budget_share < 1 and not self._has_room(origin, size_bytes)):
+            # What was fetched before does not wait for those who wait for its server.
+            kept = await self._threads.run(Work.DISK, source.load_kept, index)
+            if kept is not None:
+                self._keep(source, index, kept)
+                return kept
+        while not self._has_room(origin, size_bytes):
             await self._room.wait()
-        self._reserve(source.origin, size_bytes)
+        self._reserve(origin, size_bytes)
         try:
             # Behind the room: whoever has the right to a request never waits for memory.
-            async with source.origin.requests:
-                data = await self._threads.run(source.work, source.load_block, index)
+            data = await origin.run(
+                self._threads,
+                source.work,
+                source.load_block,
+                index,
+                answers=lambda: source.answers,
+            )
         finally:
-            self._release(source.origin, size_bytes)
+            self._release(origin, size_bytes)
         self._keep(source, index, data)
         return data
 
     async def _load_run(self, source: Source, run: range, land: Land[Buffer]) -> None:
         """Load blocks whose room is reserved; each lands as soon as it is there."""
         waiting = iter(run)
+        answers = source.answers
         reserved_bytes = _size_bytes(source, run)
         token = trio.lowlevel.current_trio_token()
         given_up = Event()
@@ -215,6 +234,8 @@ class Fetcher:
             nonlocal reserved_bytes
             if given_up.is_set():
                 return
+            if source.answers != answers:
+                source.origin.note_answer()
             self._release(source.origin, len(data))
             reserved_bytes -= len(data)
             self._keep(source, next(waiting), data)
@@ -229,8 +250,9 @@ class Fetcher:
                         return
 
         try:
-            async with source.origin.requests:
-                await self._threads.run(source.work, load)
+            await source.origin.run(
+                self._threads, source.work, load, answers=lambda: source.answers
+            )
         finally:
             given_up.set()
             self._release(source.origin, reserved_bytes)

@@ -2,7 +2,8 @@
 
 A flight belongs to a nursery and not to the task that asked first: a task that gives up does not
 take the result from the others. What fails reaches every waiter and is forgotten, so that the
-next one tries again.
+next one tries again. Only what came too late is remembered for a moment: where the kernel's
+read-ahead fails it reads the same place once more, for the same caller, whose time is up by then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 Land = Callable[[T], None]
 
+ECHO_S = 1.0
+"""How long a flight that came too late is what others join."""
+
 
 class Flight(Generic[T]):
     """Work under way, or just ended."""
@@ -31,6 +35,11 @@ class Flight(Generic[T]):
         self._done = trio.Event()
         self._results: list[T] = []
         self._error: Exception | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it failed because there was no answer in time, and has just done so."""
+        return _is_late(self._error, self.started)
 
     async def landed(self) -> T:
         """The result. Raises: what the work raised; DeadlineExceeded."""
@@ -108,6 +117,7 @@ class Flights(Generic[T]):
         alone: Callable[[K], Awaitable[T]],
     ) -> None:
         error: Exception = _ended()
+        started_s = trio.current_time()
         try:
             with trio.move_on_after(self._timeout_s) as scope:
 
@@ -128,17 +138,29 @@ class Flights(Generic[T]):
         except Exception as failure:  # noqa: BLE001 - it is raised in every task that waits
             error = failure
         finally:
-            for key, flight in flights:
-                del self._flying[key]
+            for _, flight in flights:
                 flight.fail(error)
+            try:
+                if _is_late(error, started_s):
+                    await trio.sleep(ECHO_S)
+            finally:
+                for key, _ in flights:
+                    del self._flying[key]
 
     async def _fly(
         self, key: Hashable, flight: Flight[T], work: Callable[[], Awaitable[T]]
     ) -> None:
         try:
             await flight.fly(work, self._timeout_s)
+            if flight.is_late:
+                await trio.sleep(ECHO_S)
         finally:
             del self._flying[key]
+
+
+def _is_late(error: Exception | None, started_s: float) -> bool:
+    """Whether it took time to fail like this: what is refused at once may be asked for at once."""
+    return isinstance(error, DeadlineExceeded) and trio.current_time() - started_s > ECHO_S
 
 
 def _too_late(timeout_s: float) -> DeadlineExceeded:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TypeVar, TypeVarTuple
+from typing import Protocol, TypeVar, TypeVarTuple, cast
 
 import trio
 
@@ -26,6 +26,22 @@ class Work(Enum):
     """Other processes, to be told about by /proc."""
 
 
+class Door(Protocol):
+    """What a call has to pass before it may have a thread; used on the loop only."""
+
+    async def enter(self) -> None:
+        """Wait until it may go on; what this raises ends the call."""
+        ...
+
+    def begin(self) -> None:
+        """The thread starts."""
+        ...
+
+    def leave(self) -> None:
+        """The thread has ended, or there was none; once for each `enter` that returned."""
+        ...
+
+
 class Threads:
     """Runs blocking code in threads, a limited number for each kind of work."""
 
@@ -36,12 +52,48 @@ class Threads:
             Work.CALLERS: trio.CapacityLimiter(CALLERS_THREADS),
         }
 
-    async def run(self, work: Work, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    async def run(
+        self,
+        work: Work,
+        function: Callable[[*Ts], T],
+        *arguments: *Ts,
+        door: Door | None = None,
+    ) -> T:
         """Call `function` in a thread and return or raise what it does.
 
         When the caller is cancelled the thread is left to itself: it keeps its place among the
-        threads until it returns, and what it returns is dropped.
+        threads, and behind the door, until it returns, and what it returns is dropped.
         """
+        limiter: trio.CapacityLimiter | _Behind = self._limiters[work]
+        if door is not None:
+            limiter = _Behind(door, self._limiters[work])
         return await trio.to_thread.run_sync(
-            function, *arguments, abandon_on_cancel=True, limiter=self._limiters[work]
+            function,
+            *arguments,
+            abandon_on_cancel=True,
+            # What trio asks of a limiter is these two methods.
+            limiter=cast("trio.CapacityLimiter", limiter),
         )
+
+
+class _Behind:
+    """A limiter behind a door, as `trio.to_thread.run_sync` takes one."""
+
+    def __init__(self, door: Door, limiter: trio.CapacityLimiter) -> None:
+        self._door = door
+        self._limiter = limiter
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None:
+        """Wait for both."""
+        await self._door.enter()
+        try:
+            await self._limiter.acquire_on_behalf_of(borrower)
+        except BaseException:
+            self._door.leave()
+            raise
+        self._door.begin()
+
+    def release_on_behalf_of(self, borrower: object) -> None:
+        """Give both back."""
+        self._limiter.release_on_behalf_of(borrower)
+        self._door.leave()

@@ -10,7 +10,13 @@ from collections.abc import Iterator
 
 import msgspec
 
-from artfs.errors import InvalidName, PathNotFound
+from artfs.errors import (
+    BlobNotFound,
+    IntegrityError,
+    InvalidManifest,
+    InvalidName,
+    PathNotFound,
+)
 from artfs.manifest.changes import StoreDirectory, changed_directory, is_same_file
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, LeafEntry
@@ -88,14 +94,18 @@ class TreeBuilder:
         """Keep the base's entry for each file that differs in nothing but its mtime.
 
         So directories in which nothing changed keep their digest, and are not stored again: the
-        base version must protect them until the commit. Blocks: loads the directories that both
-        trees have.
+        base version must protect them until the commit. What of the base is lost or damaged is
+        stored anew. Blocks: loads the directories that both trees have.
         """
         stack = [(self._root, base)]
         while stack:
             node, known = stack.pop()
+            try:
+                found = list(self._load(known.sha256).entries())
+            except (BlobNotFound, IntegrityError, InvalidManifest):
+                continue
             node.base = known
-            for old in self._load(known.sha256).entries():
+            for old in found:
                 new = node.changes.get(old.name)
                 if isinstance(old, DirectoryEntry):
                     if isinstance(new, _Node):

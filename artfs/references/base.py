@@ -33,9 +33,17 @@ class TransientFailure(BackendUnavailable):
     """A failure that may well not happen again: the one kind that is worth a retry."""
 
     def __init__(
-        self, subject: str, reason: str = "", *, hint: str = "", retry_after_s: float | None = None
+        self,
+        subject: str,
+        reason: str = "",
+        *,
+        hint: str = "",
+        retry_after_s: float | None = None,
+        timed_out: bool = False,
     ) -> None:
         super().__init__(subject, reason, hint=hint)
+        self.timed_out = timed_out
+        """Whether nothing came at all, in place of something wrong."""
         self.retry_after_s = retry_after_s
         """How long the server asks to be left alone, in seconds; None where it did not say."""
 

@@ -251,7 +251,7 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
             subject, reason, hint="run `gcloud auth application-default login`"
         ) from None
     except (GoogleAuthError, requests.exceptions.RequestException, OSError) as error:
-        raise TransientFailure(subject, web.reason(error)) from None
+        raise web.failure(subject, error) from None
 
 
 def _split_generation(uri: str) -> tuple[str, int | None]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from artfs.errors import BackendUnavailable
+from artfs.errors import BackendUnavailable, DeadlineExceeded
 from artfs.references.base import TransientFailure
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,8 @@ def retrying(
 
     Waits grow twofold with full jitter, and are at least what the server asked for. `deadline`
     is one that is already running. Blocks: until the deadline, at most.
-    Raises: what the operation raises; BackendUnavailable when it was given up.
+    Raises: what the operation raises; when it was given up BackendUnavailable, or
+    DeadlineExceeded where there was no answer the last time.
     """
     deadline = deadline or Deadline(policy)
     attempt = 0
@@ -78,7 +79,8 @@ def retrying(
         except TransientFailure as error:
             delay_s = _delay_s(policy, attempt, error.retry_after_s)
             if attempt >= policy.attempts or delay_s >= deadline.remaining_s:
-                raise BackendUnavailable(
+                given_up = DeadlineExceeded if error.timed_out else BackendUnavailable
+                raise given_up(
                     error.subject,
                     f"{error.reason} (gave up after {attempt} attempts)",
                     hint=error.hint,

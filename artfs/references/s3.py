@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
 
 from artfs.blobs.places import configured_endpoint
 from artfs.blobs.s3 import make_client
@@ -297,8 +303,10 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
         raise InvalidArgument(subject, " ".join(str(error).split())) from None
     except WITHOUT_CREDENTIALS as error:
         raise PermissionDenied(subject, str(error), hint="configure AWS credentials") from None
+    except (ConnectTimeoutError, ReadTimeoutError) as error:
+        raise TransientFailure(subject, web.reason(error), timed_out=True) from None
     except (BotoCoreError, OSError) as error:
-        raise TransientFailure(subject, web.reason(error)) from None
+        raise web.failure(subject, error) from None
 
 
 def _answer_error(subject: str, error: ClientError) -> ArtfsError:

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 import requests
+import urllib3
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 from urllib3.util import Retry
@@ -80,7 +81,7 @@ def send(
     except requests.exceptions.TooManyRedirects:
         raise BackendUnavailable(subject, "redirects without end") from None
     except (requests.exceptions.RequestException, HTTPError, OSError) as error:
-        raise TransientFailure(subject, reason(error)) from None
+        raise failure(subject, error) from None
     if response.status_code < 400 or response.status_code == 416:
         return response
     with response:
@@ -179,7 +180,9 @@ def pieces(
             yield data
     except (HTTPError, HTTPException, OSError) as error:
         raise TransientFailure(
-            subject, f"broke off after {received} bytes ({reason(error)})"
+            subject,
+            f"broke off after {received} bytes ({reason(error)})",
+            timed_out=is_timeout(error),
         ) from None
     if expected is not None and received != expected:
         raise TransientFailure(subject, f"{received} bytes came where {expected} were promised")
@@ -199,6 +202,18 @@ def json_of(response: requests.Response, *, subject: str, timeout_s: float) -> A
         return json.loads(text)
     except ValueError:
         raise TransientFailure(subject, "the server answered with nonsense") from None
+
+
+def failure(subject: str, error: BaseException) -> TransientFailure:
+    """A request that came to nothing."""
+    return TransientFailure(subject, reason(error), timed_out=is_timeout(error))
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether a request failed because nothing came."""
+    return isinstance(
+        error, (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+    )
 
 
 def reason(error: BaseException) -> str:

@@ -198,6 +198,13 @@ class BlobReader:
             raise IntegrityError(f"object {key}", f"it ends before byte {span.stop}")
         return data
 
+    def forget(self, digest: Digest) -> None:
+        """Find out anew where a blob is when it is wanted next."""
+        with self._lock:
+            record = self._locations.get(digest)
+        if record is not None:
+            self._forget(record)
+
     def _forget(self, record: BlobRecord) -> None:
         self._files.forget(stored_object(record))
         with self._lock:
@@ -260,6 +267,9 @@ class BlobContent:
         # Checked again on every load: a disk, unlike a page cache, may answer differently later.
         if sha256(data).digest() != expected:
             self._verified[index] = 0
+            # It may be stored anew, in its place or in another one.
+            self._file = self._direct = None
+            self._blobs.forget(self._digest)
             raise IntegrityError(
                 f"blob {self._digest.hex()}",
                 f"block {index} does not match its digest",

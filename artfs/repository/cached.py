@@ -54,7 +54,16 @@ class BlockFetcher(Protocol):
 class CachedContent:
     """Implements RunContent. Thread-safe."""
 
-    __slots__ = ("__weakref__", "_cache", "_fetcher", "_in_turn", "_key", "_size", "_whole")
+    __slots__ = (
+        "__weakref__",
+        "_cache",
+        "_fetcher",
+        "_in_turn",
+        "_key",
+        "_size",
+        "_whole",
+        "fetched_count",
+    )
 
     def __init__(
         self,
@@ -71,6 +80,7 @@ class CachedContent:
         self._fetcher = fetcher
         self._whole = whole
         self._in_turn = Lock()
+        self.fetched_count = 0
 
     @property
     def size_bytes(self) -> int:
@@ -131,6 +141,11 @@ class CachedContent:
                 for block in found:
                     yield self._seen(index, block)
                     index += 1
+
+    def load_kept(self, index: int) -> Buffer | None:
+        """See KeptContent."""
+        data = self._cached(index)
+        return None if data is None else self._seen(index, data)
 
     def is_cached(self, index: int) -> bool:
         """Whether a block seems to be in the cache. Blocks: disk, briefly."""
@@ -196,6 +211,7 @@ class CachedContent:
         """The blocks that were asked for; others that come are kept, if they are missing."""
         with closing(self._fetcher.fetch(first, count)) as found:
             for number, data in found:
+                self.fetched_count += 1
                 if first <= number < first + count:
                     yield number, data
                 else:

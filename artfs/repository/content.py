@@ -53,6 +53,23 @@ class RunContent(Content, Protocol):
         ...
 
 
+@runtime_checkable
+class KeptContent(Content, Protocol):
+    """Content that is elsewhere, and of which blocks are kept on disk."""
+
+    @property
+    def fetched_count(self) -> int:
+        """How many blocks came from where it is, and not from the disk."""
+        ...
+
+    def load_kept(self, index: int) -> Buffer | None:
+        """The verified bytes of a block, or None where only its source has them.
+
+        Blocks: on disk and hashing. Raises: IntegrityError.
+        """
+        ...
+
+
 def read_blocks(content: Content) -> Iterator[Buffer]:
     """All bytes of a content, verified, block by block; blocks as `load_block` does."""
     count = block_count(content.size_bytes)

@@ -11,6 +11,7 @@ import msgspec
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject
 from artfs.repository.facade import Repository
 from artfs.repository.opening import CATALOG_FILE, STORE_FILE
+from artfs.repository.quarantine import DIRECTORY
 
 YOUNG_S = 3600.0
 """What no version uses and is younger than this may belong to a `put` that still runs."""
@@ -24,6 +25,7 @@ _OWN_NAMES = {
     CATALOG_FILE,
     f"{CATALOG_FILE}-wal",
     f"{CATALOG_FILE}-shm",
+    DIRECTORY,
 }
 
 
@@ -101,7 +103,7 @@ def _object_findings(repository: Repository) -> Iterator[Finding]:
             severity=Severity.DAMAGE,
             kind="missing-object",
             text="objects that versions need are not there",
-            hint="`artfs verify` names the files",
+            hint="`artfs verify` names the files; `artfs put` of the same files heals them",
             count=len(lost),
             names=tuple(str(key) for key in lost[:_MAX_NAMED]),
         )
@@ -110,7 +112,7 @@ def _object_findings(repository: Repository) -> Iterator[Finding]:
             severity=Severity.DAMAGE,
             kind="wrong-size",
             text="objects have the wrong size",
-            hint="`artfs verify` names the files",
+            hint="`artfs verify` names the files; `artfs put` of the same files heals them",
             count=len(wrong),
             names=tuple(wrong[:_MAX_NAMED]),
         )
@@ -172,6 +174,16 @@ def _root_findings(repository: Repository) -> Iterator[Finding]:
     root = repository.info.root
     if root is None:
         return
+    aside = root / DIRECTORY
+    if aside.is_dir() and (sizes := [path.stat().st_size for path in aside.iterdir()]):
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="set-aside",
+            text=f"damaged objects that `artfs verify --quarantine` moved to {aside}",
+            hint="delete them once they are of no use",
+            count=len(sizes),
+            size_bytes=sum(sizes),
+        )
     strangers = sorted(path.name for path in root.iterdir() if path.name not in _OWN_NAMES)
     if strangers:
         yield Finding(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
@@ -28,8 +29,11 @@ from artfs.catalog.records import (
 )
 from artfs.errors import (
     ArtifactNotFound,
+    BlobNotFound,
     Conflict,
+    IntegrityError,
     InvalidArgument,
+    InvalidManifest,
     VersionNotFound,
 )
 from artfs.manifest.directory import Directory
@@ -51,8 +55,9 @@ from artfs.references.registry import References
 from artfs.repository.blobs import BlobReader, stored_object
 from artfs.repository.caching import open_cache
 from artfs.repository.content import Content
-from artfs.repository.ingest import Ingest
+from artfs.repository.ingest import Ingest, IngestResult
 from artfs.repository.linked import LinkedBlobs
+from artfs.repository.presence import Presence
 from artfs.repository.references import ReferenceReader
 from artfs.repository.trees import DirectoryCache
 from artfs.repository.workspace import Workspace
@@ -219,7 +224,10 @@ class Repository:
 
     def ingest(self) -> Ingest:
         """A new intake of content, to be handed to `commit` or discarded."""
-        return Ingest(self.catalog, self.objects, self.workspace)
+        # A request for each object of a store that is elsewhere would cost too much.
+        local = self.info.root is not None
+        presence = Presence(self.catalog, self.objects) if local else None
+        return Ingest(self.catalog, self.objects, self.workspace, presence=presence)
 
     def digests(self, tree: Digest) -> TreeDigests:
         """The digests of a stored tree, by walking it."""
@@ -245,17 +253,33 @@ class Repository:
             packs=taken.packs,
             blobs=taken.blobs,
             reused=(*taken.reused, *linked),
+            lost=taken.lost,
             **msgspec.structs.asdict(request),
         )
         confirm = partial(self.require_objects, taken.found) if taken.found else None
         try:
-            return self._commit(commit, confirm)
+            outcome = self._commit(commit, confirm)
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
             reused = tuple(self._blobs_of(load, tree.sha256) - written)
             commit = msgspec.structs.replace(commit, base_ids=(), reused=reused)
-            return self._commit(commit, confirm)
+            outcome = self._commit(commit, confirm)
+        if not outcome.created and taken.blobs and self.info.root is not None:
+            self._heal(load, outcome.version.tree, taken)
+        return outcome
+
+    def _heal(self, load: LoadDirectory, tree: Digest, taken: IngestResult) -> None:
+        """Record what was stored now, and is unknown though a version needs it: set_aside."""
+        try:
+            needed = self._blobs_of(load, tree)
+        except (BlobNotFound, IntegrityError, InvalidManifest):
+            # Its directories are lost, and had other times.
+            return
+        blobs = [blob for blob in taken.blobs if blob.sha256 in needed]
+        packs = {blob.pack for blob in blobs}
+        with suppress(BlobsGone):
+            self.catalog.add_blobs([pack for pack in taken.packs if pack.sha256 in packs], blobs)
 
     def require_objects(self, keys: Iterable[ObjectKey]) -> None:
         """Look whether objects that a put found there still are. Raises: BlobsGone.

@@ -1,14 +1,15 @@
 """Content on its way into a store: written, hashed, durable, and invisible until a commit.
 
 Small content goes into packs in the order in which it comes; large content becomes objects of
-its own. What the store has already is not written again. Nothing is in the catalog before
+its own. What the store has already is not written again, unless its object turns out to
+be lost. Nothing is in the catalog before
 `Repository.commit`, so a crash leaves only orphans that gc removes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -28,6 +29,7 @@ from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
 from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
 from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
+from artfs.repository.presence import Presence
 from artfs.repository.workspace import Workspace
 
 _BATCH_BLOBS = 1024
@@ -56,15 +58,26 @@ class IngestResult(msgspec.Struct, frozen=True):
     reused: tuple[Digest, ...]
     found: tuple[ObjectKey, ...] = ()
     """Objects that nobody had recorded and that were there already: gc may be deleting them."""
+    lost: Mapping[Digest, Digest | None] = {}
+    """See VersionCommit."""
 
 
 class Ingest:
     """Takes content in. Thread-safe; large files may be added from several threads at once."""
 
-    def __init__(self, catalog: Catalog, objects: ObjectStore, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        objects: ObjectStore,
+        workspace: Workspace,
+        *,
+        presence: Presence | None = None,
+    ) -> None:
+        """Without `presence` what the catalog knows is taken to be there."""
         self._catalog = catalog
         self._objects = objects
         self._workspace = workspace
+        self._presence = presence
         self._lock = RLock()
         self._seen: set[Digest] = set()
         self._waiting: list[tuple[Digest, bytes]] = []
@@ -74,6 +87,7 @@ class Ingest:
         self._blobs: list[BlobRecord] = []
         self._reused: list[Digest] = []
         self._found: list[ObjectKey] = []
+        self._lost: dict[Digest, Digest | None] = {}
         self._directories: dict[Digest, Directory] = {}
         self._linking: list[Directory] = []
         # Once something could not be stored, what was taken in is no longer whole.
@@ -152,7 +166,11 @@ class Ingest:
                 self._flush()
                 self._close_pack()
             return IngestResult(
-                tuple(self._packs), tuple(self._blobs), tuple(self._reused), tuple(self._found)
+                tuple(self._packs),
+                tuple(self._blobs),
+                tuple(self._reused),
+                tuple(self._found),
+                dict(self._lost),
             )
 
     def discard(self) -> None:
@@ -255,16 +273,24 @@ class Ingest:
             if digest in self._seen:
                 return False
             self._seen.add(digest)
-        if self._catalog.locate([digest]):
-            with self._lock:
+        known = self._catalog.locate([digest])
+        with self._lock:
+            if digest in self._without_lost(known):
                 self._reused.append(digest)
-            return False
+                return False
         return True
+
+    def _without_lost(self, known: dict[Digest, BlobRecord]) -> dict[Digest, BlobRecord]:
+        """What is there of what the catalog knows; the lock is held."""
+        lost = self._presence.lost(known.values()) if self._presence is not None else set()
+        for digest in lost:
+            self._lost[digest] = known.pop(digest).pack
+        return known
 
     def _flush(self) -> None:
         """Write the waiting blobs that the store does not have; the lock is held."""
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        known = self._catalog.locate([digest for digest, _ in waiting])
+        known = self._without_lost(self._catalog.locate([digest for digest, _ in waiting]))
         for digest, data in waiting:
             if digest in known:
                 self._reused.append(digest)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterator
 from threading import Lock
 
-from artfs.errors import BackendUnavailable, ReferenceChanged
+from artfs.errors import BackendUnavailable, DeadlineExceeded, ReferenceChanged
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
 from artfs.references.base import Body, Source, TransientFailure
 from artfs.references.retry import Deadline, RetryPolicy, retrying
@@ -94,7 +94,7 @@ def measure(source: Source, subject: str, *, policy: RetryPolicy) -> Iterator[tu
                 del pending[:BLOCK_SIZE_BYTES]
                 index += 1
             if not deadline.remaining_s:
-                raise BackendUnavailable(subject, "too slow to be read to its end for its size")
+                raise DeadlineExceeded(subject, "too slow to be read to its end for its size")
     if pending:
         yield index, bytes(pending)
 
@@ -134,7 +134,7 @@ class _Stream:
             if len(self._pending) >= wanted:
                 return self._cut(wanted)
             if not deadline.remaining_s:
-                raise BackendUnavailable(self._subject, "too slow: not there within its deadline")
+                raise DeadlineExceeded(self._subject, "too slow: not there within its deadline")
             if self._body is None:
                 self._open(source, span_stop, deadline)
             self._receive()
@@ -142,7 +142,9 @@ class _Stream:
             if deadline.is_too_slow(self._body_bytes, elapsed_s):
                 self.close()
                 raise TransientFailure(
-                    self._subject, f"{self._body_bytes} bytes in {elapsed_s:.0f} s"
+                    self._subject,
+                    f"{self._body_bytes} bytes in {elapsed_s:.0f} s",
+                    timed_out=True,
                 )
 
     def settle(self) -> None:

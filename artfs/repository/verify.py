@@ -52,6 +52,8 @@ class VerifyReport(msgspec.Struct, frozen=True):
     blobs: int
     """Distinct blobs that were read."""
     blob_bytes: int
+    suspects: tuple[str, ...]
+    """SHA-256 of each blob that may be what is damaged, or missing."""
     damages: tuple[Damage, ...]
 
 
@@ -81,8 +83,18 @@ def verify(
         references=survey.references,
         blobs=len(survey.files),
         blob_bytes=blob_bytes,
+        suspects=tuple(sorted(digest.hex() for digest in _suspects(damaged, survey.files))),
         damages=damages if damaged else (),
     )
+
+
+def _suspects(damaged: Iterable[Digest], files: dict[Digest, FileEntry]) -> Iterator[Digest]:
+    """A file that cannot be read may be right, and its block list wrong."""
+    for digest in damaged:
+        yield digest
+        entry = files.get(digest)
+        if entry is not None and entry.blocks is not None:
+            yield entry.blocks
 
 
 class _Survey:

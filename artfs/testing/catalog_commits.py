@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from artfs.catalog.base import BaseGone, BlobsGone, Catalog
+from artfs.catalog.records import BlobRecord
 from artfs.errors import AliasMoved, RunNotFound, VersionExists
 from artfs.model import VersionState
 from artfs.testing.catalog_samples import a_pack, commit, digest_of, own_blobs, put
@@ -160,3 +161,46 @@ class CommitContract:
         own.sort(key=lambda blob: blob.sha256)
         assert list(catalog.blobs()) == [*own, *packed]
         assert len(catalog.locate([blob.sha256 for blob in [*own, *packed]])) == 21_000
+
+    @pytest.mark.parametrize("created", [True, False])
+    def test_blobs_that_were_lost_get_the_places_of_those_stored_anew(
+        self, catalog: Catalog, created: bool
+    ) -> None:
+        pack, [one, two, three] = a_pack("one", "two", "three")
+        own = BlobRecord(digest_of("own"), 10, None, 0)
+        put(catalog, 1, packs=[pack], blobs=[one, two, three, own])
+        other, [new_two, new_own, new_one] = a_pack("two", "own", "one")
+        # Of `two` somebody else knows better: it is not where it was lost.
+        lost = {one.sha256: pack.sha256, two.sha256: digest_of("gone"), own.sha256: None}
+        outcome = commit(
+            catalog,
+            2 if created else 1,
+            packs=[other],
+            blobs=[new_one, new_two, new_own],
+            lost=lost,
+        )
+        assert outcome.created is created
+        moved = BlobRecord(own.sha256, own.size_bytes, other.sha256, new_own.offset)
+        wanted = [one.sha256, two.sha256, three.sha256, own.sha256]
+        assert catalog.locate(wanted) == {
+            one.sha256: new_one,
+            two.sha256: two,
+            three.sha256: three,
+            own.sha256: moved,
+        }
+        assert list(catalog.packs(only=[other.sha256, digest_of("none")])) == [other]
+
+    def test_damaged_blobs_are_forgotten_where_they_were_seen(self, catalog: Catalog) -> None:
+        pack, [one, two, three] = a_pack("one", "two", "three")
+        [own] = own_blobs("own")
+        put(catalog, 1, packs=[pack], blobs=[one, two, three, own])
+        elsewhere = BlobRecord(two.sha256, two.size_bytes, pack.sha256, two.offset + 1)
+        assert catalog.forget([one, elsewhere, own]) == 1
+        assert set(catalog.locate([b.sha256 for b in (one, two, three, own)])) == {
+            two.sha256,
+            three.sha256,
+            own.sha256,
+        }
+        again, [new_one] = a_pack("one")
+        put(catalog, 2, packs=[again], blobs=[new_one])
+        assert catalog.locate([one.sha256]) == {one.sha256: new_one}

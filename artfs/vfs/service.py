@@ -7,13 +7,15 @@ from functools import partial
 
 import trio
 
-from artfs.engine.fetch import Fetcher, Origin, Source
+from artfs.engine.fetch import Fetcher, Source
 from artfs.engine.flights import Flights
+from artfs.engine.origins import Origin, server_of
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
 from artfs.manifest.directory import Directory
-from artfs.manifest.entries import FileEntry, ReferenceEntry
+from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
 from artfs.model import Digest
+from artfs.references.artifact import is_artifact_reference
 from artfs.repository.content import Buffer, Content
 from artfs.repository.facade import Repository
 from artfs.vfs.identity import file_key, reference_key
@@ -62,7 +64,14 @@ class Service:
         size_bytes = await self.size_of(entry, locate)
         source = self._fetcher.source(
             key,
-            lambda: Source(key, size_bytes, work, open_content, origin=self._origin(entry)),
+            lambda: Source(
+                key,
+                size_bytes,
+                work,
+                open_content,
+                origin=self._origin(entry),
+                opens_offline=_opens_offline(entry),
+            ),
         )
         return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
 
@@ -70,8 +79,7 @@ class Service:
         """The server of a reference; the store's own content may use all that there is."""
         if isinstance(entry, FileEntry):
             return None
-        scheme, _, rest = entry.uri.partition("://")
-        return self._fetcher.origin(f"{scheme}://{rest.partition('/')[0]}")
+        return self._fetcher.origins.get(server_of(entry.uri))
 
     async def size_of(self, entry: ContentEntry, locate: Callable[[], None]) -> int:
         """The size of a file's content; of a reference that does not say it, by opening it once."""
@@ -80,7 +88,9 @@ class Service:
         key, work, open_content = self._about(entry, locate)
         known = self._sizes.get(key)
         if known is None:
-            opening = partial(self.threads.run, work, open_content)
+            origin = self._origin(entry)
+            assert origin is not None
+            opening = partial(origin.run, self.threads, work, open_content)
             content = await self._contents.join(key, opening).landed()
             known = self._sizes[key] = content.size_bytes
         return known
@@ -95,6 +105,17 @@ class Service:
         if isinstance(entry, FileEntry):
             return b"f" + file_key(entry), self.work, open_content
         return b"r" + reference_key(entry), Work.NETWORK, open_content
+
+
+def _opens_offline(entry: ContentEntry) -> bool:
+    """Whether opening this content asks nobody: neither a server, nor a disk, nor the catalog."""
+    return (
+        isinstance(entry, ReferenceEntry)
+        and entry.size_bytes is not None
+        and entry.pin != Pin()
+        and not entry.uri.startswith("file:")
+        and not is_artifact_reference(entry.uri)
+    )
 
 
 class TreeFile:

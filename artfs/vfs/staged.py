@@ -16,6 +16,7 @@ from typing import TypeVar
 import trio
 
 from artfs.engine.fetch import Fetcher, Source
+from artfs.engine.origins import server_of
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
 from artfs.manifest.entries import FileEntry
@@ -224,12 +225,13 @@ class StagedFiles:
     def _reader(self, entry: BaseContent) -> Reader:
         repository = self.area.repository
         if isinstance(entry, FileEntry):
-            key, work = b"f" + entry.sha256, self._work
+            key, work, origin = b"f" + entry.sha256, self._work, None
         else:
             key, work = b"r" + reference_key(entry), Work.NETWORK
+            origin = self._fetcher.origins.get(server_of(entry.uri))
+        open_content = partial(repository.content, entry)
         source = self._fetcher.source(
-            key,
-            lambda: Source(key, entry.size_bytes or 0, work, partial(repository.content, entry)),
+            key, lambda: Source(key, entry.size_bytes or 0, work, open_content, origin=origin)
         )
         return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
 

@@ -274,6 +274,32 @@ def test_verify_reads_everything(filled: Cli) -> None:
     assert value["damages"] == []
 
 
+def test_verify_sets_damaged_content_aside_and_put_heals_it(cli: Cli) -> None:
+    source = cli.directory / "source"
+    source.mkdir()
+    (source / "small").write_bytes(b"small" * 100)
+    (source / "large").write_bytes(os.urandom(2**21))
+    cli.ok("put", source, "-n", "demo/data")
+    [blob] = (cli.store / "blobs").glob("*/*")
+    blob.chmod(0o644)
+    with blob.open("r+b") as file:
+        file.write(bytes(100))
+    damaged = cli.run("verify")
+    assert damaged.code == 5
+    assert "to heal it: `artfs verify --quarantine`, then `artfs put`" in damaged.out
+    aside = cli.run("verify", "--quarantine", "--json")
+    assert aside.code == 5
+    assert aside.json["quarantine"]["files"] == [str(cli.store / "damaged" / digest_of(blob))]
+    findings = cli.run("doctor", "--json").json["findings"]
+    assert {"missing-object", "set-aside"} <= {finding["kind"] for finding in findings}
+    assert "same content" in cli.ok("put", source, "-n", "demo/data").out
+    assert "all right" in cli.ok("verify").out
+
+
+def digest_of(blob: Path) -> str:
+    return blob.parent.name + blob.name
+
+
 def test_status_counts_what_the_store_holds(filled: Cli) -> None:
     lines = filled.ok("status").out.splitlines()
     assert lines[0] == f"Store {filled.store}, entity tester"

@@ -7,12 +7,14 @@ import hashlib
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from artfs.daemon.mountinfo import mounted_at
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.repository.facade import Repository
 from artfs.repository.listening import ByteListener
@@ -21,11 +23,13 @@ from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.gcs import GcsEmulator
 from tests.servers.nginx import Nginx
 from tests.servers.seaweedfs import REGION, SeaweedFS
+from tests.support.faults import wait_until
 from tests.support.mounts import Mounter
 from tests.support.stores import commit_references
 
 DATA = Random(3).randbytes(2 * BLOCK_SIZE_BYTES + 321)
 MTIME_S = 1_600_000_000
+CONNECTIONS = Path("/sys/fs/fuse/connections")
 
 
 @pytest.fixture(autouse=True)
@@ -372,3 +376,103 @@ def test_a_server_that_hangs_does_not_stall_the_files_of_another(
             for reader in readers:
                 reader.kill()
                 reader.wait()
+
+
+@pytest.fixture
+def connections() -> Iterator[None]:
+    """What the kernel tells and lets itself be told of each mount."""
+    missing = not CONNECTIONS.is_mount()
+    if missing:
+        subprocess.run(["mount", "-t", "fusectl", "none", CONNECTIONS], check=True)
+    yield
+    if missing:
+        subprocess.run(["umount", "--lazy", CONNECTIONS], check=True)
+
+
+def allow_background(mountpoint: Path, count: int) -> None:
+    """Let the kernel have so many requests of its read-ahead wait, as where nobody is root."""
+    mounted = mounted_at(mountpoint)
+    assert mounted is not None
+    connection = CONNECTIONS / mounted.device.partition(":")[2]
+    (connection / "max_background").write_text(str(count))
+    (connection / "congestion_threshold").write_text(str(count * 3 // 4))
+
+
+@contextmanager
+def stuck_readers(paths: list[Path]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """A process that reads each of these files; all are gone at the end."""
+    readers = [
+        subprocess.Popen(
+            ["head", "-c", "1", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        for path in paths
+    ]
+    try:
+        yield readers
+    finally:
+        for reader in readers:
+            reader.kill()
+        for reader in readers:
+            reader.wait()
+
+
+def test_r6_a_read_ends_within_its_deadline_though_the_kernel_tries_twice(
+    repository: Repository, mounted: Mounter, nginx: Nginx
+) -> None:
+    nginx.write("mount-fine.bin", DATA)
+    with fault_proxy(nginx.url) as proxy:
+        uri = f"{proxy.url}/plain/mount-fine.bin"
+        commit_references(repository, "p/dead", checksum=True, file=uri)
+        where = mounted(repository, read_timeout_s=5.0) / "p/dead/latest"
+        proxy.set(Fault(never_answer=True))
+        began_s = time.monotonic()
+        assert fails_with(where / "file") == errno.ETIMEDOUT
+        assert time.monotonic() - began_s < 5
+        proxy.set()
+        proxy.released.set()
+        wait_until(lambda: can_be_read(where / "file"))
+
+
+@pytest.mark.usefixtures("connections")
+@pytest.mark.parametrize("background", [12, None])
+def test_r6_seventy_readers_of_a_dead_server_do_not_stall_the_files_of_another(
+    repository: Repository, mounted: Mounter, nginx: Nginx, background: int | None
+) -> None:
+    timeout_s = 10.0
+    nginx.write("mount-fine.bin", DATA)
+    with fault_proxy(nginx.url) as proxy:
+        stuck = {f"stuck{n}": f"{proxy.url}/plain/mount-fine.bin?{n}" for n in range(70)}
+        fine = {"fine": f"{nginx.url}/plain/mount-fine.bin"}
+        commit_references(repository, "p/dead", checksum=True, **stuck, **fine)
+        root = mounted(repository, read_timeout_s=timeout_s)
+        if background is not None:
+            allow_background(root, background)
+        where = root / "p/dead/latest"
+        proxy.set(Fault(never_answer=True))
+        before = proxy.request_count
+        with stuck_readers([where / name for name in stuck]) as readers:
+            enough = 24 if background is None else background
+            wait_until(lambda: proxy.request_count - before >= enough)
+            started_s = time.monotonic()
+            assert (where / "fine").read_bytes() == DATA
+            took_s = time.monotonic() - started_s
+            # At once where the kernel lets more wait than there are; else as soon as it is clear
+            # that the server is dead, which takes the one deadline of the first readers.
+            assert took_s < (timeout_s / 2 if background is None else timeout_s + 3)
+            for reader in readers:
+                # Most of them were refused at once, as soon as it was clear.
+                assert reader.wait(timeout=timeout_s) != 0
+        began_s = time.monotonic()
+        assert fails_with(where / "stuck0") == errno.ETIMEDOUT
+        assert time.monotonic() - began_s < timeout_s + 3
+        proxy.set()
+        proxy.released.set()
+        wait_until(lambda: can_be_read(where / "stuck1"))
+        assert (where / "stuck2").read_bytes() == DATA
+
+
+def can_be_read(path: Path) -> bool:
+    try:
+        return path.read_bytes() == DATA
+    except TimeoutError:
+        return False

@@ -10,8 +10,10 @@ from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import IntegrityError
+from artfs.model import Digest
 from artfs.repository.anew import reading_anew
 from artfs.repository.listening import ByteListener
+from artfs.repository.quarantine import SetAside, set_aside
 from artfs.repository.sources import (
     SourcesReport,
     SourceState,
@@ -29,19 +31,30 @@ from artfs.repository.verify import VerifyReport, verify
     is_flag=True,
     help="Ask the source of each reference, too, whether it is still what was pinned.",
 )
+@click.option(
+    "--quarantine",
+    is_flag=True,
+    help="Set damaged content aside, so that putting the same files again heals it.",
+)
 @store_option
 @json_option
-def command(*, target: str | None, with_sources: bool, store: str | None, as_json: bool) -> int:
+def command(
+    *, target: str | None, with_sources: bool, quarantine: bool, store: str | None, as_json: bool
+) -> int:
     """Read and verify everything that a version holds, or every version of the store.
 
     Names the paths that are damaged, and then ends with exit code 5. The content of references is
     elsewhere and not read. `--references` asks where it is for size and pin, and names the paths
     whose source changed or is missing (exit code 6), does not answer (7) or refuses (8).
 
+    Content that is lost is stored again by the next `artfs put` of the same files, under whatever
+    name. Content that is damaged stays as it is until `--quarantine` sets it aside.
+
     \b
     Examples:
       artfs verify
       artfs verify demo/digits:v0 --references
+      artfs verify --quarantine
     """
     with (
         open_repository(store) as opened,
@@ -54,6 +67,9 @@ def command(*, target: str | None, with_sources: bool, store: str | None, as_jso
             versions = [repository.resolve(target, project=default_project())]
         listener = ByteListener(expect=progress.expect, advance=progress.advance)
         report = verify(repository, versions, listener=listener)
+        aside = None
+        if quarantine:
+            aside = set_aside(opened, [Digest(bytes.fromhex(each)) for each in report.suspects])
         sources = None
         if with_sources:
             sources = check_sources(
@@ -64,9 +80,10 @@ def command(*, target: str | None, with_sources: bool, store: str | None, as_jso
     ok = not report.damages and not (sources and sources.findings)
     if as_json:
         found = {"ok": ok, **msgspec.to_builtins(report)}
-        print_json(found | ({"sources": msgspec.to_builtins(sources)} if sources else {}))
+        more = {"sources": sources, "quarantine": aside}
+        print_json(found | {key: msgspec.to_builtins(each) for key, each in more.items() if each})
     else:
-        _print_report(report, asked=sources is not None)
+        _print_report(report, asked=sources is not None, aside=aside)
         if sources is not None:
             _print_sources(sources)
     if report.damages:
@@ -74,7 +91,7 @@ def command(*, target: str | None, with_sources: bool, store: str | None, as_jso
     return exit_code(sources) if sources else 0
 
 
-def _print_report(report: VerifyReport, *, asked: bool) -> None:
+def _print_report(report: VerifyReport, *, asked: bool, aside: SetAside | None) -> None:
     for damage in report.damages:
         print_line(f"DAMAGED {damage.version}/{damage.path}: {damage.reason}")
     what = (
@@ -83,6 +100,14 @@ def _print_report(report: VerifyReport, *, asked: bool) -> None:
     )
     verdict = f"{plural(len(report.damages), 'path')} damaged" if report.damages else "all right"
     print_line(f"{what}: {verdict}")
+    if aside is not None:
+        for path in aside.files:
+            print_line(f"set aside: {path}")
+        if aside.forgotten:
+            print_line(f"forgotten: {plural(aside.forgotten, 'small blob')}")
+    if report.damages:
+        first = "" if aside is not None else "`artfs verify --quarantine`, then "
+        print_line(f"to heal it: {first}`artfs put` the same files again")
     if report.references and not asked:
         references = plural(report.references, "reference")
         print_line(f"{references} not checked: `--references` asks their sources")

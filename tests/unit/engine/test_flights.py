@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from artfs.engine.flights import Flights
+from artfs.engine.flights import ECHO_S, Flights
 from artfs.errors import BackendUnavailable, DeadlineExceeded, IntegrityError
 from tests.support.loops import on_jumping_trio, on_trio
 
@@ -84,7 +84,12 @@ async def test_a_flight_that_never_lands_fails_at_its_deadline() -> None:
         flights: Flights[None] = Flights(nursery, timeout_s=30)
         with pytest.raises(DeadlineExceeded, match="30 s"):
             await flights.join("key", trio.sleep_forever).landed()
-        assert trio.current_time() == pytest.approx(30, abs=1)
+        assert trio.current_time() == pytest.approx(30, abs=0.5)
+        # The kernel asks a second time where its read-ahead failed: that has no time of its own.
+        with pytest.raises(DeadlineExceeded, match="30 s"):
+            await flights.join("key", trio.sleep_forever).landed()
+        assert trio.current_time() == pytest.approx(30, abs=0.5)
+        await trio.sleep(2 * ECHO_S)
         assert "key" not in flights
 
 

@@ -14,6 +14,7 @@ import trio.testing
 
 from artfs.engine.counters import Counters
 from artfs.engine.fetch import RUN_BLOCKS, Fetcher, Source
+from artfs.engine.flights import ECHO_S
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
 from artfs.errors import BackendUnavailable, DeadlineExceeded, IntegrityError
@@ -184,6 +185,7 @@ async def test_a_run_that_hangs_fails_within_the_deadline_of_one_block() -> None
                 await flight.landed()
         assert trio.current_time() - started_s == pytest.approx(40, abs=2)
         content.gates[2].set()
+        await trio.sleep(2 * ECHO_S)
         assert await bench.fails(2) is None
 
 
@@ -211,7 +213,7 @@ async def test_an_origin_that_hangs_does_not_stall_others() -> None:
             content.size_bytes,
             Work.NETWORK,
             lambda: content,
-            origin=fetcher.origin("http://a"),
+            origin=fetcher.origins.get("http://a"),
         )
         other = DistantContent(2)
         fine = Source(
@@ -219,7 +221,7 @@ async def test_an_origin_that_hangs_does_not_stall_others() -> None:
             other.size_bytes,
             Work.NETWORK,
             lambda: other,
-            origin=fetcher.origin("http://b"),
+            origin=fetcher.origins.get("http://b"),
         )
         waiting = [fetcher.fetch(hanging, index) for index in range(60)]
         await trio.testing.wait_all_tasks_blocked(0.05)
