@@ -37,6 +37,14 @@ take_unfinished_option = click.option(
     help="Take files as they are that were open for writing when an earlier mount ended.",
 )
 
+staging_mount_options = click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="OPT[,OPT...]",
+    help="allow_other, file_references=on|off, timeout=S.",
+)
 foreground_option = click.option(
     "-f", "--foreground", is_flag=True, help="Stay, and log to standard error."
 )

@@ -15,6 +15,7 @@ from artfs.cli.options import (
     foreground_option,
     json_option,
     metadata_option,
+    staging_mount_options,
     store_option,
     type_option,
 )
@@ -39,14 +40,7 @@ from artfs.settings import RUN_VARIABLE, store_location
     help="Commit only if `latest` is still this version; none: only if there is none.",
 )
 @foreground_option
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    metavar="OPT[,OPT...]",
-    help="allow_other, file_references=on|off, timeout=S.",
-)
+@staging_mount_options
 @store_option
 @json_option
 def command(

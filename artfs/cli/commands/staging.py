@@ -14,6 +14,7 @@ from artfs.cli.options import (
     expect_option,
     foreground_option,
     json_option,
+    staging_mount_options,
     store_option,
     take_unfinished_option,
     yes_option,
@@ -84,10 +85,17 @@ def ls(*, store: str | None, as_json: bool) -> None:
 @click.argument("area", metavar="ID")
 @click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
 @foreground_option
+@staging_mount_options
 @store_option
 @json_option
 def resume(
-    *, area: str, mountpoint: Path, foreground: bool, store: str | None, as_json: bool
+    *,
+    area: str,
+    mountpoint: Path,
+    foreground: bool,
+    options: tuple[str, ...],
+    store: str | None,
+    as_json: bool,
 ) -> None:
     """Mount the staging area ID on the empty directory MOUNTPOINT, as it was left.
 
@@ -95,12 +103,14 @@ def resume(
     Example:
       artfs staging resume 1f3a9c04 /mnt/new
     """
+    from artfs.daemon import client  # noqa: PLC0415 - takes long
     from artfs.daemon.messages import MountRequest, StageOrder  # noqa: PLC0415 - takes long
 
     request = MountRequest(
         store=store_location(store),
         target=None,
         mountpoint=mountpoint,
+        options=client.parse_options(options),
         stage=StageOrder(resume=area),
     )
     mount_staging(request, foreground=foreground, as_json=as_json)
