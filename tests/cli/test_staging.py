@@ -123,7 +123,10 @@ def test_an_area_is_resumed_aborted_and_dropped(cli: Cli, mountpoint: Path) -> N
     with (mountpoint / "open").open("w"):
         cli.run("umount", "--force", mountpoint)
     (area,) = cli.run("staging", "ls", "--json").json
-    assert cli.run("staging", "resume", area["id"], mountpoint).code == 0
+    refused = cli.run("staging", "resume", area["id"], mountpoint, "-o", "timeout=never")
+    assert refused.code == 10
+    assert "timeout" in refused.err
+    assert cli.run("staging", "resume", area["id"], mountpoint, "-o", "timeout=7").code == 0
     assert (mountpoint / "file").read_text() == "kept"
     assert cli.run("abort", mountpoint).code == 10
     assert cli.run("abort", mountpoint, "--yes").code == 0
