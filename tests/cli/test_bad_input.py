@@ -294,14 +294,15 @@ def test_tampered_blobs_are_named_by_verify(cli: Cli) -> None:
     flip(blob, LARGE_BYTES - 1)
     result = cli.run("verify")
     assert (result.code, result.err) == (5, "")
-    lines = result.out.splitlines()
-    assert sorted(line.split(":")[0] + line.split(":")[1] for line in lines[:-1]) == [
+    *damages, summary, cure = result.out.splitlines()
+    assert sorted(line.split(":")[0] + line.split(":")[1] for line in damages) == [
         "DAMAGED demo/datav0/deep/large.bin",
         "DAMAGED demo/datav0/same.bin",
         "DAMAGED demo/datav1/deep/large.bin",
         "DAMAGED demo/datav1/same.bin",
     ]
-    assert lines[-1].endswith("4 paths damaged")
+    assert summary.endswith("4 paths damaged")
+    assert cure.startswith("to heal it: ")
     only = cli.run("verify", "demo/data:v1", "--json")
     assert only.code == 5
     assert {damage["path"] for damage in only.json["damages"]} == {"deep/large.bin", "same.bin"}

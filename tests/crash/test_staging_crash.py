@@ -19,7 +19,7 @@ from artfs.staging.intake import Progress
 from tests.crash.victim import BASE, CONTENT
 from tests.unit.staging.areafs import AreaFs, dump_version, new_area, new_store
 
-KILLS = int(os.environ.get("ARTFS_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("ARTFS_TEST_KILLS", "8"))
 
 
 def run_victim(store: Path, area_id: str, fatal: int) -> tuple[list[str], int]:

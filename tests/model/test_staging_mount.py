@@ -215,7 +215,7 @@ def _version_of(root: Path) -> dict[str, bytes | str | None]:
 
 TestStagingMount = StagingMachine.TestCase
 TestStagingMount.settings = settings(
-    max_examples=12,
+    max_examples=8,
     stateful_step_count=40,
     deadline=None,
     # Starting a mount for each step of shrinking takes longer than reading the example.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from artfs.repository.opening import make_store
 from tests.cli.conftest import Cli
 from tests.servers.seaweedfs import REGION, SeaweedFS
 
@@ -40,7 +41,7 @@ class SharedStore:
 
     def made(self) -> SharedStore:
         """The store, once it is there."""
-        self.host().ok("init", "--blobs", self.blobs, "--entity", "team")
+        make_store(self.url, blobs=self.blobs, entity="team")
         return self
 
 

@@ -236,17 +236,17 @@ def test_removing_the_last_file_removes_its_directories() -> None:
     assert builder.build(store.store) == store.build({"z": b""})
 
 
-def test_a_flat_directory_of_a_million_entries_works() -> None:
+def test_a_flat_directory_of_300_000_entries_works() -> None:
     store = MemoryTrees()
     builder = TreeBuilder(store.load)
-    for number in range(1_000_000):
+    for number in range(300_000):
         builder.put(f"{number:07d}", FileEntry("", Digest(bytes(32)), 1, bytes(16), None, False, 0))
     root = builder.build(store.store)
-    assert root.file_count == 1_000_000
+    assert root.file_count == 300_000
     directory = store.load(root.sha256)
-    assert directory.position("0777777") == 777_777
-    assert directory.get("1000000") is None
-    assert sum(1 for _ in directory.entries()) == 1_000_000
+    assert directory.position("0277777") == 277_777
+    assert directory.get("0300000") is None
+    assert sum(1 for _ in directory.entries()) == 300_000
 
 
 def test_deep_trees_need_no_deep_recursion() -> None:
