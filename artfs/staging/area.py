@@ -237,7 +237,9 @@ class Area:
             for node_id in wanted - there:
                 # Its name survived the host and its content, which nobody synced, did not.
                 node = self.tree.nodes[node_id]
+                assert isinstance(node, FileNode)
                 logger.warning("%s: the content of %s was lost", self.path, node.path())
+                self._writers.add_unfinished(node)
                 self.plain.create(node_id)
 
 

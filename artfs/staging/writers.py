@@ -62,14 +62,7 @@ class Writers:
         if node in self._open:
             return
         at = self._left.pop(node, None)
-        if at is None:
-            if not self._free:
-                self._grow()
-            at = self._free.pop() if self._free else _NOWHERE
-            if at != _NOWHERE:
-                _SLOT.pack_into(self._slots, at, node.id)
-                self._is_synced = False
-        self._open[node] = at
+        self._open[node] = self._note(node) if at is None else at
 
     def discard(self, node: FileNode) -> None:
         """Nobody has it open for writing any more."""
@@ -80,6 +73,11 @@ class Writers:
     def unfinished(self) -> list[FileNode]:
         """Files that were open when an earlier process ended, and that nobody wrote since."""
         return [node for node in self._left if node.link_count]
+
+    def add_unfinished(self, node: FileNode) -> None:
+        """Its content was lost: it is as if it had been left open."""
+        if node not in self._left:
+            self._left[node] = self._note(node)
 
     def accept_unfinished(self) -> None:
         """Take them for finished."""
@@ -101,6 +99,16 @@ class Writers:
         """Close the file; the note stays."""
         self._slots.close()
         os.close(self._fd)
+
+    def _note(self, node: FileNode) -> int:
+        if not self._free:
+            self._grow()
+        if not self._free:
+            return _NOWHERE
+        at = self._free.pop()
+        _SLOT.pack_into(self._slots, at, node.id)
+        self._is_synced = False
+        return at
 
     def _clear(self, at: int) -> None:
         if at != _NOWHERE:

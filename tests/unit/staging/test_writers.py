@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from artfs.errors import StagingBusy
+from artfs.staging.area import Area
+from artfs.staging.commit import commit_area
 from artfs.staging.nodes import DirectoryNode, FileNode, Node
 from artfs.staging.writers import Writers
 from tests.unit.staging.areafs import AreaFs, new_area, new_store
@@ -96,3 +99,22 @@ def test_w5_what_an_fsync_makes_durable_is_noted_durably(
         area.sync()
         area.sync()
         assert synced.count(note) == 1
+
+
+def test_w5_a_file_whose_content_a_dying_host_lost_is_not_committed_as_empty(
+    tmp_path: Path,
+) -> None:
+    with new_store(tmp_path / "store") as repository:
+        with new_area(repository) as area:
+            AreaFs(area).put("deep/lost", b"never synced")
+            area.sync()
+            area_id, path = area.id, area.path
+        (plain,) = (path / "files").iterdir()
+        plain.unlink()
+        for _ in range(2):
+            with Area.open(repository, area_id) as area, pytest.raises(StagingBusy) as caught:
+                commit_area(area)
+            assert "deep/lost" in caught.value.reason
+        with Area.open(repository, area_id) as area:
+            AreaFs(area).put("deep/lost", b"again")
+            assert commit_area(area).created
