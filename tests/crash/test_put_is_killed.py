@@ -24,7 +24,7 @@ from artfs.repository.verify import verify
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = Path(__file__).with_name("killed.py")
 LARGE_BYTES = 1_200_000
-SHARES = [index / 14 for index in range(15)]
+SHARES = [index / 9 for index in range(10)]
 """How far the put gets, of all the lines that it runs."""
 
 

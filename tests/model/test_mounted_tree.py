@@ -86,7 +86,7 @@ def seen(root: Path) -> dict[str, Item]:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(trees=st.lists(TREES, min_size=1, max_size=2))
 def test_a_mount_shows_what_was_committed(

@@ -158,4 +158,4 @@ def _in_version(entry: tuple[object, ...]) -> object:
 
 
 TestArea = AreaMachine.TestCase
-TestArea.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestArea.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
