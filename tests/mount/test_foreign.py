@@ -21,7 +21,7 @@ from artfs.repository.listening import ByteListener
 from artfs.repository.warm import warm
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.gcs import GcsEmulator
-from tests.servers.nginx import Nginx
+from tests.servers.nginx import Nginx, Request
 from tests.servers.seaweedfs import REGION, SeaweedFS
 from tests.support.faults import wait_until
 from tests.support.mounts import Mounter
@@ -187,33 +187,37 @@ def test_r2_an_open_file_never_mixes_what_its_source_was_and_is(
         assert os.pread(file.fileno(), 100_000, 0) == old[:100_000]
 
 
+STREAM = Random(2).randbytes(40 * BLOCK_SIZE_BYTES + 5)
+
+
+def streamed(
+    repository: Repository, mounted: Mounter, nginx: Nginx, location: str
+) -> list[Request]:
+    """Read a cold stream from a location of the server, through a mount; what it asked for."""
+    name = f"mount-{location}.bin"
+    nginx.write(name, STREAM)
+    commit_references(repository, "p/stream", file=f"{nginx.url}/{location}/{name}")
+    path = mounted(repository) / "p/stream/latest/file"
+    asked = len(nginx.requests(name))
+    assert path.read_bytes() == STREAM
+    return nginx.requests(name)[asked:]
+
+
 def test_a_cold_stream_asks_for_each_byte_once_and_for_several_blocks_at_a_time(
     repository: Repository, mounted: Mounter, nginx: Nginx
 ) -> None:
-    data = Random(2).randbytes(40 * BLOCK_SIZE_BYTES + 5)
-    nginx.write("mount-stream.bin", data)
-    commit_references(repository, "p/stream", file=f"{nginx.url}/plain/mount-stream.bin")
-    path = mounted(repository) / "p/stream/latest/file"
-    asked = len(nginx.requests("mount-stream.bin"))
-    assert path.read_bytes() == data
-    requests = nginx.requests("mount-stream.bin")[asked:]
-    assert sum(request.body_bytes for request in requests) == len(data)
+    requests = streamed(repository, mounted, nginx, "plain")
+    assert sum(request.body_bytes for request in requests) == len(STREAM)
     assert len(requests) <= 41 / 2
 
 
 def test_a_cold_stream_of_a_server_without_ranges_is_read_once(
     repository: Repository, mounted: Mounter, nginx: Nginx
 ) -> None:
-    data = Random(2).randbytes(40 * BLOCK_SIZE_BYTES + 5)
-    nginx.write("mount-whole.bin", data)
-    commit_references(repository, "p/whole", file=f"{nginx.url}/no-ranges/mount-whole.bin")
-    path = mounted(repository) / "p/whole/latest/file"
-    asked = len(nginx.requests("mount-whole.bin"))
-    assert path.read_bytes() == data
-    requests = nginx.requests("mount-whole.bin")[asked:]
+    requests = streamed(repository, mounted, nginx, "no-ranges")
     # Only the first few requests are side by side: nobody knows yet what the server does.
-    assert sum(request.body_bytes > len(data) / 2 for request in requests) == 1
-    assert sum(request.body_bytes for request in requests) < 1.7 * len(data)
+    assert sum(request.body_bytes > len(STREAM) / 2 for request in requests) == 1
+    assert sum(request.body_bytes for request in requests) < 1.7 * len(STREAM)
 
 
 def test_r5_without_any_server_what_was_warmed_reads_and_the_rest_fails_in_time(

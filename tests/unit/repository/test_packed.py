@@ -48,6 +48,18 @@ def remote(filled: Remote) -> Iterator[Remote]:
         yield filled
 
 
+FEW = dict(list(FILES.items())[:20])
+
+
+@pytest.fixture
+def small(seaweedfs: SeaweedFS, tmp_path: Path) -> Iterator[Remote]:
+    """A store of its own with 20 of the files, which a test may damage."""
+    with fault_proxy(seaweedfs.endpoint_url) as proxy:
+        remote = Remote(seaweedfs, proxy, tmp_path)
+        store(remote, seaweedfs, FEW)
+        yield remote
+
+
 def read(repository: Repository, name: str) -> bytes:
     entry = repository.find(repository.resolve("p/a").tree, name)
     assert isinstance(entry, FileEntry)
@@ -166,42 +178,34 @@ def test_a_cache_that_keeps_nothing_fetches_one_by_one(remote: Remote) -> None:
 
 
 def test_a_pack_that_ends_too_early_damages_only_what_is_behind_its_end(
-    seaweedfs: SeaweedFS, tmp_path: Path
+    small: Remote, seaweedfs: SeaweedFS
 ) -> None:
-    files = {name: FILES[name] for name in list(FILES)[:20]}
-    with fault_proxy(seaweedfs.endpoint_url) as proxy:
-        remote = Remote(seaweedfs, proxy, tmp_path)
-        store(remote, seaweedfs, files)
-        with remote.open() as repository:
-            repository.directory(repository.resolve("p/a").tree)
-            damage_pack(remote, seaweedfs, lambda whole: whole[: 10 * 4096])
-            with reading_anew(repository) as anew:
-                anew.directories = repository.directories
-                for number, (path, data) in enumerate(files.items()):
-                    if number < 10:
-                        assert read(anew, path) == data
-                    else:
-                        with pytest.raises(IntegrityError):
-                            read(anew, path)
+    with small.open() as repository:
+        repository.directory(repository.resolve("p/a").tree)
+        damage_pack(small, seaweedfs, lambda whole: whole[: 10 * 4096])
+        with reading_anew(repository) as anew:
+            anew.directories = repository.directories
+            for number, (path, data) in enumerate(FEW.items()):
+                if number < 10:
+                    assert read(anew, path) == data
+                else:
+                    with pytest.raises(IntegrityError):
+                        read(anew, path)
 
 
 def test_verify_reads_the_store_and_not_what_is_cached_of_it(
-    seaweedfs: SeaweedFS, tmp_path: Path
+    small: Remote, seaweedfs: SeaweedFS
 ) -> None:
-    files = {name: FILES[name] for name in list(FILES)[:20]}
-    with fault_proxy(seaweedfs.endpoint_url) as proxy:
-        remote = Remote(seaweedfs, proxy, tmp_path)
-        store(remote, seaweedfs, files)
-        with remote.open() as repository:
-            version = repository.resolve("p/a")
-            assert contents(repository) == files
-            damage_pack(remote, seaweedfs, lambda whole: whole[:5000] + b"wrong" + whole[5005:])
-            assert contents(repository) == files
-            with reading_anew(repository) as anew:
-                found = verify(anew, [version])
-            assert [damage.path for damage in found.damages] == ["0001"]
-            left = [each.path.name for each in repository.workspace.temporaries()]
-            assert left == []
+    with small.open() as repository:
+        version = repository.resolve("p/a")
+        assert contents(repository) == FEW
+        damage_pack(small, seaweedfs, lambda whole: whole[:5000] + b"wrong" + whole[5005:])
+        assert contents(repository) == FEW
+        with reading_anew(repository) as anew:
+            found = verify(anew, [version])
+        assert [damage.path for damage in found.damages] == ["0001"]
+        left = [each.path.name for each in repository.workspace.temporaries()]
+        assert left == []
 
 
 def test_what_gc_moves_is_found_where_it_is(seaweedfs: SeaweedFS, tmp_path: Path) -> None:
