@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 
@@ -26,6 +27,8 @@ from artfs.staging.contents import Status
 from artfs.staging.nodes import DirectoryNode, FileNode, Node, SymlinkNode
 from artfs.staging.view import Listing
 from artfs.vfs.staged import OpenStaged, StagedFiles
+
+_DROPS_WRITTEN_PAGES_FROM = (6, 18)
 
 # `.` and `..` come before the names of a listing.
 _DOTS = 2
@@ -59,6 +62,7 @@ class StagedOperations(GuardedOperations):
         self._ownership = ownership
         self._on_ready = on_ready
         self._listed = new_entry(ownership)
+        self._writes_past_cache = drops_written_pages(os.uname().release)
 
     def init(self) -> None:
         """The kernel has accepted the mount."""
@@ -183,7 +187,7 @@ class StagedOperations(GuardedOperations):
         parent_inode: int,
         name: bytes,
         mode: int,
-        _flags: int,
+        flags: int,
         ctx: pyfuse3.RequestContext,
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Make a file and open it."""
@@ -191,10 +195,7 @@ class StagedOperations(GuardedOperations):
         await self.staged.change(parent)
         node = self.tree.create(parent, text, mode=mode, uid=ctx.uid, gid=ctx.gid)
         opened = self.staged.created(node)
-        self.counters.opens += 1
-        self.counters.open_files += 1
-        info = pyfuse3.FileInfo(fh=self.files.add(opened), keep_cache=True)
-        return info, self._known(node)
+        return self._opened(opened, flags), self._known(node)
 
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, _rdev: int, ctx: pyfuse3.RequestContext
@@ -322,10 +323,18 @@ class StagedOperations(GuardedOperations):
         write = flags & os.O_ACCMODE != os.O_RDONLY
         truncate = bool(flags & os.O_TRUNC)
         opened = await self.staged.open(self._file(inode), write=write, truncate=truncate)
+        return self._opened(opened, flags)
+
+    def _opened(self, opened: OpenStaged, flags: int) -> pyfuse3.FileInfo:
         self.counters.opens += 1
         self.counters.open_files += 1
-        # Only through the kernel can a file be changed: the pages that it has are right.
-        return pyfuse3.FileInfo(fh=self.files.add(opened), keep_cache=True)
+        is_written_only = flags & os.O_ACCMODE == os.O_WRONLY
+        return pyfuse3.FileInfo(
+            fh=self.files.add(opened),
+            # Only through the kernel can a file be changed: the pages that it has are right.
+            keep_cache=True,
+            direct_io=is_written_only and self._writes_past_cache,
+        )
 
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """Bytes of a file."""
@@ -348,6 +357,16 @@ class StagedOperations(GuardedOperations):
         self.files.remove(fh)
         self.counters.open_files -= 1
         self.staged.close(opened)
+
+
+def drops_written_pages(kernel_release: str) -> bool:
+    """Whether the kernel drops cached pages of a file that another open writes past its cache.
+
+    From 6.18 on it does so before and after each write; then whatever is opened for writing alone
+    is spared a copy, and the mount no second copy of its pages (ADR 0007).
+    """
+    found = re.match(r"(\d+)\.(\d+)", kernel_release)
+    return found is not None and tuple(map(int, found.groups())) >= _DROPS_WRITTEN_PAGES_FROM
 
 
 def _fill(entry: pyfuse3.EntryAttributes, status: Status) -> None:

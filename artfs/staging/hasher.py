@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from threading import Event, Thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Thread, get_native_id
 
 from artfs.blobs.hashing import ContentHash, hash_file
 from artfs.errors import ArtfsError, SourceChanged
@@ -26,6 +26,9 @@ SYNC_INTERVAL_S = 5.0
 makes files waits for the disk's journal: more often would be felt."""
 
 _PAUSE_S = 0.5
+
+_NICE = 10
+"""Hashing gives way to whoever writes the next file, where there are processors for one only."""
 
 _SYNC_ALL_FROM_FILES = 32
 
@@ -66,7 +69,7 @@ def hash_node(
 
 
 class Background:
-    """A thread that looks after the closed files of one area."""
+    """Two threads that look after the closed files of one area."""
 
     def __init__(self, area: Area) -> None:
         self._area = area
@@ -76,8 +79,13 @@ class Background:
         self._next_sync_s = 0.0
         self._stopping = Event()
         self._paused = Event()
-        self._thread = Thread(target=self._run, name=f"staging {area.id}", daemon=True)
-        self._thread.start()
+        # One at a time would let durability wait for the hashing of a large file.
+        self._threads = [
+            Thread(target=work, name=f"{name} {area.id}", daemon=True)
+            for work, name in ((self._keep_durable, "sync"), (self._hash, "hash"))
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def closed(self, node: FileNode) -> None:
         """Tell that a file was closed that may have been written."""
@@ -98,26 +106,36 @@ class Background:
         self._paused.clear()
 
     def stop(self) -> None:
-        """End the thread. Blocks: until what it is doing is done, at most a block's hashing."""
+        """End the threads. Blocks: until what they do is done, at most a block's hashing."""
         self._stopping.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
+    def _keep_durable(self) -> None:
         while not self._stopping.wait(_PAUSE_S):
-            try:
+            with self._survived():
                 self._look_after()
+
+    def _hash(self) -> None:
+        # Of this thread alone, and of those that it starts.
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
+        while not self._stopping.wait(_PAUSE_S):
+            with self._survived():
                 while self._unhashed and self._goes_on():
                     self._hash_one()
-                    self._look_after()
-            except (OSError, ArtfsError) as error:
-                # Whoever syncs or commits is told; this was only ahead of time.
-                logger.warning("%s: %s", self._area.path, error)
-            except Exception:
-                # Without this thread nothing would become durable by itself.
-                logger.exception("%s: looking after it failed", self._area.path)
+
+    @contextmanager
+    def _survived(self) -> Iterator[None]:
+        """Let a thread go on after an error: without it nothing would become durable by itself."""
+        try:
+            yield
+        except (OSError, ArtfsError) as error:
+            # Whoever syncs or commits is told; this was only ahead of time.
+            logger.warning("%s: %s", self._area.path, error)
+        except Exception:
+            logger.exception("%s: looking after it failed", self._area.path)
 
     def _look_after(self) -> None:
-        """Do what is due, and must not wait until a large file is hashed."""
         try:
             self._area.checkpoint(only_if_due=True)
         finally:
@@ -155,12 +173,7 @@ class Background:
     def _hash_one(self) -> None:
         _, node = self._unhashed.popitem()
         if node.content is None and not node.writers:
-            hash_node(self._area, node, is_wanted=self._is_wanted)
-
-    def _is_wanted(self) -> bool:
-        """Asked for each part of a file that is being hashed."""
-        self._look_after()
-        return self._goes_on()
+            hash_node(self._area, node, is_wanted=self._goes_on)
 
     def _goes_on(self) -> bool:
         return not (self._stopping.is_set() or self._paused.is_set())

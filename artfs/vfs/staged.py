@@ -243,5 +243,6 @@ def _read_now(fd: int, offset: int, length: int) -> Buffer | None:
         count = os.preadv(fd, [data], offset, os.RWF_NOWAIT)
     except OSError:
         return None
-    # Fewer are the end of the file, or where memory ends: only a thread can tell.
-    return data if count == length else None
+    if count < length and offset + count < os.fstat(fd).st_size:
+        return None
+    return data[:count]

@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import enumerate as enumerate_threads
+from threading import main_thread
 
 import pytest
 
@@ -41,6 +43,17 @@ def closed_file(area: Area, background: Background, name: str, size_bytes: int) 
     return node
 
 
+def nices() -> dict[str, int]:
+    """The nice values of this process' threads, by name; of the first thread by none."""
+    return {
+        "" if thread is main_thread() else thread.name: os.getpriority(
+            os.PRIO_PROCESS, thread.native_id
+        )
+        for thread in enumerate_threads()
+        if thread.native_id is not None
+    }
+
+
 def is_durable(area: Area, name: str) -> bool:
     """Whether a name has come into the SQLite file."""
     with closing(sqlite3.connect(area.path / "index.sqlite")) as connection:
@@ -57,6 +70,17 @@ def test_w2_what_is_closed_becomes_durable_while_a_large_file_is_hashed(area: Ar
         closed_file(area, background, "small", 3)
         wait_until(lambda: is_durable(area, "small"))
         assert large.hashed is None
+    finally:
+        background.stop()
+
+
+def test_hashing_gives_way_and_syncing_does_not(area: Area) -> None:
+    background = Background(area)
+    try:
+        closed_file(area, background, "large", LONG_BYTES)
+        # The thread, and the two that it has for the digests of a large file.
+        wait_until(lambda: sorted(nices().values())[-3:] == [10, 10, 10])
+        assert nices()[f"sync {area.id}"] == nices()[""] == 0
     finally:
         background.stop()
 
