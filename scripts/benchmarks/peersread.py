@@ -47,7 +47,7 @@ def _rate(took_s: float) -> str:
 
 
 def _ms(took_s: float) -> str:
-    return f"{took_s * 1000:.3g} ms"
+    return f"{took_s * 1000:{'.0f' if took_s >= 0.01 else '.2f'}} ms"
 
 
 def _seconds(took_s: float) -> str:
