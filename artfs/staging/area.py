@@ -5,6 +5,7 @@ STAGING/<id>/lock          held as long as a process owns the area; says which o
              journal-<n>   changes that are not in the index yet
              files/        the content of what was written, one plain file per node
              writers       which of them are open for writing
+             durable       up to when all of this is known to have survived the host
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from artfs.errors import StagingBusy, StagingNotFound, StoreFormatError
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import state_path
 from artfs.staging.changes import Changes
-from artfs.staging.contents import Contents
+from artfs.staging.contents import Contents, is_sealed
+from artfs.staging.durable import Durable, read_durable, write_durable
 from artfs.staging.index import Index
 from artfs.staging.meta import AreaMeta, decode_meta, encode_meta
 from artfs.staging.nodes import DIRECTORY_MODE, ROOT_ID, DirectoryNode, FileNode
@@ -48,6 +50,7 @@ INDEX_FILE = "index.sqlite"
 _LOCK_FILE = "lock"
 _FILES = "files"
 _WRITERS = "writers"
+_DURABLE = "durable"
 _LOCK_ATTEMPTS = 5
 _LOCK_PAUSE_S = 0.02
 _DROPPED = ".dropped-"
@@ -90,6 +93,8 @@ class Area:
         self._writers = Writers(path / _WRITERS)
         self._writers.restore(self.tree.nodes)
         self.contents = Contents(self.tree, repository.content, self._writers)
+        self.is_reopened = False
+        """Whether an earlier process had it: what that one closed need not be durable yet."""
         self._reconcile()
 
     # --- life --------------------------------------------------------------------------------
@@ -113,6 +118,7 @@ class Area:
             _fill(index, meta)
             index.close()
             with translate_os_errors(path):
+                write_durable(unfinished / _DURABLE, Durable.now())
                 fsync_directory(unfinished)
                 unfinished.rename(path)
                 fsync_directory(parent)
@@ -135,10 +141,12 @@ class Area:
         with translate_os_errors(path):
             lock_fd = _lock(path, area_id)
         try:
-            return cls(path, lock_fd, Index(path / INDEX_FILE), repository)
+            area = cls(path, lock_fd, Index(path / INDEX_FILE), repository)
         except BaseException:
             os.close(lock_fd)
             raise
+        area.is_reopened = True
+        return area
 
     def close(self) -> None:
         """Give the area up; everything in it stays."""
@@ -209,6 +217,13 @@ class Area:
             os.fsync(plain.fd)
         self.sync()
 
+    def note_durable(self, durable: Durable) -> None:
+        """Take note that everything was made durable that was there then. Blocks: disk.
+
+        Raises: OSError.
+        """
+        write_durable(self.path / _DURABLE, durable)
+
     def checkpoint(self, *, only_if_due: bool = False) -> None:
         """Keep the index's journal short; `only_if_due`: where it is not. Blocks: disk.
 
@@ -236,11 +251,33 @@ class Area:
                 self.plain.remove(node_id)
             for node_id in wanted - there:
                 # Its name survived the host and its content, which nobody synced, did not.
-                node = self.tree.nodes[node_id]
-                assert isinstance(node, FileNode)
+                node = self._file(node_id)
                 logger.warning("%s: the content of %s was lost", self.path, node.path())
                 self._writers.add_unfinished(node)
                 self.plain.create(node_id)
+            self._suspect(wanted & there)
+
+    def _suspect(self, node_ids: set[int]) -> None:
+        """Take files for unfinished that a host may have cut which died meanwhile."""
+        durable, now = read_durable(self.path / _DURABLE), Durable.now()
+        if durable is None or durable.boot_id == now.boot_id:
+            return
+        for node_id in node_ids:
+            found = self.plain.stat(node_id)
+            # What the store shares was made durable by the commit that shared it.
+            if found.st_ctime_ns > durable.until_ns and not is_sealed(found):
+                node = self._file(node_id)
+                logger.warning("%s: the host may have cut %s", self.path, node.path())
+                self._writers.add_unfinished(node)
+        self._writers.sync()
+        with suppress(OSError):
+            # On a full disk they are found again the next time.
+            self.note_durable(now)
+
+    def _file(self, node_id: int) -> FileNode:
+        node = self.tree.nodes[node_id]
+        assert isinstance(node, FileNode)
+        return node
 
 
 def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> None:

@@ -194,7 +194,7 @@ class Contents:
                 return False
             if node.content is None and node.plain is None:
                 # Nobody looked since the area was opened, and a commit may have been killed before.
-                node.sealed = _is_sealed(self._plain_status(node))
+                node.sealed = is_sealed(self._plain_status(node))
             if self.needs_copy(node):
                 if size_bytes:
                     return False
@@ -263,7 +263,7 @@ class Contents:
     def check_sealed(self, node: FileNode) -> None:
         """Find out whether the store shares the plain file now. Raises: OSError."""
         with self._tree.lock:
-            node.sealed = _is_sealed(self._plain_status(node))
+            node.sealed = is_sealed(self._plain_status(node))
 
     # --- parts -------------------------------------------------------------------------------
 
@@ -277,7 +277,7 @@ class Contents:
     def _open_plain(self, node: FileNode) -> None:
         node.plain = self._plain.open(node.id)
         found = os.fstat(node.plain.fd)
-        node.sealed = _is_sealed(found)
+        node.sealed = is_sealed(found)
         node.most_bytes = found.st_size
 
     def _copy_content(self, node: FileNode, entry: BaseContent, limit_bytes: int | None) -> None:
@@ -323,6 +323,7 @@ class Contents:
             node.plain = opened
 
 
-def _is_sealed(found: os.stat_result) -> bool:
+def is_sealed(found: os.stat_result) -> bool:
+    """Whether the store shares a plain file of this status."""
     # The store keeps a second name of what it shares, and takes away the right to write.
     return found.st_nlink > 1 or not found.st_mode & _WRITABLE

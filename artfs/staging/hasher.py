@@ -17,6 +17,7 @@ from artfs.blobs.hashing import ContentHash, hash_file
 from artfs.errors import ArtfsError, SourceChanged
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.staging.area import Area
+from artfs.staging.durable import Durable
 from artfs.staging.nodes import FileNode
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Background:
         self._unsynced: dict[int, FileNode] = {}
         self._unhashed: dict[int, FileNode] = {}
         self._changed = False
+        self._all_unsynced = area.is_reopened
         self._next_sync_s = 0.0
         self._stopping = Event()
         self._paused = Event()
@@ -146,12 +148,14 @@ class Background:
         if now_s < self._next_sync_s:
             return
         self._next_sync_s = now_s + SYNC_INTERVAL_S
+        durable = Durable.now()
         unsynced, self._unsynced = self._unsynced, {}
         changed, self._changed = self._changed, False
         if not unsynced and not changed:
             return
         try:
             self._sync(unsynced)
+            self._area.note_durable(durable)
         except BaseException:
             # It is tried again, with what was written again meanwhile.
             self._changed = True
@@ -161,8 +165,9 @@ class Background:
 
     def _sync(self, unsynced: dict[int, FileNode]) -> None:
         plain = self._area.plain
-        if len(unsynced) >= _SYNC_ALL_FROM_FILES:
+        if self._all_unsynced or len(unsynced) >= _SYNC_ALL_FROM_FILES:
             plain.sync_all()
+            self._all_unsynced = False
         else:
             for node in unsynced.values():
                 with suppress(FileNotFoundError):

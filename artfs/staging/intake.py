@@ -127,7 +127,7 @@ class Intake:
             if node.writers and not strict:
                 continue
             try:
-                stored, status = ingest.add_file(Path(plain.path(node.id)))
+                stored, status = ingest.add_file(plain.path(node.id))
             except (SourceChanged, PathNotFound):
                 if strict:
                     raise
