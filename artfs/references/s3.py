@@ -43,6 +43,7 @@ from artfs.references.base import (
 from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
 from artfs.references.once import Once
 from artfs.references.retry import RetryPolicy, retrying
+from artfs.references.s3signed import SignedReads
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -74,6 +75,7 @@ class S3Handler:
         """`client` makes one that does not retry by itself; it is called once, when needed."""
         self._policy = policy or RetryPolicy()
         self._client = Once(client or self._standard_client)
+        self._reads = Once(lambda: SignedReads(self._client()))
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
@@ -86,7 +88,7 @@ class S3Handler:
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
-        return S3Source(self._client, entry)
+        return S3Source(self._client, self._reads, entry)
 
     def _describe(
         self, uri: str, name: str | None, checksum: bool, max_objects: int | None
@@ -199,50 +201,61 @@ class S3Handler:
 class S3Source:
     """Implements Source."""
 
-    def __init__(self, client: Callable[[], S3Client], entry: ReferenceEntry) -> None:
-        bucket, key = split_uri(entry.uri)
+    def __init__(
+        self,
+        client: Callable[[], S3Client],
+        reads: Callable[[], SignedReads],
+        entry: ReferenceEntry,
+    ) -> None:
+        self._bucket, self._key = split_uri(entry.uri)
         self._client = client
+        self._reads = reads
         self._uri = entry.uri
         self._pin = entry.pin
         self._size = entry.size_bytes
-        self._request: dict[str, Any] = {
-            "Bucket": bucket,
-            "Key": key,
-            **_only_set(IfMatch=entry.pin.etag, VersionId=entry.pin.version_id),
-        }
 
     def observe(self, *, timeout_s: float) -> Observed:  # noqa: ARG002 - the client has one
         """See Source."""
-        answer = _translating(self._uri, lambda: self._client().head_object(**self._request))
-        self._check(answer, answer["ContentLength"])
+        pinned = _only_set(IfMatch=self._pin.etag, VersionId=self._pin.version_id)
+        answer = _translating(
+            self._uri,
+            lambda: self._client().head_object(Bucket=self._bucket, Key=self._key, **pinned),
+        )
+        self._check(answer.get("ETag"), answer.get("VersionId"), answer["ContentLength"])
         return Observed(answer["ContentLength"], _pin(answer["ETag"], answer.get("VersionId")))
 
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:  # noqa: ARG002 - see above
         """See Source."""
-        asked = f"bytes={span.start}-{span.stop - 1}"
+        headers = {"Range": f"bytes={span.start}-{span.stop - 1}"}
+        if self._pin.etag is not None:
+            headers["If-Match"] = self._pin.etag
         answer = _translating(
-            self._uri, lambda: self._client().get_object(**self._request, Range=asked)
+            self._uri,
+            lambda: self._reads().get(
+                self._bucket, self._key, version_id=self._pin.version_id, headers=headers
+            ),
         )
+        if answer.status >= 400:
+            answer.raw.close()
+            raise web.status_error(
+                self._uri, answer.status, retry_after=answer.headers.get("Retry-After")
+            )
         try:
-            metadata = answer["ResponseMetadata"]
-            headers = {name.title(): text for name, text in metadata["HTTPHeaders"].items()}
-            found = web.extent(metadata["HTTPStatusCode"], headers, subject=self._uri)
-            self._check(answer, found.total)
+            found = web.extent(answer.status, answer.headers, subject=self._uri)
+            self._check(
+                answer.headers.get("Etag"), answer.headers.get("X-Amz-Version-Id"), found.total
+            )
             web.check_span(found, span, subject=self._uri)
         except BaseException:
-            answer["Body"].close()
+            answer.raw.close()
             raise
-        # Only this inner stream can be read without waiting for a full piece.
-        raw = answer["Body"]._raw_stream  # type: ignore[attr-defined]  # noqa: SLF001
-        whole = metadata["HTTPStatusCode"] == 200
-        return web.body(raw, found, subject=self._uri, whole=whole)
+        return web.body(answer.raw, found, subject=self._uri, whole=answer.status == 200)
 
     def open_local(self) -> None:
         """See Source."""
         return
 
-    def _check(self, answer: Any, total: int | None) -> None:
-        etag, version_id = answer.get("ETag"), answer.get("VersionId")
+    def _check(self, etag: str | None, version_id: str | None, total: int | None) -> None:
         if self._pin.etag is not None and etag != self._pin.etag:
             raise ReferenceChanged(
                 self._uri, f"pinned with ETag {self._pin.etag}, it now has {etag}"

@@ -11,7 +11,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from scripts.benchmarks import commands, downloading, offline, publishing, reading, staging, tables
+from scripts.benchmarks import (
+    commands,
+    downloading,
+    offline,
+    peersread,
+    peersstage,
+    publishing,
+    reading,
+    staging,
+    tables,
+)
 from scripts.benchmarks.harness import Bench, markdown
 
 
@@ -37,6 +47,8 @@ def main() -> int:
         "stage-small": staging.small_files,
         "stage-untar": staging.source_tree,
         "stage-edit": staging.edit_of_a_million,
+        "peers-read": peersread.reading,
+        "peers-stage": peersstage.writing,
         "commands": commands.answers,
         "tables": partial(tables.small_and_large, wandb_python=arguments.wandb_python),
     }

@@ -66,7 +66,7 @@ def small_files(bench: Bench, *, count: int = 10_000) -> None:
 def source_tree(bench: Bench) -> None:
     """Untar of a source tree: Python's own standard library."""
     archive = bench.directory / "source.tar"
-    count = _pack_standard_library(archive)
+    count = pack_standard_library(archive)
     local = _time_untar(bench, archive, bench.directory / "untarred")
     with staged(bench, "bench/source") as place:
         took = _time_untar(bench, archive, place / "untarred")
@@ -142,7 +142,7 @@ def _hash(path: Path) -> None:
     os.close(fd)
 
 
-def _pack_standard_library(archive: Path) -> int:
+def pack_standard_library(archive: Path) -> int:
     """Make a tar archive of source files that every machine has; how many they are."""
     count = 0
 

@@ -242,6 +242,34 @@ def test_keys_with_odd_characters_are_read(reading: Reading, plain: Bucket) -> N
     }
 
 
+def test_only_the_first_object_of_a_bucket_is_read_by_the_client(
+    seaweedfs: SeaweedFS, plain: Bucket, with_versions: Bucket, tmp_path: Path
+) -> None:
+    client = seaweedfs.client()
+    asked: list[str] = []
+    client.meta.events.register(
+        "provide-client-params.s3.GetObject", lambda params, **_: asked.append(params["Key"])
+    )
+    reading = Reading(tmp_path / "cache", {"s3": S3Handler(lambda: client, policy=QUICK)})
+    for bucket in (plain, with_versions):
+        names = [f"{number} %2F" for number in range(5)]
+        for name in names:
+            bucket.put(name, name.encode())
+        entries = describe(reading, bucket.uri(""))
+        bucket.put(names[3], b"changed")
+        asked.clear()
+        versions_stay = bucket is with_versions
+        for name in names:
+            if name == names[3] and not versions_stay:
+                with pytest.raises(ReferenceChanged, match="412"):
+                    reading.bytes_of(entries[name])
+            else:
+                assert reading.bytes_of(entries[name]) == name.encode()
+        # The client tells what is wrong with an object that is not what was pinned.
+        wanted = names[:1] if versions_stay else [names[0], names[3]]
+        assert asked == [f"{bucket.prefix}/{name}" for name in wanted]
+
+
 def test_adjacent_blocks_come_with_one_request(reading: Reading, plain: Bucket) -> None:
     data = b"".join(bytes([number]) * BLOCK_SIZE_BYTES for number in range(4)) + b"end"
     plain.put("large", data)

@@ -1,4 +1,4 @@
-"""Starting servers: ports that are free, and waiting until one answers."""
+"""Starting servers on this machine: ports that are free, and waiting until one answers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-
-import pytest
 
 _PAUSE_S = 0.05
 _TAIL_CHARACTERS = 2000
@@ -32,7 +30,10 @@ def wait_until_it_answers(
     log: Path | None = None,
     deadline_s: float = 30,
 ) -> None:
-    """Ask until no refusal is raised; fail where the process ends or the deadline passes."""
+    """Ask until no refusal is raised.
+
+    Raises: RuntimeError where the process ends or the deadline passes.
+    """
     end_s = time.monotonic() + deadline_s
     while True:
         try:
@@ -40,7 +41,7 @@ def wait_until_it_answers(
         except refusals as error:
             if process.poll() is not None or time.monotonic() > end_s:
                 said = "" if log is None else log.read_text(errors="replace")[-_TAIL_CHARACTERS:]
-                pytest.fail(f"{process.args!r} does not start: {error}\n{said}")
+                raise RuntimeError(f"{process.args!r} does not start: {error}\n{said}") from error
             time.sleep(_PAUSE_S)
         else:
             return
