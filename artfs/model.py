@@ -13,6 +13,9 @@ from artfs.errors import InvalidName
 Digest = NewType("Digest", bytes)
 """The SHA-256 of some content: 32 raw bytes, the key under which it is stored."""
 
+Buffer = bytes | bytearray | memoryview
+"""Bytes that are only looked at, whatever holds them."""
+
 BLOCK_SIZE_BYTES = 4 * 1024 * 1024
 """The unit of fetching, caching and verifying (docs/design.md)."""
 

@@ -30,11 +30,9 @@ from artfs.blobs.files import OpenFile, open_quietly
 from artfs.blobs.flights import Flight, Flights
 from artfs.blobs.layout import KEPT_MODE, NEW_MODE, CacheLayout
 from artfs.blobs.sealed import read_sealed, read_sealed_directly, write_sealed
-from artfs.model import BLOCK_SIZE_BYTES, Digest
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest
 
 logger = logging.getLogger(__name__)
-
-Buffer = bytes | memoryview
 
 WHOLE = -1
 """The index under which content is kept in one piece, whatever its size."""
@@ -112,7 +110,7 @@ class BlockCache:
         """Whether the block seems to be there; it was not checked. Blocks: disk, briefly."""
         return self.layout.block(key, index).exists()
 
-    def put(self, key: Digest, index: int, data: bytes) -> bool:
+    def put(self, key: Digest, index: int, data: Buffer) -> bool:
         """Keep a block whose bytes are known to be right; whether that went well.
 
         Blocks: disk; now and then to evict other blocks.
@@ -186,7 +184,7 @@ class BlockCache:
             if self.quota.missing_bytes(self.layout.root) + size_bytes > 0:
                 raise OSError(f"less than {self.quota.reserve_bytes} bytes of its disk are free")
 
-    def _write(self, path: Path, data: bytes, mode: int) -> OpenFile:
+    def _write(self, path: Path, data: Buffer, mode: int) -> OpenFile:
         try:
             return self._write_once(path, data, mode)
         except FileNotFoundError:
@@ -194,7 +192,7 @@ class BlockCache:
             self.layout.create(path.parent)
             return self._write_once(path, data, mode)
 
-    def _write_once(self, path: Path, data: bytes, mode: int) -> OpenFile:
+    def _write_once(self, path: Path, data: Buffer, mode: int) -> OpenFile:
         temporary = self.layout.tmp / f"{os.getpid()}-{secrets.token_hex(8)}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         opened = OpenFile(os.open(temporary, flags, mode))

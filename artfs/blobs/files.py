@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.errors import SourceChanged
+from artfs.model import Buffer
 
 _FICLONE = 0x40049409  # linux/fs.h; the same number on every architecture but alpha, mips, ppc
 _COPY_CHUNK_BYTES = 1 << 30
@@ -124,7 +125,7 @@ def fill_buffer(fd: int, buffer: memoryview, offset: int) -> int:
     return filled
 
 
-def pwrite_full(fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+def pwrite_full(fd: int, data: Buffer, offset: int) -> None:
     """Write all of `data` at `offset`. Raises: OSError."""
     view = memoryview(data)
     while view:

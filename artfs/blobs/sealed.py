@@ -8,12 +8,13 @@ from hashlib import sha256
 
 from artfs.blobs.direct import DirectFile
 from artfs.blobs.files import OpenFile, pread_full
+from artfs.model import Buffer
 
 _TRAILER = struct.Struct(">8sQ32s")
 _MAGIC = b"artfsb1\n"
 
 
-def write_sealed(fd: int, data: bytes) -> None:
+def write_sealed(fd: int, data: Buffer) -> None:
     """Write `data` and its seal into an empty file. Raises: OSError, also on a short write."""
     trailer = _TRAILER.pack(_MAGIC, len(data), sha256(data).digest())
     # A disk that fills up shows as a short write first.

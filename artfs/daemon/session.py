@@ -109,6 +109,7 @@ class _Session:
             gid=os.getgid() if options.gid is None else options.gid,
             umask=options.umask,
         )
+        nursery.start_soon(self._prepare, service)
         return ReadOnlyOperations(
             tree,
             ownership=ownership,
@@ -116,6 +117,12 @@ class _Session:
             on_ready=self._serving.ready.set,
             lineage=Lineage(nursery, threads, self._repository),
         )
+
+    async def _prepare(self, service: Service) -> None:
+        """Do ahead what the first look into a mounted version waits for."""
+        await self._serving.ready.wait()
+        if self._target.version is not None:
+            await service.prepare(self._target.version.tree)
 
     def status(self) -> MountStatus:
         """See Session."""

@@ -16,8 +16,14 @@ from artfs.engine.flights import Flight, Flights, Land
 from artfs.engine.origins import Origin, Origins
 from artfs.engine.threads import Threads, Work
 from artfs.errors import IntegrityError
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
-from artfs.repository.content import Buffer, Content, KeptContent, RunContent
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
+from artfs.repository.content import (
+    Content,
+    KeptContent,
+    RunContent,
+    as_kept_content,
+    as_run_content,
+)
 
 BUDGET_BYTES = 128 * 1024 * 1024
 RUN_BLOCKS = 4
@@ -31,9 +37,11 @@ class Source:
     __slots__ = (
         "__weakref__",
         "_content",
+        "_kept",
         "_loads",
         "_open",
         "_opens_offline",
+        "_runs",
         "key",
         "origin",
         "run_blocks",
@@ -64,13 +72,15 @@ class Source:
         self._open = open_content
         self._opens_offline = opens_offline
         self._content: Content | None = None
+        # The same, as what more it can do.
+        self._kept: KeptContent | None = None
+        self._runs: RunContent | None = None
         self._loads = 0
 
     @property
     def answers(self) -> int:
         """A number that grows with what comes from the origin, and not from what is kept."""
-        content = self._content
-        return content.fetched_count if isinstance(content, KeptContent) else self._loads
+        return self._loads if self._kept is None else self._kept.fetched_count
 
     def try_read(self, span: ByteRange) -> Buffer | None:
         """See Content.try_read; None also as long as the content was not opened."""
@@ -83,31 +93,33 @@ class Source:
 
     def load_kept(self, index: int) -> Buffer | None:
         """The block if it can be had without its origin. Thread-safe; blocks on disk."""
-        content = self._content
-        if content is None and self._opens_offline:
-            content = self._opened()
-        if not isinstance(content, KeptContent):
+        if self._content is None and self._opens_offline:
+            self._opened()
+        kept = self._kept
+        if kept is None:
             return None
-        data = content.load_kept(index)
-        return None if data is None else self._checked(content, index, data)
+        data = kept.load_kept(index)
+        return None if data is None else self._checked(kept, index, data)
 
     def load_run(self, indices: range) -> Generator[Buffer]:
         """Adjacent blocks one after the other; see RunContent.load_run. Thread-safe."""
-        content = self._opened()
-        if len(indices) == 1 or not isinstance(content, RunContent):
+        content, runs = self._opened(), self._runs
+        if len(indices) == 1 or runs is None:
             for index in indices:
                 yield self._checked(content, index, content.load_block(index))
             return
-        with closing(content.load_run(indices.start, len(indices))) as blocks:
+        with closing(runs.load_run(indices.start, len(indices))) as blocks:
             for index, data in zip(indices, blocks, strict=True):
-                yield self._checked(content, index, data)
+                yield self._checked(runs, index, data)
 
     def _opened(self) -> Content:
         content = self._content
         if content is None:
             # Two threads may both get here: the content that is kept last serves all.
-            content = self._content = self._open()
-            self.run_blocks = RUN_BLOCKS if isinstance(content, RunContent) else 1
+            content = self._open()
+            self._kept, self._runs = as_kept_content(content), as_run_content(content)
+            self.run_blocks = 1 if self._runs is None else RUN_BLOCKS
+            self._content = content
         return content
 
     def _checked(self, content: Content, index: int, data: Buffer) -> Buffer:

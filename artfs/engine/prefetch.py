@@ -1,4 +1,4 @@
-"""Telling streams from random reads, for one open file."""
+"""Telling streams from random reads: in one open file, and from one file to the next."""
 
 from __future__ import annotations
 
@@ -45,4 +45,36 @@ class ReadPattern:
             self._end = stop
             if large or entered:
                 self._window = min(self._window * 2 or 1, most)
+        return self._window
+
+
+MAX_FILES_AHEAD = 16
+_FILES_IN_A_ROW = 3
+
+
+class FilePattern:
+    """Watches which files of a directory are read; says how many behind the last to load ahead.
+
+    The window opens when some were read one soon after the other in their order, doubles with
+    each further one, and closes when a read lands elsewhere. Several readers that share the work
+    may be a little out of order.
+    """
+
+    __slots__ = ("_in_a_row", "_last", "_window")
+
+    def __init__(self) -> None:
+        self._last = -1
+        self._in_a_row = 0
+        self._window = 0
+
+    def observe(self, position: int) -> int:
+        """Take note of the first read of the file at `position`; return the window."""
+        step = position - self._last
+        if self._last < 0 or abs(step) > MAX_FILES_AHEAD:
+            self._last, self._in_a_row, self._window = position, 1, 0
+        elif step > 0:
+            self._last = position
+            self._in_a_row += 1
+            if self._in_a_row >= _FILES_IN_A_ROW:
+                self._window = min(self._window * 2 or 1, MAX_FILES_AHEAD)
         return self._window

@@ -8,8 +8,7 @@ from artfs.engine.fetch import Fetcher, Source
 from artfs.engine.flights import Flight
 from artfs.engine.prefetch import MAX_DISTANT_WINDOW_BLOCKS, MAX_WINDOW_BLOCKS, ReadPattern
 from artfs.errors import DeadlineExceeded
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_count
-from artfs.repository.content import Buffer
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_count
 
 
 class Reader:

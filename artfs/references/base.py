@@ -168,6 +168,18 @@ class ForwardingHandler(Protocol):
         ...
 
 
+@runtime_checkable
+class PreparingHandler(Protocol):
+    """A scheme with a client that takes long to make."""
+
+    def prepare(self) -> None:
+        """Make it, if it is not made yet. Blocks: some 0.3 s, longer where credentials are far.
+
+        Raises: PermissionDenied, BackendUnavailable.
+        """
+        ...
+
+
 def described(
     path: str,
     uri: str,

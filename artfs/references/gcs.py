@@ -43,7 +43,7 @@ _HEADERS = {"Accept-Encoding": "gzip"}
 
 
 class GcsHandler:
-    """Implements ReferenceHandler."""
+    """Implements ReferenceHandler and PreparingHandler."""
 
     def __init__(
         self, client: Callable[[], Client] | None = None, *, policy: RetryPolicy | None = None
@@ -78,6 +78,10 @@ class GcsHandler:
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
         return GcsSource(self._client, entry)
+
+    def prepare(self) -> None:
+        """See PreparingHandler."""
+        _translating("gs", self._client)
 
     def _ask(self, subject: str, request: Callable[[Client, Deadline], T]) -> T:
         return retrying(

@@ -64,7 +64,7 @@ class _Object(msgspec.Struct, frozen=True):
 
 
 class S3Handler:
-    """Implements ReferenceHandler."""
+    """Implements ReferenceHandler and PreparingHandler."""
 
     def __init__(
         self,
@@ -89,6 +89,10 @@ class S3Handler:
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
         return S3Source(self._client, self._reads, entry)
+
+    def prepare(self) -> None:
+        """See PreparingHandler."""
+        _translating("s3", self._reads)
 
     def _describe(
         self, uri: str, name: str | None, checksum: bool, max_objects: int | None

@@ -17,9 +17,9 @@ from artfs.catalog.base import Catalog
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 from artfs.repository.cached import CachedContent
-from artfs.repository.content import Buffer, Content
+from artfs.repository.content import Content
 from artfs.repository.files import OpenFiles
 from artfs.repository.packed import PackedBlobs, check_digest
 

@@ -15,8 +15,7 @@ import msgspec
 
 from artfs.blobs.cache import BlockCache
 from artfs.errors import DeadlineExceeded, IntegrityError
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count, block_range
-from artfs.repository.content import Buffer
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ _CATCH_UP_BLOCKS = 2
 class BlockFetcher(Protocol):
     """Where missing blocks come from. Thread-safe."""
 
-    def fetch(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
+    def fetch(self, first: int, count: int) -> Generator[tuple[int, Buffer]]:
         """Blocks `first` to `first + count - 1`, in order, verified as far as is known how.
 
         Blocks before and behind these may come too, where the source sends them anyway.
@@ -207,7 +206,7 @@ class CachedContent:
         finally:
             self._in_turn.release()
 
-    def _wanted(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
+    def _wanted(self, first: int, count: int) -> Generator[tuple[int, Buffer]]:
         """The blocks that were asked for; others that come are kept, if they are missing."""
         with closing(self._fetcher.fetch(first, count)) as found:
             for number, data in found:
@@ -217,7 +216,7 @@ class CachedContent:
                 else:
                     self._keep(number, data)
 
-    def _keep(self, number: int, data: bytes) -> None:
+    def _keep(self, number: int, data: Buffer) -> None:
         # It may have come into the cache by the way, as a neighbour of something else.
         if not self._cache.has(self._key, number):
             self._cache.put(self._key, number, data)

@@ -15,12 +15,12 @@ from artfs.blobs.files import OpenFile, pread_full
 from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import BackendUnavailable, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
-from artfs.model import ByteRange, Digest, block_range
+from artfs.model import Buffer, ByteRange, Digest, block_range
 from artfs.references.base import Observed, Source
 from artfs.references.registry import References
 from artfs.references.retry import RetryPolicy, retrying
 from artfs.repository.cached import CachedContent, ContentToCheck, WholeCheck
-from artfs.repository.content import Buffer, Content
+from artfs.repository.content import Content
 from artfs.repository.streams import SourceBlocks, measure
 
 _MAX_OBSERVED = 65_536

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 from threading import Lock
 
 from artfs.errors import BackendUnavailable, DeadlineExceeded, ReferenceChanged
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
 from artfs.references.base import Body, Source, TransientFailure
 from artfs.references.retry import Deadline, RetryPolicy, retrying
 
@@ -34,7 +34,7 @@ class SourceBlocks:
         self._parked: _Stream | None = None
         self.sends_all = False
 
-    def fetch(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
+    def fetch(self, first: int, count: int) -> Generator[tuple[int, Buffer]]:
         """See BlockFetcher."""
         stream = self._take_parked(first)
         stop = first + count
@@ -127,7 +127,7 @@ class _Stream:
         ended = self.index * BLOCK_SIZE_BYTES >= self._size
         return not ended and (self._body is not None or bool(self._pending))
 
-    def advance(self, source: Source, span_stop: int, deadline: Deadline) -> bytes:
+    def advance(self, source: Source, span_stop: int, deadline: Deadline) -> bytearray:
         """The next block; afterwards `index` is one more. Raises: as Source does."""
         while True:
             wanted = block_range(self.index, self._size).length
@@ -195,9 +195,10 @@ class _Stream:
         self._skip_bytes -= skipped
         self._pending += memoryview(piece)[skipped:]
 
-    def _cut(self, length: int) -> bytes:
-        data = bytes(memoryview(self._pending)[:length])
-        del self._pending[:length]
+    def _cut(self, length: int) -> bytearray:
+        # What comes behind the block is little: it is copied, and the block is not.
+        data, self._pending = self._pending, self._pending[length:]
+        del data[length:]
         self.index += 1
         if self._pending and self.index * BLOCK_SIZE_BYTES >= self._size:
             raise ReferenceChanged(self._subject, f"pinned at {self._size} bytes, more came")

@@ -16,10 +16,10 @@ import msgspec
 
 from artfs.blobs.files import OpenFile, clone_file, pwrite_full
 from artfs.manifest.entries import FileEntry, ReferenceEntry
-from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, block_count
+from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, Buffer, block_count
 from artfs.repository.blobs import BlobContent
 from artfs.repository.cached import CachedContent
-from artfs.repository.content import Buffer, Content
+from artfs.repository.content import Content
 from artfs.repository.facade import Repository
 from artfs.sdk.aside import Aside
 from artfs.sdk.intake import ProgressMeter

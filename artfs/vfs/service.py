@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -12,15 +13,19 @@ from artfs.engine.flights import Flights
 from artfs.engine.origins import Origin, server_of
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
+from artfs.errors import ArtfsError
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
-from artfs.model import Digest
+from artfs.model import Buffer, Digest
 from artfs.references.artifact import is_artifact_reference
-from artfs.repository.content import Buffer, Content
+from artfs.repository.content import Content
 from artfs.repository.facade import Repository
 from artfs.vfs.identity import file_key, reference_key
 
 ContentEntry = FileEntry | ReferenceEntry
+
+_SAMPLED_ENTRIES = 16
+"""Directories with references mostly have nothing else."""
 
 
 class Service:
@@ -45,14 +50,44 @@ class Service:
         self._contents: Flights[Content] = Flights(nursery, timeout_s=flight_timeout_s)
         # Sizes that sources told: they hold for the life of the mount.
         self._sizes: dict[bytes, int] = {}
+        self._nursery = nursery
+        self._prepared: set[str] = set()
+        """Schemes of references whose handlers are ready, or about to be."""
 
     async def directory(self, digest: Digest) -> Directory:
         """A directory object: at once where it is in memory."""
-        found = self.repository.directories.get(digest)
-        if found is not None:
-            return found
-        load = partial(self.threads.run, self.work, self.repository.directory, digest)
-        return await self._directories.join(digest, load).landed()
+        found = self.directory_at_hand(digest)
+        if found is None:
+            load = partial(self.threads.run, self.work, self.repository.directory, digest)
+            found = await self._directories.join(digest, load).landed()
+            self._prepare_references(found)
+        return found
+
+    def directory_at_hand(self, digest: Digest) -> Directory | None:
+        """A directory object if it is in memory."""
+        return self.repository.directories.get(digest)
+
+    async def prepare(self, digest: Digest) -> None:
+        """Get ready for a directory that will most likely be asked for."""
+        with suppress(ArtfsError):
+            await self.directory(digest)
+
+    def _prepare_references(self, directory: Directory) -> None:
+        """Have clients for what a directory refers to when the first of it is read.
+
+        To import and make one takes as long as some hundred requests.
+        """
+        for entry in directory.slice(0, _SAMPLED_ENTRIES):
+            if isinstance(entry, ReferenceEntry):
+                scheme = entry.uri.partition(":")[0]
+                if scheme not in self._prepared:
+                    self._prepared.add(scheme)
+                    self._nursery.start_soon(self._prepare_handler, entry.uri)
+
+    async def _prepare_handler(self, uri: str) -> None:
+        # What is wrong with it is told to whoever reads.
+        with suppress(ArtfsError):
+            await self.threads.run(Work.NETWORK, self.repository.references.prepare, uri)
 
     async def reader(self, entry: ContentEntry, locate: Callable[[], None]) -> Reader:
         """A reader of a file's content.
@@ -60,9 +95,17 @@ class Service:
         `locate` is called in a thread before the content is first opened. Only a reference that
         does not say its size is opened here.
         """
+        source = self._source(entry, await self.size_of(entry, locate), locate)
+        return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
+
+    def load_ahead(self, entry: ReferenceEntry, locate: Callable[[], None]) -> bool:
+        """Start to load the first block of what nobody waits for; False for want of room."""
+        assert entry.size_bytes
+        return bool(self._fetcher.prefetch(self._source(entry, entry.size_bytes, locate), 0, 1))
+
+    def _source(self, entry: ContentEntry, size_bytes: int, locate: Callable[[], None]) -> Source:
         key, work, open_content = self._about(entry, locate)
-        size_bytes = await self.size_of(entry, locate)
-        source = self._fetcher.source(
+        return self._fetcher.source(
             key,
             lambda: Source(
                 key,
@@ -70,10 +113,9 @@ class Service:
                 work,
                 open_content,
                 origin=self._origin(entry),
-                opens_offline=_opens_offline(entry),
+                opens_offline=opens_offline(entry),
             ),
         )
-        return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
 
     def _origin(self, entry: ContentEntry) -> Origin | None:
         """The server of a reference; the store's own content may use all that there is."""
@@ -107,7 +149,7 @@ class Service:
         return b"r" + reference_key(entry), Work.NETWORK, open_content
 
 
-def _opens_offline(entry: ContentEntry) -> bool:
+def opens_offline(entry: ContentEntry) -> bool:
     """Whether opening this content asks nobody: neither a server, nor a disk, nor the catalog."""
     return (
         isinstance(entry, ReferenceEntry)
@@ -125,12 +167,20 @@ class TreeFile:
     for the kernel has their pages.
     """
 
-    __slots__ = ("_entry", "_locate", "_reader", "_service")
+    __slots__ = ("_entry", "_locate", "_note_read", "_reader", "_service")
 
-    def __init__(self, service: Service, entry: ContentEntry, locate: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        entry: ContentEntry,
+        locate: Callable[[], None],
+        note_read: Callable[[], None],
+    ) -> None:
+        """`note_read` is told that the file is read."""
         self._service = service
         self._entry = entry
         self._locate = locate
+        self._note_read = note_read
         self._reader: Reader | None = None
 
     @property
@@ -142,4 +192,5 @@ class TreeFile:
         """See OpenFile."""
         if self._reader is None:
             self._reader = await self._service.reader(self._entry, self._locate)
+            self._note_read()
         return await self._reader.read(offset, length)

@@ -20,7 +20,7 @@ from artfs.engine.origins import server_of
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
 from artfs.manifest.entries import FileEntry
-from artfs.repository.content import Buffer
+from artfs.model import Buffer
 from artfs.staging.area import Area
 from artfs.staging.contents import Status
 from artfs.staging.hasher import Background

@@ -18,7 +18,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from artfs.repository.content import Buffer
+from artfs.model import Buffer
 
 FOREVER_S = math.inf
 """The time for which an answer holds that never changes."""

@@ -21,6 +21,7 @@ from artfs.manifest.entries import (
 )
 from artfs.model import Digest
 from artfs.vfs.identity import file_identity, identity_of, number_of, reference_key
+from artfs.vfs.neighbours import Neighbours
 from artfs.vfs.service import Service, TreeFile
 from artfs.vfs.tree import FOREVER_S, Answer, Attributes, Found, Node, OpenFile
 
@@ -43,6 +44,7 @@ class TreeDirectory:
         "_attributes",
         "_located",
         "_name",
+        "_neighbours",
         "_parent",
         "_parent_number",
         "_service",
@@ -69,6 +71,7 @@ class TreeDirectory:
         self._parent = parent
         self._name = name
         self._located: set[int] = set()
+        self._neighbours: Neighbours | None = None
 
     @property
     def attributes(self) -> Attributes:
@@ -153,6 +156,12 @@ class TreeDirectory:
             directory = repository.directory(self.digest)
             repository.prepare(directory.slice(start, start + _LOCATED_AT_ONCE))
             self._located.add(chunk)
+
+    def note_read(self, position: int) -> None:
+        """A reference at this position is read: others may be on their way before they are."""
+        if self._neighbours is None:
+            self._neighbours = Neighbours(self._service, self)
+        self._neighbours.note_read(position)
 
     def _found(self, entry: Entry, position: int) -> Found:
         if isinstance(entry, DirectoryEntry):
@@ -254,7 +263,7 @@ class TreeLeaf:
         """See Node."""
         if isinstance(self._entry, SymlinkEntry):
             raise Unsupported("symlink", "it has no content")
-        return TreeFile(self._service, self._entry, self._locate)
+        return TreeFile(self._service, self._entry, self._locate, self._note_read)
 
     async def measured(self) -> Attributes:
         """See MeasurableNode."""
@@ -270,6 +279,10 @@ class TreeLeaf:
 
     def _locate(self) -> None:
         self._directory.locate_neighbours(self._position)
+
+    def _note_read(self) -> None:
+        if isinstance(self._entry, ReferenceEntry):
+            self._directory.note_read(self._position)
 
     def readlink(self) -> str:
         """See Node."""

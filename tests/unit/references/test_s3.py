@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from artfs.references.s3 import S3Handler
 from artfs.repository.cached import CachedContent
 from tests.servers.seaweedfs import REGION, SeaweedFS
 from tests.support.references import QUICK, Reading
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 VERSIONED = "artfs-versioned"
 
@@ -240,6 +244,30 @@ def test_keys_with_odd_characters_are_read(reading: Reading, plain: Bucket) -> N
     assert {path: reading.bytes_of(entry) for path, entry in found.items()} == {
         key: key.encode() for key in keys
     }
+
+
+def test_a_client_is_made_ahead_without_a_request(seaweedfs: SeaweedFS, plain: Bucket) -> None:
+    made: list[S3Client] = []
+    asked: list[object] = []
+
+    def make() -> S3Client:
+        client = seaweedfs.client()
+        client.meta.events.register("before-send.s3.*", lambda **_: asked.append(1))
+        made.append(client)
+        return client
+
+    handler = S3Handler(make, policy=QUICK)
+    for _ in range(2):
+        handler.prepare()
+    assert len(made) == 1
+    assert not asked
+    plain.put("a", b"a")
+    assert [
+        path
+        for path, _ in handler.describe(plain.uri("a"), name=None, checksum=True, max_objects=None)
+    ] == ["a"]
+    assert len(made) == 1
+    assert asked
 
 
 def test_only_the_first_object_of_a_bucket_is_read_by_the_client(

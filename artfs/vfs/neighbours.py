@@ -1,0 +1,62 @@
+"""Files that are read one after the other: the next ones are on their way before anybody asks.
+
+Small objects of a server cost a round trip each, whatever their size. Who copies or packs a
+directory, or learns from it in order, would wait for one after the other.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from artfs.engine.prefetch import FilePattern
+from artfs.manifest.entries import ReferenceEntry
+from artfs.model import BLOCK_SIZE_BYTES
+from artfs.vfs.service import Service, opens_offline
+
+if TYPE_CHECKING:
+    from artfs.vfs.versions import TreeDirectory
+
+MAX_AHEAD_BYTES = 16 * 1024 * 1024
+
+
+class Neighbours:
+    """What of one directory is read, and what is loaded ahead. For the loop only."""
+
+    __slots__ = ("_ahead", "_directory", "_pattern", "_service")
+
+    def __init__(self, service: Service, directory: TreeDirectory) -> None:
+        self._service = service
+        self._directory = directory
+        self._pattern = FilePattern()
+        # The first position that no window has covered yet.
+        self._ahead = 0
+
+    def note_read(self, position: int) -> None:
+        """The file at this position is read for the first time since it was opened."""
+        window = self._pattern.observe(position)
+        if not window:
+            self._ahead = position + 1
+            return
+        start, stop = max(self._ahead, position + 1), position + 1 + window
+        if start < stop:
+            self._ahead = self._load(start, stop)
+
+    def _load(self, start: int, stop: int) -> int:
+        """Start to load these, as far as there is room; the first position that was left."""
+        directory = self._service.directory_at_hand(self._directory.digest)
+        if directory is None:
+            return start
+        ahead_bytes = 0
+        for position, entry in enumerate(directory.slice(start, stop), start):
+            if not (
+                isinstance(entry, ReferenceEntry) and entry.size_bytes and opens_offline(entry)
+            ):
+                continue
+            ahead_bytes += min(entry.size_bytes, BLOCK_SIZE_BYTES)
+            if ahead_bytes > MAX_AHEAD_BYTES:
+                return position
+            locate = partial(self._directory.locate_neighbours, position)
+            if not self._service.load_ahead(entry, locate):
+                return position
+        return stop
