@@ -14,7 +14,7 @@ from artfs.engine.threads import Threads
 from artfs.errors import ArtifactNotFound, BackendUnavailable
 from artfs.repository.facade import Repository
 from artfs.vfs.names import CatalogNames, FrozenNames
-from tests.support.loops import on_jumping_trio
+from tests.support.loops import on_standing_trio, time_passes
 from tests.support.stores import commit, new_store
 
 
@@ -59,7 +59,7 @@ async def bench(root: Path, *, ttl_s: float = 5.0) -> AsyncIterator[Bench]:
         catalog.is_down = False
 
 
-@on_jumping_trio
+@on_standing_trio
 async def test_an_answer_holds_for_its_ttl_and_is_asked_for_again_then(tmp_path: Path) -> None:
     async with bench(tmp_path / "store") as here:
         first = await here.names.version("p", "a", "latest")
@@ -70,27 +70,27 @@ async def test_an_answer_holds_for_its_ttl_and_is_asked_for_again_then(tmp_path:
         here.catalog.asked = asked
         assert (await here.names.version("p", "a", "latest")).value == first.value
         assert here.catalog.asked == asked
-        await trio.sleep(5)
+        time_passes(5)
         second = await here.names.version("p", "a", "latest")
         assert second.value is not None
         assert second.value.version == "v1"
 
 
-@on_jumping_trio
+@on_standing_trio
 async def test_r5_the_last_known_answer_stands_while_the_catalog_is_down(tmp_path: Path) -> None:
     async with bench(tmp_path / "store") as here:
         known = (await here.names.versions("p", "a")).value
         here.catalog.is_down = True
         for _ in range(3):
-            await trio.sleep(6)
+            time_passes(6)
             assert (await here.names.versions("p", "a")).value == known
         here.catalog.is_down = False
         commit(here.repository, "p/a", {"x": b"1"})
-        await trio.sleep(6)
+        time_passes(6)
         assert len((await here.names.versions("p", "a")).value) == 2
 
 
-@on_jumping_trio
+@on_standing_trio
 async def test_r5_what_was_never_asked_is_an_error_while_the_catalog_is_down(
     tmp_path: Path,
 ) -> None:
@@ -106,17 +106,17 @@ async def test_r5_what_was_never_asked_is_an_error_while_the_catalog_is_down(
                 await ask()
 
 
-@on_jumping_trio
+@on_standing_trio
 async def test_r5_an_old_not_found_is_no_answer_while_the_catalog_is_down(tmp_path: Path) -> None:
     async with bench(tmp_path / "store") as here:
         assert (await here.names.version("p", "a", "v1")).value is None
         here.catalog.is_down = True
-        await trio.sleep(6)
+        time_passes(6)
         with pytest.raises(BackendUnavailable):
             await here.names.version("p", "a", "v1")
 
 
-@on_jumping_trio
+@on_standing_trio
 async def test_many_questions_at_once_are_asked_once(tmp_path: Path) -> None:
     async with bench(tmp_path / "store") as here:
         async with trio.open_nursery() as nursery:
@@ -125,7 +125,7 @@ async def test_many_questions_at_once_are_asked_once(tmp_path: Path) -> None:
         assert here.catalog.asked == 1
 
 
-@on_jumping_trio
+@on_standing_trio
 async def test_an_artifact_that_is_deleted_is_not_found_although_it_was_known(
     tmp_path: Path,
 ) -> None:
@@ -134,13 +134,13 @@ async def test_an_artifact_that_is_deleted_is_not_found_although_it_was_known(
         assert artifact is not None
         await here.names.versions("p", "a")
         here.repository.catalog.delete_artifact(artifact.id)
-        await trio.sleep(6)
+        time_passes(6)
         assert (await here.names.artifact("p", "a")).value is None
         with pytest.raises(ArtifactNotFound):
             await here.names.versions("p", "a")
 
 
-@on_jumping_trio
+@on_standing_trio
 async def test_frozen_names_stay_as_they_were(tmp_path: Path) -> None:
     with new_store(tmp_path / "store") as repository:
         commit(repository, "p/a", {"x": b"0"}, aliases=("best",))
