@@ -13,8 +13,8 @@ import pytest
 import artfs.errors
 from artfs.cli.app import BROKEN_PIPE_EXIT_CODE, COMMANDS, OTHER_NAMES, USAGE_EXIT_CODE
 from artfs.cli.main import INTERRUPTED_EXIT_CODE
-from artfs.daemon.options import parse_options
 from artfs.errors import ArtfsError
+from artfs.mounts.options import parse_options
 from tests.servers.postgres import PostgreSQL
 from tests.servers.seaweedfs import SeaweedFS
 

@@ -26,11 +26,11 @@ from threading import Lock
 from cachetools import LRUCache
 
 from artfs.blobs.eviction import Quota, evict
-from artfs.blobs.files import OpenFile, open_quietly
 from artfs.blobs.flights import Flight, Flights
 from artfs.blobs.layout import KEPT_MODE, NEW_MODE, CacheLayout
 from artfs.blobs.sealed import read_sealed, read_sealed_directly, write_sealed
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest
+from artfs.system.files import OpenFile, open_quietly
 
 logger = logging.getLogger(__name__)
 

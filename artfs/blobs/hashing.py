@@ -14,7 +14,8 @@ from hashlib import md5, sha256
 
 import msgspec
 
-from artfs.blobs.files import (
+from artfs.model import BLOCK_SIZE_BYTES, Digest, block_count
+from artfs.system.files import (
     check_unchanged,
     clone_file,
     file_name,
@@ -23,8 +24,7 @@ from artfs.blobs.files import (
     pwrite_full,
     read_whole,
 )
-from artfs.blobs.oserrors import translated
-from artfs.model import BLOCK_SIZE_BYTES, Digest, block_count
+from artfs.system.oserrors import translated
 
 _PARALLEL_FROM_BYTES = 2 * BLOCK_SIZE_BYTES
 _BUFFER_COUNT = 4

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.blobs.files import OpenFile
 from artfs.blobs.sealed import read_sealed
 from artfs.model import Digest
+from artfs.system.files import OpenFile
 
 NEW_MODE = 0o400
 """Of a block that was used once, when it was fetched."""

@@ -15,10 +15,10 @@ from pathlib import Path
 import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
-from artfs.blobs.files import copy_file, fsync_directory, pread_full
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
 from artfs.model import ByteRange, Digest
+from artfs.system.files import copy_file, fsync_directory, pread_full
+from artfs.system.oserrors import translate_os_errors
 
 _TEMPORARY = "tmp"
 _OBJECT_MODE = 0o444

@@ -21,9 +21,9 @@ from typing import Self
 
 import msgspec
 
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import IntegrityError, InvalidManifest
 from artfs.model import ByteRange, Digest
+from artfs.system.oserrors import translate_os_errors
 
 PACK_TARGET_BYTES = 32 * 1024 * 1024
 """A pack of this size is finished and the next one begun. A single blob may make it larger."""

@@ -19,10 +19,10 @@ import msgspec
 
 from artfs.blobs.base import ObjectStore
 from artfs.blobs.deferred import DeferredObjectStore
-from artfs.blobs.files import create_durably
 from artfs.blobs.local import LocalObjectStore
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import InvalidArgument, StoreFormatError, Unsupported
+from artfs.system.files import create_durably
+from artfs.system.oserrors import translate_os_errors
 
 if TYPE_CHECKING:
     from artfs.blobs.s3 import S3ObjectStore

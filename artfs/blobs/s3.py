@@ -17,11 +17,11 @@ from botocore.session import get_session
 from botocore.utils import parse_timestamp
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.blobs.s3errors import WRONG_CHECKSUM_CODES, code_of, status_of, translate_s3_errors
 from artfs.blobs.s3upload import ContentDiffers, checksum, unless_it_exists, upload_in_parts
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError, SourceChanged
 from artfs.model import ByteRange, Digest
+from artfs.system.oserrors import translate_os_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

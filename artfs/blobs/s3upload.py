@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from artfs.blobs.files import pread_full
 from artfs.blobs.s3errors import status_of
 from artfs.model import Digest
+from artfs.system.files import pread_full
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -6,9 +6,9 @@ import os
 import struct
 from hashlib import sha256
 
-from artfs.blobs.direct import DirectFile
-from artfs.blobs.files import OpenFile, pread_full
 from artfs.model import Buffer
+from artfs.system.direct_io import DirectFile
+from artfs.system.files import OpenFile, pread_full
 
 _TRAILER = struct.Struct(">8sQ32s")
 _MAGIC = b"artfsb1\n"

@@ -8,9 +8,9 @@ from contextlib import suppress
 import msgspec
 
 from artfs.blobs.cache import BlockCache
-from artfs.blobs.files import OpenFile, open_quietly
 from artfs.blobs.sealed import read_sealed
 from artfs.model import Digest
+from artfs.system.files import OpenFile, open_quietly
 
 
 class CacheInfo(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from artfs.daemon.messages import MountStatus
+from artfs.mounts.messages import MountStatus
 
 
 def mounted_name(status: MountStatus) -> str:

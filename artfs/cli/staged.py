@@ -7,7 +7,7 @@ from typing import Any
 
 from artfs.cli.output import print_json, print_line
 from artfs.cli.progress import ByteProgress
-from artfs.daemon.messages import CommitStatus
+from artfs.mounts.messages import CommitStatus
 
 
 def watcher(progress: ByteProgress) -> Callable[[CommitStatus], None] | None:

@@ -1,6 +1,6 @@
 """The process of one mount: reads its request from standard input, and says when it is ready.
 
-Started by artfs/daemon/client.py, never forked. Standard error is the log.
+Started by artfs/mounts/client.py, never forked. Standard error is the log.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import logging
 import os
 import sys
 
-from artfs.daemon.messages import (
+from artfs.errors import ArtfsError, MountError
+from artfs.mounts.messages import (
     Failure,
     MountRequest,
     MountStatus,
@@ -17,7 +18,6 @@ from artfs.daemon.messages import (
     decode_line,
     encode_line,
 )
-from artfs.errors import ArtfsError, MountError
 
 logger = logging.getLogger("artfs.daemon")
 
@@ -29,7 +29,7 @@ def main() -> int:
     )
     request = decode_line(sys.stdin.buffer.readline(), MountRequest)
     try:
-        from artfs.daemon.session import run_mount  # noqa: PLC0415 - said as an error if it fails
+        from artfs.daemon.running import run_mount  # noqa: PLC0415 - said as an error if it fails
 
         run_mount(request, on_ready=_announce)
     except ArtfsError as error:

@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 import trio
 
-from artfs.daemon.messages import (
+from artfs.errors import MountError
+from artfs.mounts.messages import (
     Command,
     Reply,
     decode_line,
@@ -22,7 +23,6 @@ from artfs.daemon.messages import (
     socket_address,
     socket_path,
 )
-from artfs.errors import MountError
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,11 @@ import pyfuse3
 import trio
 
 from artfs.daemon.control import ControlSocket
-from artfs.daemon.messages import (
+from artfs.daemon.tuning import tune_mount
+from artfs.errors import MountError
+from artfs.fuse.loop import serve_requests
+from artfs.mounts.counters import Counters
+from artfs.mounts.messages import (
     Command,
     MountRequest,
     MountState,
@@ -21,10 +25,7 @@ from artfs.daemon.messages import (
     Reply,
     log_name,
 )
-from artfs.daemon.tuning import tune_mount
-from artfs.engine.counters import Counters
-from artfs.errors import MountError
-from artfs.fuse.loop import serve_requests
+from artfs.repository.facade import Repository
 from artfs.settings import state_path
 
 logger = logging.getLogger(__name__)
@@ -175,3 +176,13 @@ def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that ended the mount; others are those of tasks which it took along."""
     error = group.exceptions[0]
     return _first_error(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def limit_references(request: MountRequest, repository: Repository) -> None:
+    """Keep local files from those who have no right to them."""
+    if not request.options.reads_file_references:
+        repository.references.refuse(
+            "file",
+            "local files are not read on behalf of other users",
+            hint="mount with -o file_references=on if everybody may read what any version names",
+        )

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
-from pathlib import Path
 
 import msgspec
 import trio
 
 from artfs.daemon.control import ControlSocket
-from artfs.daemon.messages import Command, MountRequest, MountStatus, Reply
-from artfs.daemon.options import AliasStyle
-from artfs.daemon.serving import FLIGHT_SHARE, Report, Serving
+from artfs.daemon.serving import FLIGHT_SHARE, Report, Serving, limit_references
 from artfs.engine.fetch import Fetcher
 from artfs.engine.flights import Flights
 from artfs.engine.threads import Threads
-from artfs.errors import MountError
 from artfs.fuse.attributes import Ownership
 from artfs.fuse.operations import ReadOnlyOperations
+from artfs.mounts.messages import Command, MountRequest, MountStatus, Reply
+from artfs.mounts.options import AliasStyle
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.settings import default_project
@@ -31,22 +28,12 @@ from artfs.vfs.targets import Target, resolve_target
 
 logger = logging.getLogger(__name__)
 
-_FUSE_CONF = Path("/etc/fuse.conf")
 
+def run_read_only(request: MountRequest, *, on_ready: Report | None = None) -> None:
+    """Mount artifacts read-only, serve, and return once the mount has ended.
 
-def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
-    """Mount, serve, and return once the mount has ended: unmounted, stopped or by a signal.
-
-    The request's paths are absolute. `on_ready` is called once the mount answers.
     Raises: MountError; those of opening a store and of resolving a target.
     """
-    check_allow_other(request)
-    raise_file_limit()
-    if request.stage is not None:
-        from artfs.daemon.staging import run_stage  # noqa: PLC0415 - takes long to import
-
-        run_stage(request, on_ready=on_ready)
-        return
     with open_store(request.store) as repository:
         limit_references(request, repository)
         repository.blobs.read_directly = True
@@ -142,35 +129,3 @@ class _Session:
 
     async def end(self) -> None:
         """See Session: nothing is left to do."""
-
-
-def limit_references(request: MountRequest, repository: Repository) -> None:
-    """Keep local files from those who have no right to them."""
-    if not request.options.reads_file_references:
-        repository.references.refuse(
-            "file",
-            "local files are not read on behalf of other users",
-            hint="mount with -o file_references=on if everybody may read what any version names",
-        )
-
-
-def check_allow_other(request: MountRequest) -> None:
-    """Raises: MountError where the system does not allow it, which libfuse says less clearly."""
-    if not request.options.allow_other or os.getuid() == 0:
-        return
-    try:
-        lines = _FUSE_CONF.read_text().splitlines()
-    except OSError:
-        lines = []
-    if "user_allow_other" not in {line.strip() for line in lines}:
-        raise MountError(
-            "-o allow_other",
-            "the system does not allow it",
-            hint=f"root can write user_allow_other into {_FUSE_CONF}",
-        )
-
-
-def raise_file_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

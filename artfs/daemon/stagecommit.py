@@ -6,8 +6,8 @@ import logging
 
 import trio
 
-from artfs.daemon.messages import CommitStatus, Failure
 from artfs.errors import ArtfsError
+from artfs.mounts.messages import CommitStatus, Failure
 from artfs.staging.area import Area
 from artfs.staging.commit import Commit, CommitReport, set_expected
 from artfs.staging.hasher import Background

@@ -12,16 +12,7 @@ import msgspec
 import trio
 
 from artfs.daemon.control import ControlSocket
-from artfs.daemon.messages import (
-    Command,
-    MountRequest,
-    MountStatus,
-    Reply,
-    StageOrder,
-    StagingStatus,
-)
-from artfs.daemon.serving import FLIGHT_SHARE, Report, Serving
-from artfs.daemon.session import limit_references
+from artfs.daemon.serving import FLIGHT_SHARE, Report, Serving, limit_references
 from artfs.daemon.stagecommit import Committer
 from artfs.engine.fetch import Fetcher
 from artfs.engine.threads import Threads
@@ -36,6 +27,14 @@ from artfs.errors import (
 from artfs.fuse.attributes import Ownership
 from artfs.fuse.staged import StagedOperations
 from artfs.model import check_alias, check_type
+from artfs.mounts.messages import (
+    Command,
+    MountRequest,
+    MountStatus,
+    Reply,
+    StageOrder,
+    StagingStatus,
+)
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.settings import default_project

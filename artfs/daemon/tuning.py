@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from artfs.daemon.mountinfo import mounted_at
+from artfs.mounts.mountinfo import mounted_at
 
 logger = logging.getLogger(__name__)
 

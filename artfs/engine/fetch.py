@@ -11,19 +11,19 @@ from weakref import WeakValueDictionary
 import trio
 from cachetools import LRUCache
 
-from artfs.engine.counters import Counters
-from artfs.engine.flights import Flight, Flights, Land
-from artfs.engine.origins import Origin, Origins
-from artfs.engine.threads import Threads, Work
-from artfs.errors import IntegrityError
-from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
-from artfs.repository.content import (
+from artfs.content.base import (
     Content,
     KeptContent,
     RunContent,
     as_kept_content,
     as_run_content,
 )
+from artfs.engine.flights import Flight, Flights, Land
+from artfs.engine.origins import Origin, Origins
+from artfs.engine.threads import Threads, Work
+from artfs.errors import IntegrityError
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
+from artfs.mounts.counters import Counters
 
 BUDGET_BYTES = 128 * 1024 * 1024
 RUN_BLOCKS = 4

@@ -15,9 +15,9 @@ from typing import Any
 
 import pyfuse3
 
-from artfs.engine.counters import Counters
 from artfs.errors import ArtfsError
 from artfs.fuse.errno import errno_of
+from artfs.mounts.counters import Counters
 
 logger = logging.getLogger(__name__)
 

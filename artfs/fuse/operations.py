@@ -13,12 +13,12 @@ from typing import cast
 
 import pyfuse3
 
-from artfs.engine.counters import Counters
 from artfs.fuse.attributes import Ownership, fill_entry, new_entry, timeout_of
 from artfs.fuse.guard import GuardedOperations
 from artfs.fuse.handles import Handles, OpenDirectory
 from artfs.fuse.inodes import Inodes, Place
 from artfs.fuse.readonly import RefusedMutations
+from artfs.mounts.counters import Counters
 from artfs.vfs.lineage import Lineage
 from artfs.vfs.tree import (
     Attributes,

@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 
 import pyfuse3
 
-from artfs.engine.counters import Counters
 from artfs.fuse.attributes import Ownership, new_entry
 from artfs.fuse.guard import GuardedOperations
 from artfs.fuse.handles import Handles
 from artfs.model import MAX_ENTRY_NAME_BYTES
+from artfs.mounts.counters import Counters
 from artfs.staging.contents import Status
 from artfs.staging.nodes import DirectoryNode, FileNode, Node, SymlinkNode
 from artfs.staging.view import Listing

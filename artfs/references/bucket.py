@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from artfs.errors import InvalidArgument
 from artfs.references.base import DEFAULT_MAX_OBJECTS
-from artfs.references.parallel import in_parallel
+from artfs.system.threads import in_parallel
 
 T = TypeVar("T")
 

@@ -14,8 +14,6 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from artfs.blobs.files import check_unchanged, file_state, pread_full
-from artfs.blobs.oserrors import translate_os_errors, translated
 from artfs.errors import InvalidArgument, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange
@@ -28,7 +26,9 @@ from artfs.references.base import (
     TransientFailure,
     described,
 )
-from artfs.references.parallel import in_parallel
+from artfs.system.files import check_unchanged, file_state, pread_full
+from artfs.system.oserrors import translate_os_errors, translated
+from artfs.system.threads import in_parallel
 
 _SCHEME = "file:"
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})

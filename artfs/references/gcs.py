@@ -28,8 +28,8 @@ from artfs.model import ByteRange
 from artfs.references import web
 from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
 from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
-from artfs.references.once import Once
 from artfs.references.retry import Deadline, RetryPolicy, retrying
+from artfs.system.lazy import Once
 
 if TYPE_CHECKING:
     from google.cloud.storage import Client

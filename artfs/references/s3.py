@@ -41,9 +41,9 @@ from artfs.references.base import (
     described,
 )
 from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
-from artfs.references.once import Once
 from artfs.references.retry import RetryPolicy, retrying
 from artfs.references.s3signed import SignedReads
+from artfs.system.lazy import Once
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -27,6 +27,11 @@ from artfs.catalog.records import (
     VersionCommit,
     VersionRecord,
 )
+from artfs.content.base import Content
+from artfs.content.blobs import BlobReader, stored_object
+from artfs.content.cache_place import open_cache
+from artfs.content.directories import DirectoryCache
+from artfs.content.references import ReferenceReader
 from artfs.errors import (
     ArtifactNotFound,
     BlobNotFound,
@@ -52,14 +57,9 @@ from artfs.model import (
 )
 from artfs.references.artifact import OWN_SCHEME, SCHEME, ArtifactHandler
 from artfs.references.registry import References
-from artfs.repository.blobs import BlobReader, stored_object
-from artfs.repository.caching import open_cache
-from artfs.repository.content import Content
 from artfs.repository.ingest import Ingest, IngestResult
-from artfs.repository.linked import LinkedBlobs
 from artfs.repository.presence import Presence
-from artfs.repository.references import ReferenceReader
-from artfs.repository.trees import DirectoryCache
+from artfs.repository.reference_targets import LinkedBlobs
 from artfs.repository.workspace import Workspace
 
 LATEST = "latest"

@@ -17,9 +17,7 @@ from threading import RLock
 import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, Transfer
-from artfs.blobs.files import read_whole
 from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import BlobRecord, PackRecord
@@ -31,6 +29,8 @@ from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
 from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.presence import Presence
 from artfs.repository.workspace import Workspace
+from artfs.system.files import read_whole
+from artfs.system.oserrors import translate_os_errors
 
 _BATCH_BLOBS = 1024
 _BATCH_BYTES = 16 * 1024 * 1024

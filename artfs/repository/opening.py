@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.blobs.files import fsync_directory
 from artfs.blobs.local import LocalObjectStore
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import Conflict, InvalidArgument, PathNotFound, StoreFormatError, StoreNotFound
 from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import default_entity, is_url
+from artfs.system.files import fsync_directory
+from artfs.system.oserrors import translate_os_errors
 
 STORE_FILE = "artfs.toml"
 CATALOG_FILE = "catalog.sqlite"

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from artfs.blobs.local import LocalObjectStore
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.blobs.places import DirectoryPlace, Place, parse_place, with_endpoint
 from artfs.errors import (
     Conflict,
@@ -19,6 +18,7 @@ from artfs.references.credentials import without_credentials
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.repository.opening import STORE_FORMAT, check_format
 from artfs.settings import cache_path, default_entity
+from artfs.system.oserrors import translate_os_errors
 
 if TYPE_CHECKING:
     from artfs.catalog.sql import SqlCatalog

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
-from artfs.blobs.files import OpenFile
-from artfs.blobs.oserrors import translate_os_errors
+from artfs.system.files import OpenFile
+from artfs.system.oserrors import translate_os_errors
 
 _PREFIX = ".artfs-download-"
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import InvalidArgument
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.tree import walk
 from artfs.model import Digest
 from artfs.repository.facade import Repository
 from artfs.sdk.placing import file_has_content
+from artfs.system.oserrors import translate_os_errors
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.blobs.files import OpenFile
-from artfs.blobs.oserrors import translate_os_errors, translated
 from artfs.errors import ArtfsError, Conflict, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, LeafEntry, SymlinkEntry
 from artfs.model import Digest
@@ -25,6 +23,8 @@ from artfs.sdk.aside import DIRECTORY_FLAGS, Aside, opened_root
 from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.placing import Placements, Placer
 from artfs.sdk.workers import Workers
+from artfs.system.files import OpenFile
+from artfs.system.oserrors import translate_os_errors, translated
 
 _CHUNK_FILES = 64
 _CHUNK_BYTES = 4 * 1024 * 1024

@@ -13,7 +13,6 @@ from threading import RLock
 from typing import IO
 
 from artfs.blobs.base import Transfer
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.catalog.records import CommitRequest, VersionRecord
 from artfs.errors import EntryNotFound, InvalidArgument, PathNotFound
 from artfs.manifest.builder import TreeBuilder
@@ -30,6 +29,7 @@ from artfs.sdk.intake import Intake, file_entry
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
+from artfs.system.oserrors import translate_os_errors
 
 _TMP_DIGEST_CHARS = 20
 

@@ -12,12 +12,12 @@ from threading import Event, Lock
 import msgspec
 
 from artfs.blobs.base import Transfer
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.manifest.entries import FileEntry, LeafEntry, SymlinkEntry
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.ingest import Ingest, StoredContent
-from artfs.repository.scan import check_regular, scan_directory
 from artfs.sdk.contents import Contents
+from artfs.sdk.scan import check_regular, scan_directory
+from artfs.system.oserrors import translate_os_errors
 
 _EXECUTABLE = 0o111
 _MAX_LARGE_FILES = 2

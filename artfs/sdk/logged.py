@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from artfs.catalog.records import CommitRequest, VersionRecord, VersionUpdate
+from artfs.content.base import read_blocks
 from artfs.errors import EntryNotFound, InvalidArgument, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.tree import walk
 from artfs.model import VersionState, check_alias
-from artfs.repository.content import read_blocks
 from artfs.repository.facade import Repository
 from artfs.sdk.checkout import prune_directory, verify_directory
 from artfs.sdk.download import download_one, download_tree

@@ -14,16 +14,16 @@ from threading import Lock
 
 import msgspec
 
-from artfs.blobs.files import OpenFile, clone_file, pwrite_full
+from artfs.content.base import Content
+from artfs.content.blobs import BlobContent
+from artfs.content.cached import CachedContent
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, Buffer, block_count
-from artfs.repository.blobs import BlobContent
-from artfs.repository.cached import CachedContent
-from artfs.repository.content import Content
 from artfs.repository.facade import Repository
 from artfs.sdk.aside import Aside
 from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.workers import Workers
+from artfs.system.files import OpenFile, clone_file, pwrite_full
 
 _RUN_BLOCKS = 2
 """So many blocks are asked for at once: what a thread holds in memory."""

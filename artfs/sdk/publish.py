@@ -9,16 +9,16 @@ from pathlib import Path
 import msgspec
 
 from artfs.blobs.base import Transfer
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.catalog.records import CommitOutcome, CommitRequest
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import Metadata
 from artfs.repository.facade import Repository
-from artfs.repository.scan import scan_directory
 from artfs.sdk.commit import commit_contents
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
+from artfs.sdk.scan import scan_directory
 from artfs.settings import default_project
+from artfs.system.oserrors import translate_os_errors
 
 DEFAULT_TYPE = "dataset"
 

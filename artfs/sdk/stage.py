@@ -29,7 +29,7 @@ from artfs.errors import (
     Unsupported,
 )
 from artfs.model import Metadata
-from artfs.sdk.processes import child_environment
+from artfs.mounts.processes import child_environment
 from artfs.sdk.session import active_repository, current_run
 from artfs.settings import STORE_VARIABLE
 

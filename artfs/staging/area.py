@@ -27,8 +27,6 @@ from typing import Self
 
 import msgspec
 
-from artfs.blobs.files import fsync_directory
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import StagingBusy, StagingNotFound, StoreFormatError
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import state_path
@@ -43,6 +41,8 @@ from artfs.staging.rows import row_of
 from artfs.staging.tree import StagedTree
 from artfs.staging.view import Owner
 from artfs.staging.writers import Writers
+from artfs.system.files import fsync_directory
+from artfs.system.oserrors import translate_os_errors
 
 logger = logging.getLogger(__name__)
 

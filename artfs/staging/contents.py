@@ -14,12 +14,12 @@ from threading import Condition
 
 import msgspec
 
-from artfs.blobs.files import pwrite_full
+from artfs.content.base import Content
 from artfs.model import block_count, block_range
-from artfs.repository.content import Content
 from artfs.staging.nodes import BaseContent, DirectoryNode, FileNode, Node, SymlinkNode
 from artfs.staging.tree import StagedTree
 from artfs.staging.writers import Writers
+from artfs.system.files import pwrite_full
 
 OpenContent = Callable[[BaseContent], Content]
 """The verified bytes of a version's file or reference; it may block and raise any ArtfsError."""

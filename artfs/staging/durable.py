@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from artfs.blobs.oserrors import translate_os_errors
+from artfs.system.oserrors import translate_os_errors
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

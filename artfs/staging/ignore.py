@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from artfs.blobs.oserrors import translate_os_errors
+from artfs.content.base import read_range
 from artfs.model import ByteRange
-from artfs.repository.content import read_range
 from artfs.staging.area import Area
 from artfs.staging.nodes import FileNode
+from artfs.system.oserrors import translate_os_errors
 
 IGNORE_FILE = ".artfsignore"
 _MAX_BYTES = 1024 * 1024

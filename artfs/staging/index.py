@@ -19,10 +19,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from artfs.blobs.files import fsync_directory
 from artfs.errors import BackendUnavailable, OutOfSpace, StoreFormatError
 from artfs.staging.changes import Changes, LinkRow, NodeRow, merged
 from artfs.staging.journal import RESERVE_BYTES, Journal, journals, read_journals
+from artfs.system.files import fsync_directory
 
 INDEX_FORMAT = 3
 _OLDER_FORMATS = frozenset({1, 2})

@@ -11,7 +11,6 @@ from threading import Lock
 import msgspec
 
 from artfs.blobs.base import Transfer
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.errors import PathNotFound, SourceChanged
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.ingest import Ingest, StoredContent
@@ -19,6 +18,7 @@ from artfs.staging.area import Area
 from artfs.staging.hasher import hash_node
 from artfs.staging.ignore import IsIgnored
 from artfs.staging.nodes import DirectoryNode, FileNode
+from artfs.system.oserrors import translate_os_errors
 
 _MAX_WORKERS = 4
 

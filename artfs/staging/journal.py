@@ -23,8 +23,8 @@ from zlib import crc32
 
 import msgspec
 
-from artfs.blobs.files import pwrite_full
 from artfs.staging.changes import Record
+from artfs.system.files import pwrite_full
 
 RESERVE_BYTES = 2 * 1024 * 1024
 _PREFIX = "journal-"

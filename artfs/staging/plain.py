@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from artfs.blobs.files import copy_file, fsync_directory
+from artfs.system.files import copy_file, fsync_directory
 
 _FILE_MODE = 0o600
 _SCRATCH = ".scratch"

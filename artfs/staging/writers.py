@@ -14,8 +14,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from artfs.blobs.oserrors import translate_os_errors
 from artfs.staging.nodes import FileNode, Node
+from artfs.system.oserrors import translate_os_errors
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from functools import partial
 
 import trio
 
+from artfs.content.base import Content
 from artfs.engine.fetch import Fetcher, Source
 from artfs.engine.flights import Flights
 from artfs.engine.origins import Origin, server_of
@@ -18,7 +19,6 @@ from artfs.manifest.directory import Directory
 from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
 from artfs.model import Buffer, Digest
 from artfs.references.artifact import is_artifact_reference
-from artfs.repository.content import Content
 from artfs.repository.facade import Repository
 from artfs.vfs.identity import file_key, reference_key
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from artfs.daemon.mountinfo import mounted_at
+from artfs.mounts.mountinfo import mounted_at
 from tests.cli.conftest import Cli
 
 

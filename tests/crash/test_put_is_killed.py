@@ -15,11 +15,11 @@ import pytest
 from artfs.blobs.base import Namespace
 from artfs.catalog.records import VersionRecord
 from artfs.errors import ArtifactNotFound, StoreNotFound
-from artfs.repository.doctor import Severity, examine
 from artfs.repository.facade import Repository
-from artfs.repository.gc import collect
 from artfs.repository.opening import open_store
-from artfs.repository.verify import verify
+from artfs.upkeep.doctor import Severity, examine
+from artfs.upkeep.gc import collect
+from artfs.upkeep.verify import verify
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLED = Path(__file__).with_name("killed.py")

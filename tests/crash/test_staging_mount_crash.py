@@ -17,9 +17,6 @@ from pathlib import Path
 import pyfuse3
 import pytest
 
-from artfs.daemon import client, stageclient
-from artfs.daemon.contact import ended
-from artfs.daemon.messages import MountRequest, StageOrder
 from artfs.daemon.staging import run_stage
 from artfs.errors import (
     AliasNotFound,
@@ -29,12 +26,16 @@ from artfs.errors import (
     StagingBusy,
     StoreNotFound,
 )
+from artfs.mounts import client
+from artfs.mounts import staging as stageclient
+from artfs.mounts.contact import ended
+from artfs.mounts.messages import MountRequest, StageOrder
 from artfs.repository.facade import Repository
-from artfs.repository.gc import collect
 from artfs.repository.opening import open_store
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
 from artfs.staging.listing import staged_trees, staging_areas
+from artfs.upkeep.gc import collect
 from tests.support.faults import wait_until
 from tests.support.mounts import own_runtime
 from tests.support.staging import Stager

@@ -3,8 +3,7 @@
     python -m tests.crash.victim STORE AREA COUNT
 
 runs the script of operations below, and kills itself with SIGKILL when it has begun the COUNTth
-line of artfs/staging, artfs/repository, artfs/blobs or artfs/catalog. It tells on its standard
-output what it has finished. COUNT 0: it is not killed, and tells at last how many lines it ran.
+line of artfs/staging, artfs/repository or artfs/content. It tells on its standard output what it has finished. COUNT 0: it is not killed, and tells at last how many lines it ran.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ from artfs.staging.area import Area
 from artfs.staging.commit import Commit
 from tests.unit.staging.areafs import AreaFs
 
-WATCHED = tuple(f"{os.sep}artfs{os.sep}{name}{os.sep}" for name in ("staging", "repository"))
+WATCHED = tuple(
+    f"{os.sep}artfs{os.sep}{name}{os.sep}" for name in ("staging", "repository", "content")
+)
 
 
 class Killer:

@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from artfs.daemon import client
-from artfs.daemon.client import MountOptions, MountRequest, MountState
-from artfs.daemon.mountinfo import mounted_at
 from artfs.errors import (
     AliasNotFound,
     ArtfsError,
@@ -26,6 +23,9 @@ from artfs.errors import (
     StoreNotFound,
     VersionNotFound,
 )
+from artfs.mounts import client
+from artfs.mounts.client import MountOptions, MountRequest, MountState
+from artfs.mounts.mountinfo import mounted_at
 from artfs.repository.facade import Repository
 from tests.support.faults import wait_until
 from tests.support.mounts import Mounter, must_fail
@@ -275,7 +275,8 @@ def test_the_foreground_mount_lives_until_it_is_interrupted(
     place = tmp_path / "m"
     place.mkdir()
     code = (
-        "import sys; from pathlib import Path; from artfs.daemon.client import *; "
+        "import sys; from pathlib import Path; from artfs.daemon.running import run_foreground; "
+        "from artfs.mounts.client import MountRequest; "
         "run_foreground(MountRequest(store=sys.argv[1], target=None, mountpoint=Path(sys.argv[2])))"
     )
     process = subprocess.Popen(

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from artfs.catalog.records import CommitRequest
-from artfs.daemon import client
-from artfs.daemon.messages import MountRequest, StageOrder
-from artfs.daemon.options import MountOptions
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES
+from artfs.mounts import client
+from artfs.mounts.messages import MountRequest, StageOrder
+from artfs.mounts.options import MountOptions
 from artfs.repository.facade import Repository
 from tests.support.mounts import Mounter, mounting
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import artfs
-from artfs.daemon import client
 from artfs.errors import MountError, NotFound
+from artfs.mounts import client
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
 from artfs.staging.listing import staging_areas

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from artfs.daemon import client, stageclient
+from artfs.mounts import client
+from artfs.mounts import staging as stageclient
 from tests.support.staging import Stager
 
 

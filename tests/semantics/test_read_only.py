@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artfs.daemon import client
 from artfs.manifest.directory import directory_digest
 from artfs.model import BLOCK_SIZE_BYTES
+from artfs.mounts import client
 from artfs.repository.facade import Repository
 from tests.support.faults import break_catalog, objects_of, overwrite, wait_until
 from tests.support.mounts import Mounter

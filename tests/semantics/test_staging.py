@@ -19,9 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from artfs.daemon import client, stageclient
-from artfs.daemon.contact import ended
 from artfs.errors import AliasMoved, ArtfsError, MountError, StagingBusy
+from artfs.mounts import client
+from artfs.mounts import staging as stageclient
+from artfs.mounts.contact import ended
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
 from artfs.staging.listing import staging_areas

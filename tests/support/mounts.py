@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from artfs.daemon import client
-from artfs.daemon.client import MountOptions, MountRequest, MountStatus
-from artfs.daemon.mountinfo import mounted_at
 from artfs.errors import MountError
+from artfs.mounts import client
+from artfs.mounts.client import MountOptions, MountRequest, MountStatus
+from artfs.mounts.mountinfo import mounted_at
 from artfs.repository.facade import Repository
 from tests.support.stores import new_store
 

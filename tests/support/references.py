@@ -6,12 +6,12 @@ from pathlib import Path
 
 from artfs.blobs.cache import BlockCache
 from artfs.blobs.eviction import Quota
+from artfs.content.base import read_blocks
+from artfs.content.references import ReferenceReader
 from artfs.manifest.entries import ReferenceEntry
 from artfs.references.base import ReferenceHandler
 from artfs.references.registry import References
 from artfs.references.retry import RetryPolicy
-from artfs.repository.content import read_blocks
-from artfs.repository.references import ReferenceReader
 
 QUICK = RetryPolicy(
     deadline_s=6.0, step_timeout_s=1.0, attempts=3, first_delay_s=0.01, max_delay_s=0.05

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from artfs.daemon import client, stageclient
-from artfs.daemon.contact import ended
-from artfs.daemon.messages import MountRequest, StageOrder
-from artfs.daemon.mountinfo import mounted_at
+from artfs.content.base import read_blocks
 from artfs.manifest.entries import FileEntry, SymlinkEntry
 from artfs.manifest.tree import walk
-from artfs.repository.content import read_blocks
+from artfs.mounts import client
+from artfs.mounts import staging as stageclient
+from artfs.mounts.contact import ended
+from artfs.mounts.messages import MountRequest, StageOrder
+from artfs.mounts.mountinfo import mounted_at
 from artfs.repository.facade import Repository
 from artfs.staging.listing import Outcome
 

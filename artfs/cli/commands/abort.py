@@ -9,7 +9,7 @@ import click
 from artfs.cli.confirm import confirm
 from artfs.cli.options import json_option, store_option, yes_option
 from artfs.cli.output import print_json, print_line
-from artfs.daemon import stageclient
+from artfs.mounts import staging as stageclient
 
 
 @click.command(short_help="End a staging mount and keep nothing of it.")

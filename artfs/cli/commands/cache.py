@@ -104,8 +104,8 @@ def verify(*, as_json: bool) -> int:
 
 
 def _translating(work: Callable[[BlockCache], T]) -> T:
-    from artfs.blobs.oserrors import translate_os_errors  # noqa: PLC0415 - as above
-    from artfs.repository.caching import open_cache  # noqa: PLC0415 - as above
+    from artfs.content.cache_place import open_cache  # noqa: PLC0415 - as above
+    from artfs.system.oserrors import translate_os_errors  # noqa: PLC0415 - as above
 
     cache = open_cache()
     with translate_os_errors(cache.layout.root):

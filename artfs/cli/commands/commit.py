@@ -9,7 +9,8 @@ import click
 from artfs.cli.options import expect_option, json_option, store_option, take_unfinished_option
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import print_outcome, watcher
-from artfs.daemon import client, stageclient
+from artfs.mounts import client
+from artfs.mounts import staging as stageclient
 
 
 @click.command(short_help="Make a version of a staging mount, which goes on.")

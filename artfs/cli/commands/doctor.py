@@ -16,11 +16,11 @@ from artfs.cli.components import installed_version
 from artfs.cli.frame import open_repository
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
-from artfs.daemon import client
 from artfs.errors import ArtfsError, IntegrityError, MountError
+from artfs.mounts import client
 from artfs.references.credentials import without_credentials
-from artfs.repository.doctor import Finding, Severity, examine
 from artfs.settings import store_location
+from artfs.upkeep.doctor import Finding, Severity, examine
 
 _FUSE_DEVICE = Path("/dev/fuse")
 _COMPONENTS = ("artfs", "pyfuse3", "trio", "SQLAlchemy", "msgspec", "boto3")

@@ -11,8 +11,8 @@ import msgspec
 from artfs.cli.frame import open_repository
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_duration, format_size, plural, print_json, print_line
-from artfs.repository.gc import DEFAULT_GRACE_S, GcReport, Tally, collect
 from artfs.staging.listing import staged_trees
+from artfs.upkeep.gc import DEFAULT_GRACE_S, GcReport, Tally, collect
 
 _UNITS_S = {"": 1, "s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) *(s|min|h|d|w|)")

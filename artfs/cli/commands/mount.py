@@ -10,7 +10,7 @@ from artfs.cli.frame import default_project
 from artfs.cli.mounts import mount_value, mounted_name
 from artfs.cli.options import foreground_option, json_option, store_option
 from artfs.cli.output import print_json, print_line
-from artfs.daemon import client
+from artfs.mounts import client
 from artfs.settings import store_location
 
 
@@ -58,7 +58,9 @@ def command(
         options=client.parse_options(options),
     )
     if foreground:
-        client.run_foreground(request)
+        from artfs.daemon.running import run_foreground  # noqa: PLC0415 - trio and pyfuse3 take long
+
+        run_foreground(request)
         return
     status = client.start(request)
     if as_json:

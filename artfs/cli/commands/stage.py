@@ -20,8 +20,8 @@ from artfs.cli.options import (
     type_option,
 )
 from artfs.cli.output import print_json, print_line
-from artfs.daemon import client
-from artfs.daemon.messages import MountRequest, StageOrder
+from artfs.mounts import client
+from artfs.mounts.messages import MountRequest, StageOrder
 from artfs.settings import RUN_VARIABLE, store_location
 
 
@@ -94,7 +94,9 @@ def command(
 def mount_staging(request: MountRequest, *, foreground: bool, as_json: bool) -> None:
     """Mount a staging area, and say so."""
     if foreground:
-        client.run_foreground(request)
+        from artfs.daemon.running import run_foreground  # noqa: PLC0415 - trio and pyfuse3 take long
+
+        run_foreground(request)
         return
     status = client.start(request)
     if as_json:

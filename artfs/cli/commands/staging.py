@@ -103,8 +103,8 @@ def resume(
     Example:
       artfs staging resume 1f3a9c04 /mnt/new
     """
-    from artfs.daemon import client  # noqa: PLC0415 - takes long
-    from artfs.daemon.messages import MountRequest, StageOrder  # noqa: PLC0415 - takes long
+    from artfs.mounts import client  # noqa: PLC0415 - takes long
+    from artfs.mounts.messages import MountRequest, StageOrder  # noqa: PLC0415 - takes long
 
     request = MountRequest(
         store=store_location(store),

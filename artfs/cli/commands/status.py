@@ -22,8 +22,8 @@ from artfs.cli.output import (
     print_note,
     print_table,
 )
-from artfs.daemon import client
 from artfs.errors import StoreNotFound
+from artfs.mounts import client
 
 if TYPE_CHECKING:
     from artfs.catalog.records import StoreTotals

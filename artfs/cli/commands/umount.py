@@ -10,7 +10,8 @@ from artfs.cli.options import json_option
 from artfs.cli.output import print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import print_outcome, watcher
-from artfs.daemon import client, stageclient
+from artfs.mounts import client
+from artfs.mounts import staging as stageclient
 
 
 @click.command(short_help="End a mount; what was staged becomes a version.")

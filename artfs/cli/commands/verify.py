@@ -11,16 +11,16 @@ from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import IntegrityError
 from artfs.model import Digest
-from artfs.repository.anew import reading_anew
 from artfs.repository.listening import ByteListener
-from artfs.repository.quarantine import SetAside, set_aside
-from artfs.repository.sources import (
+from artfs.upkeep.quarantine import SetAside, set_aside
+from artfs.upkeep.sources import (
     SourcesReport,
     SourceState,
     check_sources,
     exit_code,
 )
-from artfs.repository.verify import VerifyReport, verify
+from artfs.upkeep.verify import VerifyReport, verify
+from artfs.upkeep.without_cache import reading_anew
 
 
 @click.command(short_help="Read and verify every byte of a version or of the store.")

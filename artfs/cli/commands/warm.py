@@ -13,7 +13,7 @@ from artfs.cli.progress import ByteProgress
 from artfs.errors import InvalidArgument
 
 if TYPE_CHECKING:
-    from artfs.repository.warm import WarmReport
+    from artfs.upkeep.warm import WarmReport
 
 
 @click.command(short_help="Fetch a version, or a part of it, into the block cache.")
@@ -37,7 +37,7 @@ def command(*, target: str, pin: bool, unpin: bool, store: str | None, as_json: 
     if pin and unpin:
         raise InvalidArgument("--pin and --unpin", "cannot be given together")
     from artfs.repository.listening import ByteListener  # noqa: PLC0415 - slow to import
-    from artfs.repository.warm import warm  # noqa: PLC0415 - slow to import
+    from artfs.upkeep.warm import warm  # noqa: PLC0415 - slow to import
 
     with open_repository(store) as repository, ByteProgress("fetching") as progress:
         wanted = parse_target(target, entity=repository.info.entity)

@@ -11,7 +11,6 @@ import pytest
 import trio
 import trio.testing
 
-from artfs.engine.counters import Counters
 from artfs.engine.fetch import Fetcher, Source
 from artfs.engine.origins import MAX_SILENCES, PAUSE_S, Origin, Origins, server_of
 from artfs.engine.threads import Threads, Work
@@ -21,6 +20,7 @@ from artfs.errors import (
     ReferenceChanged,
 )
 from artfs.model import ByteRange
+from artfs.mounts.counters import Counters
 from tests.support.loops import on_jumping_trio, on_trio
 
 TIMEOUT_S = 20.0

@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from artfs.engine.counters import Counters
 from artfs.engine.fetch import Fetcher, Source
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
 from artfs.errors import DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
+from artfs.mounts.counters import Counters
 from tests.support.loops import on_jumping_trio, on_trio
 
 BLOCK = BLOCK_SIZE_BYTES

@@ -12,13 +12,13 @@ import pytest
 import trio
 import trio.testing
 
-from artfs.engine.counters import Counters
 from artfs.engine.fetch import RUN_BLOCKS, Fetcher, Source
 from artfs.engine.flights import ECHO_S
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
 from artfs.errors import BackendUnavailable, DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
+from artfs.mounts.counters import Counters
 from tests.support.loops import on_jumping_trio, on_trio
 
 BLOCK = BLOCK_SIZE_BYTES

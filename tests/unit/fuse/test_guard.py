@@ -8,10 +8,10 @@ import pyfuse3
 import pytest
 import trio
 
-from artfs.engine.counters import Counters
 from artfs.errors import ArtfsError, IntegrityError, PathNotFound
 from artfs.fuse.guard import HANDLER_NAMES, GuardedOperations
 from artfs.fuse.operations import ReadOnlyOperations
+from artfs.mounts.counters import Counters
 
 
 class Failing(GuardedOperations):

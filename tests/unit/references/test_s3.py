@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from artfs.content.cached import CachedContent
 from artfs.errors import InvalidArgument, PathNotFound, PermissionDenied, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.references.s3 import S3Handler
-from artfs.repository.cached import CachedContent
 from tests.servers.seaweedfs import REGION, SeaweedFS
 from tests.support.references import QUICK, Reading
 

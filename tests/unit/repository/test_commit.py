@@ -12,11 +12,11 @@ import pytest
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.catalog.records import CommitRequest
+from artfs.content.base import read_blocks
 from artfs.errors import Conflict, InvalidArgument, InvalidName, OutOfSpace, SourceChanged
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
-from artfs.repository.content import read_blocks
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest, StoredContent
 from tests.support.stores import commit, new_store

@@ -10,18 +10,18 @@ import pytest
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.catalog.records import CommitRequest
+from artfs.content.base import read_blocks
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Digest
-from artfs.repository.content import read_blocks
-from artfs.repository.doctor import Severity, examine
 from artfs.repository.facade import Repository
-from artfs.repository.gc import collect
 from artfs.repository.opening import open_store
-from artfs.repository.quarantine import DIRECTORY, set_aside
-from artfs.repository.verify import VerifyReport, verify
 from artfs.sdk.publish import PutRequest, put
+from artfs.upkeep.doctor import Severity, examine
+from artfs.upkeep.gc import collect
+from artfs.upkeep.quarantine import DIRECTORY, set_aside
+from artfs.upkeep.verify import VerifyReport, verify
 from tests.support.stores import commit
 
 LARGE = os.urandom(BLOCK_SIZE_BYTES + 1_100_000)

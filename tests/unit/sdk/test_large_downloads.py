@@ -14,10 +14,10 @@ from random import Random
 import pytest
 
 import artfs
+from artfs.content.blobs import BlobContent
 from artfs.errors import ArtfsError, BackendUnavailable
 from artfs.manifest.entries import ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, Digest
-from artfs.repository.blobs import BlobContent
 from artfs.repository.facade import Repository
 from artfs.sdk.download import download_tree
 from artfs.sdk.placing import Placement

@@ -19,10 +19,10 @@ from artfs.errors import IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.repository.opening import open_store
-from artfs.repository.verify import verify
 from artfs.sdk import placing
 from artfs.sdk.download import download_tree
 from artfs.sdk.placing import Placement
+from artfs.upkeep.verify import verify
 from tests.support.disks import reflinking_disk
 from tests.support.references import ROOMY
 from tests.support.stores import File, commit, commit_references, new_store

@@ -10,9 +10,9 @@ import os
 import stat
 from pathlib import Path
 
+from artfs.content.base import read_blocks
 from artfs.manifest.entries import FileEntry, SymlinkEntry
 from artfs.manifest.tree import walk
-from artfs.repository.content import read_blocks
 from artfs.repository.facade import Repository
 from artfs.repository.opening import create_store, open_store
 from artfs.staging.area import Area

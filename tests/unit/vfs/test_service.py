@@ -9,12 +9,12 @@ from threading import Event
 import pytest
 import trio
 
-from artfs.engine.counters import Counters
 from artfs.engine.fetch import Fetcher
 from artfs.engine.threads import Threads
 from artfs.errors import PermissionDenied, Unsupported
 from artfs.manifest.entries import ReferenceEntry
 from artfs.model import Digest
+from artfs.mounts.counters import Counters
 from artfs.references.base import Described, Source, described
 from artfs.references.registry import References
 from artfs.repository.opening import create_store, open_store

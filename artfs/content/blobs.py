@@ -1,0 +1,350 @@
+"""Reading blobs: where they are, and proof that their bytes are right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable
+from hashlib import sha256
+from threading import Lock
+
+from cachetools import LRUCache
+
+from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
+from artfs.blobs.cache import WHOLE, BlockCache
+from artfs.catalog.base import Catalog
+from artfs.catalog.records import BlobRecord, PackRecord
+from artfs.content.base import Content
+from artfs.content.cached import CachedContent
+from artfs.content.open_files import OpenFiles
+from artfs.content.packed import PackedBlobs, check_digest
+from artfs.errors import BlobNotFound, IntegrityError
+from artfs.manifest.entries import FileEntry
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
+from artfs.system.direct_io import DirectFile
+from artfs.system.files import OpenFile
+
+_MAX_LOCATIONS = 32_768
+_MAX_VERIFIED_BLOBS = 4096
+_DIGEST_BYTES = 32
+_DIRECT_BYTES = 1024 * 1024
+
+
+class BlobReader:
+    """Blobs of one store by SHA-256. Thread-safe; remembers locations and verified blocks."""
+
+    def __init__(
+        self, catalog: Catalog, objects: ObjectStore, *, cache: BlockCache | None = None
+    ) -> None:
+        """`cache` keeps what was read of objects that are not local."""
+        self._cache = cache
+        self._catalog = catalog
+        self._objects = objects
+        self.read_directly = False
+        """Whether large local blobs are read past the page cache: a mount has one of its own."""
+        self._files = OpenFiles(objects)
+        self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
+        # By the block list too: one that lies must not vouch for those who have the right one.
+        self._verified: LRUCache[tuple[Digest, bytes], bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
+        self._lock = Lock()
+        self._packed = None if cache is None else PackedBlobs(catalog, self._read_range, cache)
+
+    def prepare(self, wanted: Iterable[Digest]) -> None:
+        """Find out where these blobs are, in one query; unknown ones are left out.
+
+        What is in the cache needs no catalog, which may be out of reach.
+        Blocks: on the catalog. Raises: BackendUnavailable.
+        """
+        cache = self._cache
+        if cache is not None:
+            wanted = [digest for digest in wanted if not cache.has(digest, 0)]
+        self._locate_all(wanted)
+
+    def _locate_all(self, wanted: Iterable[Digest]) -> None:
+        with self._lock:
+            missing = [digest for digest in wanted if digest not in self._locations]
+        if missing:
+            found = self._catalog.locate(missing)
+            with self._lock:
+                self._locations.update(found)
+
+    def read(self, digest: Digest) -> bytes:
+        """All bytes of a blob, verified as a whole: meant for small ones and metadata.
+
+        Blocks: on catalog, disk or network. Raises: BlobNotFound, IntegrityError,
+        BackendUnavailable, PermissionDenied.
+        """
+        cache = self._cache
+        if cache is None:
+            return self.fetch(digest)
+        for index in (0, WHOLE):
+            cached = cache.read(digest, index, expected=digest)
+            if cached is not None:
+                return bytes(cached)
+        data = self.fetch(digest)
+        # Where it would be as the content of a file: it may be that, too, or a neighbour of one.
+        index = 0 if len(data) <= BLOCK_SIZE_BYTES else WHOLE
+        if not cache.has(digest, index):
+            cache.put(digest, index, data)
+        return data
+
+    def fetch(self, digest: Digest) -> bytes:
+        """All bytes of a blob from the store, verified; with a cache its neighbours are kept there.
+
+        Blocks and raises as `read` does.
+        """
+        record = self.locate(digest)
+        try:
+            return self._fetch(record)
+        except BlobNotFound:
+            # gc may have moved it into another pack since it was located.
+            self._forget(record)
+            return self._fetch(self.locate(digest))
+
+    def _fetch(self, record: BlobRecord) -> bytes:
+        if self._packed is not None and self._packed.holds(record):
+            return self._packed.fetch(record)
+        data = self._read_object(record, ByteRange(0, record.size_bytes))
+        check_digest(data, record.sha256)
+        return data
+
+    def content(self, entry: FileEntry) -> Content:
+        """The content of a file entry. Blocks: on the catalog, and to read a block list.
+
+        Raises: BlobNotFound, IntegrityError, BackendUnavailable, PermissionDenied.
+        """
+        if self._cache is not None:
+            # What is cached needs no catalog.
+            blocks = _StoredBlocks(self, entry, self._block_digests(entry))
+            return CachedContent(self._cache, entry.sha256, entry.size_bytes, blocks)
+        record = self.locate(entry.sha256)
+        if record.size_bytes != entry.size_bytes:
+            raise IntegrityError(
+                f"blob {entry.sha256.hex()}",
+                f"{record.size_bytes} bytes are stored, {entry.size_bytes} were committed",
+            )
+        return BlobContent(self, entry.sha256, entry.size_bytes, self._block_digests(entry))
+
+    def locate(self, digest: Digest) -> BlobRecord:
+        """Where a blob is. Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable."""
+        with self._lock:
+            record = self._locations.get(digest)
+        if record is None:
+            self._locate_all([digest])
+            with self._lock:
+                record = self._locations.get(digest)
+        if record is None:
+            raise BlobNotFound(f"blob {digest.hex()}", "the store does not have it")
+        return record
+
+    def read_span(self, digest: Digest, span: ByteRange) -> bytes:
+        """Bytes of a blob, unverified. Blocks and raises as `read` does."""
+        record = self.locate(digest)
+        try:
+            return self._read_object(record, span)
+        except BlobNotFound:
+            # gc may have moved it into another pack since it was located.
+            self._forget(record)
+            return self._read_object(self.locate(digest), span)
+
+    def open_file(self, digest: Digest) -> tuple[OpenFile, int] | None:
+        """The local file that holds a blob and the blob's offset in it; None if not local."""
+        record = self.locate(digest)
+        opened = self._files.get(stored_object(record))
+        return None if opened is None else (opened, record.offset)
+
+    def whole_file(self, entry: FileEntry) -> OpenFile | None:
+        """The local file that holds this content and nothing else; None where there is none.
+
+        It is not verified. Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable,
+        PermissionDenied.
+        """
+        record = self.locate(entry.sha256)
+        if record.pack is not None:
+            return None
+        opened = self._files.get(stored_object(record))
+        if opened is None or os.fstat(opened.fd).st_size != entry.size_bytes:
+            return None
+        return opened
+
+    def verified_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> bytearray:
+        """One byte per block, 1 once it was verified; shared by all who read the blob."""
+        with self._lock:
+            key = (digest, sha256(block_digests).digest())
+            found = self._verified.get(key)
+            if found is None:
+                found = self._verified[key] = bytearray(block_count(size_bytes))
+            return found
+
+    def _block_digests(self, entry: FileEntry) -> bytes:
+        if entry.size_bytes <= BLOCK_SIZE_BYTES:
+            return entry.sha256
+        if entry.blocks is None:
+            raise IntegrityError(f"blob {entry.sha256.hex()}", "its entry has no block list")
+        digests = self.read(entry.blocks)
+        if len(digests) != block_count(entry.size_bytes) * _DIGEST_BYTES:
+            raise IntegrityError(f"block list {entry.blocks.hex()}", "it has the wrong length")
+        return digests
+
+    def _read_object(self, record: BlobRecord, span: ByteRange) -> bytes:
+        start = record.offset + span.start
+        return self._read_range(stored_object(record), ByteRange(start, span.length))
+
+    def _read_range(self, key: ObjectKey, span: ByteRange) -> bytes:
+        opened = self._files.get(key)
+        if opened is None:
+            return self._objects.read(key, span)
+        data = os.pread(opened.fd, span.length, span.start)
+        if len(data) != span.length:
+            raise IntegrityError(f"object {key}", f"it ends before byte {span.stop}")
+        return data
+
+    def forget(self, digest: Digest) -> None:
+        """Find out anew where a blob is when it is wanted next."""
+        with self._lock:
+            record = self._locations.get(digest)
+        if record is not None:
+            self._forget(record)
+
+    def _forget(self, record: BlobRecord) -> None:
+        self._files.forget(stored_object(record))
+        with self._lock:
+            self._locations.pop(record.sha256, None)
+
+
+class BlobContent:
+    """The bytes of one blob; implements Content."""
+
+    __slots__ = (
+        "_blobs",
+        "_block_digests",
+        "_digest",
+        "_direct",
+        "_file",
+        "_offset",
+        "_size",
+        "_verified",
+    )
+
+    def __init__(
+        self, blobs: BlobReader, digest: Digest, size_bytes: int, block_digests: bytes
+    ) -> None:
+        self._blobs = blobs
+        self._digest = digest
+        self._size = size_bytes
+        self._block_digests = block_digests
+        self._verified = blobs.verified_blocks(digest, size_bytes, block_digests)
+        self._file: OpenFile | None = None
+        self._offset = 0
+        self._direct: DirectFile | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """The exact size."""
+        return self._size
+
+    def try_read(self, span: ByteRange) -> Buffer | None:
+        """See Content: serves blocks that were verified before, from the page cache."""
+        if span.length == 0:
+            return b""
+        if self._file is None:
+            return None
+        first, last = span.start // BLOCK_SIZE_BYTES, (span.stop - 1) // BLOCK_SIZE_BYTES
+        if not all(self._verified[first : last + 1]):
+            return None
+        data = bytearray(span.length)
+        try:
+            count = os.preadv(self._file.fd, [data], self._offset + span.start, os.RWF_NOWAIT)
+        except OSError:
+            # Not in memory, or a file system without RWF_NOWAIT: load_block says what is wrong.
+            return None
+        return data if count == span.length else None
+
+    def load_block(self, index: int) -> Buffer:
+        """See Content."""
+        span = block_range(index, self._size)
+        data = self._read_directly(span) or self._blobs.read_span(self._digest, span)
+        expected = self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
+        # Checked again on every load: a disk, unlike a page cache, may answer differently later.
+        if sha256(data).digest() != expected:
+            self._verified[index] = 0
+            # It may be stored anew, in its place or in another one.
+            self._file = self._direct = None
+            self._blobs.forget(self._digest)
+            raise IntegrityError(
+                f"blob {self._digest.hex()}",
+                f"block {index} does not match its digest",
+                hint="`artfs verify` names the files that it damages",
+            )
+        self._verified[index] = 1
+        if self._file is None:
+            found = self._blobs.open_file(self._digest)
+            if found is not None:
+                self._file, self._offset = found
+        return data
+
+    def _read_directly(self, span: ByteRange) -> Buffer | None:
+        """The bytes past the page cache; None where that is not wanted, or does not work."""
+        file = self._file
+        if file is None or not self._blobs.read_directly or span.length < _DIRECT_BYTES:
+            return None
+        direct = self._direct
+        if direct is None:
+            direct = self._direct = DirectFile(file)
+        data = direct.read(span.length, self._offset + span.start)
+        # What is missing is read again the usual way, which says what is wrong.
+        return data if len(data) == span.length else None
+
+
+class _StoredBlocks:
+    """Fetches the blocks of a blob that is not local; implements BlockFetcher."""
+
+    def __init__(self, blobs: BlobReader, entry: FileEntry, block_digests: bytes) -> None:
+        self._blobs = blobs
+        self._digest = entry.sha256
+        self._size = entry.size_bytes
+        self._block_digests = block_digests
+
+    def fetch(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
+        """See BlockFetcher."""
+        if self._size <= BLOCK_SIZE_BYTES:
+            yield first, self._only_block()
+            return
+        start = first * BLOCK_SIZE_BYTES
+        stop = min(start + count * BLOCK_SIZE_BYTES, self._size)
+        data = memoryview(self._blobs.read_span(self._digest, ByteRange(start, stop - start)))
+        for number in range(count):
+            block = bytes(data[number * BLOCK_SIZE_BYTES : (number + 1) * BLOCK_SIZE_BYTES])
+            if sha256(block).digest() != self.expected(first + number):
+                raise IntegrityError(
+                    f"blob {self._digest.hex()}",
+                    f"block {first + number} does not match its digest",
+                    hint="`artfs verify` names the files that it damages",
+                )
+            yield first + number, block
+
+    def _only_block(self) -> bytes:
+        data = self._blobs.fetch(self._digest)
+        if len(data) != self._size:
+            raise IntegrityError(
+                f"blob {self._digest.hex()}",
+                f"{len(data)} bytes are stored, {self._size} were committed",
+            )
+        return data
+
+    @property
+    def sends_all(self) -> bool:
+        """See BlockFetcher."""
+        return False
+
+    def expected(self, index: int) -> bytes:
+        """See BlockFetcher."""
+        return self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
+
+
+def stored_object(record: BlobRecord | PackRecord) -> ObjectKey:
+    """The stored object of a pack or of a blob, which may be one of its own."""
+    if isinstance(record, PackRecord):
+        return ObjectKey(Namespace.PACKS, record.sha256)
+    if record.pack is not None:
+        return ObjectKey(Namespace.PACKS, record.pack)
+    return ObjectKey(Namespace.BLOBS, record.sha256)

@@ -1,0 +1,51 @@
+"""Directory objects of a store, kept in memory up to a number of bytes."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from cachetools import LRUCache
+
+from artfs.content.blobs import BlobReader
+from artfs.manifest.directory import Directory
+from artfs.model import Digest
+
+DIRECTORY_CACHE_BYTES = 64 * 1024 * 1024
+
+
+class DirectoryCache:
+    """Verified directory objects by digest. Thread-safe; least recently used ones go first."""
+
+    def __init__(self, blobs: BlobReader, limit_bytes: int = DIRECTORY_CACHE_BYTES) -> None:
+        self._blobs = blobs
+        self._lock = Lock()
+        self._cached: LRUCache[Digest, Directory] = LRUCache(
+            limit_bytes, getsizeof=lambda directory: directory.encoded_size_bytes
+        )
+        # One directory larger than the whole cache is still kept, or a walk would load it for
+        # each of its entries.
+        self._giant: tuple[Digest, Directory] | None = None
+
+    def get(self, digest: Digest) -> Directory | None:
+        """The directory if it is in memory; never blocks on I/O."""
+        with self._lock:
+            if self._giant is not None and self._giant[0] == digest:
+                return self._giant[1]
+            return self._cached.get(digest)
+
+    def load(self, digest: Digest) -> Directory:
+        """The directory, from memory or the store.
+
+        Blocks: on catalog, disk or network. Raises: BlobNotFound, IntegrityError,
+        InvalidManifest, BackendUnavailable, PermissionDenied.
+        """
+        found = self.get(digest)
+        if found is not None:
+            return found
+        directory = Directory(self._blobs.read(digest))
+        with self._lock:
+            if directory.encoded_size_bytes > self._cached.maxsize:
+                self._giant = (digest, directory)
+            else:
+                self._cached[digest] = directory
+        return directory

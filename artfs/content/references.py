@@ -1,0 +1,186 @@
+"""Reading references: through the block cache, or in place where they are local files."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from threading import Lock
+from weakref import WeakValueDictionary
+
+import msgspec
+from cachetools import LRUCache
+
+from artfs.blobs.cache import BlockCache
+from artfs.content.base import Content
+from artfs.content.cached import CachedContent, ContentToCheck, WholeCheck
+from artfs.content.streams import SourceBlocks, measure
+from artfs.errors import BackendUnavailable, ReferenceChanged
+from artfs.manifest.entries import Pin, ReferenceEntry
+from artfs.model import Buffer, ByteRange, Digest, block_range
+from artfs.references.base import Observed, Source
+from artfs.references.registry import References
+from artfs.references.retry import RetryPolicy, retrying
+from artfs.system.files import OpenFile, pread_full
+from artfs.system.oserrors import translate_os_errors
+
+_MAX_OBSERVED = 65_536
+
+
+class ReferenceReader:
+    """Makes the content of reference entries. Thread-safe.
+
+    What an entry leaves open (a size, any pin at all) is asked for once, and holds from then on:
+    for this process's life, and in the cache for times when the source does not answer.
+    """
+
+    def __init__(
+        self, references: References, cache: BlockCache, *, policy: RetryPolicy | None = None
+    ) -> None:
+        self._references = references
+        self._cache = cache
+        self._policy = policy or RetryPolicy()
+        self._lock = Lock()
+        self._observed: LRUCache[Digest, Observed] = LRUCache(_MAX_OBSERVED)
+        self._contents: WeakValueDictionary[Digest, CachedContent] = WeakValueDictionary()
+
+    def content(self, entry: ReferenceEntry) -> Content:
+        """The content of an entry that is no reference to another version.
+
+        Blocks: on the source, where size or pin are not known yet, or where it is a local file.
+        Raises: Unsupported, InvalidArgument, ReferenceChanged, BackendUnavailable,
+        PermissionDenied.
+        """
+        source = self._references.open(entry)
+        fd = source.open_local()
+        if fd is not None:
+            return LocalContent(entry, OpenFile(fd), self._cache)
+        if entry.size_bytes is None or entry.pin == Pin():
+            entry = self._completed(entry, source)
+            source = self._references.open(entry)
+        assert entry.size_bytes is not None
+        key = _key(b"content", entry)
+        with self._lock:
+            found = self._contents.get(key)
+            if found is None:
+                found = self._contents[key] = self._cached(key, entry, source)
+            return found
+
+    def _cached(self, key: Digest, entry: ReferenceEntry, source: Source) -> CachedContent:
+        size_bytes = entry.size_bytes or 0
+        whole = None
+        if entry.pin.md5 is not None:
+            content = ContentToCheck(
+                entry.uri, size_bytes, lambda index: self._cache.read(key, index)
+            )
+            whole = WholeCheck(self._cache, key, entry.pin.md5, content)
+        blocks = SourceBlocks(source, entry.uri, size_bytes, policy=self._policy)
+        return CachedContent(self._cache, key, size_bytes, blocks, whole=whole)
+
+    def _completed(self, entry: ReferenceEntry, source: Source) -> ReferenceEntry:
+        """The entry with the size and pin that its source told when it was first asked."""
+        key = _key(b"observed", entry)
+        with self._lock:
+            observed = self._observed.get(key)
+        if observed is None:
+            observed = self._observe(key, entry, source)
+            with self._lock:
+                observed = self._observed.setdefault(key, observed)
+        return _with(entry, observed)
+
+    def _observe(self, key: Digest, entry: ReferenceEntry, source: Source) -> Observed:
+        try:
+            observed = retrying(
+                self._policy, lambda deadline: source.observe(timeout_s=deadline.step_s)
+            )
+            if observed.size_bytes is None and entry.size_bytes is None:
+                observed = self._measured(entry, observed)
+        except BackendUnavailable:
+            note = self._cache.read_note(key)
+            if note is None:
+                raise
+            return msgspec.msgpack.decode(note, type=Observed)
+        self._cache.write_note(key, msgspec.msgpack.encode(observed))
+        return observed
+
+    def _measured(self, entry: ReferenceEntry, observed: Observed) -> Observed:
+        """Read everything for its size, and keep it, so that it is not read a second time."""
+        pinned = _with(entry, observed)
+        key = _key(b"content", pinned)
+        size_bytes = 0
+        for index, data in measure(self._references.open(pinned), entry.uri, policy=self._policy):
+            self._cache.put(key, index, data)
+            size_bytes += len(data)
+        return Observed(size_bytes, observed.pin)
+
+
+class LocalContent:
+    """The bytes of a local file that is referred to, read in place; implements Content.
+
+    It stays with the file that it opened: one that takes its place under the same name is
+    another one. Each read checks afterwards that size and mtime are what they were.
+    """
+
+    __slots__ = ("_file", "_size", "_state", "_uri", "_whole")
+
+    def __init__(self, entry: ReferenceEntry, file: OpenFile, cache: BlockCache) -> None:
+        self._uri = entry.uri
+        self._file = file
+        self._state = _state(file.fd)
+        self._size = self._state[0]
+        self._whole = None
+        if entry.pin.md5 is not None:
+            key = _key(b"content", entry)
+            content = ContentToCheck(entry.uri, self._size, self._read)
+            self._whole = WholeCheck(cache, key, entry.pin.md5, content)
+
+    @property
+    def size_bytes(self) -> int:
+        """The exact size."""
+        return self._size
+
+    def try_read(self, span: ByteRange) -> Buffer | None:
+        """See Content."""
+        if self._whole is not None and not self._whole.has_seen(span):
+            return None
+        data = bytearray(span.length)
+        try:
+            count = os.preadv(self._file.fd, [data], span.start, os.RWF_NOWAIT)
+        except OSError:
+            return None
+        return data if count == span.length and _state(self._file.fd) == self._state else None
+
+    def load_block(self, index: int) -> bytes:
+        """See Content."""
+        data = self._read(index)
+        if self._whole is not None:
+            self._whole.seen(index, data)
+        return data
+
+    def _read(self, index: int) -> bytes:
+        span = block_range(index, self._size)
+        with translate_os_errors(self._uri):
+            data = pread_full(self._file.fd, span.length, span.start)
+            state = _state(self._file.fd)
+        if state != self._state or len(data) != span.length:
+            raise ReferenceChanged(
+                self._uri, f"(bytes, mtime in ns) was {self._state}, it now is {state}"
+            )
+        return data
+
+
+def _state(fd: int) -> tuple[int, int]:
+    found = os.fstat(fd)
+    return found.st_size, found.st_mtime_ns
+
+
+def _with(entry: ReferenceEntry, observed: Observed) -> ReferenceEntry:
+    """The entry with what it left open filled in."""
+    size_bytes = observed.size_bytes if entry.size_bytes is None else entry.size_bytes
+    pin = observed.pin if entry.pin == Pin() else entry.pin
+    return msgspec.structs.replace(entry, size_bytes=size_bytes, pin=pin)
+
+
+def _key(kind: bytes, entry: ReferenceEntry) -> Digest:
+    """What stands for some pinned content in the cache, whatever it is called in a version."""
+    identity = (kind, entry.uri, entry.pin)
+    return Digest(sha256(msgspec.msgpack.encode(identity, order="deterministic")).digest())

@@ -1,0 +1,195 @@
+"""Looking at a store without reading its content: damage, and what was left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+
+from artfs.blobs.base import Namespace, ObjectKey, StoredObject
+from artfs.repository.facade import Repository
+from artfs.repository.opening import CATALOG_FILE, STORE_FILE
+from artfs.upkeep.quarantine import DIRECTORY
+
+YOUNG_S = 3600.0
+"""What no version uses and is younger than this may belong to a `put` that still runs."""
+
+_MAX_NAMED = 5
+_OWN_NAMES = {
+    *Namespace,
+    "tmp",
+    "staging",
+    STORE_FILE,
+    CATALOG_FILE,
+    f"{CATALOG_FILE}-wal",
+    f"{CATALOG_FILE}-shm",
+    DIRECTORY,
+}
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    NOTE = "note"
+    """As it should be, and worth knowing."""
+    GARBAGE = "garbage"
+    """Space that `artfs gc` frees; harmless."""
+    DAMAGE = "damage"
+    """Something that versions need is missing or wrong."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a look at the store found."""
+
+    severity: Severity
+    kind: str
+    """A word for programs: `orphan-pack`, `missing-object`, …"""
+    text: str
+    """What was found, for a person."""
+    hint: str = ""
+    """What to do about it."""
+    count: int = 0
+    size_bytes: int = 0
+    names: tuple[str, ...] = ()
+    """Some of what was counted."""
+
+
+def examine(repository: Repository) -> list[Finding]:
+    """Compare catalog and objects, and look for what a killed process left behind.
+
+    Blocks: on the catalog and on listing all objects; content is not read.
+    Raises: BackendUnavailable, PermissionDenied.
+    """
+    return [
+        *_catalog_findings(repository),
+        *_object_findings(repository),
+        *_temporary_findings(repository),
+        *_root_findings(repository),
+    ]
+
+
+def _catalog_findings(repository: Repository) -> Iterator[Finding]:
+    problems = repository.catalog.check()
+    if problems:
+        yield Finding(
+            severity=Severity.DAMAGE,
+            kind="catalog",
+            text="problems of the catalog",
+            hint="restore it from a backup",
+            count=len(problems),
+            names=tuple(problems[:_MAX_NAMED]),
+        )
+
+
+def _object_findings(repository: Repository) -> Iterator[Finding]:
+    missing = _expected_objects(repository)
+    orphans: list[StoredObject] = []
+    wrong: list[str] = []
+    for namespace in Namespace:
+        for found in repository.objects.objects(namespace):
+            size_bytes = missing.pop(found.key, None)
+            if size_bytes is None:
+                orphans.append(found)
+            elif size_bytes != found.size_bytes:
+                wrong.append(f"{found.key} has {found.size_bytes} bytes, not {size_bytes}")
+    # What gc removed, and what was committed, while the objects were listed.
+    known = _expected_objects(repository) if missing or orphans else {}
+    yield from _orphan_findings([found for found in orphans if found.key not in known])
+    lost = [key for key in missing if key in known and repository.objects.size(key) is None]
+    if lost:
+        yield Finding(
+            severity=Severity.DAMAGE,
+            kind="missing-object",
+            text="objects that versions need are not there",
+            hint="`artfs verify` names the files; `artfs put` of the same files heals them",
+            count=len(lost),
+            names=tuple(str(key) for key in lost[:_MAX_NAMED]),
+        )
+    if wrong:
+        yield Finding(
+            severity=Severity.DAMAGE,
+            kind="wrong-size",
+            text="objects have the wrong size",
+            hint="`artfs verify` names the files; `artfs put` of the same files heals them",
+            count=len(wrong),
+            names=tuple(wrong[:_MAX_NAMED]),
+        )
+
+
+def _expected_objects(repository: Repository) -> dict[ObjectKey, int]:
+    """Every object that the catalog knows, with its size."""
+    expected = {
+        ObjectKey(Namespace.PACKS, pack.sha256): pack.size_bytes
+        for pack in repository.catalog.packs()
+    }
+    for blob in repository.catalog.blobs():
+        if blob.pack is None:
+            expected[ObjectKey(Namespace.BLOBS, blob.sha256)] = blob.size_bytes
+    return expected
+
+
+def _orphan_findings(orphans: list[StoredObject]) -> Iterator[Finding]:
+    young_since_s = time.time() - YOUNG_S
+    for namespace, word in ((Namespace.PACKS, "pack"), (Namespace.BLOBS, "blob")):
+        for young in (False, True):
+            group = [
+                found
+                for found in orphans
+                if found.key.namespace is namespace and (found.stored_s >= young_since_s) is young
+            ]
+            if group:
+                yield Finding(
+                    severity=Severity.GARBAGE,
+                    kind=f"orphan-{word}",
+                    text=f"{word}s that no commit took"
+                    + (", of a `put` that runs or was ended within the hour" if young else ""),
+                    hint="`artfs gc` removes what stays so",
+                    count=len(group),
+                    size_bytes=sum(found.size_bytes for found in group),
+                    names=tuple(str(found.key) for found in group[:_MAX_NAMED]),
+                )
+
+
+def _temporary_findings(repository: Repository) -> Iterator[Finding]:
+    temporaries = list(repository.workspace.temporaries())
+    for alive in (False, True):
+        group = [found for found in temporaries if found.owner_alive is alive]
+        if group:
+            yield Finding(
+                severity=Severity.NOTE if alive else Severity.GARBAGE,
+                kind="temporary-in-use" if alive else "temporary",
+                text="temporary files of running processes"
+                if alive
+                else "temporary files whose process is gone",
+                hint="" if alive else "`artfs gc` removes them",
+                count=len(group),
+                size_bytes=sum(found.size_bytes for found in group),
+                names=tuple(found.path.name for found in group[:_MAX_NAMED]),
+            )
+
+
+def _root_findings(repository: Repository) -> Iterator[Finding]:
+    root = repository.info.root
+    if root is None:
+        return
+    aside = root / DIRECTORY
+    if aside.is_dir() and (sizes := [path.stat().st_size for path in aside.iterdir()]):
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="set-aside",
+            text=f"damaged objects that `artfs verify --quarantine` moved to {aside}",
+            hint="delete them once they are of no use",
+            count=len(sizes),
+            size_bytes=sum(sizes),
+        )
+    strangers = sorted(path.name for path in root.iterdir() if path.name not in _OWN_NAMES)
+    if strangers:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="stranger",
+            text="files in the store's directory that artfs does not know",
+            count=len(strangers),
+            names=tuple(strangers[:_MAX_NAMED]),
+        )

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from artfs.system.direct_io import DirectFile
+from artfs.system.files import OpenFile
+
+DATA = random.Random(3).randbytes(3 * 1024 * 1024 + 777)
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> OpenFile:
+    path = tmp_path / "blob"
+    path.write_bytes(DATA)
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)
+    path.unlink()
+    return OpenFile(fd)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_every_span_is_read_as_it_is(opened: OpenFile, cached: bool) -> None:
+    advice = os.POSIX_FADV_WILLNEED if cached else os.POSIX_FADV_DONTNEED
+    direct = DirectFile(opened)
+    for offset in (0, 4096, 1024 * 1024, 1000, len(DATA) - 10):
+        os.posix_fadvise(opened.fd, 0, 0, advice)
+        for length in (1, 4096, 5000, 2 * 1024 * 1024):
+            assert bytes(direct.read(length, offset)) == DATA[offset : offset + length]
+
+
+def test_behind_the_end_there_is_nothing(opened: OpenFile) -> None:
+    assert bytes(DirectFile(opened).read(4096, 4 * 1024 * 1024)) == b""
+
+
+def test_a_file_that_cannot_be_read_directly_is_read_all_the_same() -> None:
+    fd = os.memfd_create("blob")
+    os.write(fd, DATA)
+    assert bytes(DirectFile(OpenFile(fd)).read(len(DATA), 0)) == DATA
