@@ -3,7 +3,8 @@
     python -m tests.crash.victim STORE AREA COUNT
 
 runs the script of operations below, and kills itself with SIGKILL when it has begun the COUNTth
-line of artfs/staging, artfs/repository or artfs/content. It tells on its standard output what it has finished. COUNT 0: it is not killed, and tells at last how many lines it ran.
+line of artfs/staging, artfs/repository or artfs/content. It tells on its standard output what it
+has finished. COUNT 0: it is not killed, and tells at last how many lines it ran.
 """
 
 from __future__ import annotations
