@@ -198,3 +198,13 @@ def test_bad_names_are_refused_before_anything_is_stored(
     with pytest.raises(error):
         repository.commit(ingest, tree, bad)
     assert repository.catalog.totals().packs == 0
+
+
+def test_names_that_spell_a_manifest_do_not_pass_for_its_content(repository: Repository) -> None:
+    """W&B's digest of a directory and of one file named like its manifest are the same."""
+    first = commit(repository, "p/a", {"a": b"1", "b": b"2"})
+    entry = repository.find(first.tree, "a")
+    assert isinstance(entry, FileEntry)
+    second = commit(repository, "p/a", {f"a:{entry.digest}\nb": b"2"})
+    assert (second.version, second.digest) == ("v1", first.digest)
+    repository.find(second.tree, f"a:{entry.digest}\nb")
