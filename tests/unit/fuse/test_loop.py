@@ -40,7 +40,7 @@ def test_names_that_are_not_replaced_are_those_of_trio() -> None:
     assert stand_in.Lock is EagerLock
     assert stand_in.lowlevel.wait_readable is not trio.lowlevel.wait_readable
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        stand_in.nonsense
+        _ = stand_in.nonsense
 
 
 def test_a_request_that_is_there_costs_no_turn_of_the_scheduler(pipe: tuple[int, int]) -> None:
