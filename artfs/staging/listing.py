@@ -10,16 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.errors import ArtfsError
+from artfs.errors import ArtfsError, PermissionDenied
 from artfs.model import Digest
 from artfs.repository.facade import StoreInfo
 from artfs.staging.area import (
     AREA_ID,
     INDEX_FILE,
     AreaOwner,
+    opened_areas,
     owner_of,
     remove_leftovers,
-    staging_path,
 )
 from artfs.staging.index import Index
 from artfs.staging.meta import AreaMeta, AreaState, decode_meta
@@ -67,18 +67,22 @@ def staging_areas(store: StoreInfo) -> list[AreaRecord]:
     Raises: OSError.
     """
     remove_leftovers(store)
-    paths: list[Path] = []
-    with suppress(FileNotFoundError):
-        paths.extend(staging_path(store).iterdir())
-    records = [_record(path) for path in paths if AREA_ID.fullmatch(path.name)]
+    records = [_record(path) for path in _area_paths(store)]
     return sorted(filter(None, records), key=lambda record: record.meta.created_at_ns)
 
 
 def staged_trees(store: StoreInfo) -> list[Digest]:
     """The trees that show through the areas of a store on this host; gc keeps them.
 
-    Raises: OSError.
+    Raises: PermissionDenied for an area that this user may not look into; OSError.
     """
+    for path in _area_paths(store):
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise PermissionDenied(
+                str(path),
+                "is another user's staging area, and what it builds upon cannot be seen",
+                hint="let that user commit or drop it, or root run this",
+            )
     trees = (record.meta.base_tree for record in staging_areas(store))
     return [tree for tree in trees if tree is not None]
 
@@ -102,15 +106,26 @@ def read_outcome(area_path: Path) -> Outcome | None:
 def outcomes(store: StoreInfo) -> list[Outcome]:
     """What came of the areas that are gone, newest first; older word is removed."""
     found = []
-    with suppress(OSError):
-        for path in staging_path(store).glob(f"*{_OUTCOME}"):
-            outcome = read_outcome(path.with_suffix(""))
+    with suppress(OSError), opened_areas(store) as areas:
+        for name in areas.names():
+            if not name.endswith(_OUTCOME):
+                continue
+            outcome = read_outcome(areas.path / name.removesuffix(_OUTCOME))
             if outcome is not None and outcome.failure is None:
-                found.append((outcome.finished_at_ns, path, outcome))
-    found.sort(key=lambda item: item[0], reverse=True)
-    for _, path, _ in found[_MAX_OUTCOMES:]:
-        path.unlink(missing_ok=True)
+                found.append((outcome.finished_at_ns, name, outcome))
+        found.sort(key=lambda item: item[0], reverse=True)
+        for _, name, _ in found[_MAX_OUTCOMES:]:
+            # Another member of a group keeps theirs.
+            with suppress(OSError):
+                areas.unlink(name)
     return [outcome for _, _, outcome in found[:_MAX_OUTCOMES]]
+
+
+def _area_paths(store: StoreInfo) -> list[Path]:
+    """Raises: PermissionDenied where somebody has put something else in their place; OSError."""
+    with suppress(FileNotFoundError), opened_areas(store) as areas:
+        return [areas.path / name for name in areas.names() if AREA_ID.fullmatch(name)]
+    return []
 
 
 def _record(path: Path) -> AreaRecord | None:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.blobs.base import Namespace, ObjectKey
+from artfs.blobs.base import ObjectKey
 from artfs.catalog.records import BlobRecord
 from artfs.content.blobs import stored_object
 from artfs.errors import BlobNotFound, IntegrityError, Unsupported
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
 from artfs.repository.facade import Repository
-from artfs.system.files import fsync_directory
+from artfs.system.directories import Directory
 from artfs.system.oserrors import translate_os_errors
 
 DIRECTORY = "damaged"
@@ -52,7 +52,7 @@ def set_aside(repository: Repository, suspects: Iterable[Digest]) -> SetAside:
         )
     records = repository.catalog.locate(sorted(set(suspects))).values()
     damaged = [record for record in records if _is_damaged(repository, record)]
-    moved = [_move(root, record) for record in damaged if record.pack is None]
+    moved = [_move(root, stored_object(record)) for record in damaged if record.pack is None]
     forgotten = repository.catalog.forget([record for record in damaged if record.pack])
     return SetAside(tuple(str(path) for path in moved), forgotten)
 
@@ -71,14 +71,17 @@ def _is_damaged(repository: Repository, record: BlobRecord) -> bool:
     return state.digest() != record.sha256
 
 
-def _move(root: Path, record: BlobRecord) -> Path:
-    directory = root / DIRECTORY
-    source = root / str(ObjectKey(Namespace.BLOBS, record.sha256))
-    target = directory / record.sha256.hex()
-    with translate_os_errors(source):
-        directory.mkdir(exist_ok=True)
+def _move(root: Path, key: ObjectKey) -> Path:
+    digest = key.sha256.hex()
+    with (
+        translate_os_errors(root / str(key)),
+        Directory.at(root) as store,
+        store.below(DIRECTORY, create=True) as aside,
+        store.below(key.namespace.value) as shards,
+        shards.below(digest[:2]) as shard,
+    ):
         with suppress(FileNotFoundError):
-            source.rename(target)
-        fsync_directory(directory)
-        fsync_directory(source.parent)
-    return target
+            shard.move(digest[2:], aside, digest)
+        aside.sync()
+        shard.sync()
+    return root / DIRECTORY / digest
