@@ -188,25 +188,35 @@ def _connect_to_read(path: Path) -> sqlite3.Connection:
     where there is none and it cannot be made, nobody writes, and SQLite may be told so. A log
     without it, left by a writer that crashed, cannot be read in that way: it would be ignored.
     """
-    connection = _connect(path, "mode=ro")
+    log = path.with_name(f"{path.name}-wal")
+    shared = path.with_name(f"{path.name}-shm")
+    # A reader who may write to the directory would make both, and whoever owns the store could
+    # then not write to them.
+    nothing_made = "&readonly_shm=1" if log.exists() and shared.exists() else "&immutable=1"
+    _check_readable(path, log, shared)
+    connection = _connect(path, f"mode=ro{nothing_made}")
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
     except sqlite3.OperationalError as error:
         connection.close()
         if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
             raise
-        log = path.with_name(f"{path.name}-wal")
-        if log.exists() and log.stat().st_size > 0:
-            raise BackendUnavailable(
-                str(path),
-                "a writer ended before it was done",
-                hint="open the store once with write access",
-            ) from error
+        _check_readable(path, log, None)
         return _connect(path, "immutable=1")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _check_readable(path: Path, log: Path, shared: Path | None) -> None:
+    """Raises: BackendUnavailable for a log that cannot be read without its shared memory."""
+    if log.exists() and log.stat().st_size > 0 and (shared is None or not shared.exists()):
+        raise BackendUnavailable(
+            str(path),
+            "a writer ended before it was done",
+            hint="open the store once with write access",
+        )
 
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:

@@ -48,6 +48,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             cwd=_ROOT,
             env=environment,
             umask=self.umask,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

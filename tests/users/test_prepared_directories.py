@@ -137,9 +137,7 @@ def test_keeping_areas_as_root_touches_nothing_behind_links(people: People, what
     store = store_of(person)
     staging = store / "staging"
     area = staging / "0123abcd"
-    victim = victim_of(
-        people, ("lock", ".dropped-0123abcd/x", "0123abcd/lock", "0123abcd.outcome")
-    )
+    victim = victim_of(people, ("lock", ".dropped-0123abcd/x", "0123abcd/lock", "0123abcd.outcome"))
     if what == "areas":
         replace_by_link(staging, victim, person)
     else:
