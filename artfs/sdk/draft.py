@@ -29,6 +29,7 @@ from artfs.sdk.intake import Intake, file_entry
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
+from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors
 
 _TMP_DIGEST_CHARS = 20
@@ -135,7 +136,7 @@ class Draft:
         """
         if not Path(local_path).is_file():
             raise InvalidArgument(local_path, "is not a file")
-        path = Path(local_path).name if name is None or name == "" else name
+        path = name_of(Path(local_path).name) if name is None or name == "" else name
         if is_tmp:
             # Its name depends on its content: taken in apart, then named.
             entry = Intake(self.ingest(), Contents()).add_file(local_path, "content")
