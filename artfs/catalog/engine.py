@@ -58,7 +58,8 @@ class Database:
         """Whether it is on a server."""
         self._engine = engine
         self._connections: dict[object, Connection | None] = {}
-        forks.watch(self)
+        forks.before_fork(self._close_before_fork)
+        forks.in_child(self._leave_to_parent)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "begin", _begin_sqlite)
             self._readers = engine
@@ -124,7 +125,7 @@ class Database:
         except UnicodeEncodeError as error:
             raise InvalidArgument(repr(error.object)[:80], "not valid Unicode text") from error
 
-    def before_fork(self) -> None:
+    def _close_before_fork(self) -> None:
         """Close the connections: neither side of a fork can use what the other one has, too.
 
         Two processes on one socket would mix up its answers; SQLite's locks belong to a process,
@@ -132,7 +133,7 @@ class Database:
         """
         self._engine.dispose()
 
-    def after_fork_in_child(self) -> None:
+    def _leave_to_parent(self) -> None:
         """Leave to the parent what it still uses: the transaction that the fork came from."""
         cut, self._connections = self._connections, {}
         if not cut:
@@ -150,6 +151,8 @@ class Database:
     def _transaction(self, engine: Engine) -> Iterator[Connection]:
         with self._connection(engine) as connection, connection.begin():
             yield connection
+            # A child that came from in here has nothing to commit.
+            self._check_whole()
 
     @contextmanager
     def _connection(self, engine: Engine) -> Iterator[Connection]:
@@ -158,10 +161,16 @@ class Database:
             key = object()
             connections = self._connections
             connections[key] = None
+            pool = engine.pool
             try:
                 with engine.connect() as connection:
                     connections[key] = connection
-                    yield connection
+                    try:
+                        yield connection
+                    finally:
+                        if engine.pool is not pool and not connection.invalidated:
+                            # Its pool was given up meanwhile: this closes it with the block.
+                            connection.detach()
             finally:
                 connections.pop(key)
 

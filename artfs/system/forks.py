@@ -6,7 +6,7 @@ speak through one connection, or lose each other's locks on a database. So befor
 
 - no thread begins anything that must not be cut (`undivided`), and those in the midst of it end;
 - all locks that `lock` made are taken: what they guard is whole in the child, too;
-- what registered with `watch` closes what it has open.
+- what asked for it by `before_fork` closes what it has open; `in_child` forgets the parent's.
 
 Afterwards both sides go on, and open anew what they need. A wait that takes too long ends, and the
 fork happens: what it cut is then refused in the child, and unharmed in the parent. Programs
@@ -25,7 +25,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 logger = logging.getLogger(__name__)
 
@@ -35,20 +35,10 @@ LONGEST_WAIT_S = 60.0
 _FIRST_SLICE_S = 0.02
 _LONGEST_SLICE_S = 5.0
 
-ForkLock: TypeAlias = "threading._RLock"
+ForkLock: TypeAlias = "threading.RLock"
 """What `lock` makes."""
 
-
-class ForkAware(Protocol):
-    """What has something open that must not cross a fork. No method may raise, or wait."""
-
-    def before_fork(self) -> None:
-        """Close it; nobody else is using it, but for threads that were too slow."""
-        ...
-
-    def after_fork_in_child(self) -> None:
-        """Forget what is still the parent's."""
-        ...
+_Hook: TypeAlias = "weakref.WeakMethod[Callable[[], None]]"
 
 
 class _Gate:
@@ -100,7 +90,8 @@ class _Registry:
         # Changed by single steps of the interpreter, and copied by one: they need no lock.
         self.locks: set[weakref.ref[ForkLock]] = set()
         self.turns: set[weakref.ref[threading.Lock]] = set()
-        self.watched: set[weakref.ref[ForkAware]] = set()
+        self.before: set[_Hook] = set()
+        self.in_child: set[_Hook] = set()
         self.descriptors: dict[int, int] = {}
         self.forking = threading.RLock()
         self.held: dict[int, ForkLock] = {}
@@ -136,9 +127,17 @@ def turn() -> threading.Lock:
     return made
 
 
-def watch(each: ForkAware) -> None:
-    """Tell this object of forks, as long as it lives."""
-    _registry.watched.add(weakref.ref(each, _registry.watched.discard))
+def before_fork(method: Callable[[], None]) -> None:
+    """Call a method of an object, as long as that lives, before each fork, to close what it has.
+
+    Nobody else uses it then, but for threads that were too slow. It must not wait for others.
+    """
+    _registry.before.add(weakref.WeakMethod(method, _registry.before.discard))
+
+
+def in_child(method: Callable[[], None]) -> None:
+    """Call a method of an object, as long as that lives, in each child, to forget its parent's."""
+    _registry.in_child.add(weakref.WeakMethod(method, _registry.in_child.discard))
 
 
 @contextmanager
@@ -183,8 +182,9 @@ def open_private(
 def close_private(fd: int) -> None:
     """Close what `open_private` opened. Raises: OSError."""
     with undivided():
-        _registry.descriptors.pop(fd, None)
-        os.close(fd)
+        # Else this is a child, and another thread opened it in the parent: it is closed here.
+        if _registry.descriptors.pop(fd, None) is not None:
+            os.close(fd)
 
 
 # --- the fork itself -----------------------------------------------------------------------
@@ -211,8 +211,8 @@ def _before() -> None:
         if busy is not None and busy.acquire(timeout=slice_s):
             busy.release()
         slice_s = min(2 * slice_s, _LONGEST_SLICE_S)
-    for each in _alive(_registry.watched):
-        _quietly(each.before_fork)
+    for hook in _alive(_registry.before):
+        _quietly(hook)
 
 
 def _after_in_parent() -> None:
@@ -231,7 +231,7 @@ def _after_in_child() -> None:
         if id(each) not in held:
             each._at_fork_reinit()  # noqa: SLF001 - as the standard library does
     for turn_ in _alive(_registry.turns):
-        turn_._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001 - see above
+        turn_._at_fork_reinit()  # noqa: SLF001 - see above
     descriptors, _registry.descriptors = _registry.descriptors, {}
     me = threading.get_ident()
     for fd, owner in descriptors.items():
@@ -239,8 +239,8 @@ def _after_in_child() -> None:
             _registry.descriptors[fd] = owner
         else:
             os.close(fd)
-    for watched in _alive(_registry.watched):
-        _quietly(watched.after_fork_in_child)
+    for hook in _alive(_registry.in_child):
+        _quietly(hook)
 
 
 def _take_all_locks() -> ForkLock | None:
@@ -249,6 +249,7 @@ def _take_all_locks() -> ForkLock | None:
         missing = [each for each in _alive(_registry.locks) if id(each) not in _registry.held]
         if not missing:
             return None
+        each: ForkLock
         for each in missing:
             if not each.acquire(blocking=False):
                 return each

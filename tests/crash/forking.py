@@ -35,28 +35,27 @@ def main(store: str, forked_while: str, parent_then: str) -> None:
         thread.start()
     if os.fork() == 0:
         in_child(run, "child")
-        os._exit(0)
     if parent_then == "forks twice":
-        # A daemon's way: the first child ends, the grandchild goes on.
-        if os.fork() == 0:
-            if os.fork() == 0:
-                in_child(run, "grandchild")
-            os._exit(0)
-        os._exit(0)
-    if parent_then == "ends":
-        stop.set()
-        for thread in threads:
-            thread.join()
-        return
+        become_daemon(run)
     if parent_then == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    for number in range(1, VERSIONS):
-        log_one(run, "parent", number)
-    os.wait()
+    if parent_then == "goes on":
+        for number in range(1, VERSIONS):
+            log_one(run, "parent", number)
+        os.wait()
     stop.set()
     for thread in threads:
         thread.join()
     run.finish()
+
+
+def become_daemon(run: artfs.Run) -> None:
+    """A daemon's way: the first child ends, the grandchild goes on."""
+    if os.fork() == 0:
+        if os.fork() == 0:
+            in_child(run, "grandchild")
+        os._exit(0)
+    os._exit(0)
 
 
 def in_child(run: artfs.Run, name: str) -> None:
@@ -101,9 +100,14 @@ BUSY: dict[str, Callable[[artfs.Run, int, threading.Event], None]] = {
 }
 
 
-def log_in_worker(store: str, number: int) -> list[str]:
+def begin_worker(store: str) -> None:
+    artfs.init(project="demo", store=store)
+
+
+def log_in_worker(number: int) -> list[str]:
     """What a worker of a pool does, as a data loader's would: three versions, told at the end."""
-    run = artfs.init(project="demo", store=store)
+    run = artfs.run
+    assert run is not None
     told = []
     for count in range(3):
         artifact = artfs.Artifact(f"worker-{number}", type="dataset")
@@ -117,8 +121,8 @@ def log_in_worker(store: str, number: int) -> list[str]:
 def pool(store: str, method: str) -> None:
     run = artfs.init(project="demo", store=store)
     log_one(run, "parent", 0)
-    with multiprocessing.get_context(method).Pool(3) as workers:
-        for told in workers.starmap(log_in_worker, [(store, number) for number in range(6)]):
+    with multiprocessing.get_context(method).Pool(3, begin_worker, (store,)) as workers:
+        for told in workers.map(log_in_worker, range(6), chunksize=1):
             os.write(1, "".join(told).encode())
     log_one(run, "parent", 1)
     run.finish()

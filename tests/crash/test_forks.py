@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -69,4 +68,31 @@ def test_what_a_forked_child_is_told_is_logged_is_there(
         assert count(some, "grandchild") == (6 if parent_then == "forks twice" else 0)
         told += some
         check_whole(store)
+    check_all_is_there(str(store), told)
+
+
+@pytest.mark.parametrize("parent_then", ["is killed", "goes on", "forks twice"])
+def test_the_same_holds_for_a_shared_store(
+    parent_then: str, postgresql: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    address = postgresql.new_schema()
+    create_shared(address, blobs=blobs.as_uri())
+    told = [
+        line
+        for forked_while in ("idle", "committing", "committing", "reading")
+        for line in forking(address, forked_while, parent_then)
+    ]
+    assert count(told, "child") == 24
+    check_all_is_there(address, told)
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_the_workers_of_a_pool_log_what_they_say(method: str, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    told = forking(str(store), "pool", method)
+    assert len(told) == 20
+    check_whole(store)
     check_all_is_there(str(store), told)
