@@ -108,7 +108,7 @@ class RenewedCredentials(Credentials):
     method = property(lambda self: getattr(self._found, "method", "none"))
     account_id = property(lambda self: getattr(self._found, "account_id", None))
 
-    def get_frozen_credentials(self) -> ReadOnlyCredentials | None:
+    def get_frozen_credentials(self) -> ReadOnlyCredentials | None:  # type: ignore[override]
         """What a request is signed with; None where there are none.
 
         Blocks: where there are none yet, or they are about to expire.
@@ -121,7 +121,8 @@ class RenewedCredentials(Credentials):
     def attend(self, client: S3Client) -> None:
         """Renew them when the client's requests are refused because of them."""
         client.meta.events.register_first("before-sign.s3", self._note)
-        client.meta.events.register_first("needs-retry.s3", self._retry)
+        # Its stubs say that no answer is looked at; the documentation of botocore says which is.
+        client.meta.events.register_first("needs-retry.s3", self._retry)  # type: ignore[arg-type]
 
     def _note(self, request: Any, **_event: object) -> None:
         request.context[_SIGNED_WITH] = self._round

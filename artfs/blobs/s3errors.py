@@ -7,7 +7,7 @@ so only the code tells what is wrong and what to do about it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -197,7 +197,7 @@ def diagnosed(error: ClientError) -> Diagnosis:
     return Diagnosis(Trouble.OTHER, f"{code or status}: {message}" if message else f"{code}")
 
 
-def archive_of(answer: dict[str, object]) -> str:
+def archive_of(answer: Mapping[str, object]) -> str:
     """Why the object that an answer to HEAD is about cannot be read now; empty where it can."""
     storage_class = str(answer.get("StorageClass") or "")
     tier = str(answer.get("ArchiveStatus") or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -93,7 +93,9 @@ def test_a_token_that_was_renewed_is_seen_by_whoever_reads(
     assert read_again(reading) == DATA
 
 
-def _with_code(server: LyingS3, code: str) -> object:
+def _with_code(
+    server: LyingS3, code: str
+) -> Callable[[BaseHTTPRequestHandler, str], Refusal | None]:
     inner = server.refuse
 
     def refuse(request: BaseHTTPRequestHandler, key: str) -> Refusal | None:
