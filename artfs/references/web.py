@@ -121,7 +121,7 @@ def status_error(
         return PermissionDenied(subject, f"refused (status {status})", hint="check credentials")
     text = f"the server answered with status {status}"
     if status in _TRANSIENT:
-        return TransientFailure(subject, text, retry_after_s=_retry_after_s(retry_after))
+        return TransientFailure(subject, text, retry_after_s=retry_after_s(retry_after))
     return BackendUnavailable(subject, text)
 
 
@@ -245,7 +245,8 @@ def reason(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _retry_after_s(text: str | None) -> float | None:
+def retry_after_s(text: str | None) -> float | None:
+    """A Retry-After header in seconds from now; None where there is no usable one."""
     if not text:
         return None
     try:
