@@ -136,9 +136,9 @@ class Area:
         PermissionDenied, BackendUnavailable.
         """
         path = _existing(repository.info, area_id)
-        if not (path / INDEX_FILE).exists():
-            raise StoreFormatError(str(path), "damaged (it has no index)")
         with translate_os_errors(path):
+            if not (path / INDEX_FILE).exists():
+                raise StoreFormatError(str(path), "damaged (it has no index)")
             lock_fd = _lock(path, area_id)
         try:
             area = cls(path, lock_fd, Index(path / INDEX_FILE), repository)
@@ -300,7 +300,9 @@ def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> Non
 
 def _existing(store: StoreInfo, area_id: str) -> Path:
     path = staging_path(store) / area_id
-    if not AREA_ID.fullmatch(area_id) or not path.is_dir():
+    with translate_os_errors(path):
+        is_there = AREA_ID.fullmatch(area_id) is not None and path.is_dir()
+    if not is_there:
         raise StagingNotFound(area_id, "no such staging area", hint="see `artfs staging ls`")
     return path
 

@@ -22,6 +22,7 @@ from artfs.staging.area import (
 )
 from artfs.staging.index import Index
 from artfs.staging.meta import AreaMeta, AreaState, decode_meta
+from artfs.system.oserrors import translate_os_errors
 
 _OUTCOME = ".outcome"
 _MAX_OUTCOMES = 20
@@ -63,12 +64,13 @@ class AreaRecord(msgspec.Struct, frozen=True, kw_only=True):
 def staging_areas(store: StoreInfo) -> list[AreaRecord]:
     """All areas of a store on this host, oldest first; one that cannot be read is left out.
 
-    Raises: OSError.
+    Raises: PermissionDenied, BackendUnavailable.
     """
     remove_leftovers(store)
     paths: list[Path] = []
-    with suppress(FileNotFoundError):
-        paths.extend(staging_path(store).iterdir())
+    parent = staging_path(store)
+    with translate_os_errors(parent), suppress(FileNotFoundError):
+        paths.extend(parent.iterdir())
     records = [_record(path) for path in paths if AREA_ID.fullmatch(path.name)]
     return sorted(filter(None, records), key=lambda record: record.meta.created_at_ns)
 
@@ -76,7 +78,7 @@ def staging_areas(store: StoreInfo) -> list[AreaRecord]:
 def staged_trees(store: StoreInfo) -> list[Digest]:
     """The trees that show through the areas of a store on this host; gc keeps them.
 
-    Raises: OSError.
+    Raises: PermissionDenied, BackendUnavailable.
     """
     trees = (record.meta.base_tree for record in staging_areas(store))
     return [tree for tree in trees if tree is not None]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
@@ -21,6 +21,8 @@ from artfs.model import Buffer, Digest
 from artfs.references.artifact import is_artifact_reference
 from artfs.repository.facade import Repository
 from artfs.vfs.identity import file_key, reference_key
+
+logger = logging.getLogger(__name__)
 
 ContentEntry = FileEntry | ReferenceEntry
 
@@ -69,8 +71,7 @@ class Service:
 
     async def prepare(self, digest: Digest) -> None:
         """Get ready for a directory that will most likely be asked for."""
-        with suppress(ArtfsError):
-            await self.directory(digest)
+        await _ahead(partial(self.directory, digest))
 
     def _prepare_references(self, directory: Directory) -> None:
         """Have clients for what a directory refers to when the first of it is read.
@@ -85,9 +86,8 @@ class Service:
                     self._nursery.start_soon(self._prepare_handler, entry.uri)
 
     async def _prepare_handler(self, uri: str) -> None:
-        # What is wrong with it is told to whoever reads.
-        with suppress(ArtfsError):
-            await self.threads.run(Work.NETWORK, self.repository.references.prepare, uri)
+        prepare = self.repository.references.prepare
+        await _ahead(partial(self.threads.run, Work.NETWORK, prepare, uri))
 
     async def reader(self, entry: ContentEntry, locate: Callable[[], None]) -> Reader:
         """A reader of a file's content.
@@ -147,6 +147,17 @@ class Service:
         if isinstance(entry, FileEntry):
             return b"f" + file_key(entry), self.work, open_content
         return b"r" + reference_key(entry), Work.NETWORK, open_content
+
+
+async def _ahead(work: Callable[[], Awaitable[object]]) -> None:
+    """Do what nobody waits for: it never ends the mount, whatever becomes of it."""
+    try:
+        await work()
+    except ArtfsError:
+        # Whoever reads is told.
+        return
+    except Exception:
+        logger.exception("what was to be done ahead failed")
 
 
 def opens_offline(entry: ContentEntry) -> bool:
