@@ -115,8 +115,8 @@ class Catalog(Protocol):
     def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitOutcome:
         """Make a version, or find the one that has the same content already.
 
-        The same content means `digest` and `posix_digest` equal those of `latest` (any version
-        with `dedupe_all`); then only `aliases` move, the run and blobs in `lost` are recorded.
+        The same content means the `content_digest` of `latest` (of any version with
+        `dedupe_all`); then only `aliases` move, the run and blobs in `lost` are recorded.
         Reused blobs that were condemned are saved. A second commit with a `commit_key` changes
         nothing, even where the first one's version was deleted since. `confirm` is called last.
 

@@ -84,8 +84,7 @@ def _same_content(
         .join(versions, versions.c.id == links.c.version_id)
         .where(
             versions.c.artifact_id == key.id,
-            versions.c.digest == wanted.digest,
-            versions.c.posix_digest == wanted.posix_digest,
+            versions.c.content_digest == wanted.content_digest,
             links.c.artifact_id == key.id,
         )
         .order_by(links.c.index.desc())
@@ -127,7 +126,7 @@ def _insert_version(
             "index": key.next_index,
             "state": VersionState.COMMITTED.value,
             "digest": wanted.digest,
-            "posix_digest": wanted.posix_digest,
+            "content_digest": wanted.content_digest,
             "tree": wanted.tree,
             "size_bytes": wanted.size_bytes,
             "file_count": wanted.file_count,

@@ -39,7 +39,7 @@ class VersionRecord(msgspec.Struct, frozen=True):
     state: VersionState
     digest: str
     """The W&B digest: 32 hexadecimal digits."""
-    posix_digest: str
+    content_digest: str
     """A digest of what the W&B digest does not see (artfs/manifest/wandb.py)."""
     tree: Digest
     size_bytes: int
@@ -146,7 +146,7 @@ class VersionCommit(CommitRequest, frozen=True, kw_only=True):
     """Everything that one commit writes, in one transaction."""
 
     digest: str
-    posix_digest: str
+    content_digest: str
     tree: Digest
     size_bytes: int
     file_count: int

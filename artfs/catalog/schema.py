@@ -76,7 +76,9 @@ versions = Table(
     Column("index", Integer, nullable=False, comment="7 for v7; dense, never used again"),
     Column("state", String(16), nullable=False, comment="PENDING, COMMITTED or DELETED"),
     Column("digest", String(32), nullable=False, comment="the W&B digest, hexadecimal"),
-    Column("posix_digest", Text, nullable=False, comment="of what the W&B digest does not see"),
+    Column(
+        "content_digest", Text, nullable=False, comment="tells what a version holds, times excepted"
+    ),
     Column("tree", LargeBinary(32), nullable=False, comment="the root directory object"),
     Column("size_bytes", BigInteger, nullable=False, comment="of all entries together"),
     Column("file_count", BigInteger, nullable=False, comment="files and references"),
@@ -87,6 +89,7 @@ versions = Table(
     UniqueConstraint("artifact_id", "index"),
 )
 Index("versions_by_digest", versions.c.artifact_id, versions.c.digest)
+Index("versions_by_content", versions.c.artifact_id, versions.c.content_digest)
 
 links = Table(
     "links",

@@ -246,7 +246,7 @@ class Repository:
         linked = self._linked(load, ingest.linking_entries())
         commit = VersionCommit(
             digest=digests.digest,
-            posix_digest=digests.posix_digest,
+            content_digest=digests.content_digest,
             tree=tree.sha256,
             size_bytes=tree.size_bytes,
             file_count=tree.file_count,

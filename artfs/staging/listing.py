@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -87,7 +88,7 @@ def staged_trees(store: StoreInfo) -> list[Digest]:
 def write_outcome(area_path: Path, outcome: Outcome) -> None:
     """Leave word of what came of an area, in its place."""
     path = area_path.with_name(area_path.name + _OUTCOME)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     temporary.write_bytes(msgspec.json.encode(outcome))
     temporary.rename(path)
 

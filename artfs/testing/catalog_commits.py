@@ -37,7 +37,7 @@ class CommitContract:
 
     def test_content_that_differs_in_modes_only_is_a_new_version(self, catalog: Catalog) -> None:
         first = put(catalog, 1)
-        second = put(catalog, 1, posix_digest="other")
+        second = put(catalog, 1, content_digest="other")
         assert (second.index, second.digest) == (1, first.digest)
 
     def test_older_content_is_found_when_asked_for(self, catalog: Catalog) -> None:
@@ -48,7 +48,7 @@ class CommitContract:
         assert found.version.aliases == ("used",)
         assert catalog.version("team", "data", "latest").id == second.id
         assert put(catalog, 1).index == 2
-        assert commit(catalog, 2, dedupe_all=True, posix_digest="other").created
+        assert commit(catalog, 2, dedupe_all=True, content_digest="other").created
 
     def test_content_of_a_deleted_version_is_not_found(self, catalog: Catalog) -> None:
         first = put(catalog, 1)

@@ -32,7 +32,7 @@ def a_commit(content: object, **changes: Any) -> VersionCommit:
         "name": "data",
         "type": "dataset",
         "digest": digest_of(content).hex()[:32],
-        "posix_digest": digest_of(("posix", content)).hex(),
+        "content_digest": digest_of(("posix", content)).hex(),
         "tree": digest_of(("tree", content)),
         "size_bytes": 1234,
         "file_count": 3,

@@ -106,7 +106,7 @@ def commit_encoded(repository: Repository, path: str, encoded: bytes) -> Version
         name=name,
         type="dataset",
         digest=hashlib.md5(encoded).hexdigest(),
-        posix_digest="0" * 64,
+        content_digest=hashlib.sha256(encoded).hexdigest(),
         tree=tree,
         size_bytes=0,
         file_count=0,

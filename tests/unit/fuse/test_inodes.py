@@ -63,7 +63,7 @@ def version_directory(version_id: str, identity: int) -> TreeDirectory:
         source_index=0,
         state=VersionState.COMMITTED,
         digest="",
-        posix_digest="",
+        content_digest="",
         tree=Digest(b""),
         size_bytes=0,
         file_count=0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from hashlib import md5, sha256
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from artfs.errors import InvalidName, PathNotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.diff import ChangeKind, diff_trees
 from artfs.manifest.directory import Directory
-from artfs.manifest.entries import DirectoryEntry, FileEntry, SymlinkEntry
+from artfs.manifest.entries import DirectoryEntry, FileEntry, Pin, ReferenceEntry, SymlinkEntry
 from artfs.manifest.tree import find, walk
 from artfs.manifest.wandb import manifest_digest, tree_digests
 from artfs.model import Digest
@@ -191,10 +192,10 @@ def test_an_executable_bit_alone_changes_the_tree() -> None:
     assert changed.sha256 != base.sha256
     before, after = (tree_digests(store.load, t.sha256) for t in (base, changed))
     assert before.digest == after.digest
-    assert before.posix_digest != after.posix_digest
+    assert before.content_digest != after.content_digest
 
 
-def test_symlinks_and_empty_directories_show_in_the_posix_digest_only() -> None:
+def test_symlinks_and_empty_directories_show_in_the_content_digest_only() -> None:
     store = MemoryTrees()
     builder = TreeBuilder(store.load)
     empty = tree_digests(store.load, builder.build(store.store).sha256)
@@ -203,7 +204,42 @@ def test_symlinks_and_empty_directories_show_in_the_posix_digest_only() -> None:
     builder.make_directory("empty/inside")
     with_both = tree_digests(store.load, builder.build(store.store).sha256)
     assert empty.digest == with_link.digest == with_both.digest
-    assert len({empty.posix_digest, with_link.posix_digest, with_both.posix_digest}) == 3
+    assert len({empty.content_digest, with_link.content_digest, with_both.content_digest}) == 3
+
+
+def test_no_two_contents_have_one_content_digest() -> None:
+    store = MemoryTrees()
+    joined = f"a:{file_entry(b'1').digest}\nb"
+    trees = [
+        store.build({"a": b"1", "b": b"2"}),
+        store.build({joined: b"2"}),
+        store.build({"a": b"2", "b": b"1"}),
+        store.build({"a": b"1"}),
+        store.build({"fa": b"1"}),
+    ]
+    found = [tree_digests(store.load, tree.sha256) for tree in trees]
+    # W&B's own digest cannot tell the first two.
+    assert found[0].digest == found[1].digest
+    assert len({each.content_digest for each in found}) == len(trees)
+
+
+def test_a_reference_that_was_pinned_anew_is_other_content() -> None:
+    store = MemoryTrees()
+
+    def content_digest(**changes: object) -> str:
+        builder = TreeBuilder(store.load)
+        entry = ReferenceEntry("", "s3://one/a", "etag", 3, Pin(etag="etag"), {}, 7)
+        builder.put("a", msgspec.structs.replace(entry, **changes))
+        return tree_digests(store.load, builder.build(store.store).sha256).content_digest
+
+    changes: list[dict[str, object]] = [
+        {},
+        {"uri": "s3://two/a"},
+        {"pin": Pin(etag="etag", version_id="2")},
+        {"size_bytes": None},
+    ]
+    assert len({content_digest(**change) for change in changes}) == len(changes)
+    assert content_digest(mtime_ns=8) == content_digest()
 
 
 def test_a_file_and_a_directory_cannot_share_a_name() -> None:

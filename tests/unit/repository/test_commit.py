@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from artfs.manifest.entries import FileEntry
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest, StoredContent
+from tests.support.disks import small_file_system
 from tests.support.stores import commit, new_store
 
 LARGE = os.urandom(SMALL_BLOB_LIMIT_BYTES + 1)
@@ -32,12 +32,11 @@ def repository(tmp_path: Path) -> Repository:
 @pytest.fixture
 def tiny_store(tmp_path: Path) -> Iterator[Repository]:
     """A store on a disk of 8 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], check=True)
-    with new_store(disk / "store") as repository:
+    with (
+        small_file_system(tmp_path / "disk", size_mib=8) as disk,
+        new_store(disk / "store") as repository,
+    ):
         yield repository
-    subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 def as_entry(stored: StoredContent) -> FileEntry:
@@ -198,3 +197,13 @@ def test_bad_names_are_refused_before_anything_is_stored(
     with pytest.raises(error):
         repository.commit(ingest, tree, bad)
     assert repository.catalog.totals().packs == 0
+
+
+def test_names_that_spell_a_manifest_do_not_pass_for_its_content(repository: Repository) -> None:
+    """W&B's digest of a directory and of one file named like its manifest are the same."""
+    first = commit(repository, "p/a", {"a": b"1", "b": b"2"})
+    entry = repository.find(first.tree, "a")
+    assert isinstance(entry, FileEntry)
+    second = commit(repository, "p/a", {f"a:{entry.digest}\nb": b"2"})
+    assert (second.version, second.digest) == ("v1", first.digest)
+    repository.find(second.tree, f"a:{entry.digest}\nb")
