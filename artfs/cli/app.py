@@ -113,11 +113,8 @@ def run(arguments: Sequence[str]) -> int:
         # Whoever read our output has seen enough; nothing is left to be flushed at exit.
         _close_output()
         return BROKEN_PIPE_EXIT_CODE
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return USAGE_EXIT_CODE
     except click.ClickException as error:
-        _complain(_usage_text(error))
+        _show_usage(error)
         return USAGE_EXIT_CODE
     except click.Abort:
         raise KeyboardInterrupt from None
@@ -153,6 +150,11 @@ def _failed_on_disk(error: OSError) -> int:
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
     failure = _translated(error, " -> ".join(map(str, names)) or "the operating system")
     _complain(str(failure))
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # It was standard output that failed.
+        _close_output()
     return failure.exit_code
 
 
@@ -176,6 +178,13 @@ def _invoke(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _show_usage(error: click.ClickException) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+    else:
+        _complain(_usage_text(error))
 
 
 def _usage_text(error: click.ClickException) -> str:

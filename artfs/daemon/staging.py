@@ -41,7 +41,7 @@ from artfs.settings import default_project
 from artfs.staging.area import Area
 from artfs.staging.commit import expected_id
 from artfs.staging.hasher import Background
-from artfs.staging.listing import Outcome, write_outcome
+from artfs.staging.listing import Outcome, reserve_outcome, write_outcome
 from artfs.staging.meta import AreaMeta
 from artfs.system.oserrors import translated
 from artfs.vfs.staged import StagedFiles
@@ -63,6 +63,7 @@ def run_stage(request: MountRequest, *, on_ready: Report | None = None) -> None:
             limit_references(request, repository)
             area = _open_area(repository, request)
             logger.info("staging area %s of %s", area.id, area.meta.path)
+            reserve_outcome(area.path)
             serving = Serving(request, control)
             session = _StagingSession(request, area, serving)
             try:

@@ -299,7 +299,14 @@ def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> Non
             path.rename(dropped)
     finally:
         os.close(lock_fd)
+    with suppress(OSError):
+        outcome_reserve(path).unlink()
     shutil.rmtree(dropped, ignore_errors=True)
+
+
+def outcome_reserve(area_path: Path) -> Path:
+    """Where the word of what came of an area is kept until it is left."""
+    return area_path.with_name(f".{area_path.name}.outcome")
 
 
 def _existing(store: StoreInfo, area_id: str) -> Path:

@@ -42,7 +42,9 @@ def set_aside(repository: Repository, suspects: Iterable[Digest]) -> SetAside:
     """Set aside those of the suspects whose bytes are not what their names say.
 
     Each is read once more, and so is what lies in the same packs: what was healed meanwhile, or is
-    only referred to wrongly, stays. Blocks: on reading all that. Raises: Unsupported for a shared store; BackendUnavailable,
+    only referred to wrongly, stays.
+
+    Blocks: on reading all that. Raises: Unsupported for a shared store; BackendUnavailable,
     PermissionDenied.
     """
     root = repository.info.root

@@ -18,7 +18,7 @@ PACKS = "store/packs/*"
 UNREADABLE = 5
 EXIT_CODES = {0, 3, 4, 5, 7, 8, 9, 10, 11, 13}
 """Those of docs/operations.md that a disk can lead to."""
-ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESTALE, errno.EDQUOT)
+ERRORS = (errno.EIO, errno.EROFS)
 
 
 @pytest.fixture
@@ -95,10 +95,10 @@ def test_a_mount_whose_tree_cannot_be_read_stays_and_its_reads_are_errors(
         try:
             tree = mountpoint.joinpath(*[["v0"], ["p", "a", "v0"]][number - 1] if number else [])
             with pytest.raises(OSError, match="Input/output error"):
-                os.listdir(tree)
-            assert os.path.ismount(mountpoint)
+                list(tree.iterdir())
+            assert mountpoint.is_mount()
             disk.heal()
-            assert sorted(os.listdir(tree)) == ["a", "large", "sub"]
+            assert sorted(path.name for path in tree.iterdir()) == ["a", "large", "sub"]
             disk.fail(errno.EIO, "read", "open", paths=PACKS)
         finally:
             stored.ok("umount", mountpoint)

@@ -4,6 +4,9 @@ It runs as a process of its own. What fails is said by rules in a file that it r
 request, so that a test may let a disk go bad under the feet of whoever has files open.
 """
 
+# What the kernel asks for is passed on as it is.
+# ruff: noqa: PTH101, PTH102, PTH104, PTH115, PTH116, PTH208, PTH211, SIM905
+
 from __future__ import annotations
 
 import errno
@@ -198,9 +201,7 @@ class _Operations(pyfuse3.Operations):
         return self._do("setattr", inode, "", work)
 
     async def readlink(self, inode: int, _ctx: Any) -> bytes:
-        return self._do(
-            "readlink", inode, "", lambda: os.fsencode(os.readlink(self._path(inode)))
-        )
+        return self._do("readlink", inode, "", lambda: os.fsencode(os.readlink(self._path(inode))))
 
     async def opendir(self, inode: int, _ctx: Any) -> int:
         return self._do("opendir", inode, "", lambda: inode)
@@ -226,9 +227,7 @@ class _Operations(pyfuse3.Operations):
         self._do(what, parent, name, lambda: remove(str(self._backing / relative)))
         self._lose(relative)
 
-    async def mkdir(
-        self, parent: int, name: bytes, mode: int, ctx: Any
-    ) -> pyfuse3.EntryAttributes:
+    async def mkdir(self, parent: int, name: bytes, mode: int, ctx: Any) -> pyfuse3.EntryAttributes:
         def work() -> pyfuse3.EntryAttributes:
             os.mkdir(self._path(parent, text), mode & ~ctx.umask)
             return self._found(parent, text)
