@@ -225,7 +225,8 @@ def _prepared(connection: sqlite3.Connection, wal_pages: int) -> sqlite3.Connect
 
 def _touch(connection: sqlite3.Connection) -> None:
     """Have SQLite open all its files."""
-    connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    # Not a query of names: a damaged file may answer with bytes that are no text.
+    connection.execute("PRAGMA schema_version").fetchall()
 
 
 def _write_anew(path: Path, size_bytes: int, final: Path | None = None) -> None:
