@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -106,6 +107,10 @@ def group() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code. Raises: KeyboardInterrupt."""
     _log_if_asked()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What the terminal's encoding lacks is shown as its number; nothing fails for it.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _invoke(arguments)
         return _flushed(code)
@@ -229,14 +234,15 @@ def _keep_traceback() -> str | None:
 
     from artfs.references.credentials import without_credentials  # noqa: PLC0415 - only for bugs
     from artfs.settings import state_path  # noqa: PLC0415 - only for bugs
+    from artfs.system.user_places import open_log  # noqa: PLC0415 - only for bugs
 
-    path = state_path() / "errors.log"
+    name = "errors.log"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        fd = open_log(name)
+        with os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace") as file:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             arguments = [without_credentials(each) for each in sys.argv[1:]]
             file.write(f"{now} artfs {arguments}\n{traceback.format_exc()}\n")
-    except OSError:
+    except (OSError, ArtfsError):
         return None
-    return str(path)
+    return str(state_path() / name)
