@@ -35,6 +35,7 @@ from artfs.errors import (
 from artfs.model import ByteRange
 from artfs.references.base import Body, SourceGone, TransientFailure
 from artfs.references.destinations import DirectAdapter, check_host
+from artfs.system import forks
 
 PIECE_BYTES = 1024 * 1024
 POOL_SIZE = 64
@@ -54,15 +55,27 @@ class Extent(msgspec.Struct, frozen=True):
     total: int | None
 
 
+class _Session(requests.Session):
+    """Without retries of its own, and with connections for many threads; a forked child has new
+    ones.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Cookies would go to every port and, if a server says so, to its neighbours.
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._use_new_connections()
+        forks.in_child(self._use_new_connections)
+
+    def _use_new_connections(self) -> None:
+        adapter = DirectAdapter(pool_maxsize=POOL_SIZE, max_retries=0)
+        self.mount("http://", adapter)
+        self.mount("https://", adapter)
+
+
 def new_session() -> requests.Session:
-    """A session without cookies or retries of its own and with connections for many threads."""
-    session = requests.Session()
-    # Cookies would go to every port and, if a server says so, to its neighbours.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = DirectAdapter(pool_maxsize=POOL_SIZE, max_retries=0)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+    """A session without retries or cookies of its own and with connections for many threads."""
+    return _Session()
 
 
 def send(
@@ -214,7 +227,7 @@ def status_error(
         return PermissionDenied(subject, f"refused (status {status})", hint="check credentials")
     text = f"the server answered with status {status}"
     if status in _TRANSIENT:
-        return TransientFailure(subject, text, retry_after_s=_retry_after_s(retry_after))
+        return TransientFailure(subject, text, retry_after_s=retry_after_s(retry_after))
     return BackendUnavailable(subject, text)
 
 
@@ -338,7 +351,8 @@ def reason(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _retry_after_s(text: str | None) -> float | None:
+def retry_after_s(text: str | None) -> float | None:
+    """A Retry-After header in seconds from now; None where there is no usable one."""
     if not text:
         return None
     try:
