@@ -12,8 +12,8 @@ TOLERANCE_BYTES = 8 * 1024 * 1024
 kernel reads ahead by some MiB, with several requests at once that arrive in any order."""
 
 _STEP_BYTES = 1024 * 1024
-"""As much as one request where root has tuned the mount, and eight of 128 KiB elsewhere: one read of
-a MiB is no stream in either."""
+"""As much as one request where root has tuned the mount, and eight of 128 KiB elsewhere: one read
+of a MiB is no stream in either."""
 
 STREAMING_BYTES = 64 * 1024
 """Requests of this size come from the kernel's read-ahead, which has seen a stream itself."""
