@@ -14,11 +14,11 @@ import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
 from artfs.blobs.temporaries import Temporaries
-from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
+from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import ByteRange, Digest
 from artfs.system.directories import Directory
 from artfs.system.files import copy_file, pread_full
-from artfs.system.oserrors import translate_os_errors
+from artfs.system.oserrors import reading_content, translate_os_errors
 from artfs.system.ownership import Ownership
 
 _TEMPORARY = "tmp"
@@ -76,7 +76,7 @@ class LocalObjectStore:
         """
         fd = self.open_local(key)
         try:
-            with translate_os_errors(key, missing=BlobNotFound):
+            with reading_content(key):
                 data = pread_full(fd, span.length, span.start)
         finally:
             os.close(fd)
@@ -91,7 +91,7 @@ class LocalObjectStore:
 
         Raises: BlobNotFound, PermissionDenied, BackendUnavailable.
         """
-        with translate_os_errors(key, missing=BlobNotFound):
+        with reading_content(key):
             try:
                 return os.open(self._path(key), _READ_FLAGS)
             except FileNotFoundError:
@@ -101,9 +101,9 @@ class LocalObjectStore:
     def size(self, key: ObjectKey) -> int | None:
         """Return the object's size in bytes, or None where it does not exist.
 
-        Raises: PermissionDenied, BackendUnavailable.
+        Raises: Unreadable, PermissionDenied, BackendUnavailable.
         """
-        with translate_os_errors(key):
+        with reading_content(key):
             try:
                 return self._path(key).stat().st_size
             except FileNotFoundError:

@@ -12,13 +12,13 @@ import os
 import re
 import secrets
 import stat
-import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from artfs.system import forks
 from artfs.system.directories import Directory
 from artfs.system.locks import Held, hold_new_directory, is_held, take_abandoned
 from artfs.system.oserrors import translate_os_errors
@@ -44,8 +44,8 @@ class Temporaries:
     def __init__(self, root: Path) -> None:
         self._root = root
         # None is let go of before this is: two threads may make one each.
-        self._held: list[tuple[int, Path, Held]] = []
-        self._is_among_others = False
+        self._held: list[tuple[Path, Held]] = []
+        forks.in_child(self._leave_to_parent)
 
     def new(self, prefix: str) -> Path:
         """A path that nothing else uses, for the caller to create something at.
@@ -56,7 +56,7 @@ class Temporaries:
 
     def made(self, path: Path) -> bool:
         """Whether a path is one that `new` gave to this process."""
-        return any(path.parent == self._shown(own, held) for _, own, held in self._held)
+        return any(path.parent == self._shown(own, held) for own, held in self._held)
 
     def all(self) -> Iterator[TemporaryFile]:
         """Everything that has not its place yet, whoever made it.
@@ -100,34 +100,35 @@ class Temporaries:
             return parent.below(self._root.name)
 
     def _directory(self) -> Path:
-        # A forked child has its own: what its parent has is gone when that one ends.
-        process = os.getpid()
-        for maker, path, held in self._held:
-            if maker == process and held.is_at(path):
+        for path, held in self._held:
+            if held.is_at(path):
                 return self._shown(path, held)
         with self._open() as root:
             path = root.path / secrets.token_hex(8)
             with translate_os_errors(path):
                 held = hold_new_directory(path.name, dir_fd=root.fd)
             self._is_among_others = root.ownership.is_shared or root.ownership.uid != os.geteuid()
-        self._held.append((process, path, held))
-        weakref.finalize(self, _leave, process, path)
+        self._held.append((path, held))
+        forks.finalize(self, _leave, path)
         return self._shown(path, held)
 
     def _shown(self, path: Path, held: Held) -> Path:
         """The directory's path; where others can rename it, one that leads to no other."""
         return Path(f"/proc/self/fd/{held.fd}") if self._is_among_others else path
 
+    def _leave_to_parent(self) -> None:
+        # A forked child has its own, and does not hold what its parent alone can end.
+        self._held = []
+
 
 def _ours(root: Directory) -> list[str]:
     return [name for name in root.names() if _OURS.fullmatch(name)]
 
 
-def _leave(process: int, path: Path) -> None:
+def _leave(path: Path) -> None:
     """Remove the directory of a process that ends; where something is left in it, gc does."""
-    if process == os.getpid():
-        with suppress(OSError):
-            path.rmdir()
+    with suppress(OSError):
+        path.rmdir()
 
 
 def _size_bytes(name: str, directory_fd: int) -> int:

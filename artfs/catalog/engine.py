@@ -12,34 +12,40 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
-from artfs.catalog.failures import is_transient, translate
+from artfs.catalog.failures import from_sqlite, is_transient, translate
+from artfs.catalog.sqlite import (
+    LOCK_TIMEOUT_S,
+    Connector,
+    Lonely,
+    is_locked,
+    is_refused,
+    lacks_room,
+)
 from artfs.errors import (
+    ArtfsError,
     BackendUnavailable,
     ConfigError,
     InvalidArgument,
+    OutOfSpace,
     StoreFormatError,
     Unsupported,
 )
+from artfs.system import forks
+from artfs.system.oserrors import translate_os_errors, translated
 
 T = TypeVar("T")
-
-LOCK_TIMEOUT_S = 30.0
-"""How long a writer waits for SQLite's write lock, or a thread for a free connection."""
 
 _ATTEMPTS = 12
 _LONGEST_PAUSE_S = 0.5
 _CONNECT_TIMEOUT_S = 10
-_WAL_PAGES = 16_384
-"""A checkpoint of SQLite waits for 64 MiB of log: it costs each commit less, and none a lot."""
-
 _PG_DEFAULTS = {
     "connect_timeout": str(_CONNECT_TIMEOUT_S),
     "tcp_user_timeout": "30000",
@@ -50,13 +56,18 @@ _PG_DEFAULTS = {
 class Database:
     """Transactions on one database; safe for threads, and in a child after a fork."""
 
-    def __init__(self, engine: Engine, subject: str) -> None:
+    def __init__(self, engine: Engine, subject: str, connector: Connector | None = None) -> None:
+        """`connector` makes the connections to a file."""
+        self._connector = connector
+        self._has_reserve = False
         self.subject = subject
         """What errors name: the path, or the URL without its password."""
         self.is_shared = engine.dialect.name != "sqlite"
         """Whether it is on a server."""
         self._engine = engine
-        self._pid = os.getpid()
+        self._connections: dict[object, Connection | None] = {}
+        forks.before_fork(self._close_before_fork)
+        forks.in_child(self._leave_to_parent)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "begin", _begin_sqlite)
             self._readers = engine
@@ -72,35 +83,57 @@ class Database:
         deadline_s = time.monotonic() + LOCK_TIMEOUT_S
         while True:
             try:
-                with self._translated(retry=False), self._engine.connect() as connection:
+                with (
+                    self._translated(retry=False),
+                    self._connection(self._engine) as connection,
+                ):
                     driver = connection.connection.driver_connection
                     assert isinstance(driver, sqlite3.Connection)
                     driver.execute("PRAGMA journal_mode = WAL")
-            except (BackendUnavailable, sqlite3.OperationalError) as error:
+            except sqlite3.Error as error:
                 # This one statement does not wait for the lock by itself.
-                if time.monotonic() > deadline_s:
-                    raise BackendUnavailable(self.subject, str(error)) from error
+                if not is_locked(error) or time.monotonic() > deadline_s:
+                    raise self._told(error, from_sqlite(error, self.subject)) from error
                 time.sleep(0.01)
             else:
                 return
 
     def close(self) -> None:
         """Close all connections that are not in use, and later those that are."""
-        self._engine.dispose()
+        with forks.undivided():
+            self._engine.dispose()
+        if self._connector is not None and self._connector.reserve.is_given_up:
+            self._connector.reserve.keep()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that sees one state of the catalog."""
-        self._leave_parent()
-        with self._translated(retry=False), self._readers.begin() as connection:
+        with self._translated(retry=False), self._transaction(self._readers) as connection:
             yield connection
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Do `work` in one transaction, again from the start where it met another writer."""
-        self._leave_parent()
+    def write(self, work: Callable[[Connection], T], *, frees_space: bool = False) -> T:
+        """Do `work` in one transaction, again from the start where it met another writer.
+
+        What frees space may use up the reserve of a disk that is full.
+        """
+        try:
+            done = self._write(work)
+        except OutOfSpace:
+            if not frees_space or self._connector is None or not self._connector.reserve.give_up():
+                raise
+            # Connections that are made now have room for all their files.
+            with forks.undivided():
+                self._engine.dispose()
+            done = self._write(work)
+        if self._connector is not None and not self._has_reserve:
+            self._connector.reserve.keep()
+            self._has_reserve = True
+        return done
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
         for attempt in range(_ATTEMPTS):
             try:
-                with self._translated(retry=True), self._writers.begin() as connection:
+                with self._translated(retry=True), self._transaction(self._writers) as connection:
                     return work(connection)
             except _TryAgainError:
                 pause_s = min(_LONGEST_PAUSE_S, 0.005 * 2**attempt)
@@ -114,18 +147,93 @@ class Database:
         except exc.DBAPIError as error:
             if retry and is_transient(error):
                 raise _TryAgainError from error
-            raise translate(error, self.subject) from error
+            raise self._told(error.orig, translate(error, self.subject)) from error
         except exc.TimeoutError as error:
             raise translate(error, self.subject) from error
         except UnicodeEncodeError as error:
             raise InvalidArgument(repr(error.object)[:80], "not valid Unicode text") from error
 
-    def _leave_parent(self) -> None:
-        # Connections do not survive a fork: two processes on one socket, or on one set of POSIX
-        # locks, would corrupt each other.
-        if os.getpid() != self._pid:
-            self._engine.dispose(close=False)
-            self._pid = os.getpid()
+    def _told(self, error: BaseException | None, failure: ArtfsError) -> ArtfsError:
+        """The failure; but where the disk refuses to be written, what that says."""
+        if self._connector is not None and lacks_room(error):
+            refusal = self._connector.refusal()
+            if refusal is not None and is_refused(refusal):
+                return translated(refusal, self.subject)
+        return failure
+
+    def _close_before_fork(self) -> None:
+        """Close the connections: neither side of a fork can use what the other one has, too.
+
+        Two processes on one socket would mix up its answers; SQLite's locks belong to a process,
+        and what it remembers of them does not change when its memory is copied.
+        """
+        self._engine.dispose()
+
+    def _leave_to_parent(self) -> None:
+        """Leave to the parent what it still uses: the transaction that the fork came from."""
+        cut, self._connections = self._connections, {}
+        if not cut:
+            return
+        self._engine.dispose(close=False)
+        # Closing them would end the parent's transaction, or drop its locks.
+        _not_ours.extend(cut.values())
+        if not self.is_shared:
+            _cut.add(self.subject)
+        for connection in cut.values():
+            if connection is not None and self.is_shared:
+                _close_socket(connection)
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        with self._connection(engine) as connection, connection.begin():
+            yield connection
+            # A child that came from in here has nothing to commit.
+            self._check_whole()
+
+    @contextmanager
+    def _connection(self, engine: Engine) -> Iterator[Connection]:
+        with forks.undivided():
+            self._check_whole()
+            key = object()
+            connections = self._connections
+            connections[key] = None
+            pool = engine.pool
+            try:
+                with engine.connect() as connection:
+                    connections[key] = connection
+                    try:
+                        yield connection
+                    finally:
+                        if engine.pool is not pool and not connection.invalidated:
+                            # Its pool was given up meanwhile: this closes it with the block.
+                            connection.detach()
+            finally:
+                connections.pop(key)
+
+    def _check_whole(self) -> None:
+        if self.subject in _cut:
+            raise BackendUnavailable(
+                self.subject,
+                "this process was forked in the midst of a transaction",
+                hint="start it when no thread is writing, or not by fork (`spawn`)",
+            )
+
+
+_not_ours: list[Connection | None] = []
+"""What a parent uses, kept for ever: the end of such an object would close it."""
+
+_cut: set[str] = set()
+"""SQLite databases of which this process has a transaction that is its parent's."""
+
+
+def _close_socket(connection: Connection) -> None:
+    """Close this process's copy of a socket, without a word to the server.
+
+    The server sees the end of the parent then, even while this process lives on.
+    """
+    driver: Any = connection.connection.driver_connection
+    with suppress(OSError):
+        os.close(driver.fileno())
 
 
 class _TryAgainError(Exception):
@@ -141,92 +249,31 @@ def sqlite_database(path: Path, *, create: bool) -> Database:
     """The database in the file `path`, which `create` makes where it is missing.
 
     A file or directory that cannot be written is opened for reading.
-    Raises: StoreFormatError where there is no file.
+    Raises: StoreFormatError where there is no file; PermissionDenied, BackendUnavailable.
     """
-    if not create and not path.exists():
-        raise StoreFormatError(str(path), "there is no catalog here")
-    writable = create or all(
-        os.access(each, os.W_OK, effective_ids=True) for each in (path, path.parent)
-    )
-
-    def connect() -> sqlite3.Connection:
-        if writable:
-            return _connect_to_write(path, "mode=rwc" if create else "mode=rw")
-        return _connect_to_read(path)
-
-    if writable:
+    with translate_os_errors(path):
+        if not create and not path.exists():
+            raise StoreFormatError(str(path), "there is no catalog here")
+        connector = Connector(path, create=create)
+    if connector.writable:
         engine = create_engine(
             "sqlite://",
-            creator=connect,
+            creator=connector.connect,
             poolclass=QueuePool,
             pool_size=8,
             max_overflow=56,
             pool_timeout=LOCK_TIMEOUT_S,
         )
+        event.listen(engine, "checkin", _part_with_lonely)
     else:
-        # Whether somebody writes is found out anew for each transaction: see _connect_to_read.
-        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
-    return Database(engine, str(path))
+        # Whether somebody writes is found out anew for each transaction: see Connector.
+        engine = create_engine("sqlite://", creator=connector.connect, poolclass=NullPool)
+    return Database(engine, str(path), connector)
 
 
-def _connect_to_write(path: Path, mode: str) -> sqlite3.Connection:
-    connection = _connect(path, mode)
-    try:
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that needs no write access to the file or its directory.
-
-    WAL needs a shared-memory file beside the database. A writer that is at work has made one;
-    where there is none and it cannot be made, nobody writes, and SQLite may be told so. A log
-    without it, left by a writer that crashed, cannot be read in that way: it would be ignored.
-    """
-    log = path.with_name(f"{path.name}-wal")
-    shared = path.with_name(f"{path.name}-shm")
-    # A reader who may write to the directory would make both, and whoever owns the store could
-    # then not write to them.
-    nothing_made = "&readonly_shm=1" if log.exists() and shared.exists() else "&immutable=1"
-    _check_readable(path, log, shared)
-    connection = _connect(path, f"mode=ro{nothing_made}")
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-    except sqlite3.OperationalError as error:
-        connection.close()
-        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
-            raise
-        _check_readable(path, log, None)
-        return _connect(path, "immutable=1")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_readable(path: Path, log: Path, shared: Path | None) -> None:
-    """Raises: BackendUnavailable for a log that cannot be read without its shared memory."""
-    if log.exists() and log.stat().st_size > 0 and (shared is None or not shared.exists()):
-        raise BackendUnavailable(
-            str(path),
-            "a writer ended before it was done",
-            hint="open the store once with write access",
-        )
-
-
-def _connect(path: Path, options: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"file:{quote(str(path))}?{options}",
-        uri=True,
-        timeout=LOCK_TIMEOUT_S,
-        isolation_level=None,  # BEGIN is ours: see _begin_sqlite
-        check_same_thread=False,  # the pool gives a connection to one thread at a time
-    )
+def _part_with_lonely(connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:
+    if isinstance(connection, Lonely):
+        record.invalidate()
 
 
 def _unambiguous(url: str) -> URL:

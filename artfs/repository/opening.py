@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.blobs.local import LocalObjectStore, fill_layout
+from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.errors import (
     Conflict,
     InvalidArgument,
@@ -38,6 +39,7 @@ _UNFINISHED = frozenset(
         "blobs",
         "packs",
         "tmp",
+        RESERVE_FILE,
         *(f"{CATALOG_FILE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
     }
 )
@@ -64,7 +66,7 @@ def open_store(location: str, *, create: bool = False) -> Repository:
 
         return open_shared(location)
     root = Path(location).expanduser().absolute()
-    if create and not (root / STORE_FILE).exists():
+    if create and not _is_store(root):
         create_store(root, entity=default_entity())
     return _open_embedded(root)
 
@@ -88,7 +90,7 @@ def make_store(
             "--blobs", "a store in a directory has its contents there", hint="leave it out"
         )
     root = Path(address).expanduser().absolute()
-    is_new = not (root / STORE_FILE).exists()
+    is_new = not _is_store(root)
     create_store(root, entity=entity or default_entity(), group=group)
     found = _read_store_file(root)
     if entity not in {None, found.entity}:
@@ -115,6 +117,11 @@ def _give_to_group(root: Path, settings: _StoreFile, group: str) -> None:
             f"is {left[0].what}, and so not the group's",
             hint="`artfs doctor --repair` as root mends all of it",
         )
+
+
+def _is_store(root: Path) -> bool:
+    with translate_os_errors(root):
+        return (root / STORE_FILE).exists()
 
 
 def create_store(root: Path, *, entity: str, group: str | None = None) -> None:

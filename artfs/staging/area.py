@@ -141,10 +141,10 @@ class Area:
         PermissionDenied, BackendUnavailable.
         """
         path = _existing(repository.info, area_id)
-        _check_own(path)
-        if not (path / INDEX_FILE).exists():
-            raise StoreFormatError(str(path), "damaged (it has no index)")
         with translate_os_errors(path):
+            _check_own(path)
+            if not (path / INDEX_FILE).exists():
+                raise StoreFormatError(str(path), "damaged (it has no index)")
             lock_fd = _lock(path, area_id)
         try:
             area = cls(path, lock_fd, Index(path / INDEX_FILE), repository)
@@ -301,10 +301,17 @@ def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> Non
             os.close(lock_fd)
             lock_fd = -1
             with suppress(OSError):
+                parent.unlink(outcome_reserve(path).name)
+            with suppress(OSError):
                 parent.remove(_DROPPED + area_id)
     finally:
         if lock_fd >= 0:
             os.close(lock_fd)
+
+
+def outcome_reserve(area_path: Path) -> Path:
+    """Where the word of what came of an area is kept until it is left."""
+    return area_path.with_name(f".{area_path.name}.outcome")
 
 
 def _existing(store: StoreInfo, area_id: str) -> Path:

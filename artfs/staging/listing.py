@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from artfs.errors import ArtfsError, PermissionDenied
+from artfs.errors import ArtfsError, PermissionDenied, StoreFormatError
 from artfs.model import Digest
 from artfs.repository.facade import StoreInfo
 from artfs.staging.area import (
@@ -18,14 +17,23 @@ from artfs.staging.area import (
     INDEX_FILE,
     AreaOwner,
     opened_areas,
+    outcome_reserve,
     owner_of,
     remove_leftovers,
+    staging_path,
 )
 from artfs.staging.index import Index
 from artfs.staging.meta import AreaMeta, AreaState, decode_meta
+from artfs.system.files import pwrite_full
+from artfs.system.oserrors import translate_os_errors
 
 _OUTCOME = ".outcome"
+_OUTCOME_BYTES = 4096
 _MAX_OUTCOMES = 20
+
+
+_UNREADABLE = (ArtfsError, msgspec.DecodeError, sqlite3.Error)
+"""What reading a damaged area ends with."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,35 +72,71 @@ class AreaRecord(msgspec.Struct, frozen=True, kw_only=True):
 def staging_areas(store: StoreInfo) -> list[AreaRecord]:
     """All areas of a store on this host, oldest first; one that cannot be read is left out.
 
-    Raises: OSError.
+    Raises: PermissionDenied, BackendUnavailable.
     """
-    remove_leftovers(store)
-    records = [_record(path) for path in _area_paths(store)]
-    return sorted(filter(None, records), key=lambda record: record.meta.created_at_ns)
+    records = []
+    for path in _area_paths(store):
+        with suppress(*_UNREADABLE):
+            records.append(_record(path))
+    return sorted(records, key=lambda record: record.meta.created_at_ns)
 
 
 def staged_trees(store: StoreInfo) -> list[Digest]:
     """The trees that show through the areas of a store on this host; gc keeps them.
 
-    Raises: PermissionDenied for an area that this user may not look into; OSError.
+    Raises: StoreFormatError for an area that cannot be read, for what it builds upon is unknown;
+    PermissionDenied, BackendUnavailable.
     """
+    trees = []
     for path in _area_paths(store):
-        if not os.access(path, os.R_OK | os.X_OK):
+        if path.exists() and not os.access(path, os.R_OK | os.X_OK):
             raise PermissionDenied(
                 str(path),
                 "is another user's staging area, and what it builds upon cannot be seen",
                 hint="let that user commit or drop it, or root run this",
             )
-    trees = (record.meta.base_tree for record in staging_areas(store))
+        try:
+            trees.append(_record(path).meta.base_tree)
+        except _UNREADABLE as error:
+            # One that was dropped meanwhile builds upon nothing.
+            if os.path.lexists(path):
+                raise StoreFormatError(
+                    str(path),
+                    f"this staging area cannot be read ({error})",
+                    hint=f"`artfs staging drop {path.name}` gives it up",
+                ) from error
     return [tree for tree in trees if tree is not None]
 
 
+def _area_paths(store: StoreInfo) -> list[Path]:
+    """Raises: PermissionDenied, also where something else is in their place; BackendUnavailable."""
+    remove_leftovers(store)
+    with (
+        translate_os_errors(staging_path(store)),
+        suppress(FileNotFoundError),
+        opened_areas(store) as areas,
+    ):
+        return [areas.path / name for name in areas.names() if AREA_ID.fullmatch(name)]
+    return []
+
+
+def reserve_outcome(area_path: Path) -> None:
+    """Take the room for the word that is left in the end: the disk may be full by then."""
+    with suppress(OSError):
+        outcome_reserve(area_path).write_bytes(b" " * _OUTCOME_BYTES)
+
+
 def write_outcome(area_path: Path, outcome: Outcome) -> None:
-    """Leave word of what came of an area, in its place."""
-    path = area_path.with_name(area_path.name + _OUTCOME)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    temporary.write_bytes(msgspec.json.encode(outcome))
-    temporary.rename(path)
+    """Leave word of what came of an area, in its place. Raises: OSError."""
+    reserved = outcome_reserve(area_path)
+    # Over the spaces that are there already: JSON may end with such.
+    text = msgspec.json.encode(outcome).ljust(_OUTCOME_BYTES)
+    fd = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        pwrite_full(fd, text, 0)
+    finally:
+        os.close(fd)
+    reserved.rename(area_path.with_name(area_path.name + _OUTCOME))
 
 
 def read_outcome(area_path: Path) -> Outcome | None:
@@ -121,22 +165,13 @@ def outcomes(store: StoreInfo) -> list[Outcome]:
     return [outcome for _, _, outcome in found[:_MAX_OUTCOMES]]
 
 
-def _area_paths(store: StoreInfo) -> list[Path]:
-    """Raises: PermissionDenied where somebody has put something else in their place; OSError."""
-    with suppress(FileNotFoundError), opened_areas(store) as areas:
-        return [areas.path / name for name in areas.names() if AREA_ID.fullmatch(name)]
-    return []
-
-
-def _record(path: Path) -> AreaRecord | None:
+def _record(path: Path) -> AreaRecord:
+    """Raises: what `_UNREADABLE` names."""
+    index = Index(path / INDEX_FILE, writes=False)
     try:
-        index = Index(path / INDEX_FILE, writes=False)
-        try:
-            meta = decode_meta(index.meta())
-        finally:
-            index.close()
-    except (ArtfsError, msgspec.DecodeError, sqlite3.Error):
-        return None
+        meta = decode_meta(index.meta())
+    finally:
+        index.close()
     files = size_bytes = 0
     with suppress(OSError), os.scandir(path / "files") as entries:
         for entry in entries:

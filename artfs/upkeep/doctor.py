@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject
+from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.repository.facade import Repository
 from artfs.repository.opening import CATALOG_FILE, STORE_FILE
 from artfs.repository.sharing import mend, misfits
@@ -32,6 +33,7 @@ _OWN_NAMES = {
     CATALOG_FILE,
     f"{CATALOG_FILE}-wal",
     f"{CATALOG_FILE}-shm",
+    RESERVE_FILE,
     DIRECTORY,
 }
 
