@@ -22,9 +22,12 @@ from artfs.staging.area import (
 )
 from artfs.staging.index import Index
 from artfs.staging.meta import AreaMeta, AreaState, decode_meta
+from artfs.system.files import pwrite_full
 
 _OUTCOME = ".outcome"
 _MAX_OUTCOMES = 20
+_RESERVED = "outcome"
+_RESERVED_BYTES = 4096
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,12 +85,40 @@ def staged_trees(store: StoreInfo) -> list[Digest]:
     return [tree for tree in trees if tree is not None]
 
 
+def reserve_outcome(area_path: Path) -> None:
+    """Take room for the word of what comes of an area, so that it can be left on a full disk, too.
+
+    Word of an earlier attempt is forgotten. Raises: OSError.
+    """
+    area_path.with_name(area_path.name + _OUTCOME).unlink(missing_ok=True)
+    fd = os.open(area_path / _RESERVED, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, _RESERVED_BYTES)
+    finally:
+        os.close(fd)
+
+
 def write_outcome(area_path: Path, outcome: Outcome) -> None:
-    """Leave word of what came of an area, in its place."""
-    path = area_path.with_name(area_path.name + _OUTCOME)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(msgspec.json.encode(outcome))
-    temporary.rename(path)
+    """Leave word of what came of an area, in its place, into the room that was reserved.
+
+    Raises: OSError.
+    """
+    reserved = area_path / _RESERVED
+    data = msgspec.json.encode(outcome)
+    fd = os.open(reserved, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        pwrite_full(fd, data, 0)
+        os.ftruncate(fd, len(data))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    reserved.rename(area_path.with_name(area_path.name + _OUTCOME))
+
+
+def remove_outcome(store: StoreInfo, area_id: str) -> None:
+    """Forget what came of an earlier attempt with an area that is gone."""
+    with suppress(OSError):
+        (staging_path(store) / (area_id + _OUTCOME)).unlink()
 
 
 def read_outcome(area_path: Path) -> Outcome | None:
