@@ -31,6 +31,7 @@ from artfs.blobs.layout import KEPT_MODE, NEW_MODE, CacheLayout
 from artfs.blobs.sealed import read_sealed, read_sealed_directly, write_sealed
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest
 from artfs.system.files import OpenFile, open_quietly
+from artfs.system.locks import hold_new_file
 
 logger = logging.getLogger(__name__)
 
@@ -193,9 +194,9 @@ class BlockCache:
             return self._write_once(path, data, mode)
 
     def _write_once(self, path: Path, data: Buffer, mode: int) -> OpenFile:
-        temporary = self.layout.tmp / f"{os.getpid()}-{secrets.token_hex(8)}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        opened = OpenFile(os.open(temporary, flags, mode))
+        temporary = self.layout.tmp / secrets.token_hex(8)
+        # Held as long as it is open: eviction tells by that what a killed process left.
+        opened = OpenFile(hold_new_file(temporary, mode=mode).detach())
         try:
             write_sealed(opened.fd, data)
             temporary.rename(path)

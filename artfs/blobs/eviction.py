@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import msgspec
 
 from artfs.blobs.layout import CachedBlock, CacheLayout
 from artfs.model import Digest
+from artfs.system.locks import take_abandoned
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,6 @@ _RESERVE_SHARE = 20
 _CHECKS_PER_QUOTA = 400
 _TARGET_RATIO = 0.95
 _NEW_SHARE = 0.1
-_STALE_TEMPORARY_S = 3600.0
 
 
 class Quota(msgspec.Struct, frozen=True):
@@ -120,11 +119,12 @@ def _victims(blocks: list[CachedBlock], quota: Quota) -> list[CachedBlock]:
 
 def _remove_stale(layout: CacheLayout) -> None:
     """Remove what processes that died were writing."""
-    oldest_s = time.time() - _STALE_TEMPORARY_S
     for file in layout.temporaries():
-        with suppress(FileNotFoundError):
-            if file.stat().st_mtime < oldest_s:
+        held = take_abandoned(file.path)
+        if held is not None:
+            with suppress(FileNotFoundError):
                 Path(file.path).unlink()
+            held.close()
 
 
 def _statvfs(root: Path) -> os.statvfs_result:

@@ -6,15 +6,13 @@ import errno
 import fcntl
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import msgspec
-
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
+from artfs.blobs.temporaries import Temporaries
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
 from artfs.model import ByteRange, Digest
 from artfs.system.files import copy_file, fsync_directory, pread_full
@@ -27,19 +25,6 @@ _EXECUTABLE = 0o111
 _CANNOT_TAKE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP})
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
-_TEMPORARY_NAME = re.compile(r".+\.(\d+)-(\d+)-[0-9a-f]{16}")
-
-
-class TemporaryFile(msgspec.Struct, frozen=True):
-    """Something in the store's `tmp` directory, with the process that made it."""
-
-    path: Path
-    size_bytes: int
-    modified_s: float
-    owner_pid: int | None
-    """None for a name that artfs does not give."""
-    owner_alive: bool
-    """Whether that very process still runs on this host."""
 
 
 class LocalObjectStore:
@@ -51,6 +36,8 @@ class LocalObjectStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.temporaries = Temporaries(root / _TEMPORARY)
+        """What is on its way into the store, on the store's own file system."""
         # Shards whose names in their parent are known to be durable.
         self._durable_shards: set[Path] = set()
         # A reader of somebody else's store may not create anything, and need not.
@@ -148,29 +135,6 @@ class LocalObjectStore:
                 found = _list_shard(namespace, shard)
             yield from found
 
-    def new_temporary(self, prefix: str) -> Path:
-        """A path in `tmp` that nothing else uses, for the caller to create something at.
-
-        It names this process, so that `temporaries` can tell what was left behind. On the store's
-        own file system, so that `put` can move a file from there.
-        """
-        pid = os.getpid()
-        name = f"{prefix}.{pid}-{_start_ticks(pid)}-{secrets.token_hex(8)}"
-        return self._root / _TEMPORARY / name
-
-    def temporaries(self) -> Iterator[TemporaryFile]:
-        """Everything in `tmp`; what has no living owner was left behind by a crash.
-
-        Raises: PermissionDenied, BackendUnavailable.
-        """
-        directory = self._root / _TEMPORARY
-        found = []
-        with translate_os_errors(directory):
-            for path in directory.iterdir():
-                with suppress(FileNotFoundError):
-                    found.append(_describe_temporary(path, path.lstat()))
-        yield from found
-
     def _path(self, key: ObjectKey) -> Path:
         return self._root / str(key)
 
@@ -226,7 +190,7 @@ class LocalObjectStore:
     def _copy_in(self, source: Path, target: Path) -> None:
         with translate_os_errors(source):
             source_fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        temporary = self.new_temporary("put")
+        temporary = self.temporaries.new("put")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             target_fd = os.open(temporary, flags, 0o600)
@@ -318,20 +282,3 @@ def _list_shard(namespace: Namespace, shard: Path) -> list[StoredObject]:
                 key = ObjectKey(namespace, digest)
                 found.append(StoredObject(key, status.st_size, _stored_s(status)))
     return found
-
-
-def _describe_temporary(path: Path, status: os.stat_result) -> TemporaryFile:
-    match = _TEMPORARY_NAME.fullmatch(path.name)
-    pid = int(match[1]) if match else None
-    alive = match is not None and _start_ticks(int(match[1])) == int(match[2])
-    return TemporaryFile(path, status.st_size, status.st_mtime, pid, alive)
-
-
-def _start_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot: it tells a reused pid from the old one."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    # The second field is the program's name in parentheses, and may hold anything.
-    return int(text.rpartition(")")[2].split()[19])

@@ -39,6 +39,8 @@ from artfs.mounts.processes import child_environment
 from artfs.mounts.refusals import allows_others, explain, problems
 from artfs.mounts.unmounting import unmount
 from artfs.settings import is_url, state_path
+from artfs.system.oserrors import translate_os_errors
+from artfs.system.user_places import open_log, runtime_directory
 
 __all__ = [
     "AliasStyle",
@@ -69,8 +71,7 @@ def start(request: MountRequest) -> MountStatus:
     """
     request = prepare(request)
     log = state_path() / log_name(request.mountpoint)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as log_file:
+    with translate_os_errors(log), os.fdopen(open_log(log.name), "ab") as log_file:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "artfs.daemon", str(request.mountpoint)],
             stdin=subprocess.PIPE,
@@ -166,6 +167,8 @@ def nothing_here(mountpoint: Path) -> MountError:
 def prepare(request: MountRequest) -> MountRequest:
     """The request with absolute paths, once everything that can be checked is right."""
     mountpoint = _free_mountpoint(request.mountpoint)
+    # Refused here, where it is seen, and not in the log of its process.
+    runtime_directory()
     for problem in problems():
         raise MountError(problem.subject, problem.reason, hint=problem.hint)
     if request.options.allow_other and os.geteuid() != 0 and not allows_others():

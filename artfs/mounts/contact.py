@@ -26,6 +26,7 @@ from artfs.mounts.messages import (
 from artfs.mounts.mountinfo import MountedFileSystem, locate_mountpoint, mounted_at
 
 ANSWER_TIMEOUT_S = 3.0
+_FUSE_DEVICE = "/dev/fuse"
 _NOBODY_SERVES = (errno.ENOTCONN, errno.ECONNABORTED)
 NO_ANSWER = (OSError, msgspec.DecodeError)
 """What asking a process ends with that has just ended, or takes long to answer."""
@@ -136,6 +137,20 @@ def is_dead(found: Found) -> bool:
         return False
     # The one is said of a process that is gone, the other of one that is going just now.
     return any(os.strerror(number) in done.stderr for number in _NOBODY_SERVES)
+
+
+def serves_fuse(pidfd: int) -> bool:
+    """Whether a process has a FUSE file system, says the kernel: only such a one is signalled."""
+    with contextlib.suppress(OSError, ValueError):
+        said = Path(f"/proc/self/fdinfo/{pidfd}").read_text("ascii")
+        pid = int(said.partition("Pid:")[2].split(maxsplit=1)[0])
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if os.readlink(entry.path) == _FUSE_DEVICE:  # noqa: PTH115 - compared as text
+                        # What was looked at is that process, and no later one of its number.
+                        return not ended(pidfd, 0)
+    return False
 
 
 def ended(pidfd: int, timeout_s: float) -> bool:

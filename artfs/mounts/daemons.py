@@ -165,7 +165,7 @@ def _unmarked(place: Path) -> Daemon | None:
         except OSError:
             return None
         pid, uid = peer_of(connection)
-    if uid != os.geteuid() or _marked(_PROC / str(pid)) is not None:
+    if uid not in {os.geteuid(), 0} or _marked(_PROC / str(pid)) is not None:
         # Somebody else's, or one that is at another place.
         return None
     return Daemon(pid=pid, uid=uid, record=MountRecord(mountpoint=place, socket=path))

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from artfs.errors import MountError
-from artfs.mounts.contact import NO_ANSWER, Found, ask, ended, is_dead, look
+from artfs.mounts.contact import NO_ANSWER, Found, ask, ended, is_dead, look, serves_fuse
 from artfs.mounts.daemons import Daemon
 from artfs.mounts.holders import Process, holders, named, users_elsewhere
 from artfs.mounts.messages import Command, MountStatus, socket_path
@@ -43,6 +43,7 @@ def end(
         socket_path(place).unlink(missing_ok=True)
         return []
     held: list[Process] = []
+    may_signal = serves_fuse(pidfd)
     try:
         if device is not None:
             held = holders(device, daemon.pid)
@@ -52,8 +53,10 @@ def end(
             if held and not force:
                 _write_back(place)
             unmount(place, lazy=force)
-        _tell(daemon, pidfd, force=force)
-        if not _has_ended(daemon, pidfd, force=force, timeout_s=timeout_s, watch=watch):
+        _tell(daemon, pidfd, signal_it=force and may_signal)
+        if not _has_ended(
+            daemon, pidfd, kill=force and may_signal, timeout_s=timeout_s, watch=watch
+        ):
             raise MountError(
                 str(place),
                 f"unmounted, but its process (pid {daemon.pid}) did not end within {timeout_s:g} s"
@@ -75,10 +78,10 @@ def _write_back(place: Path) -> None:
         )
 
 
-def _tell(daemon: Daemon, pidfd: int, *, force: bool) -> None:
+def _tell(daemon: Daemon, pidfd: int, *, signal_it: bool) -> None:
     """Say that it is to end: where another namespace has it mounted, the kernel does not say so."""
     with suppress(ProcessLookupError):
-        if force:
+        if signal_it:
             # A process that hangs takes no order from its socket.
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
         else:
@@ -87,7 +90,7 @@ def _tell(daemon: Daemon, pidfd: int, *, force: bool) -> None:
 
 
 def _has_ended(
-    daemon: Daemon, pidfd: int, *, force: bool, timeout_s: float | None, watch: Watch | None
+    daemon: Daemon, pidfd: int, *, kill: bool, timeout_s: float | None, watch: Watch | None
 ) -> bool:
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     while not ended(pidfd, _POLL_S):
@@ -102,7 +105,7 @@ def _has_ended(
         if status is not None and status.staging is not None:
             # It is making a version.
             continue
-        if not force:
+        if not kill:
             return False
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

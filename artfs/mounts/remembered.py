@@ -10,8 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from artfs.errors import ArtfsError
 from artfs.mounts.messages import decode_line, encode_line, mountpoint_key
 from artfs.settings import state_path
+from artfs.system.directories import own_directory
 
 _DIRECTORY = "staged"
 _SUFFIX = ".json"
@@ -31,9 +33,9 @@ class LastStaging(msgspec.Struct, frozen=True, kw_only=True):
 
 def remember(last: LastStaging) -> None:
     """Keep it for whoever asks later; as well as that can be done, for nothing depends on it."""
-    with suppress(OSError):
+    with suppress(OSError, ArtfsError):
         directory = state_path() / _DIRECTORY
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_directory(directory).close()
         path = directory / f"{mountpoint_key(last.mountpoint)}{_SUFFIX}"
         temporary = path.with_suffix(".new")
         temporary.write_bytes(encode_line(last))

@@ -127,7 +127,7 @@ class Ingest:
         """Take in bytes that are in memory. Raises: OutOfSpace, BackendUnavailable."""
         if len(data) < SMALL_BLOB_LIMIT_BYTES:
             return self._keep_small(data)
-        path = self._workspace.new_temporary("bytes")
+        path = self._workspace.temporaries.new("bytes")
         with translate_os_errors(path):
             path.write_bytes(data)
         return self.add_file(path, transfer=Transfer.MOVE)[0]
@@ -211,7 +211,7 @@ class Ingest:
     ) -> StoredContent:
         source = path
         if transfer is Transfer.COPY:
-            source = self._workspace.new_temporary("large")
+            source = self._workspace.temporaries.new("large")
         try:
             hashed = self._hash_large(fd, path, source, on_bytes)
             blocks = self._keep_block_list(hashed)
@@ -300,7 +300,7 @@ class Ingest:
 
     def _open_pack(self) -> PackWriter:
         if self._pack is None:
-            self._pack = PackWriter(self._workspace.new_temporary("pack"))
+            self._pack = PackWriter(self._workspace.temporaries.new("pack"))
         return self._pack
 
     def _close_pack_if_full(self) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 from artfs.system.files import OpenFile
+from artfs.system.locks import hold_new_directory, take_abandoned
 from artfs.system.oserrors import translate_os_errors
 
 _PREFIX = ".artfs-download-"
@@ -61,31 +61,14 @@ def opened_root(root: Path) -> Iterator[tuple[OpenFile, Aside]]:
 
 
 def _make(root_fd: int) -> tuple[str, OpenFile]:
-    while True:
-        name = _PREFIX + secrets.token_hex(8)
-        os.mkdir(name, 0o700, dir_fd=root_fd)
-        # Another download may take it for an abandoned one before it is locked.
-        try:
-            opened = OpenFile(os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=root_fd))
-        except FileNotFoundError:
-            continue
-        with suppress(OSError):
-            fcntl.flock(opened.fd, fcntl.LOCK_EX)
-        if os.fstat(opened.fd).st_nlink:
-            return name, opened
+    name = _PREFIX + secrets.token_hex(8)
+    return name, OpenFile(hold_new_directory(name, dir_fd=root_fd).detach())
 
 
 def _remove_abandoned(root_fd: int) -> None:
     for name in os.listdir(root_fd):
         if name.startswith(_PREFIX):
-            with suppress(OSError):
-                _remove_if_abandoned(root_fd, name)
-
-
-def _remove_if_abandoned(root_fd: int, name: str) -> None:
-    fd = os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=root_fd)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(name, ignore_errors=True, dir_fd=root_fd)
-    finally:
-        os.close(fd)
+            held = take_abandoned(name, dir_fd=root_fd)
+            if held is not None:
+                shutil.rmtree(name, ignore_errors=True, dir_fd=root_fd)
+                held.close()

@@ -210,7 +210,7 @@ class Draft:
         if "b" not in mode and encoding is None:
             encoding = "utf-8"
         # In a directory of its own it keeps its name: writers look at the suffix.
-        directory = self.repository().workspace.new_temporary("new")
+        directory = self.repository().workspace.temporaries.new("new")
         path = directory / parts[-1]
         try:
             with translate_os_errors(path):

@@ -42,6 +42,7 @@ from artfs.staging.tree import StagedTree
 from artfs.staging.view import Owner
 from artfs.staging.writers import Writers
 from artfs.system.files import fsync_directory
+from artfs.system.locks import hold_new_directory, is_held
 from artfs.system.oserrors import translate_os_errors
 
 logger = logging.getLogger(__name__)
@@ -111,8 +112,11 @@ class Area:
         unfinished = parent / f"{_UNFINISHED}{meta.id}"
         with translate_os_errors(path):
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (unfinished / _FILES).mkdir(mode=0o700, parents=True)
+            # Nobody takes it for a leftover before it has its lock.
+            making = hold_new_directory(unfinished)
+            (unfinished / _FILES).mkdir(mode=0o700)
             lock_fd = _lock(unfinished, meta.id)
+            making.close()
         try:
             index = Index(unfinished / INDEX_FILE, create=True)
             _fill(index, meta)
@@ -310,31 +314,19 @@ def remove_leftovers(store: StoreInfo) -> None:
     parent = staging_path(store)
     with suppress(OSError):
         for path in parent.iterdir():
-            if path.name.startswith((_DROPPED, _UNFINISHED)) and _is_free(path):
+            if not path.name.startswith((_DROPPED, _UNFINISHED)):
+                continue
+            if not (is_held(path) or is_held(path / _LOCK_FILE)):
                 shutil.rmtree(path, ignore_errors=True)
 
 
 def owner_of(path: Path) -> AreaOwner | None:
     """The process that owns the area at `path`; None where nobody does."""
-    if _is_free(path):
+    if not is_held(path / _LOCK_FILE):
         return None
     with suppress(OSError, msgspec.DecodeError):
         return msgspec.json.decode((path / _LOCK_FILE).read_bytes(), type=AreaOwner)
     return AreaOwner(0, "")
-
-
-def _is_free(path: Path) -> bool:
-    try:
-        fd = os.open(path / _LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True
 
 
 def _lock(path: Path, area_id: str) -> int:

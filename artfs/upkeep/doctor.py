@@ -153,16 +153,16 @@ def _orphan_findings(orphans: list[StoredObject]) -> Iterator[Finding]:
 
 
 def _temporary_findings(repository: Repository) -> Iterator[Finding]:
-    temporaries = list(repository.workspace.temporaries())
+    temporaries = list(repository.workspace.temporaries.all())
     for alive in (False, True):
-        group = [found for found in temporaries if found.owner_alive is alive]
+        group = [found for found in temporaries if found.is_held is alive]
         if group:
             yield Finding(
                 severity=Severity.NOTE if alive else Severity.GARBAGE,
                 kind="temporary-in-use" if alive else "temporary",
-                text="temporary files of running processes"
+                text="temporary files that somebody holds"
                 if alive
-                else "temporary files whose process is gone",
+                else "temporary files that nobody holds",
                 hint="" if alive else "`artfs gc` removes them",
                 count=len(group),
                 size_bytes=sum(found.size_bytes for found in group),

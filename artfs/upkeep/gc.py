@@ -20,7 +20,6 @@ Why no commit can lose a blob, however it meets a collection:
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterable
 
@@ -32,13 +31,9 @@ from artfs.content.blobs import stored_object
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
-from artfs.system.oserrors import translate_os_errors
 from artfs.upkeep.repack import PackContent, sparse_packs, write_anew
 
 DEFAULT_GRACE_S = 7 * 86_400.0
-
-_TEMPORARY_GRACE_S = 3600.0
-"""The process of a temporary file may run on another host that shares the disk."""
 
 
 class Tally(msgspec.Struct):
@@ -122,7 +117,6 @@ class _Collection:
         self._cutoff_ns = self._started_ns - int(grace_s * 1e9)
         self._cutoff_s = self._cutoff_ns / 1e9
         self._orphans: set[Digest] = set()
-        self._temporary_cutoff_s = self._started_ns / 1e9 - min(grace_s, _TEMPORARY_GRACE_S)
 
     def run(self) -> None:
         """Expire, mark, condemn, sweep, tidy up."""
@@ -276,14 +270,10 @@ class _Collection:
 
     def _remove_temporaries(self) -> None:
         """Remove what processes that are gone left in the workspace."""
-        for found in self._repository.workspace.temporaries():
-            if found.owner_alive or found.modified_s >= self._temporary_cutoff_s:
-                continue
-            self._report.temporaries.add(found.size_bytes)
-            if self._dry_run:
-                continue
-            with translate_os_errors(found.path):
-                if found.path.is_dir() and not found.path.is_symlink():
-                    shutil.rmtree(found.path)
-                else:
-                    found.path.unlink(missing_ok=True)
+        temporaries = self._repository.workspace.temporaries
+        if self._dry_run:
+            found = [each for each in temporaries.all() if not each.is_held]
+        else:
+            found = temporaries.remove_abandoned()
+        for each in found:
+            self._report.temporaries.add(each.size_bytes)

@@ -68,7 +68,7 @@ def write_anew(repository: Repository, packs: Iterable[PackContent]) -> None:
     BackendUnavailable.
     """
     for group in _grouped(packs):
-        with PackWriter(repository.workspace.new_temporary("gc")) as writer:
+        with PackWriter(repository.workspace.temporaries.new("gc")) as writer:
             for blob in (blob for pack in group for blob in pack.alive):
                 try:
                     writer.add(blob.sha256, repository.blobs.read(blob.sha256))

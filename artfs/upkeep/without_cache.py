@@ -24,7 +24,7 @@ def reading_anew(repository: Repository) -> Iterator[Repository]:
     if repository.info.root is not None:
         yield repository
         return
-    root = repository.workspace.new_temporary("anew")
+    root = repository.workspace.temporaries.new("anew")
     quota = msgspec.structs.replace(Quota.standard(root), limit_bytes=_LIMIT_BYTES)
     try:
         yield Repository(

@@ -17,6 +17,7 @@ from artfs.blobs.cache import WHOLE, BlockCache
 from artfs.blobs.eviction import STANDARD_LIMIT_BYTES, Quota, evict
 from artfs.errors import DeadlineExceeded
 from artfs.model import BLOCK_SIZE_BYTES, Digest
+from artfs.system.locks import hold_new_file
 
 KEY = Digest(sha256(b"some content").digest())
 OTHER = Digest(sha256(b"other content").digest())
@@ -241,16 +242,20 @@ def test_pinned_content_stays_until_it_is_unpinned(root: Path) -> None:
     assert present(cache, range(3)) == []
 
 
-def test_what_a_dead_process_was_writing_is_removed(cache: BlockCache) -> None:
+def test_what_a_dead_process_was_writing_is_removed_and_what_somebody_holds_is_not(
+    cache: BlockCache,
+) -> None:
     cache.put(KEY, 0, b"zero")
-    leftover = cache.layout.tmp / "123-abc"
+    leftover = cache.layout.tmp / "abc"
     leftover.write_bytes(b"half a block")
-    young = cache.layout.tmp / "124-abc"
-    young.write_bytes(b"half a block")
-    os.utime(leftover, (1, 1))
+    written = cache.layout.tmp / "abd"
+    held = hold_new_file(written)
+    # Whatever any clock says.
+    os.utime(written, (1, 1))
     evict(cache.layout, cache.quota)
     assert not leftover.exists()
-    assert young.exists()
+    assert written.exists()
+    held.close()
 
 
 def test_a_flight_excludes_other_threads_and_ends_in_time(cache: BlockCache) -> None:

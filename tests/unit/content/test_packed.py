@@ -204,7 +204,7 @@ def test_verify_reads_the_store_and_not_what_is_cached_of_it(
         with reading_anew(repository) as anew:
             found = verify(anew, [version])
         assert [damage.path for damage in found.damages] == ["0001"]
-        left = [each.path.name for each in repository.workspace.temporaries()]
+        left = [each.path.name for each in repository.workspace.temporaries.all()]
         assert left == []
 
 

@@ -44,14 +44,14 @@ def test_a_file_is_frozen_when_it_is_added(workplace: Path, run: artfs.Run) -> N
 
 
 def test_added_content_is_kept_once_and_a_dropped_draft_leaves_no_file(
-    workplace: Path, repository: Repository, tmp_path: Path
+    workplace: Path, repository: Repository
 ) -> None:
     write(workplace, {"a": "small", "large": b"x" * 2_000_000})
     artifact = draft()
     artifact.add_file("a")
     artifact.add_file("large")
     del artifact
-    assert list((tmp_path / "store" / "tmp").iterdir()) == []
+    assert list(repository.workspace.temporaries.all()) == []
 
 
 def test_is_tmp_names_a_file_after_its_content(workplace: Path) -> None:
@@ -209,14 +209,14 @@ def test_new_file_writes_text_and_bytes(run: artfs.Run) -> None:
     }
 
 
-def test_new_file_adds_nothing_when_its_block_fails(tmp_path: Path) -> None:
+def test_new_file_adds_nothing_when_its_block_fails(repository: Repository) -> None:
     artifact = draft()
     with pytest.raises(TypeError), artifact.new_file("x") as file:
         file.write(b"not text")
     with artifact.new_file("x") as file:
         file.write("whole")
     assert artifact.size == 5
-    assert [path for path in (tmp_path / "store/tmp").iterdir() if path.is_dir()] == []
+    assert [found for found in repository.workspace.temporaries.all() if found.path.is_dir()] == []
 
 
 def test_new_file_twice_is_refused() -> None:

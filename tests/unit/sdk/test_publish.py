@@ -138,7 +138,7 @@ def test_progress_counts_files_and_bytes(workplace: Path, repository: Repository
 
 
 def test_what_a_callback_raises_ends_the_put_and_leaves_nothing(
-    workplace: Path, repository: Repository, tmp_path: Path
+    workplace: Path, repository: Repository
 ) -> None:
     write(workplace, {f"in/{n}": os.urandom(1_500_000) for n in range(6)})
 
@@ -147,7 +147,7 @@ def test_what_a_callback_raises_ends_the_put_and_leaves_nothing(
 
     with pytest.raises(KeyboardInterrupt):
         put(repository, ["in"], PutRequest(name="data"), on_progress=stop)
-    assert list((tmp_path / "store/tmp").iterdir()) == []
+    assert list(repository.workspace.temporaries.all()) == []
     assert repository.catalog.artifacts() == []
 
 
