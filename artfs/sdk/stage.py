@@ -11,7 +11,9 @@ from artfs.model import Metadata
 from artfs.mounts import client
 from artfs.mounts import staging as stageclient
 from artfs.mounts.messages import MountRequest, StageOrder
+from artfs.sdk.newfile import check_same_process
 from artfs.sdk.session import active_repository, current_run
+from artfs.system import forks
 
 
 @contextmanager
@@ -46,15 +48,20 @@ def stage(
         run_id=None if run is None else run.id,
     )
     mountpoint = Path(tempfile.mkdtemp(prefix="artfs-stage-"))
+    generation = forks.generation()
     try:
         client.start(MountRequest(store=address, target=name, mountpoint=mountpoint, stage=order))
         try:
             yield mountpoint
         except BaseException:
-            stageclient.abort(mountpoint)
+            # A child of fork that ends leaves its parent's directory alone.
+            if generation == forks.generation():
+                stageclient.abort(mountpoint)
             raise
+        check_same_process(generation, name)
         stageclient.finish(mountpoint)
     finally:
-        # Not empty: it is mounted still, and kept.
-        with suppress(OSError):
-            mountpoint.rmdir()
+        if generation == forks.generation():
+            # Not empty: it is mounted still, and kept.
+            with suppress(OSError):
+                mountpoint.rmdir()
