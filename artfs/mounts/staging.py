@@ -11,7 +11,7 @@ import msgspec
 
 from artfs.errors import ArtfsError, MountError
 from artfs.mounts import client
-from artfs.mounts.contact import NO_ANSWER, Found, ask, ended, look, mount_status
+from artfs.mounts.contact import ANSWER_TIMEOUT_S, NO_ANSWER, Found, ask, ended, look, mount_status
 from artfs.mounts.daemons import Daemon
 from artfs.mounts.ending import end
 from artfs.mounts.messages import (
@@ -113,7 +113,7 @@ def is_staging(mountpoint: Path) -> bool:
     if found.daemon is not None and found.daemon.record.area is not None:
         return True
     status = mount_status(found)
-    if status.state is MountState.DEAD:
+    if status.state in {MountState.DEAD, MountState.UNRESPONSIVE}:
         return found.mounted is not None and found.mounted.is_writable
     return status.staging is not None
 
@@ -158,10 +158,9 @@ def conclude(
 
     Blocks: until it is committed. Raises: MountError where it is busy, or is none of ours.
     """
-    found = look(mountpoint)
-    if found is None:
-        raise client.nothing_here(mountpoint)
-    status = mount_status(found)
+    found, status = _settled(mountpoint, patience_s=0.0 if force else ANSWER_TIMEOUT_S)
+    if not force and status.state is MountState.UNRESPONSIVE:
+        _staging(mountpoint, status)
     area_id, path = _area_of(found, status, mountpoint)
 
     def watch(now: MountStatus) -> None:
@@ -194,12 +193,34 @@ def _raised(outcome: Outcome) -> Outcome:
 
 def _asked(mountpoint: Path) -> tuple[StagingStatus, Daemon]:
     """A staging mount, and whom to ask. Raises: MountError."""
-    found = look(mountpoint)
-    if found is None:
-        raise client.nothing_here(mountpoint)
-    staging = _staging(mountpoint, mount_status(found))
+    found, status = _settled(mountpoint, patience_s=ANSWER_TIMEOUT_S)
+    staging = _staging(mountpoint, status)
     assert found.daemon is not None
     return staging, found.daemon
+
+
+def _settled(mountpoint: Path, *, patience_s: float) -> tuple[Found, MountStatus]:
+    """A mount, and how it is: one whose process is just being killed does not answer for a moment.
+
+    Raises: MountError.
+    """
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        found = look(mountpoint)
+        if found is None:
+            raise client.nothing_here(mountpoint)
+        status = mount_status(found)
+        left_s = deadline_s - time.monotonic()
+        if status.state is not MountState.UNRESPONSIVE or left_s <= 0:
+            return found, status
+        pidfd = None if found.daemon is None else found.daemon.open_pidfd()
+        if pidfd is None:
+            time.sleep(_POLL_S)
+        else:
+            try:
+                ended(pidfd, left_s)
+            finally:
+                os.close(pidfd)
 
 
 def _area_of(found: Found, status: MountStatus, mountpoint: Path) -> tuple[str, Path]:
@@ -208,7 +229,8 @@ def _area_of(found: Found, status: MountStatus, mountpoint: Path) -> tuple[str, 
         return status.staging.id, status.staging.path
     if found.daemon is not None and found.daemon.record.area is not None:
         return found.daemon.record.area.name, found.daemon.record.area
-    if status.state is not MountState.DEAD:
+    is_stage = found.mounted is not None and found.mounted.is_writable
+    if status.state is not MountState.DEAD and not is_stage:
         _staging(mountpoint, status)
     last = last_staging(found.place)
     # Who mounted it may have been another user: then nobody here knows which area it was.
