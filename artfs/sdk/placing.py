@@ -24,6 +24,7 @@ from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.workers import Workers
 from artfs.system import forks
 from artfs.system.files import OpenFile, clone_file, pwrite_full
+from artfs.system.names import local_name
 
 _RUN_BLOCKS = 2
 """So many blocks are asked for at once: what a thread holds in memory."""
@@ -222,7 +223,7 @@ def _is_right(directory_fd: int, entry: FileEntry | ReferenceEntry) -> bool:
         return False
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        fd = os.open(entry.name, flags, dir_fd=directory_fd)
+        fd = os.open(local_name(entry.name), flags, dir_fd=directory_fd)
     except OSError:
         return False
     try:
