@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from hashlib import sha256
 
 from cachetools import LRUCache
@@ -16,12 +17,13 @@ from artfs.content.base import Content
 from artfs.content.cached import CachedContent
 from artfs.content.open_files import OpenFiles
 from artfs.content.packed import PackedBlobs, check_digest
-from artfs.errors import BlobNotFound, IntegrityError
+from artfs.errors import BlobNotFound, IntegrityError, Unreadable
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 from artfs.system import forks
 from artfs.system.direct_io import DirectFile
-from artfs.system.files import OpenFile
+from artfs.system.files import OpenFile, pread_full
+from artfs.system.oserrors import reading_content
 
 _MAX_LOCATIONS = 32_768
 _MAX_VERIFIED_BLOBS = 4096
@@ -161,9 +163,11 @@ class BlobReader:
         record = self.locate(entry.sha256)
         if record.pack is not None:
             return None
-        opened = self._files.get(stored_object(record))
-        if opened is None or os.fstat(opened.fd).st_size != entry.size_bytes:
-            return None
+        key = stored_object(record)
+        opened = self._files.get(key)
+        with reading_content(key):
+            if opened is None or os.fstat(opened.fd).st_size != entry.size_bytes:
+                return None
         return opened
 
     def verified_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> bytearray:
@@ -193,7 +197,8 @@ class BlobReader:
         opened = self._files.get(key)
         if opened is None:
             return self._objects.read(key, span)
-        data = os.pread(opened.fd, span.length, span.start)
+        with reading_content(key):
+            data = pread_full(opened.fd, span.length, span.start)
         if len(data) != span.length:
             raise IntegrityError(f"object {key}", f"it ends before byte {span.stop}")
         return data
@@ -262,14 +267,15 @@ class BlobContent:
     def load_block(self, index: int) -> Buffer:
         """See Content."""
         span = block_range(index, self._size)
-        data = self._read_directly(span) or self._blobs.read_span(self._digest, span)
+        try:
+            data = self._read_directly(span) or self._blobs.read_span(self._digest, span)
+        except Unreadable:
+            self._give_up(index)
+            raise
         expected = self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
         # Checked again on every load: a disk, unlike a page cache, may answer differently later.
         if sha256(data).digest() != expected:
-            self._verified[index] = 0
-            # It may be stored anew, in its place or in another one.
-            self._file = self._direct = None
-            self._blobs.forget(self._digest)
+            self._give_up(index)
             raise IntegrityError(
                 f"blob {self._digest.hex()}",
                 f"block {index} does not match its digest",
@@ -282,6 +288,12 @@ class BlobContent:
                 self._file, self._offset = found
         return data
 
+    def _give_up(self, index: int) -> None:
+        """A block is damaged: it may be stored anew, in its place or in another one."""
+        self._verified[index] = 0
+        self._file = self._direct = None
+        self._blobs.forget(self._digest)
+
     def _read_directly(self, span: ByteRange) -> Buffer | None:
         """The bytes past the page cache; None where that is not wanted, or does not work."""
         file = self._file
@@ -290,9 +302,12 @@ class BlobContent:
         direct = self._direct
         if direct is None:
             direct = self._direct = DirectFile(file)
-        data = direct.read(span.length, self._offset + span.start)
         # What is missing is read again the usual way, which says what is wrong.
-        return data if len(data) == span.length else None
+        with suppress(OSError):
+            data = direct.read(span.length, self._offset + span.start)
+            if len(data) == span.length:
+                return data
+        return None
 
 
 class _StoredBlocks:

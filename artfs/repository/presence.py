@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import BlobRecord
+from artfs.errors import Unreadable
 from artfs.model import Digest
 
 
@@ -31,7 +32,7 @@ class Presence:
     def _holds(self, blob: BlobRecord) -> bool:
         if blob.pack is not None:
             return self._packs[blob.pack]
-        return self._objects.size(ObjectKey(Namespace.BLOBS, blob.sha256)) == blob.size_bytes
+        return self._size(ObjectKey(Namespace.BLOBS, blob.sha256)) == blob.size_bytes
 
     def _look_at(self, packs: set[Digest]) -> None:
         if not packs:
@@ -40,4 +41,11 @@ class Presence:
         sizes = {pack.sha256: pack.size_bytes for pack in self._catalog.packs(only=sorted(packs))}
         for pack in packs:
             key = ObjectKey(Namespace.PACKS, pack)
-            self._packs[pack] = pack in sizes and self._objects.size(key) == sizes[pack]
+            self._packs[pack] = pack in sizes and self._size(key) == sizes[pack]
+
+    def _size(self, key: ObjectKey) -> int | None:
+        """The size of an object; None where it is lost, be it that its disk cannot tell."""
+        try:
+            return self._objects.size(key)
+        except Unreadable:
+            return None
