@@ -7,7 +7,7 @@
     ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
     ├─ IntegrityError       stored bytes do not match their digest or size
     ├─ ReferenceChanged     a foreign object no longer matches its pin
-    ├─ BackendUnavailable   DeadlineExceeded → WaitTimeoutError
+    ├─ BackendUnavailable   DeadlineExceeded → WaitTimeoutError; Archived
     ├─ PermissionDenied
     ├─ ReadOnly
     ├─ OutOfSpace
@@ -132,6 +132,10 @@ class DeadlineExceeded(BackendUnavailable):
 
 class WaitTimeoutError(DeadlineExceeded):
     """`Artifact.wait(timeout)` ran out of time."""
+
+
+class Archived(BackendUnavailable):
+    """A foreign object is there, but in an archive that must bring it back before it is read."""
 
 
 class PermissionDenied(ArtfsError):

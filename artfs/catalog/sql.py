@@ -311,6 +311,9 @@ class SqlCatalog:
         with self._database.reading() as connection:
             return runs.list_runs(connection, project)
 
+    def configure_run(self, run_id: str, values: Metadata) -> None:
+        self._database.write(lambda connection: runs.configure_run(connection, run_id, values))
+
     def finish_run(self, run_id: str, state: RunState) -> RunRecord:
         return self._database.write(lambda connection: runs.finish_run(connection, run_id, state))
 

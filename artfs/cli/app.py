@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -106,6 +107,10 @@ def group() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code. Raises: KeyboardInterrupt."""
     _log_if_asked()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What the terminal's encoding lacks is shown as its number; nothing fails for it.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _invoke(arguments)
         sys.stdout.flush()

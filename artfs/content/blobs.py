@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable
 from hashlib import sha256
-from threading import Lock
 
 from cachetools import LRUCache
 
@@ -21,6 +20,7 @@ from artfs.content.proofs import ProvenBlocks
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
+from artfs.system import forks
 from artfs.system.direct_io import DirectFile
 from artfs.system.files import OpenFile, file_state, pread_full
 from artfs.system.oserrors import translate_os_errors
@@ -47,7 +47,7 @@ class BlobReader:
         self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
         # By the block list too: one that lies must not vouch for those who have the right one.
         self._proven: LRUCache[tuple[Digest, bytes], ProvenBlocks] = LRUCache(_MAX_PROVEN_BLOBS)
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._packed = None if cache is None else PackedBlobs(catalog, self._read_range, cache)
 
     def prepare(self, wanted: Iterable[Digest]) -> None:

@@ -8,7 +8,6 @@ changes, and everything is proved anew. Our own chmod and link change it, too: a
 from __future__ import annotations
 
 import time
-from threading import Lock
 
 from artfs.model import block_count
 from artfs.system.files import FileState, file_state
@@ -18,29 +17,32 @@ _TICK_NS = 20_000_000
 
 
 class ProvenBlocks:
-    """Which blocks of one content have been proved, in which file. Thread-safe."""
+    """Which blocks of one content have been proved, in which file. Thread-safe, without a lock:
+    of two changes at once one may be lost, and its block is proved once more.
+    """
 
-    __slots__ = ("_count", "_known", "_lock")
+    __slots__ = ("_count", "_known")
 
     def __init__(self, size_bytes: int) -> None:
         self._count = block_count(size_bytes)
         # One object: who looks at it sees blocks and state that belong together.
         self._known: tuple[FileState | None, bytearray] = (None, bytearray(self._count))
-        self._lock = Lock()
 
     def prove(self, index: int, state: FileState) -> None:
         """A block was found right; `state` is the file's, from before the block was read."""
         if 0 <= time.time_ns() - state.ctime_ns < _TICK_NS:
             return
-        with self._lock:
-            if self._known[0] != state:
-                self._known = (state, bytearray(self._count))
-            self._known[1][index] = 1
+        known = self._known
+        if known[0] == state:
+            known[1][index] = 1
+            return
+        proved = bytearray(self._count)
+        proved[index] = 1
+        self._known = (state, proved)
 
     def drop(self, index: int) -> None:
         """A block was found wrong."""
-        with self._lock:
-            self._known[1][index] = 0
+        self._known[1][index] = 0
 
     def seem_proved(self, first: int, last: int) -> bool:
         """Whether these blocks were proved, in whatever file: worth reading them."""

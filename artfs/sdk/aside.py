@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from artfs.system import forks
 from artfs.system.files import OpenFile
 from artfs.system.locks import hold_new_directory, take_abandoned
+from artfs.system.names import local_name
 from artfs.system.oserrors import translate_os_errors
 
 _PREFIX = ".artfs-download-"
@@ -38,7 +40,7 @@ class Aside:
 
     def install(self, name: str, directory_fd: int, final_name: str) -> None:
         """Move a finished file to its place, and over what is there. Raises: OSError."""
-        os.rename(name, final_name, src_dir_fd=self.fd, dst_dir_fd=directory_fd)
+        os.rename(name, local_name(final_name), src_dir_fd=self.fd, dst_dir_fd=directory_fd)
 
 
 @contextmanager
@@ -54,10 +56,12 @@ def opened_root(root: Path) -> Iterator[tuple[OpenFile, Aside]]:
         directory = OpenFile(os.open(root, DIRECTORY_FLAGS))
         _remove_abandoned(directory.fd)
         name, aside = _make(directory.fd)
+    generation = forks.generation()
     try:
         yield directory, Aside(aside)
     finally:
-        shutil.rmtree(name, ignore_errors=True, dir_fd=directory.fd)
+        if generation == forks.generation():
+            shutil.rmtree(name, ignore_errors=True, dir_fd=directory.fd)
 
 
 def _make(root_fd: int) -> tuple[str, OpenFile]:

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from enum import StrEnum
-from threading import Lock
 
 import msgspec
 
@@ -24,6 +23,7 @@ from artfs.repository.facade import Repository
 from artfs.sdk.aside import Aside
 from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.workers import Workers
+from artfs.system import forks
 from artfs.system.files import (
     FileState,
     OpenFile,
@@ -32,6 +32,7 @@ from artfs.system.files import (
     file_state,
     pwrite_full,
 )
+from artfs.system.names import local_name
 
 _RUN_BLOCKS = 2
 """So many blocks are asked for at once: what a thread holds in memory."""
@@ -86,7 +87,7 @@ class Placer:
         self._link = link
         self._meter = meter
         self._workers = workers
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._counts: Counter[Placement] = Counter()
         self._not_linked: Counter[str] = Counter()
 
@@ -241,7 +242,7 @@ def _is_right(directory_fd: int, entry: FileEntry | ReferenceEntry) -> bool:
         return False
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        fd = os.open(entry.name, flags, dir_fd=directory_fd)
+        fd = os.open(local_name(entry.name), flags, dir_fd=directory_fd)
     except OSError:
         return False
     try:

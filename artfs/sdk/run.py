@@ -22,6 +22,7 @@ from artfs.sdk.portfolio import link_artifact
 from artfs.sdk.runconfig import RunConfig
 from artfs.sdk.session import current_run, set_current_run
 from artfs.settings import RUN_VARIABLE
+from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +37,12 @@ class Run:
     def __init__(self, repository: Repository, record: RunRecord) -> None:
         self.repository = repository
         self._record = record
-        self._config = RunConfig(record.config)
+        self._config = RunConfig(record.config, self._use_as_configured)
         self._slots: dict[str, str] = {}
-        # The process whose end is the run's end; None for a run that somebody else began.
-        self._owner_pid: int | None = None
+        self._opened_in = forks.generation()
+        # The process whose end is the run's end, as a generation of forks; None for a run that
+        # somebody else began.
+        self._owner: int | None = None
         self._marker: int | None = None
         self._exit_watch: ExitWatch | None = None
 
@@ -85,6 +88,11 @@ class Run:
     def state(self) -> str:
         """`running`, `finished` or `failed`, as the store knows it now. Blocks: on the catalog."""
         return self.repository.catalog.run(self.id).state.value
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from one that began or joined the run."""
+        return self._opened_in != forks.generation()
 
     # --- artifacts -------------------------------------------------------------------------
 
@@ -209,6 +217,16 @@ class Run:
             )
         self.repository.catalog.record_use(self.id, artifact.id, use_as=use_as)
 
+    def _use_as_configured(self, key: str, artifact: Artifact | str) -> Artifact:
+        """Record what the config has under a key as an input, and keep there which it is."""
+        if isinstance(artifact, str):
+            record = self.repository.catalog.version_by_id(artifact)
+            artifact = Artifact.of_version(self.repository, record, use_as=key)
+        used = self.use_artifact(artifact, use_as=key)
+        known = {**used.json_encode(), "usedAs": key}
+        self.repository.catalog.configure_run(self.id, {key: known})
+        return used
+
     # --- life ------------------------------------------------------------------------------
 
     def finish(self, exit_code: int | None = None) -> None:
@@ -219,7 +237,7 @@ class Run:
         """
         if current_run() is self:
             set_current_run(None)
-            if self._owner_pid is not None:
+            if self._owner is not None:
                 os.environ.pop(RUN_VARIABLE, None)
             if self._marker is not None:
                 unmark_process(self._marker)
@@ -227,15 +245,15 @@ class Run:
             if self._exit_watch is not None:
                 self._exit_watch.stop()
                 self._exit_watch = None
-        if self._owner_pid != os.getpid():
+        if self._owner != forks.generation():
             return
-        self._owner_pid = None
+        self._owner = None
         state = RunState.FAILED if exit_code else RunState.FINISHED
         self._record = self.repository.catalog.finish_run(self.id, state)
 
     def own(self) -> None:
         """Make the end of this process the end of the run."""
-        self._owner_pid = os.getpid()
+        self._owner = forks.generation()
 
     def finish_at_exit(self) -> None:
         """Finish when the interpreter ends, as failed where an error or `sys.exit` ends it."""

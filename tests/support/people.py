@@ -43,7 +43,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             "PYTHONDONTWRITEBYTECODE": "1",
             **self.environment,
         }
-        return subprocess.Popen(
+        process: subprocess.Popen[str] = subprocess.Popen(
             wrapped,
             cwd=_ROOT,
             env=environment,
@@ -53,6 +53,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             text=True,
             **options,  # type: ignore[call-overload]
         )
+        return process
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command as this user, however it ends."""

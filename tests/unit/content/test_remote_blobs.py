@@ -14,7 +14,8 @@ import pytest
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.cache import BlockCache
 from artfs.blobs.local import LocalObjectStore
-from artfs.blobs.s3 import S3ObjectStore, make_client
+from artfs.blobs.s3 import S3ObjectStore
+from artfs.blobs.s3client import make_client
 from artfs.catalog.sql import SqlCatalog
 from artfs.content.base import read_blocks
 from artfs.content.cached import CachedContent
