@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from hashlib import sha256
 
 from cachetools import LRUCache
@@ -17,13 +18,13 @@ from artfs.content.cached import CachedContent
 from artfs.content.open_files import OpenFiles
 from artfs.content.packed import PackedBlobs, check_digest
 from artfs.content.proofs import ProvenBlocks
-from artfs.errors import BlobNotFound, IntegrityError
+from artfs.errors import BlobNotFound, IntegrityError, Unreadable
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 from artfs.system import forks
 from artfs.system.direct_io import DirectFile
 from artfs.system.files import OpenFile, file_state, pread_full
-from artfs.system.oserrors import translate_os_errors
+from artfs.system.oserrors import reading_content
 
 _MAX_LOCATIONS = 32_768
 _MAX_PROVEN_BLOBS = 4096
@@ -174,9 +175,11 @@ class BlobReader:
         record = self.locate(entry.sha256)
         if record.pack is not None:
             return None
-        opened = self._files.get(stored_object(record))
-        if opened is None or os.fstat(opened.fd).st_size != entry.size_bytes:
-            return None
+        key = stored_object(record)
+        opened = self._files.get(key)
+        with reading_content(key):
+            if opened is None or os.fstat(opened.fd).st_size != entry.size_bytes:
+                return None
         return opened
 
     def proven_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> ProvenBlocks:
@@ -206,7 +209,8 @@ class BlobReader:
         opened = self._files.get(key)
         if opened is None:
             return self._objects.read(key, span)
-        data = os.pread(opened.fd, span.length, span.start)
+        with reading_content(key):
+            data = pread_full(opened.fd, span.length, span.start)
         if len(data) != span.length:
             raise IntegrityError(f"object {key}", f"it ends before byte {span.stop}")
         return data
@@ -286,14 +290,15 @@ class BlobContent:
             self._check(index, data)
             return data
         file, offset = where
-        subject = f"blob {self._digest.hex()}"
-        with translate_os_errors(subject):
-            state = file_state(file.fd)
-            data = self._read(file, ByteRange(offset + span.start, span.length))
-        if len(data) != span.length:
-            self._forget()
-            raise IntegrityError(subject, f"its file ends before byte {offset + span.stop}")
-        # Checked again on every load: a disk, unlike a page cache, may answer differently later.
+        try:
+            with reading_content(f"blob {self._digest.hex()}"):
+                state = file_state(file.fd)
+                data = self._read(file, ByteRange(offset + span.start, span.length))
+        except Unreadable:
+            self._give_up(index)
+            raise
+        # Also where it is too short. Checked again on every load: a disk, unlike a page cache, may
+        # answer differently later.
         self._check(index, data)
         self._proven.prove(index, state)
         return data
@@ -303,25 +308,26 @@ class BlobContent:
             direct = self._direct
             if direct is None or direct.opened is not file:
                 direct = self._direct = DirectFile(file)
-            data = direct.read(span.length, span.start)
             # What is missing is read again the usual way, which says what is wrong.
-            if len(data) == span.length:
-                return data
+            with suppress(OSError):
+                data = direct.read(span.length, span.start)
+                if len(data) == span.length:
+                    return data
         return pread_full(file.fd, span.length, span.start)
 
     def _check(self, index: int, data: Buffer) -> None:
         expected = self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
         if sha256(data).digest() != expected:
-            self._proven.drop(index)
-            self._forget()
+            self._give_up(index)
             raise IntegrityError(
                 f"blob {self._digest.hex()}",
                 f"block {index} does not match its digest",
                 hint="`artfs verify` names the files that it damages",
             )
 
-    def _forget(self) -> None:
-        """It may be stored anew, in its place or in another one."""
+    def _give_up(self, index: int) -> None:
+        """A block is damaged: it may be stored anew, in its place or in another one."""
+        self._proven.drop(index)
         self._where = self._direct = None
         self._blobs.forget(self._digest)
 

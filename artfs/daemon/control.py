@@ -112,4 +112,9 @@ def _reply(line: bytearray, answer: Answer) -> Reply:
         command = decode_line(line, Command)
     except msgspec.DecodeError as error:
         return Reply(error=f"not a command: {error}")
-    return answer(command)
+    try:
+        return answer(command)
+    except Exception as error:
+        # A question never ends the mount.
+        logger.exception("%s could not be answered", command.command)
+        return Reply(error=f"{command.command} could not be answered: {error}")

@@ -41,8 +41,9 @@ from artfs.settings import default_project
 from artfs.staging.area import Area
 from artfs.staging.commit import expected_id
 from artfs.staging.hasher import Background
-from artfs.staging.listing import Outcome, write_outcome
+from artfs.staging.listing import Outcome, reserve_outcome, write_outcome
 from artfs.staging.meta import AreaMeta
+from artfs.system.oserrors import translated
 from artfs.vfs.staged import StagedFiles
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ def run_stage(request: MountRequest, *, on_ready: Report | None = None) -> None:
             limit_references(request, repository)
             area = _open_area(repository, request)
             logger.info("staging area %s of %s", area.id, area.meta.path)
+            reserve_outcome(area.path)
             serving = Serving(request, control)
             session = _StagingSession(request, area, serving)
             try:
@@ -144,13 +146,14 @@ class _StagingSession:
             return
         try:
             report = await committer.commit_last()
-        except ArtfsError as error:
+        except Exception as failure:
+            error = _as_planned(failure, area)
             error.hint = f"{error.hint}; " if error.hint else ""
             error.hint += f"everything is kept: `artfs staging commit {area.id}` tries again"
             told = (type(error).__name__, error.subject, error.reason, error.hint)
             with suppress(OSError):
                 write_outcome(area.path, Outcome(failure=told, **self._about_the_end()))
-            raise
+            raise error from failure
         version = None if report.version is None else report.version.path
         outcome = Outcome(version=version, created=report.created, **self._about_the_end())
         await trio.to_thread.run_sync(self._drop, outcome)
@@ -161,9 +164,16 @@ class _StagingSession:
 
     def _drop(self, outcome: Outcome) -> None:
         self._background.stop()
-        write_outcome(self._area.path, outcome)
+        is_told = _told(self._area, outcome)
         self._finished = True
-        self._area.drop()
+        try:
+            self._area.drop()
+        except ArtfsError as error:
+            # The version is made: what is left of the area costs nothing but its space.
+            logger.warning("the staging area could not be removed: %s", error)
+        if not is_told:
+            # On a full disk there is room for the word now.
+            _told(self._area, outcome)
 
     # --- control -----------------------------------------------------------------------------
 
@@ -195,10 +205,9 @@ class _StagingSession:
         except ArtfsError as error:
             committer.failed(number, error)
             logger.error("commit failed: %s", error)  # noqa: TRY400 - its text is meant to be enough
-        except Exception as error:
+        except Exception as failure:  # noqa: BLE001 - it is logged where it is translated
             # The mount goes on: everything is in the area still.
-            committer.failed(number, MountError(self._area.meta.path, repr(error)))
-            logger.exception("commit failed")
+            committer.failed(number, _as_planned(failure, self._area))
         else:
             committer.done(number, report)
 
@@ -217,6 +226,26 @@ class _StagingSession:
             commit=self._committer.status(commit),
         )
         return msgspec.structs.replace(status, kind="stage", staging=staging)
+
+
+def _as_planned(failure: Exception, area: Area) -> ArtfsError:
+    """What a failed commit is told as."""
+    if isinstance(failure, ArtfsError):
+        return failure
+    logger.error("the commit failed", exc_info=failure)
+    if isinstance(failure, OSError):
+        return translated(failure, str(failure.filename or area.path))
+    return MountError(area.meta.path, repr(failure), hint="see the mount's log")
+
+
+def _told(area: Area, outcome: Outcome) -> bool:
+    """Leave word of what came of an area; whether that went well."""
+    try:
+        write_outcome(area.path, outcome)
+    except OSError as error:
+        logger.warning("what came of the staging area could not be noted: %s", error)
+        return False
+    return True
 
 
 def _open_area(repository: Repository, request: MountRequest) -> Area:

@@ -158,6 +158,12 @@ def _outcome(mountpoint: Path, staging: StagingStatus, began_at_ns: int) -> Outc
     """What came of a staging area whose process has ended. Raises: as `finish`."""
     outcome = read_outcome(staging.path)
     if outcome is None or outcome.finished_at_ns < began_at_ns:
+        if not staging.path.exists():
+            raise MountError(
+                str(mountpoint),
+                "its process ended, and could not say what became of it",
+                hint="its area was committed or dropped: `artfs ls` shows the versions",
+            )
         raise MountError(
             str(mountpoint),
             "its process ended before the version was made",

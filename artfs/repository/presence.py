@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import BlobRecord
+from artfs.errors import Unreadable
 from artfs.model import Digest
 
 
@@ -30,7 +31,7 @@ class Presence:
     def _holds(self, blob: BlobRecord, packs: set[Digest]) -> bool:
         if blob.pack is not None:
             return blob.pack in packs
-        return self._objects.size(ObjectKey(Namespace.BLOBS, blob.sha256)) == blob.size_bytes
+        return self._size(ObjectKey(Namespace.BLOBS, blob.sha256)) == blob.size_bytes
 
     def _packs_that_are_there(self, packs: set[Digest]) -> set[Digest]:
         if not packs:
@@ -39,5 +40,12 @@ class Presence:
         return {
             pack.sha256
             for pack in self._catalog.packs(only=sorted(packs))
-            if self._objects.size(ObjectKey(Namespace.PACKS, pack.sha256)) == pack.size_bytes
+            if self._size(ObjectKey(Namespace.PACKS, pack.sha256)) == pack.size_bytes
         }
+
+    def _size(self, key: ObjectKey) -> int | None:
+        """The size of an object; None where it is lost, be it that its disk cannot tell."""
+        try:
+            return self._objects.size(key)
+        except Unreadable:
+            return None
