@@ -101,9 +101,9 @@ def test_nothing_begins_while_a_fork_waits() -> None:
             forks.before_fork(self.look)
 
         def look(self) -> None:
-            thread = Thread(target=self.begin)
-            thread.start()
-            thread.join(0.1)
+            self.thread = Thread(target=self.begin)
+            self.thread.start()
+            self.thread.join(0.1)
             began.append("forked")
 
         def begin(self) -> None:
@@ -112,8 +112,8 @@ def test_nothing_begins_while_a_fork_waits() -> None:
 
     late = Late()
     assert works_in_child(lambda: began == ["forked"])
-    del late
-    assert works_in_child(lambda: began == ["forked", "began"])
+    late.thread.join()
+    assert began == ["forked", "began"]
 
 
 def test_a_fork_from_inside_does_not_wait_for_itself() -> None:
