@@ -5,7 +5,7 @@
     │                       EntryNotFound (also a KeyError), BlobNotFound, RunNotFound,
     │                       StagingNotFound, StoreNotFound
     ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
-    ├─ IntegrityError       stored bytes do not match their digest or size
+    ├─ IntegrityError       stored bytes do not match their digest or size; Unreadable
     ├─ ReferenceChanged     a foreign object no longer matches its pin
     ├─ BackendUnavailable   DeadlineExceeded → WaitTimeoutError; Archived
     ├─ PermissionDenied
@@ -112,6 +112,10 @@ class IntegrityError(ArtfsError):
     """Stored bytes do not match their digest or size."""
 
     exit_code = 5
+
+
+class Unreadable(IntegrityError):
+    """A disk does not give back bytes that were stored: they count as damaged."""
 
 
 class ReferenceChanged(ArtfsError):

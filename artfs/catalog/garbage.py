@@ -123,14 +123,15 @@ def totals(connection: Connection) -> StoreTotals:
 # --- condemning ------------------------------------------------------------------------------
 
 
-def condemn(connection: Connection, digests: Sequence[Digest], at_ns: int) -> None:
-    """What Catalog.condemn says."""
+def condemn(connection: Connection, digests: Sequence[Digest], at_ns: int) -> list[Digest]:
+    """What Catalog.condemn says; returns none."""
     for some in among(connection, blobs.c.sha256, digests):
         connection.execute(
             update(blobs)
             .where(some, blobs.c.condemned_at_ns.is_(None))
             .values(condemned_at_ns=at_ns)
         )
+    return []
 
 
 def move_blobs(

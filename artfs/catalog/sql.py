@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection, select
 
@@ -32,7 +32,13 @@ from artfs.catalog.records import (
     VersionUpdate,
 )
 from artfs.catalog.schema import artifacts, projects, settings
+from artfs.errors import OutOfSpace
 from artfs.model import ByteRange, Digest, Metadata, RunState
+
+T = TypeVar("T")
+
+_FEW_ROWS = 64
+"""So few have room in the reserve of a full disk."""
 
 _OBJECTS_IN_ONE_SWEEP = 64
 """Objects that are deleted in one transaction, while writers of a SQLite catalog wait."""
@@ -74,6 +80,29 @@ class SqlCatalog:
 
     def close(self) -> None:
         self._database.close()
+
+    def _free(self, work: Callable[[Connection], T]) -> T:
+        """Do in one transaction what gives space back, or leads to that."""
+        return self._database.write(work, frees_space=True)
+
+    def _free_rows(
+        self,
+        digests: Sequence[Digest],
+        work: Callable[[Connection, Sequence[Digest]], list[T]],
+    ) -> list[T]:
+        """The same for many rows, in transactions that a full disk has room for."""
+        done: list[T] = []
+        waiting = [digests]
+        while waiting:
+            some = waiting.pop()
+            try:
+                done += self._free(lambda connection, some=some: work(connection, some))  # type: ignore[misc]
+            except OutOfSpace:
+                if len(some) <= _FEW_ROWS:
+                    raise
+                middle = len(some) // 2
+                waiting += [some[middle:], some[:middle]]
+        return done
 
     # --- settings --------------------------------------------------------------------------
 
@@ -149,14 +178,14 @@ class SqlCatalog:
         )
 
     def delete_version(self, version_id: str, *, delete_aliases: bool) -> None:
-        self._database.write(
+        self._free(
             lambda connection: names.delete_version(
                 connection, version_id, delete_aliases=delete_aliases
             )
         )
 
     def delete_artifact(self, artifact_id: int) -> None:
-        self._database.write(lambda connection: names.delete_artifact(connection, artifact_id))
+        self._free(lambda connection: names.delete_artifact(connection, artifact_id))
 
     def link(
         self, version_id: str, project: str, portfolio: str, aliases: Sequence[str]
@@ -166,9 +195,7 @@ class SqlCatalog:
         )
 
     def unlink(self, version_id: str, project: str, portfolio: str) -> None:
-        self._database.write(
-            lambda connection: names.unlink(connection, version_id, project, portfolio)
-        )
+        self._free(lambda connection: names.unlink(connection, version_id, project, portfolio))
 
     # --- blobs -----------------------------------------------------------------------------
 
@@ -218,23 +245,28 @@ class SqlCatalog:
         *,
         condemned_at_ns: int | None = None,
     ) -> None:
+        # What nobody wants is taken in so that it can be removed.
         self._database.write(
             lambda connection: inventory.store(
                 connection, packs, blobs, condemned_at_ns=condemned_at_ns
-            )
+            ),
+            frees_space=condemned_at_ns is not None,
         )
 
     def forget(self, damaged: Sequence[BlobRecord]) -> int:
-        return self._database.write(lambda connection: inventory.forget(connection, damaged))
+        return self._free(lambda connection: inventory.forget(connection, damaged))
 
     # --- garbage ---------------------------------------------------------------------------
 
     def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
-        self._database.write(lambda connection: garbage.condemn(connection, unreachable, at_ns))
+        self._free_rows(
+            unreachable,
+            lambda connection, some: garbage.condemn(connection, some, at_ns),
+        )
 
     def pardon(self, reachable: Sequence[Digest]) -> int:
         wanted = sorted(set(reachable))
-        return len(self._database.write(lambda connection: inventory.pardon(connection, wanted)))
+        return len(self._free(lambda connection: inventory.pardon(connection, wanted)))
 
     def condemned(self, *, before_ns: int) -> Iterator[BlobRecord]:
         place = (-(2**62), b"")
@@ -248,12 +280,13 @@ class SqlCatalog:
     def doom_blobs(
         self, digests: Sequence[Digest], *, condemned_before_ns: int
     ) -> list[BlobRecord]:
-        return self._database.write(
-            lambda connection: garbage.doom_blobs(connection, digests, condemned_before_ns)
+        return self._free_rows(
+            digests,
+            lambda connection, some: garbage.doom_blobs(connection, some, condemned_before_ns),
         )
 
     def doom_packs(self, packs: Sequence[Digest], *, condemned_before_ns: int) -> list[PackRecord]:
-        return self._database.write(
+        return self._free(
             lambda connection: garbage.doom_packs(connection, packs, condemned_before_ns)
         )
 
@@ -265,7 +298,7 @@ class SqlCatalog:
         *,
         confirm: Confirm | None = None,
     ) -> int:
-        return self._database.write(
+        return self._free(
             lambda connection: garbage.move_blobs(connection, source, target, blobs, confirm)
         )
 
@@ -279,13 +312,13 @@ class SqlCatalog:
             doomed = garbage.find_doomed(connection, only)
         count = 0
         for pack_id in doomed.pack_ids:
-            count += self._database.write(
+            count += self._free(
                 lambda connection, pack_id=pack_id: garbage.sweep_pack(  # type: ignore[misc]
                     connection, pack_id, delete
                 )
             )
         for some in chunks(doomed.blobs, _OBJECTS_IN_ONE_SWEEP):
-            count += self._database.write(
+            count += self._free(
                 lambda connection, some=some: garbage.sweep_blobs(  # type: ignore[misc]
                     connection, some, delete
                 )

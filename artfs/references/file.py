@@ -26,6 +26,7 @@ from artfs.references.base import (
     TransientFailure,
     described,
 )
+from artfs.system.below import Below, open_directory
 from artfs.system.files import check_unchanged, file_state, pread_full
 from artfs.system.oserrors import translate_os_errors, translated
 from artfs.system.threads import in_parallel
@@ -170,21 +171,22 @@ def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) ->
     if path.is_file():
         return [_Found(path, path.name if name is None else name, uri)]
     found: list[_Found] = []
-    for directory, _, names in os.walk(path, onerror=_raise):
-        below = Path(directory).relative_to(path)
-        for file_name in names:
-            relative = (below / file_name).as_posix()
-            if max_objects is not None and len(found) >= max_objects:
-                raise InvalidArgument(
-                    uri, f"holds more than {max_objects} files", hint="pass a larger max_objects"
-                )
-            entry_path = relative if name is None else f"{name.rstrip('/')}/{relative}"
-            found.append(_Found(path / relative, entry_path, f"{uri.rstrip('/')}/{relative}"))
+    for relative in _files_below(path):
+        if max_objects is not None and len(found) >= max_objects:
+            raise InvalidArgument(
+                uri, f"holds more than {max_objects} files", hint="pass a larger max_objects"
+            )
+        entry_path = relative if name is None else f"{name.rstrip('/')}/{relative}"
+        found.append(_Found(path / relative, entry_path, f"{uri.rstrip('/')}/{relative}"))
     return sorted(found, key=lambda item: item.name)
 
 
-def _raise(error: OSError) -> None:
-    raise translated(error, str(error.filename)) from error
+def _files_below(path: Path) -> Iterator[str]:
+    with translate_os_errors(path):
+        for directory, _, names in Below(open_directory(path)).walk():
+            prefix = f"{directory}/" if directory else ""
+            # Links to directories are left out, those to nothing are errors later.
+            yield from (prefix + name for name in names if not (path / prefix / name).is_dir())
 
 
 def _describe(item: _Found, checksum: bool) -> Described:

@@ -20,6 +20,7 @@ Why no commit can lose a blob, however it meets a collection:
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 
@@ -28,10 +29,13 @@ import msgspec
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.catalog.records import BlobRecord, PackRecord, VersionRecord
 from artfs.content.blobs import stored_object
+from artfs.errors import OutOfSpace
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
 from artfs.upkeep.repack import PackContent, sparse_packs, write_anew
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_GRACE_S = 7 * 86_400.0
 
@@ -195,7 +199,12 @@ class _Collection:
         self._doom_blobs([blob.sha256 for blob in stale.values() if blob.pack is None], unused)
         packs = sparse_packs(self._catalog, stale)
         if not self._dry_run:
-            write_anew(self._repository, [pack for pack in packs if pack.alive])
+            # On a disk that is full all else needs the room of what goes.
+            self._catalog.sweep(self._delete)
+            try:
+                write_anew(self._repository, [pack for pack in packs if pack.alive])
+            except OutOfSpace as error:
+                logger.warning("packs that hold little of use stay until there is room: %s", error)
         self._doom_packs(packs, unused)
 
     def _doom_blobs(self, digests: list[Digest], unused: dict[Digest, int]) -> None:
