@@ -40,8 +40,11 @@ class TransientFailure(BackendUnavailable):
         hint: str = "",
         retry_after_s: float | None = None,
         timed_out: bool = False,
+        overlong: bool = False,
     ) -> None:
         super().__init__(subject, reason, hint=hint)
+        self.overlong = overlong
+        """Whether more came than was promised."""
         self.timed_out = timed_out
         """Whether nothing came at all, in place of something wrong."""
         self.retry_after_s = retry_after_s
@@ -68,16 +71,24 @@ class Body:
 
     A piece comes as soon as there is one, however small. The body may end before the range that
     was asked for does: whoever wants the rest asks again. A source that cannot serve ranges sends
-    everything (`whole`), from its beginning.
+    everything (`whole`), from its beginning. Where nothing tells the end of a body from that of
+    its connection (`tells_end`), it may have been cut.
     """
 
-    __slots__ = ("_pieces", "_release", "start", "whole")
+    __slots__ = ("_pieces", "_release", "start", "tells_end", "whole")
 
     def __init__(
-        self, start: int, pieces: Iterator[bytes], release: Releasable, *, whole: bool = False
+        self,
+        start: int,
+        pieces: Iterator[bytes],
+        release: Releasable,
+        *,
+        whole: bool = False,
+        tells_end: bool = True,
     ) -> None:
         self.start = start
         self.whole = whole
+        self.tells_end = tells_end
         self._pieces = pieces
         self._release = release
 

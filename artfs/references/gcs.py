@@ -25,7 +25,7 @@ from artfs.errors import (
 )
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import web
+from artfs.references import bodies, web
 from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
 from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
 from artfs.references.retry import Deadline, RetryPolicy, retrying
@@ -155,7 +155,7 @@ class GcsSource:
     def observe(self, *, timeout_s: float) -> Observed:
         """See Source."""
         response = self._get(self._url(""), {}, timeout_s)
-        found = web.json_of(response, subject=self._uri, timeout_s=timeout_s)
+        found = bodies.json_of(response, subject=self._uri, timeout_s=timeout_s)
         try:
             size_bytes, generation = int(found["size"]), int(found["generation"])
             pin = _pin(generation, found.get("md5Hash"))
@@ -183,7 +183,7 @@ class GcsSource:
             response.close()
             raise
         whole = response.status_code == 200
-        return web.body(response.raw, found, subject=self._uri, whole=whole)
+        return bodies.body(response.raw, found, subject=self._uri, whole=whole)
 
     def open_local(self) -> None:
         """See Source."""

@@ -14,7 +14,7 @@ import requests
 from artfs.errors import PathNotFound, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import web
+from artfs.references import bodies, web
 from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
 from artfs.references.credentials import without_credentials
 from artfs.references.retry import Deadline, RetryPolicy, retrying
@@ -93,7 +93,10 @@ class HttpSource:
 
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:
         """See Source."""
-        response = self._get({"Range": f"bytes={span.start}-{span.stop - 1}"}, timeout_s)
+        # A range of what has no known size says nothing about the rest.
+        is_all = self._size is None and span.start == 0
+        asked = {} if is_all else {"Range": f"bytes={span.start}-{span.stop - 1}"}
+        response = self._get(asked, timeout_s)
         if response.status_code == 206 and web.is_encoded(response.headers):
             # A range of compressed bytes is of no use; the whole can be decoded.
             response.close()
@@ -121,12 +124,12 @@ class HttpSource:
         headers = response.headers
         _check_pin(headers, self._pin, subject=self._uri)
         if web.is_encoded(headers):
-            return web.decoded_body(response.raw, subject=self._uri)
+            return bodies.decoded_body(response.raw, subject=self._uri)
         found = web.extent(response.status_code, headers, subject=self._uri)
         self._check_size(found.total, has_etag="ETag" in headers)
         web.check_span(found, span, subject=self._uri)
         whole = response.status_code == 200
-        return web.body(response.raw, found, subject=self._uri, whole=whole)
+        return bodies.body(response.raw, found, subject=self._uri, whole=whole)
 
     def _check_size(self, total: int | None, *, has_etag: bool) -> None:
         if total is None or self._size is None or total == self._size:

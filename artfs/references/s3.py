@@ -40,7 +40,7 @@ from artfs.errors import (
 )
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import web
+from artfs.references import bodies, web
 from artfs.references.base import (
     Body,
     Described,
@@ -271,7 +271,7 @@ class S3Source:
         except BaseException:
             answer.raw.close()
             raise
-        return web.body(answer.raw, found, subject=self._uri, whole=answer.status == 200)
+        return bodies.body(answer.raw, found, subject=self._uri, whole=answer.status == 200)
 
     def open_local(self) -> None:
         """See Source."""
