@@ -44,8 +44,8 @@ def command(
     \b
     Examples:
       artfs init --store postgresql://artfs@db.example/artfs --blobs s3://bucket/artfs
-      artfs init --store postgresql:///artfs --blobs 's3://b/p?endpoint=https://minio.example:9000'
-      artfs init --store /data/artfs --entity vision-team --group users
+      artfs init --store postgresql:///artfs --blobs 's3://team/p?endpoint=https://s3.example:9000'
+      artfs init --store /data/artfs --entity vision-team
     """
     from artfs.repository.opening import make_store  # noqa: PLC0415 - takes long to import
 
