@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from artfs.credentials import without_credentials
 from artfs.errors import InvalidArgument
 from artfs.references.base import DEFAULT_MAX_OBJECTS
 from artfs.system.threads import in_parallel
@@ -53,6 +54,12 @@ def split_uri(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.partition("://")[2].partition("/")
     if not bucket:
         raise InvalidArgument(uri, "names no bucket")
+    if without_credentials(uri) != uri:
+        raise InvalidArgument(
+            uri,
+            "holds credentials, which are not used from there",
+            hint="configure them for the tools of the bucket",
+        )
     return bucket, key
 
 

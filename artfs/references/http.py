@@ -11,12 +11,12 @@ from posixpath import basename
 
 import requests
 
+from artfs.credentials import without_credentials
 from artfs.errors import PathNotFound, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
 from artfs.references import bodies, web
 from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
-from artfs.references.credentials import without_credentials
 from artfs.references.retry import Deadline, RetryPolicy, retrying
 
 _IDENTITY = {"Accept-Encoding": "identity"}

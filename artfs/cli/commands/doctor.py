@@ -14,10 +14,10 @@ from artfs.cli.components import installed_version
 from artfs.cli.frame import open_repository
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
+from artfs.credentials import without_credentials
 from artfs.errors import ArtfsError, IntegrityError, MountError
 from artfs.mounts import client
 from artfs.mounts.refusals import problems
-from artfs.references.credentials import without_credentials
 from artfs.settings import store_location
 from artfs.upkeep.doctor import Finding, Severity, examine
 
