@@ -29,6 +29,24 @@ Described = tuple[str, ReferenceEntry]
 """The path in the artifact, and the entry that goes there."""
 
 
+class MarkedDirectory(msgspec.Struct, frozen=True):
+    """A directory that is there although nothing need be in it."""
+
+    path: str
+
+
+class UnusableKey(msgspec.Struct, frozen=True):
+    """Something below a URI that has a name which no path in an artifact can have."""
+
+    key: str
+    """As its source calls it."""
+    reason: str
+
+
+Found = Described | MarkedDirectory | UnusableKey
+"""What there is below a URI."""
+
+
 class TransientFailure(BackendUnavailable):
     """A failure that may well not happen again: the one kind that is worth a retry."""
 
@@ -154,12 +172,13 @@ class ReferenceHandler(Protocol):
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
-    ) -> Iterator[Described]:
+    ) -> Iterator[Found]:
         """Pin what `uri` names now: one object, or all below a directory or prefix.
 
         `name` is where it goes; None stands for the scheme's default. Without `checksum` nothing
         is verified when it is read. Entries hold no credentials. Digest, size and extra are W&B's
-        (docs/references.md). Blocks: on disk or network, while being iterated.
+        (docs/references.md); what W&B would leave out has no digest. Blocks: on disk or network,
+        while being iterated.
         Raises: InvalidArgument, PathNotFound, PermissionDenied, BackendUnavailable, Unsupported.
         """
         ...

@@ -15,16 +15,17 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 
 from artfs.credentials import without_credentials
-from artfs.errors import InvalidArgument, ReferenceChanged
+from artfs.errors import InvalidArgument, InvalidName, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, split_entry_path
 from artfs.references.base import (
     Body,
-    Described,
+    Found,
     Observed,
     Source,
     SourceGone,
     TransientFailure,
+    UnusableKey,
     described,
 )
 from artfs.system.below import Below, open_directory
@@ -47,7 +48,7 @@ class FileHandler:
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
-    ) -> Iterator[Described]:
+    ) -> Iterator[Found]:
         """See ReferenceHandler. Links to files are followed, links to directories are not."""
         uri, path = _local_path(uri)
         found = _listing(uri, path, name, max_objects)
@@ -190,7 +191,12 @@ def _files_below(path: Path) -> Iterator[str]:
             yield from (prefix + name for name in names if not (path / prefix / name).is_dir())
 
 
-def _describe(item: _Found, checksum: bool) -> Described:
+def _describe(item: _Found, checksum: bool) -> Found:
+    try:
+        split_entry_path(item.name)
+    except InvalidName as error:
+        shown = os.fsencode(item.path).decode(errors="backslashreplace")
+        return UnusableKey(shown, error.reason)
     with translate_os_errors(item.path):
         if not item.path.is_file():
             raise InvalidArgument(str(item.path), "is not a file, or a link to nothing")
