@@ -15,10 +15,10 @@ from artfs.cli.components import installed_version
 from artfs.cli.frame import open_repository
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
+from artfs.credentials import without_credentials
 from artfs.errors import ArtfsError, IntegrityError, MountError, PermissionDenied
 from artfs.mounts import client
 from artfs.mounts.refusals import problems
-from artfs.references.credentials import without_credentials
 from artfs.repository.opening import STORE_FILE
 from artfs.settings import is_url, store_location
 from artfs.upkeep.doctor import OWNERSHIP, Finding, Severity, examine, examine_ownership
