@@ -25,6 +25,7 @@ from artfs.sdk.intake import Intake, file_entry
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.newfile import check_same_process, written_file
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
+from artfs.sdk.scan import Selection
 from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
 from artfs.system import forks
@@ -162,7 +163,9 @@ class Draft:
             raise InvalidArgument(local_path, "is not a directory")
         prefix = (name or "").rstrip("/")
         intake = Intake(self.ingest(), self.contents)
-        self.local_names.update(intake.add_directory(local_path, prefix, follow_links=True))
+        self.local_names.update(
+            intake.add_directory(local_path, prefix, Selection(follow_links=True))
+        )
 
     def add_references(
         self, request: ReferenceRequest, *, on_skipped: Callable[[Skipped], None]

@@ -25,7 +25,7 @@ from artfs.manifest.entries import DirectoryEntry
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
 from artfs.staging.build import Builder
-from artfs.staging.ignore import ignore_rules
+from artfs.staging.ignore import area_ignore_rules
 from artfs.staging.intake import Intake, Progress
 from artfs.staging.meta import AreaState
 from artfs.staging.rebase import rebase
@@ -62,7 +62,7 @@ class Commit:
         BackendUnavailable.
         """
         refuse_unfinished(self._area)
-        self._intake.take(ignore_rules(self._area), strict=False)
+        self._intake.take(area_ignore_rules(self._area), strict=False)
 
     def finish(self) -> CommitReport:
         """Make the version, and rebase the area onto it. Nobody may change the area meanwhile.
@@ -85,7 +85,7 @@ class Commit:
         area = self._area
         refuse_unfinished(area)
         refuse_writers(area)
-        is_ignored = ignore_rules(area)
+        is_ignored = area_ignore_rules(area)
         self._intake.take(is_ignored, strict=True)
         builder = Builder(area, self._ingest, self._intake.stored, is_ignored)
         tree = builder.build()
