@@ -20,6 +20,7 @@ from artfs.repository.ignore import (
     ignore_rules,
     own_names_ignored,
 )
+from artfs.repository.labels import set_labels
 from artfs.sdk.commit import commit_contents
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
@@ -86,7 +87,11 @@ def put(
             else:
                 intake.add_file(source, path)
         _add_references(repository, contents, request.references, on_references, on_skipped)
-        return commit_contents(repository, ingest, contents, commit)
+        outcome = commit_contents(repository, ingest, contents, commit)
+        if outcome.created:
+            return outcome
+        version, changed = set_labels(repository.catalog, outcome.version, commit)
+        return CommitOutcome(version, created=False, changed=changed)
     finally:
         ingest.discard()
 
