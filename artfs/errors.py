@@ -32,6 +32,8 @@ from __future__ import annotations
 import errno
 from typing import ClassVar
 
+from artfs.credentials import shown
+
 
 class ArtfsError(Exception):
     """Base of all errors that artfs raises on purpose."""
@@ -39,6 +41,7 @@ class ArtfsError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, subject: str, reason: str = "", *, hint: str = "") -> None:
+        subject, reason, hint = shown(subject), shown(reason), shown(hint)
         super().__init__(subject, reason, hint)
         self.subject = subject
         self.reason = reason
