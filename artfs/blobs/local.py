@@ -16,14 +16,22 @@ from artfs.blobs.temporaries import Temporaries
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import ByteRange, Digest
 from artfs.system import forks
-from artfs.system.files import copy_file, fsync_directory, pread_full
+from artfs.system.files import (
+    copy_file,
+    fsync_directory,
+    pread_full,
+    set_mode,
+    sync_directory,
+)
 from artfs.system.oserrors import reading_content, translate_os_errors
 
 _TEMPORARY = "tmp"
 _OBJECT_MODE = 0o444
 _EXECUTABLE = 0o111
 # Somebody else's file, another file system behind the same device number, or no (more) links.
-_CANNOT_TAKE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP})
+_CANNOT_TAKE = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+)
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
 
@@ -197,7 +205,7 @@ class LocalObjectStore:
             target_fd = os.open(temporary, flags, 0o600)
             try:
                 copy_file(source_fd, target_fd)
-                os.fchmod(target_fd, _OBJECT_MODE)
+                set_mode(target_fd, _OBJECT_MODE)
                 os.fsync(target_fd)
             finally:
                 os.close(target_fd)
@@ -219,7 +227,7 @@ def _locked(directory: Path, *, durably: bool) -> Iterator[None]:
         with suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_UN)
         if durably:
-            os.fsync(fd)
+            sync_directory(fd)
     finally:
         forks.close_private(fd)
 
@@ -264,7 +272,8 @@ def _is_whole(target: Path, source: Path) -> bool:
 def _touch(target: Path) -> None:
     # The time of the last change of an inode, unlike its mtime, cannot be old: moving a file in
     # sets it, and it is not seen through a hard link that the user kept.
-    target.chmod(stat.S_IMODE(target.stat().st_mode))
+    if not set_mode(target, stat.S_IMODE(target.stat().st_mode)):
+        os.utime(target)
 
 
 def _stored_s(status: os.stat_result) -> float:

@@ -233,8 +233,7 @@ def _keep_traceback() -> str | None:
     from datetime import UTC, datetime  # noqa: PLC0415 - only for bugs
 
     from artfs.references.credentials import without_credentials  # noqa: PLC0415 - only for bugs
-    from artfs.settings import state_path  # noqa: PLC0415 - only for bugs
-    from artfs.system.user_places import open_log  # noqa: PLC0415 - only for bugs
+    from artfs.system.user_places import log_directory, open_log  # noqa: PLC0415 - only for bugs
 
     name = "errors.log"
     try:
@@ -245,4 +244,4 @@ def _keep_traceback() -> str | None:
             file.write(f"{now} artfs {arguments}\n{traceback.format_exc()}\n")
     except (OSError, ArtfsError):
         return None
-    return str(state_path() / name)
+    return str(log_directory() / name)

@@ -115,7 +115,10 @@ def command(
             on_references=progress.note_count,
         )
     if as_json:
-        print_json(version_value(outcome.version) | {"created": outcome.created})
+        print_json(
+            version_value(outcome.version)
+            | {"created": outcome.created, "store_created": repository.is_new}
+        )
     else:
         print_line(_summary(outcome))
 
