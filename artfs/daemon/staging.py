@@ -35,6 +35,7 @@ from artfs.mounts.messages import (
     StageOrder,
     StagingStatus,
 )
+from artfs.mounts.remembered import LastStaging, remember
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.settings import default_project
@@ -63,7 +64,8 @@ def run_stage(request: MountRequest, *, on_ready: Report | None = None) -> None:
             limit_references(request, repository)
             area = _open_area(repository, request)
             logger.info("staging area %s of %s", area.id, area.meta.path)
-            reserve_outcome(area.path)
+            control.mark(area=area.path)
+            _prepare_word(area, request)
             serving = Serving(request, control)
             session = _StagingSession(request, area, serving)
             try:
@@ -126,13 +128,15 @@ class _StagingSession:
         assert committer is not None
         if not self._aborting:
             await committer.wait_for_writers(_STOP_WAIT_WRITERS_S)
-            command = ["fusermount3", "-u", "--", str(self._request.mountpoint)]
-            done = await trio.run_process(
-                command, check=False, capture_stdout=True, capture_stderr=True
-            )
-            if done.returncode == 0:
+            if self._serving.is_mounted_here():
+                place = str(self._request.mountpoint)
+                # Mapped pages of a mount that another namespace has are written by nobody else.
+                await _run("sync", "-f", "--", place)
+                await _run("fusermount3", "-u", "--", place)
+            if not self._serving.is_held():
                 return
-        # Somebody is in it. Without writers all is there; with writers it is kept, uncommitted.
+        # Somebody is in it, or has it mounted in another namespace. Without writers all is there;
+        # with writers it is kept, uncommitted.
         self._serving.over.set()
 
     async def end(self) -> None:
@@ -226,6 +230,25 @@ class _StagingSession:
             commit=self._committer.status(commit),
         )
         return msgspec.structs.replace(status, kind="stage", staging=staging)
+
+
+def _prepare_word(area: Area, request: MountRequest) -> None:
+    """See to it that what becomes of the area can be told, whatever happens until then."""
+    reserve_outcome(area.path)
+    remember(
+        LastStaging(
+            mountpoint=request.mountpoint,
+            id=area.id,
+            artifact=area.meta.path,
+            area=area.path,
+        )
+    )
+
+
+async def _run(*command: str) -> None:
+    await trio.run_process(
+        command, check=False, capture_stdout=True, capture_stderr=True, cwd="/", stdin=b""
+    )
 
 
 def _as_planned(failure: Exception, area: Area) -> ArtfsError:

@@ -122,7 +122,9 @@ class Background:
 
     def _hash(self) -> None:
         # Of this thread alone, and of those that it starts.
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
+        # Never up: only root could.
+        nice = max(_NICE, os.getpriority(os.PRIO_PROCESS, get_native_id()))
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), nice)
         while not self._stopping.wait(_PAUSE_S):
             with self._survived():
                 while self._unhashed and self._goes_on():

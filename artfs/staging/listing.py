@@ -111,8 +111,12 @@ def _area_paths(store: StoreInfo) -> list[Path]:
 
 
 def reserve_outcome(area_path: Path) -> None:
-    """Take the room for the word that is left in the end: the disk may be full by then."""
+    """Take the room for the word that is left in the end: the disk may be full by then.
+
+    Word of an earlier attempt is forgotten.
+    """
     with suppress(OSError):
+        area_path.with_name(area_path.name + _OUTCOME).unlink(missing_ok=True)
         outcome_reserve(area_path).write_bytes(b" " * _OUTCOME_BYTES)
 
 
@@ -127,6 +131,12 @@ def write_outcome(area_path: Path, outcome: Outcome) -> None:
     finally:
         os.close(fd)
     reserved.rename(area_path.with_name(area_path.name + _OUTCOME))
+
+
+def remove_outcome(store: StoreInfo, area_id: str) -> None:
+    """Forget what came of an earlier attempt with an area that is gone."""
+    with suppress(OSError):
+        (staging_path(store) / (area_id + _OUTCOME)).unlink()
 
 
 def read_outcome(area_path: Path) -> Outcome | None:

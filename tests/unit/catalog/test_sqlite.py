@@ -28,6 +28,7 @@ from artfs.errors import (
     StoreFormatError,
 )
 from artfs.testing.catalog_samples import a_pack, commit, put
+from tests.support.privileges import needs_root
 
 NOBODY = 65534
 
@@ -360,6 +361,7 @@ def test_writing_without_access_is_denied(guarded: Path) -> None:
             SqlCatalog.sqlite(guarded, create=True)
 
 
+@needs_root
 def test_a_reader_without_write_access_sees_what_a_writer_commits(guarded: Path) -> None:
     with powerless(), closing(SqlCatalog.sqlite(guarded)) as catalog:
         assert len(catalog.artifacts()) == 1
@@ -369,6 +371,7 @@ def test_a_reader_without_write_access_sees_what_a_writer_commits(guarded: Path)
         assert len(catalog.artifacts()) == 2
 
 
+@needs_root
 def test_the_log_of_a_killed_writer_is_never_ignored(guarded: Path) -> None:
     with _holding(guarded) as writer:
         writer.send_signal(signal.SIGKILL)
