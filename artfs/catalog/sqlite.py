@@ -20,12 +20,12 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
-import weakref
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from artfs.errors import BackendUnavailable, StoreFormatError
+from artfs.system import forks
 
 LOCK_TIMEOUT_S = 30.0
 """How long a writer waits for SQLite's write lock, or a thread for a free connection."""
@@ -127,13 +127,18 @@ class Connector:
         """A connection to a copy, made once: on a disk that can only be read nobody writes."""
         if self._copy is None:
             directory = tempfile.mkdtemp(prefix="artfs-catalog-")
-            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+            forks.finalize(self, shutil.rmtree, directory, True)
+            forks.in_child(self._forget_copy)
             for suffix in ("", "-wal"):
                 shutil.copyfile(f"{self.path}{suffix}", f"{directory}/catalog{suffix}")
             self._copy = Path(directory) / "catalog"
         connection = _opened(self._copy, "mode=rw", sqlite3.Connection)
         connection.execute("PRAGMA query_only = ON")
         return connection
+
+    def _forget_copy(self) -> None:
+        # It goes with the parent.
+        self._copy = None
 
     def _has_log(self) -> bool:
         log = self.path.with_name(f"{self.path.name}-wal")

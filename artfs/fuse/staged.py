@@ -29,6 +29,8 @@ from artfs.staging.view import Listing
 from artfs.vfs.staged import OpenStaged, StagedFiles
 
 _DROPS_WRITTEN_PAGES_FROM = (6, 18)
+_EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+_SET_ID = stat.S_ISUID | stat.S_ISGID
 
 # `.` and `..` come before the names of a listing.
 _DOTS = 2
@@ -162,6 +164,15 @@ class StagedOperations(GuardedOperations):
                 mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
             )
         return self._entry(node)
+
+    async def access(self, inode: int, mode: int, _ctx: pyfuse3.RequestContext) -> bool:
+        """Whether it may be used so.
+
+        The kernel asks only where it does not check by itself: of root, who may do everything but
+        execute what nobody can.
+        """
+        node = self.tree.nodes[inode]
+        return not (mode & os.X_OK and isinstance(node, FileNode) and not node.mode & _EXECUTABLE)
 
     async def readlink(self, inode: int, _ctx: pyfuse3.RequestContext) -> bytes:
         """Where a symlink points."""
@@ -333,7 +344,10 @@ class StagedOperations(GuardedOperations):
             fh=self.files.add(opened),
             # Only through the kernel can a file be changed: the pages that it has are right.
             keep_cache=True,
-            direct_io=is_written_only and self._writes_past_cache,
+            # The kernel takes set-id bits away with a write through its cache only.
+            direct_io=is_written_only
+            and self._writes_past_cache
+            and not opened.node.mode & _SET_ID,
         )
 
     async def read(self, fh: int, off: int, size: int) -> bytes:

@@ -60,7 +60,8 @@ class Contents:
 
     def status(self, node: Node) -> Status:
         """The attributes of a node. Raises: OSError."""
-        atime_ns, mtime_ns, ctime_ns = node.mtime_ns, node.mtime_ns, node.ctime_ns
+        mtime_ns, ctime_ns = node.mtime_ns, node.ctime_ns
+        atime_ns = mtime_ns if node.atime_ns is None else node.atime_ns
         blocks = 0
         if isinstance(node, DirectoryNode):
             size_bytes = _DIRECTORY_SIZE_BYTES
@@ -99,8 +100,8 @@ class Contents:
                     found.st_mtime_ns if mtime_ns is None else mtime_ns,
                 )
                 os.utime(self._plain_handle(node), ns=times)
-            elif mtime_ns is not None:
-                self._tree.change(node, mtime_ns=mtime_ns)
+            else:
+                self._tree.change(node, atime_ns=atime_ns, mtime_ns=mtime_ns)
 
     # --- opening -----------------------------------------------------------------------------
 
