@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from artfs.credentials import without_credentials
 from artfs.errors import InvalidArgument, InvalidName
 from artfs.model import split_entry_path
 from artfs.references.base import DEFAULT_MAX_OBJECTS, MarkedDirectory, UnusableKey
@@ -69,6 +70,12 @@ def split_uri(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.partition("://")[2].partition("/")
     if not bucket:
         raise InvalidArgument(uri, "names no bucket")
+    if without_credentials(uri) != uri:
+        raise InvalidArgument(
+            uri,
+            "holds credentials, which are not used from there",
+            hint="configure them for the tools of the bucket",
+        )
     return bucket, key
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
+from artfs.credentials import without_credentials
 from artfs.errors import InvalidArgument, InvalidName, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, split_entry_path
@@ -144,7 +145,7 @@ def _local_path(uri: str) -> tuple[str, Path]:
 
     Raises: InvalidArgument for a host, or where there is neither a file nor a directory.
     """
-    host = urlsplit(uri).netloc
+    host = urlsplit(without_credentials(uri)).netloc
     if host not in {"", "localhost"}:
         raise InvalidArgument(uri, f"names a host, {host!r}", hint="write file:///path")
     for path in _candidates(uri):

@@ -11,6 +11,7 @@ from posixpath import basename
 
 import requests
 
+from artfs.credentials import without_credentials
 from artfs.errors import PathNotFound, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
@@ -24,7 +25,6 @@ from artfs.references.base import (
     TransientFailure,
     described,
 )
-from artfs.references.credentials import without_credentials
 from artfs.references.retry import Deadline, RetryPolicy, retrying
 
 _IDENTITY = {"Accept-Encoding": "identity"}

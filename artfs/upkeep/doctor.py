@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 
@@ -12,12 +13,18 @@ from artfs.blobs.base import Namespace, ObjectKey, StoredObject
 from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.repository.facade import Repository
 from artfs.repository.opening import CATALOG_FILE, STORE_FILE
+from artfs.repository.sharing import mend, misfits
+from artfs.system.oserrors import translate_os_errors
 from artfs.upkeep.quarantine import DIRECTORY
 
 YOUNG_S = 3600.0
 """What no version uses and is younger than this may belong to a `put` that still runs."""
 
 _MAX_NAMED = 5
+
+OWNERSHIP = "ownership"
+"""The kind of finding that `repair` mends."""
+
 _OWN_NAMES = {
     *Namespace,
     "tmp",
@@ -70,6 +77,16 @@ def examine(repository: Repository) -> list[Finding]:
         *_temporary_findings(repository),
         *_root_findings(repository),
     ]
+
+
+def repair(root: Path) -> int:
+    """Give all of a store in a directory the owner, group and mode of that; how much was mended.
+
+    Root can mend everything, others what is theirs. Raises: PermissionDenied, BackendUnavailable.
+    """
+    with translate_os_errors(root):
+        before = len(list(misfits(root)))
+        return before - len(mend(root))
 
 
 def _catalog_findings(repository: Repository) -> Iterator[Finding]:
@@ -170,6 +187,24 @@ def _temporary_findings(repository: Repository) -> Iterator[Finding]:
                 size_bytes=sum(found.size_bytes for found in group),
                 names=tuple(found.path.name for found in group[:_MAX_NAMED]),
             )
+
+
+def examine_ownership(root: Path) -> Iterator[Finding]:
+    """Look for what keeps owner or group out of a store in a directory, be it from opening it.
+
+    Blocks: on listing all of it. Raises: PermissionDenied, BackendUnavailable.
+    """
+    with translate_os_errors(root):
+        found = list(misfits(root))
+    if found:
+        yield Finding(
+            severity=Severity.DAMAGE,
+            kind=OWNERSHIP,
+            text="files and directories that are not the store's owner's or group's to use",
+            hint="`artfs doctor --repair` as root mends them",
+            count=len(found),
+            names=tuple(f"{each.path} is {each.what}" for each in found[:_MAX_NAMED]),
+        )
 
 
 def _root_findings(repository: Repository) -> Iterator[Finding]:
