@@ -133,7 +133,11 @@ def command(
     if as_json:
         print_json(
             version_value(outcome.version)
-            | {"created": outcome.created, "changed": list(outcome.changed)}
+            | {
+                "created": outcome.created,
+                "changed": list(outcome.changed),
+                "store_created": repository.is_new,
+            }
             | _skipped_value(skipped)
         )
     else:
