@@ -12,7 +12,7 @@ from posixpath import basename
 import requests
 
 from artfs.credentials import without_credentials
-from artfs.errors import PathNotFound, ReferenceChanged
+from artfs.errors import ReferenceChanged, SourceNotFound
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
 from artfs.references import bodies, etags, web
@@ -56,7 +56,7 @@ class HttpHandler:
         try:
             yield retrying(self._policy, lambda deadline: self._ask(uri, public, path, deadline))
         except ReferenceChanged as error:
-            raise PathNotFound(public, error.reason) from None
+            raise SourceNotFound(public, error.reason) from None
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""

@@ -198,7 +198,7 @@ class Draft:
         parts = split_entry_path(name)
         with self._lock:
             if name in self._new_files:
-                raise InvalidArgument(name, "was made with new_file before")
+                raise InvalidArgument(f"File with name {name!r} already exists")
             self._new_files.add(name)
         if "b" not in mode and encoding is None:
             encoding = "utf-8"

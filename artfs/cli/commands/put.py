@@ -129,7 +129,9 @@ def command(
         )
     if as_json:
         print_json(
-            version_value(outcome.version) | {"created": outcome.created} | _skipped_value(skipped)
+            version_value(outcome.version)
+            | {"created": outcome.created, "store_created": repository.is_new}
+            | _skipped_value(skipped)
         )
     else:
         print_line(_summary(outcome))
