@@ -104,7 +104,8 @@ def retrying(
 
     Waits grow twofold with full jitter, and are at least what the server asked for. `deadline`
     is one that is already running, with the attempts that it has left.
-    Blocks: until the deadline, at most. Raises: what the operation raises; when it was given up BackendUnavailable, or
+    Blocks: until the deadline, at most.
+    Raises: what the operation raises; when it was given up BackendUnavailable, or
     DeadlineExceeded where there was no answer the last time.
     """
     deadline = deadline or Deadline(policy)
@@ -130,7 +131,8 @@ def limit_hint(policy: RetryPolicy) -> str:
     """Which limit was hit, and how to raise it."""
     return (
         f"all attempts may take {policy.deadline_s:g} s, three quarters of the timeout: "
-        f"raise it by `-o timeout=S` of the mount, ${TIMEOUT_VARIABLE} or `timeout` in the configuration file"
+        f"raise it by `-o timeout=S` of the mount, ${TIMEOUT_VARIABLE}, or `timeout` in the "
+        "configuration file"
     )
 
 
