@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS: tuple[frozenset[str], ...] = (
+    frozenset({"credentials"}),
     frozenset({"errors"}),
     frozenset({"model", "settings"}),
     frozenset({"system"}),

@@ -17,7 +17,7 @@ from artfs.blobs.temporaries import Temporaries
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import ByteRange, Digest
 from artfs.system.directories import Directory
-from artfs.system.files import copy_file, pread_full
+from artfs.system.files import copy_file, pread_full, set_mode
 from artfs.system.oserrors import reading_content, translate_os_errors
 from artfs.system.ownership import Ownership
 
@@ -27,7 +27,9 @@ _LAYOUT = (*(each.value for each in Namespace), _TEMPORARY)
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _EXECUTABLE = 0o111
 # Somebody else's file, another file system behind the same device number, or no (more) links.
-_CANNOT_TAKE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP})
+_CANNOT_TAKE = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+)
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _REST = re.compile(r"[0-9a-f]{62}")
 
@@ -314,7 +316,9 @@ def _touch(target: _Target) -> bool:
         return False
     try:
         executable = os.fstat(fd).st_mode & _EXECUTABLE
-        os.fchmod(fd, _sealed(shard.ownership, executable))
+        if not set_mode(fd, _sealed(shard.ownership, executable)):
+            # Only the owner may do this, either.
+            os.utime(fd)
     except PermissionError:
         return False
     finally:

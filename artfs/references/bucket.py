@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Generic, TypeVar
 
 import msgspec
 
+from artfs.credentials import without_credentials
 from artfs.errors import InvalidArgument, InvalidName
 from artfs.model import split_entry_path
 from artfs.references.base import DEFAULT_MAX_OBJECTS, MarkedDirectory, UnusableKey
 from artfs.system.threads import in_parallel
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -69,6 +74,12 @@ def split_uri(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.partition("://")[2].partition("/")
     if not bucket:
         raise InvalidArgument(uri, "names no bucket")
+    if without_credentials(uri) != uri:
+        raise InvalidArgument(
+            uri,
+            "holds credentials, which are not used from there",
+            hint="configure them for the tools of the bucket",
+        )
     return bucket, key
 
 
@@ -91,6 +102,11 @@ def limited(
 ) -> Iterator[Listed[T]]:
     """What was found, as long as it is not too much. Raises: InvalidArgument."""
     limit, count = max_objects or DEFAULT_MAX_OBJECTS, 0
+    began_s = time.monotonic()
+    # Word for word what W&B says.
+    logger.info(
+        'Generating checksum for up to %d objects with prefix "%s"...', limit, split_uri(uri)[1]
+    )
     for item in found:
         count += counts(item)
         if count > limit:
@@ -98,6 +114,7 @@ def limited(
                 uri, f"holds more than {limit} objects", hint="pass a larger max_objects"
             )
         yield item
+    logger.info("Done. %.1fs", time.monotonic() - began_s)
 
 
 def placed(

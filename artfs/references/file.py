@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
+from artfs.credentials import without_credentials
 from artfs.errors import InvalidArgument, InvalidName, PermissionDenied, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, split_entry_path
@@ -29,6 +30,7 @@ from artfs.references.base import (
 )
 from artfs.system.below import Below, open_directory
 from artfs.system.files import check_unchanged, file_state, pread_full
+from artfs.system.names import is_own_path
 from artfs.system.oserrors import translate_os_errors, translated
 from artfs.system.threads import in_parallel
 
@@ -167,7 +169,7 @@ def _local_path(uri: str) -> tuple[str, Path]:
 
     Raises: InvalidArgument for a host, or where there is neither a file nor a directory.
     """
-    host = urlsplit(uri).netloc
+    host = urlsplit(without_credentials(uri)).netloc
     if host not in {"", "localhost"}:
         raise InvalidArgument(uri, f"names a host, {host!r}", hint="write file:///path")
     for path in _candidates(uri):
@@ -207,7 +209,7 @@ def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) ->
 
 def _files_below(path: Path) -> Iterator[str]:
     with translate_os_errors(path):
-        for directory, _, names in Below(open_directory(path)).walk():
+        for directory, _, names in Below(open_directory(path)).walk(leave_out=is_own_path):
             prefix = f"{directory}/" if directory else ""
             # Links to directories are left out, those to nothing are errors later.
             yield from (prefix + name for name in names if not (path / prefix / name).is_dir())

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from artfs.credentials import without_credentials
 from artfs.errors import InvalidArgument, InvalidName, PermissionDenied
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.references.base import (
@@ -21,7 +22,6 @@ from artfs.references.base import (
     Source,
     UnusableKey,
 )
-from artfs.references.credentials import without_credentials
 from artfs.references.unknown import UnknownHandler
 from artfs.system import forks
 
@@ -178,7 +178,9 @@ def _scheme(uri: str) -> str:
         raise InvalidArgument(without_credentials(uri), str(error)) from None
     if not scheme:
         raise InvalidArgument(
-            uri, "references must be URIs", hint="to reference a local file, use file://"
+            without_credentials(uri),
+            "references must be URIs",
+            hint="to reference a local file, use file://",
         )
     return scheme
 
