@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.repository.facade import Repository
 from artfs.repository.opening import CATALOG_FILE, STORE_FILE
 from artfs.repository.sharing import mend, misfits
+from artfs.system.files import missing_abilities
 from artfs.system.oserrors import translate_os_errors
 from artfs.upkeep.quarantine import DIRECTORY
 
@@ -211,6 +213,18 @@ def _root_findings(repository: Repository) -> Iterator[Finding]:
     root = repository.info.root
     if root is None:
         return
+    missing: list[str] = []
+    with suppress(OSError):
+        # Not where it cannot be written, or is full.
+        missing = missing_abilities(root / "tmp")
+    if missing:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="file-system",
+            text="its file system does less than artfs can promise on others",
+            count=len(missing),
+            names=tuple(missing),
+        )
     aside = root / DIRECTORY
     if aside.is_dir() and (sizes := [path.stat().st_size for path in aside.iterdir()]):
         yield Finding(

@@ -25,6 +25,10 @@ LACKS = {
 }
 
 
+WORDS = {"fsyncdir": "no sync of directories", "chmod": "no modes", "link": "no hard links"}
+"""What `doctor` says of what is missing."""
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[FaultDisk]:
     with fault_disk(tmp_path / "poor") as disk:
@@ -42,6 +46,7 @@ def test_a_file_system_holds_a_store_without(cli: Cli, disk: FaultDisk, lack: st
     (files / "small").write_text("small\n")
     (files / "large").write_bytes(os.urandom(LARGE_BYTES))
     cli.ok("put", files, "-n", "p/a")
+    assert WORDS[LACKS[lack][1][0]] in cli.run("doctor").out
     (files / "small").write_text("again\n")
     cli.ok("put", files, "-n", "p/a", "--link")
     cli.run("get", "p/a:v0", "--root", disk.path / "out", "--link")
