@@ -37,7 +37,7 @@ class HttpHandler:
         self, session: requests.Session | None = None, *, policy: RetryPolicy | None = None
     ) -> None:
         self._session = session or web.new_session()
-        self._policy = policy or RetryPolicy()
+        self._policy = policy or RetryPolicy.standard()
 
     def describe(
         self,
