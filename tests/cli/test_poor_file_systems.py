@@ -12,6 +12,9 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.support.faultdisk import FaultDisk, fault_disk
 
+pytestmark = pytest.mark.timeout(300)
+"""Each runs many commands, on a disk that is a process of its own."""
+
 LARGE_BYTES = 5 * 1024 * 1024
 
 LACKS = {
