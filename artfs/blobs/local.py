@@ -44,11 +44,11 @@ class LocalObjectStore:
         with suppress(OSError):
             self._create_layout()
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        A put that raises leaves the source where it is. A key that exists keeps its object,
-        which counts as stored now: True. Only one of another size, which is damaged, is replaced.
+        A put that raises leaves the source where it is. A key that exists keeps its object; only
+        one of another size, which is damaged, is replaced.
         Blocks: disk.
         Raises: SourceChanged, PathNotFound, OutOfSpace, PermissionDenied, BackendUnavailable.
         """
@@ -56,11 +56,10 @@ class LocalObjectStore:
         with translate_os_errors(f"storing {key}"):
             self._require_layout(key.namespace)
             self._create_shard(target.parent)
-            if not _renew(target, source) and not self._take_in(source, target, transfer):
+            if not _is_stored(target, source) and not self._take_in(source, target, transfer):
                 self._copy_in(source, target)
             if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
-        return True
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
         """Return exactly the bytes of `span`, unverified. Blocks: disk.
@@ -103,23 +102,18 @@ class LocalObjectStore:
                 self._require_layout(key.namespace)
                 return None
 
-    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
+    def delete(self, key: ObjectKey) -> None:
         """Remove the object; one that does not exist is no error.
 
-        With `stored_before_s` one that was put, or put again, since then stays. Whether it is
-        gone now.
         Raises: PermissionDenied, BackendUnavailable.
         """
         path = self._path(key)
         with translate_os_errors(key):
             try:
                 with _locked(path.parent, durably=False):
-                    if stored_before_s is not None and _stored_s(path.stat()) >= stored_before_s:
-                        return False
                     path.unlink()
             except FileNotFoundError:
                 self._require_layout(key.namespace)
-        return True
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """List a namespace, in no particular order; objects that vanish meanwhile may be left out.
@@ -227,27 +221,23 @@ def _install(source: Path, target: Path, transfer: Transfer) -> None:
     """Give a durable file its name, durably; the first of several puts of a key stays."""
     with _locked(target.parent, durably=True):
         if _is_whole(target, source):
-            _touch(target)
-        elif transfer is Transfer.LINK:
+            return
+        if transfer is Transfer.LINK:
             target.unlink(missing_ok=True)
             target.hardlink_to(source)
         else:
             source.rename(target)
 
 
-def _renew(target: Path, source: Path) -> bool:
-    """Make an object count as stored now, and durable in any case.
+def _is_stored(target: Path, source: Path) -> bool:
+    """Whether there is an object, which then is durable: whoever stored it may not be done yet.
 
     False where there is none, or only what a damaged disk has left of it.
     """
     if not _is_whole(target, source):
         return False
-    try:
-        with _locked(target.parent, durably=True):
-            _touch(target)
-    except FileNotFoundError:
-        return False
-    return True
+    with _locked(target.parent, durably=True):
+        return _is_whole(target, source)
 
 
 def _is_whole(target: Path, source: Path) -> bool:
@@ -260,16 +250,6 @@ def _is_whole(target: Path, source: Path) -> bool:
         return target.exists()
 
 
-def _touch(target: Path) -> None:
-    # The time of the last change of an inode, unlike its mtime, cannot be old: moving a file in
-    # sets it, and it is not seen through a hard link that the user kept.
-    target.chmod(stat.S_IMODE(target.stat().st_mode))
-
-
-def _stored_s(status: os.stat_result) -> float:
-    return status.st_ctime
-
-
 def _list_shard(namespace: Namespace, shard: Path) -> list[StoredObject]:
     found = []
     with os.scandir(shard) as entries:
@@ -280,5 +260,5 @@ def _list_shard(namespace: Namespace, shard: Path) -> list[StoredObject]:
                 status = entry.stat(follow_symlinks=False)
                 digest = Digest(bytes.fromhex(shard.name + entry.name))
                 key = ObjectKey(namespace, digest)
-                found.append(StoredObject(key, status.st_size, _stored_s(status)))
+                found.append(StoredObject(key, status.st_size, status.st_ctime))
     return found

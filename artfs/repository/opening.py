@@ -20,6 +20,8 @@ from artfs.system.oserrors import translate_os_errors
 
 STORE_FILE = "artfs.toml"
 CATALOG_FILE = "catalog.sqlite"
+LEASES = "leases"
+"""Beside the catalog; see artfs/catalog/leases.py."""
 STORE_FORMAT = 1
 """Of embedded and shared stores alike."""
 

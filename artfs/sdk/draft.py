@@ -300,4 +300,4 @@ def _tmp_name(path: str, entry: FileEntry) -> str:
 def _discard(ingest: Ingest, pid: int) -> None:
     # A forked child has a copy of the draft, but the files are its parent's.
     if pid == os.getpid():
-        ingest.discard()
+        ingest.abandon()
