@@ -83,17 +83,9 @@ def default_project() -> str | None:
     return os.environ.get(PROJECT_VARIABLE) or load_config().project
 
 
-def runtime_path() -> Path:
-    """Where control sockets live; made for this user alone when missing.
-
-    Raises: ConfigError where the directory belongs to somebody else.
-    """
-    path = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/artfs-{os.getuid()}") / "artfs"  # noqa: S108 - owner and mode are checked below
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.stat()
-    if status.st_uid != os.getuid():
-        raise ConfigError(str(path), "belongs to another user", hint="set XDG_RUNTIME_DIR")
-    return path
+def runtime_base() -> Path:
+    """What the directory of control sockets is in; user_places.py makes it."""
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/artfs-{os.getuid()}")  # noqa: S108 - user_places.py looks whose it is
 
 
 def cache_path() -> Path:

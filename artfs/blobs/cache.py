@@ -21,7 +21,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 
 from cachetools import LRUCache
 
@@ -30,6 +29,7 @@ from artfs.blobs.flights import Flight, Flights
 from artfs.blobs.layout import KEPT_MODE, NEW_MODE, CacheLayout
 from artfs.blobs.sealed import read_sealed, read_sealed_directly, write_sealed
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest
+from artfs.system import forks
 from artfs.system.files import OpenFile, open_quietly
 from artfs.system.locks import hold_new_file
 
@@ -56,7 +56,7 @@ class BlockCache:
         self.read_directly = False
         """Whether full blocks are read past the page cache: a mount has one of its own."""
         self._flights = Flights(self.layout.lock_file)
-        self._lock = Lock()
+        self._lock = forks.lock()
         # Many short processes check as often, all together, as one that runs long.
         self._unchecked_bytes = random.randrange(self.quota.check_after_bytes)  # noqa: S311 - spreads work
         self._bypassed_until_s = 0.0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Lock
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, StoredObject, Transfer
 from artfs.model import ByteRange
+from artfs.system.lazy import Once
 
 
 class DeferredObjectStore:
@@ -18,10 +17,7 @@ class DeferredObjectStore:
     """
 
     def __init__(self, open_store: Callable[[], ObjectStore]) -> None:
-        self._open_store = open_store
-        self._lock = Lock()
-        self._opened: ObjectStore | None = None
-        self._pid = 0
+        self._inner = Once(open_store)
 
     def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """See ObjectStore."""
@@ -46,10 +42,3 @@ class DeferredObjectStore:
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """See ObjectStore."""
         return self._inner().objects(namespace)
-
-    def _inner(self) -> ObjectStore:
-        with self._lock:
-            # Two processes on one connection would mix up their answers.
-            if self._opened is None or self._pid != os.getpid():
-                self._opened, self._pid = self._open_store(), os.getpid()
-            return self._opened

@@ -18,6 +18,7 @@ import msgspec
 
 from artfs.blobs.layout import CachedBlock, CacheLayout
 from artfs.model import Digest
+from artfs.system import forks
 from artfs.system.locks import take_abandoned
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def evict(layout: CacheLayout, quota: Quota) -> int:
     """
     try:
         layout.create(layout.data)
-        directory = os.open(layout.tmp, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = forks.open_private(layout.tmp, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:
         return 0
     try:
@@ -76,7 +77,7 @@ def evict(layout: CacheLayout, quota: Quota) -> int:
         logger.debug("cache: no eviction: %s", error)
         return 0
     finally:
-        os.close(directory)
+        forks.close_private(directory)
 
 
 def _evict(layout: CacheLayout, quota: Quota) -> int:

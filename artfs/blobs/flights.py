@@ -2,7 +2,8 @@
 
 The right to fetch a block is a lock on one byte of one file. Such locks need no cleaning up: the
 kernel drops them with the file descriptor, also of a process that was killed. They belong to the
-open file description, so threads exclude each other just as processes do.
+open file description, so threads exclude each other just as processes do; children that are forked
+meanwhile do not have it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from artfs.errors import DeadlineExceeded
 from artfs.model import Digest
+from artfs.system import forks
 
 _FLOCK = struct.Struct("@hhqqi4x")  # struct flock of 64-bit Linux
 _HELD = frozenset({errno.EAGAIN, errno.EACCES})
@@ -65,19 +67,19 @@ class Flights:
             yield Flight(fd, key)
         finally:
             if fd is not None:
-                os.close(fd)
+                forks.close_private(fd)
 
     def _open(self) -> int | None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT
         try:
-            return os.open(self._path, flags, 0o600)
+            return forks.open_private(self._path, flags)
         except FileNotFoundError:
             pass
         except OSError:
             return None
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(self._path, flags, 0o600)
+            return forks.open_private(self._path, flags)
         except OSError:
             return None
 

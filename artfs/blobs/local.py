@@ -15,6 +15,7 @@ from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
 from artfs.blobs.temporaries import Temporaries
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
 from artfs.model import ByteRange, Digest
+from artfs.system import forks
 from artfs.system.files import copy_file, fsync_directory, pread_full
 from artfs.system.oserrors import translate_os_errors
 
@@ -203,7 +204,7 @@ class LocalObjectStore:
 @contextmanager
 def _locked(directory: Path, *, durably: bool) -> Iterator[None]:
     """Keep others from adding, renewing and deleting in a directory; its names become durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = forks.open_private(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         # Where there are no locks, two puts of one key replace the same bytes by the same bytes.
         with suppress(OSError):
@@ -214,7 +215,7 @@ def _locked(directory: Path, *, durably: bool) -> Iterator[None]:
         if durably:
             os.fsync(fd)
     finally:
-        os.close(fd)
+        forks.close_private(fd)
 
 
 def _install(source: Path, target: Path, transfer: Transfer) -> None:

@@ -11,8 +11,10 @@ can be rebuilt from the packs. A pack is named by the SHA-256 of all its bytes.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from io import BufferedWriter, FileIO
 from pathlib import Path
@@ -23,6 +25,7 @@ import msgspec
 
 from artfs.errors import IntegrityError, InvalidManifest
 from artfs.model import ByteRange, Digest
+from artfs.system.files import pread_full
 from artfs.system.oserrors import translate_os_errors
 
 PACK_TARGET_BYTES = 32 * 1024 * 1024
@@ -66,7 +69,7 @@ class PackWriter:
         self._size_bytes = 0
         self._finished = False
         with translate_os_errors(path):
-            self._raw = FileIO(path, "x")
+            self._raw = FileIO(path, "x+")
         self._file = BufferedWriter(self._raw, _WRITE_BUFFER_BYTES)
 
     @property
@@ -97,6 +100,40 @@ class PackWriter:
             self._file.close()
         self._finished = True
         return FinishedPack(Digest(self._digest.digest()), self._size_bytes, blobs)
+
+    def flush(self) -> None:
+        """Write to the file what was added so far."""
+        with translate_os_errors(self.path):
+            self._file.flush()
+
+    @property
+    def is_written(self) -> bool:
+        """Whether the file has all that was added."""
+        with translate_os_errors(self.path):
+            return os.fstat(self._raw.fileno()).st_size >= self._size_bytes
+
+    def copy_to(self, path: Path) -> PackWriter:
+        """A writer of a new file with what was added, and written, so far.
+
+        Raises: IntegrityError where not all of it is in the file.
+        """
+        made = PackWriter(path)
+        with translate_os_errors(path):
+            # Not by the file's position, which is its parent's, too, after a fork.
+            data = pread_full(self._raw.fileno(), self._size_bytes, 0)
+            made._file.write(data)
+        if len(data) != self._size_bytes:
+            made.discard()
+            raise IntegrityError(str(self.path), "it does not have what was written to it")
+        made._digest = self._digest.copy()
+        made._blobs = dict(self._blobs)
+        made._size_bytes = self._size_bytes
+        return made
+
+    def let_go(self) -> None:
+        """Close the file, and leave it to the process that made it."""
+        with suppress(OSError):
+            self._raw.close()
 
     def discard(self) -> None:
         """Remove the file, finished or not, where it still is."""

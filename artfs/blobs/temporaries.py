@@ -8,18 +8,17 @@ in TMP is not ours.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
 import stat
-import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from artfs.system import forks
 from artfs.system.locks import Held, hold_new_directory, is_held, take_abandoned
 from artfs.system.oserrors import translate_os_errors
 
@@ -44,7 +43,8 @@ class Temporaries:
     def __init__(self, root: Path) -> None:
         self._root = root
         # None is let go of before this is: two threads may make one each.
-        self._held: list[tuple[int, Path, Held]] = []
+        self._held: list[tuple[Path, Held]] = []
+        forks.in_child(self._leave_to_parent)
 
     def new(self, prefix: str) -> Path:
         """A path that nothing else uses, for the caller to create something at.
@@ -86,24 +86,25 @@ class Temporaries:
             return sorted(path for path in self._root.iterdir() if _OURS.fullmatch(path.name))
 
     def _directory(self) -> Path:
-        # A forked child has its own: what its parent has is gone when that one ends.
-        process = os.getpid()
-        for maker, path, held in self._held:
-            if maker == process and held.is_at(path):
+        for path, held in self._held:
+            if held.is_at(path):
                 return path
         path = self._root / secrets.token_hex(8)
         with translate_os_errors(path):
             held = hold_new_directory(path)
-        self._held.append((process, path, held))
-        weakref.finalize(self, _leave, process, path)
+        self._held.append((path, held))
+        forks.finalize(self, _leave, path)
         return path
 
+    def _leave_to_parent(self) -> None:
+        # A forked child has its own, and does not hold what its parent alone can end.
+        self._held = []
 
-def _leave(process: int, path: Path) -> None:
+
+def _leave(path: Path) -> None:
     """Remove the directory of a process that ends; where something is left in it, gc does."""
-    if process == os.getpid():
-        with suppress(OSError):
-            path.rmdir()
+    with suppress(OSError):
+        path.rmdir()
 
 
 def _size_bytes(path: Path) -> int:

@@ -12,9 +12,9 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
@@ -28,6 +28,7 @@ from artfs.errors import (
     StoreFormatError,
     Unsupported,
 )
+from artfs.system import forks
 
 T = TypeVar("T")
 
@@ -56,7 +57,9 @@ class Database:
         self.is_shared = engine.dialect.name != "sqlite"
         """Whether it is on a server."""
         self._engine = engine
-        self._pid = os.getpid()
+        self._connections: dict[object, Connection | None] = {}
+        forks.before_fork(self._close_before_fork)
+        forks.in_child(self._leave_to_parent)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "begin", _begin_sqlite)
             self._readers = engine
@@ -72,7 +75,10 @@ class Database:
         deadline_s = time.monotonic() + LOCK_TIMEOUT_S
         while True:
             try:
-                with self._translated(retry=False), self._engine.connect() as connection:
+                with (
+                    self._translated(retry=False),
+                    self._connection(self._engine) as connection,
+                ):
                     driver = connection.connection.driver_connection
                     assert isinstance(driver, sqlite3.Connection)
                     driver.execute("PRAGMA journal_mode = WAL")
@@ -86,21 +92,20 @@ class Database:
 
     def close(self) -> None:
         """Close all connections that are not in use, and later those that are."""
-        self._engine.dispose()
+        with forks.undivided():
+            self._engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """One transaction that sees one state of the catalog."""
-        self._leave_parent()
-        with self._translated(retry=False), self._readers.begin() as connection:
+        with self._translated(retry=False), self._transaction(self._readers) as connection:
             yield connection
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Do `work` in one transaction, again from the start where it met another writer."""
-        self._leave_parent()
         for attempt in range(_ATTEMPTS):
             try:
-                with self._translated(retry=True), self._writers.begin() as connection:
+                with self._translated(retry=True), self._transaction(self._writers) as connection:
                     return work(connection)
             except _TryAgainError:
                 pause_s = min(_LONGEST_PAUSE_S, 0.005 * 2**attempt)
@@ -120,12 +125,79 @@ class Database:
         except UnicodeEncodeError as error:
             raise InvalidArgument(repr(error.object)[:80], "not valid Unicode text") from error
 
-    def _leave_parent(self) -> None:
-        # Connections do not survive a fork: two processes on one socket, or on one set of POSIX
-        # locks, would corrupt each other.
-        if os.getpid() != self._pid:
-            self._engine.dispose(close=False)
-            self._pid = os.getpid()
+    def _close_before_fork(self) -> None:
+        """Close the connections: neither side of a fork can use what the other one has, too.
+
+        Two processes on one socket would mix up its answers; SQLite's locks belong to a process,
+        and what it remembers of them does not change when its memory is copied.
+        """
+        self._engine.dispose()
+
+    def _leave_to_parent(self) -> None:
+        """Leave to the parent what it still uses: the transaction that the fork came from."""
+        cut, self._connections = self._connections, {}
+        if not cut:
+            return
+        self._engine.dispose(close=False)
+        # Closing them would end the parent's transaction, or drop its locks.
+        _not_ours.extend(cut.values())
+        if not self.is_shared:
+            _cut.add(self.subject)
+        for connection in cut.values():
+            if connection is not None and self.is_shared:
+                _close_socket(connection)
+
+    @contextmanager
+    def _transaction(self, engine: Engine) -> Iterator[Connection]:
+        with self._connection(engine) as connection, connection.begin():
+            yield connection
+            # A child that came from in here has nothing to commit.
+            self._check_whole()
+
+    @contextmanager
+    def _connection(self, engine: Engine) -> Iterator[Connection]:
+        with forks.undivided():
+            self._check_whole()
+            key = object()
+            connections = self._connections
+            connections[key] = None
+            pool = engine.pool
+            try:
+                with engine.connect() as connection:
+                    connections[key] = connection
+                    try:
+                        yield connection
+                    finally:
+                        if engine.pool is not pool and not connection.invalidated:
+                            # Its pool was given up meanwhile: this closes it with the block.
+                            connection.detach()
+            finally:
+                connections.pop(key)
+
+    def _check_whole(self) -> None:
+        if self.subject in _cut:
+            raise BackendUnavailable(
+                self.subject,
+                "this process was forked in the midst of a transaction",
+                hint="start it when no thread is writing, or not by fork (`spawn`)",
+            )
+
+
+_not_ours: list[Connection | None] = []
+"""What a parent uses, kept for ever: the end of such an object would close it."""
+
+_cut: set[str] = set()
+"""SQLite databases of which this process has a transaction that is its parent's."""
+
+
+def _close_socket(connection: Connection) -> None:
+    """Close this process's copy of a socket, without a word to the server.
+
+    The server sees the end of the parent then, even while this process lives on.
+    """
+    driver: Any = connection.connection.driver_connection
+    with suppress(OSError):
+        os.close(driver.fileno())
 
 
 class _TryAgainError(Exception):

@@ -28,6 +28,7 @@ from artfs.catalog.schema import numbers
 from artfs.catalog.times import now_ns
 from artfs.errors import OutOfSpace
 from artfs.model import Digest
+from artfs.system import forks
 from artfs.system.locks import Held, hold_new_file, is_held, take_abandoned
 from artfs.system.oserrors import translate_os_errors, translated
 
@@ -205,12 +206,12 @@ class _FileLease:
         self.id = path.name
         self._path = path
         self._held = held
-        self._process = os.getpid()
+        self._generation = forks.generation()
 
     def release(self) -> None:
         """See Lease."""
         # A forked child lets go of its share; the file is its parent's.
-        if self._process == os.getpid():
+        if self._generation == forks.generation():
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
         self._held.close()

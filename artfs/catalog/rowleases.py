@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import signal
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from artfs.catalog.schema import leases
 from artfs.catalog.times import now_ns
 from artfs.errors import ArtfsError
 from artfs.model import Digest
+from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 
@@ -171,11 +171,11 @@ class _RowLease:
     def __init__(self, leases_of: RowLeases, lease_id: str) -> None:
         self.id = lease_id
         self._leases = leases_of
-        self._process = os.getpid()
+        self._generation = forks.generation()
 
     def release(self) -> None:
         """See Lease."""
-        if self._process == os.getpid():
+        if self._generation == forks.generation():
             # What cannot be given up now is when its time is over.
             with suppress(ArtfsError):
                 self._leases.give_up(self.id)
@@ -184,7 +184,7 @@ class _RowLease:
 
     def abandon(self) -> None:
         """See Lease."""
-        if self._process == os.getpid():
+        if self._generation == forks.generation():
             self._leases.give_up_soon(self.id)
         else:
             self._leases.forget(self.id)

@@ -7,7 +7,6 @@ transaction. Names, types and aliases are checked by the callers (artfs/model.py
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -40,6 +39,7 @@ from artfs.catalog.rowleases import RowLeases
 from artfs.catalog.schema import artifacts, projects, settings
 from artfs.catalog.times import now_ns
 from artfs.model import ByteRange, Digest, Metadata, RunState
+from artfs.system import forks
 
 LEASES_DIRECTORY = "leases"
 """Beside a catalog that is a file."""
@@ -61,7 +61,7 @@ class SqlCatalog:
         self._leases = leases
         # Of runs, until they are finished, or nobody can ask this catalog any more.
         self._runs: dict[str, Lease] = {}
-        weakref.finalize(self, _leave, self._runs)
+        forks.finalize(self, _leave, self._runs)
 
     @classmethod
     def sqlite(cls, path: Path, *, create: bool = False) -> Self:

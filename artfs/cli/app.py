@@ -184,14 +184,15 @@ def _keep_traceback() -> str | None:
 
     from artfs.references.credentials import without_credentials  # noqa: PLC0415 - only for bugs
     from artfs.settings import state_path  # noqa: PLC0415 - only for bugs
+    from artfs.system.user_places import open_log  # noqa: PLC0415 - only for bugs
 
-    path = state_path() / "errors.log"
+    name = "errors.log"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        fd = open_log(name)
+        with os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace") as file:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             arguments = [without_credentials(each) for each in sys.argv[1:]]
             file.write(f"{now} artfs {arguments}\n{traceback.format_exc()}\n")
-    except OSError:
+    except (OSError, ArtfsError):
         return None
-    return str(path)
+    return str(state_path() / name)

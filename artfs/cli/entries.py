@@ -22,7 +22,7 @@ def print_long_listing(entries: Iterable[Entry], *, digests: bool) -> None:
 
 def _long_row(entry: Entry) -> tuple[str, str, str, str, str]:
     if isinstance(entry, FileEntry):
-        mode = "-r-xr-xr-x" if entry.executable else "-r--r--r--"
+        mode = "-rwxr-xr-x" if entry.executable else "-rw-r--r--"
         size = format_size(entry.size_bytes)
         return mode, size, _local_time(entry.mtime_ns), entry.digest, entry.name
     if isinstance(entry, ReferenceEntry):
@@ -30,9 +30,9 @@ def _long_row(entry: Entry) -> tuple[str, str, str, str, str]:
         modified = _local_time(entry.mtime_ns) if entry.mtime_ns else "-"
         unverified = "" if entry.pin.proof != "none" else " (unverified)"
         name = f"{entry.name} -> {entry.uri}{unverified}"
-        return "-r--r--r--", size, modified, entry.digest, name
+        return "-rw-r--r--", size, modified, entry.digest, name
     if isinstance(entry, DirectoryEntry):
-        return "dr-xr-xr-x", format_size(entry.size_bytes), "-", "-", f"{entry.name}/"
+        return "drwxr-xr-x", format_size(entry.size_bytes), "-", "-", f"{entry.name}/"
     return "lrwxrwxrwx", "-", "-", "-", f"{entry.name} -> {entry.target}"
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+from artfs.system import forks
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -23,7 +24,7 @@ class ByteProgress:
         self._suffix = ""
         self._total_bytes: int | None = None
         self._done_bytes = 0
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._next_draw_s = time.monotonic() + _PATIENCE_S
         self._bar: Progress | None = None
         self._wanted = sys.stderr.isatty()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable
 from hashlib import sha256
-from threading import Lock
 
 from cachetools import LRUCache
 
@@ -20,6 +19,7 @@ from artfs.content.packed import PackedBlobs, check_digest
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
+from artfs.system import forks
 from artfs.system.direct_io import DirectFile
 from artfs.system.files import OpenFile
 
@@ -45,7 +45,7 @@ class BlobReader:
         self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
         # By the block list too: one that lies must not vouch for those who have the right one.
         self._verified: LRUCache[tuple[Digest, bytes], bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._packed = None if cache is None else PackedBlobs(catalog, self._read_range, cache)
 
     def prepare(self, wanted: Iterable[Digest]) -> None:

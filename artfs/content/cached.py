@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from hashlib import md5
-from threading import Event, Lock
+from threading import Event
 from typing import Protocol
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from artfs.blobs.cache import BlockCache
 from artfs.errors import DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
+from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class CachedContent:
         self._size = size_bytes
         self._fetcher = fetcher
         self._whole = whole
-        self._in_turn = Lock()
+        self._in_turn = forks.turn()
         self.fetched_count = 0
 
     @property
@@ -241,7 +242,7 @@ class WholeCheck:
         self._expected = expected
         self._content = content
         self._count = block_count(content.size_bytes)
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._state = md5()
         self._next = 0
         self._seen = bytearray(self._count)

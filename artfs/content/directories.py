@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from threading import Lock
-
 from cachetools import LRUCache
 
 from artfs.content.blobs import BlobReader
 from artfs.manifest.directory import Directory
 from artfs.model import Digest
+from artfs.system import forks
 
 DIRECTORY_CACHE_BYTES = 64 * 1024 * 1024
 
@@ -18,7 +17,7 @@ class DirectoryCache:
 
     def __init__(self, blobs: BlobReader, limit_bytes: int = DIRECTORY_CACHE_BYTES) -> None:
         self._blobs = blobs
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._cached: LRUCache[Digest, Directory] = LRUCache(
             limit_bytes, getsizeof=lambda directory: directory.encoded_size_bytes
         )

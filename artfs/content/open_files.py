@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from threading import Lock
-
 from cachetools import LRUCache
 
 from artfs.blobs.base import ObjectKey, ObjectStore
+from artfs.system import forks
 from artfs.system.files import OpenFile
 
 _MAX_OPEN_FILES = 256
@@ -18,7 +17,7 @@ class OpenFiles:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
         self._files: LRUCache[ObjectKey, OpenFile] = LRUCache(_MAX_OPEN_FILES)
-        self._lock = Lock()
+        self._lock = forks.lock()
 
     def get(self, key: ObjectKey) -> OpenFile | None:
         """The object's open file; None where objects are not local files.

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from threading import Lock
 
 from cachetools import LRUCache
 
@@ -23,6 +22,7 @@ from artfs.catalog.records import BlobRecord
 from artfs.content.cached import FLIGHT_TIMEOUT_S
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, ByteRange, Digest
+from artfs.system import forks
 
 WINDOW_BYTES = BLOCK_SIZE_BYTES
 FIRST_BYTES = 256 * 1024
@@ -43,7 +43,7 @@ class PackedBlobs:
         self._catalog = catalog
         self._read = read
         self._cache = cache
-        self._lock = Lock()
+        self._lock = forks.lock()
         # Windows that something was fetched of.
         self._touched: LRUCache[tuple[Digest, int], bool] = LRUCache(_MAX_TOUCHED)
 

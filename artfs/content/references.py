@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from hashlib import sha256
-from threading import Lock
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -20,6 +19,7 @@ from artfs.model import Buffer, ByteRange, Digest, block_range
 from artfs.references.base import Observed, Source
 from artfs.references.registry import References
 from artfs.references.retry import RetryPolicy, retrying
+from artfs.system import forks
 from artfs.system.files import OpenFile, pread_full
 from artfs.system.oserrors import translate_os_errors
 
@@ -39,7 +39,7 @@ class ReferenceReader:
         self._references = references
         self._cache = cache
         self._policy = policy or RetryPolicy()
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._observed: LRUCache[Digest, Observed] = LRUCache(_MAX_OBSERVED)
         self._contents: WeakValueDictionary[Digest, CachedContent] = WeakValueDictionary()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from threading import Lock
 
 from artfs.errors import BackendUnavailable, DeadlineExceeded, ReferenceChanged
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
 from artfs.references.base import Body, Source, TransientFailure
 from artfs.references.retry import Deadline, RetryPolicy, retrying
+from artfs.system import forks
 
 _PROGRESS_BYTES = 64 * 1024
 """A connection that brought less than this is no reason to try on without a pause."""
@@ -30,8 +30,9 @@ class SourceBlocks:
         self._subject = subject
         self._size = size_bytes
         self._policy = policy
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._parked: _Stream | None = None
+        forks.in_child(self._forget_parked)
         self.sends_all = False
 
     def fetch(self, first: int, count: int) -> Generator[tuple[int, Buffer]]:
@@ -59,6 +60,10 @@ class SourceBlocks:
     def expected(self, index: int) -> None:  # noqa: ARG002 - the port's signature
         """See BlockFetcher: nothing is known of single blocks of a source."""
         return
+
+    def _forget_parked(self) -> None:
+        # Its connection is the parent's.
+        self._parked = None
 
     def _take_parked(self, index: int) -> _Stream:
         with self._lock:

@@ -75,9 +75,10 @@ class ControlSocket:
                 raise MountError(str(mountpoint), "another process is mounting here")
             with suppress(FileNotFoundError):
                 self.path.unlink()
+            # Its file never has another mode, whatever the umask.
+            os.fchmod(self._socket.fileno(), 0o600)
             with socket_address(self.path) as address:
                 self._socket.bind(address)
-            self.path.chmod(0o600)
         finally:
             os.close(directory)
 

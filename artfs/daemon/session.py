@@ -21,6 +21,7 @@ from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.settings import default_project
 from artfs.vfs.artifacts import ArtifactsTree, View
+from artfs.vfs.contents import Contents
 from artfs.vfs.lineage import Lineage
 from artfs.vfs.names import CatalogNames, FrozenNames
 from artfs.vfs.service import Service
@@ -74,13 +75,16 @@ class _Session:
         flight_timeout_s = options.read_timeout_s * FLIGHT_SHARE
         threads = Threads()
         fetcher = Fetcher(nursery, threads, self._serving.counters, timeout_s=flight_timeout_s)
-        service = Service(
+        contents = Contents(
             self._repository,
             threads,
             fetcher,
             nursery,
             flight_timeout_s=flight_timeout_s,
             read_timeout_s=options.read_timeout_s,
+        )
+        service = Service(
+            self._repository, threads, contents, nursery, flight_timeout_s=flight_timeout_s
         )
         names = self._frozen or CatalogNames(
             self._repository,

@@ -106,11 +106,11 @@ class ReadOperations(GuardedOperations):
         if found is None:
             entry.st_ino = 0
             return entry
-        number = self.inodes.number_for(found.attributes.identity)
+        number = self.inodes.number_for(directory, found)
         fill_entry(entry, number, found.attributes, self.ownership.umask)
         self.inodes.add(number, directory, found)
         if self._lineage is not None:
-            self._lineage.looked_up(ctx.pid, directory, found.node)
+            self._lineage.looks(ctx.pid, directory)
         return entry
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
@@ -169,12 +169,9 @@ class ReadOperations(GuardedOperations):
 
     # --- directories -----------------------------------------------------------------------
 
-    async def opendir(self, inode: int, ctx: pyfuse3.RequestContext) -> int:
+    async def opendir(self, inode: int, _ctx: pyfuse3.RequestContext) -> int:
         """Open a directory; its names are asked for with the first listing."""
-        directory = self.directory(inode)
-        if self._lineage is not None:
-            self._lineage.opened_directory(ctx.pid, directory)
-        return self.directories.add(OpenDirectory(inode, directory))
+        return self.directories.add(OpenDirectory(inode, self.directory(inode)))
 
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """List names with attributes, as many as the reply takes."""
@@ -206,7 +203,7 @@ class ReadOperations(GuardedOperations):
         entry.entry_timeout = timeout_s
         for next_id, found in enumerate(names, start + _DOTS + 1):
             attributes = found.attributes
-            number = number_for(attributes.identity)
+            number = number_for(directory, found)
             fill_entry(entry, number, attributes, umask)
             if not reply(token, found.name.encode(), entry, next_id):
                 return False
@@ -237,9 +234,12 @@ class ReadOperations(GuardedOperations):
         """Open a file for reading; fetches nothing (promise R3)."""
         if flags & os.O_ACCMODE != os.O_RDONLY:
             raise pyfuse3.FUSEError(errno.EROFS)
-        opened = (await self.node(inode)).open()
-        if self._lineage is not None and (told := self.inodes.told(inode)) is not None:
-            await self._lineage.opened(ctx.pid, told)
+        place = self.inodes.get(inode)
+        if not isinstance(place, Place):
+            raise pyfuse3.FUSEError(errno.EISDIR)
+        opened = (await place.directory.child(place.position)).open()
+        if self._lineage is not None:
+            await self._lineage.opened(ctx.pid, place.directory)
         self.counters.opens += 1
         self.counters.open_files += 1
         # The pages of a file that never changes are kept from one open to the next. Where the

@@ -7,10 +7,11 @@ import io
 import os
 import re
 import tempfile
-import weakref
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from artfs.system import forks
 
 if TYPE_CHECKING:
     from artfs.sdk.artifact import Artifact
@@ -98,7 +99,7 @@ class MadeFile(LocalFile):
             file.write(data)
         super().__init__(path)
         self._suffix = suffix
-        weakref.finalize(self, _remove, path, os.getpid())
+        forks.finalize(self, _remove, path)
 
     def add_to(self, artifact: Artifact, directory: str) -> str:
         known = artifact.get_added_local_path_name(self._path)
@@ -166,7 +167,5 @@ class UrlContent:
         return artifact.add_reference(self.url, name=name)[0].path
 
 
-def _remove(path: str, pid: int) -> None:
-    # A forked child has a copy of the value, but the file is its parent's.
-    if pid == os.getpid():
-        Path(path).unlink(missing_ok=True)
+def _remove(path: str) -> None:
+    Path(path).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.errors import MountError
-from artfs.mounts.contact import daemon_pidfd, ended, is_dead, mount_status
+from artfs.mounts.contact import daemon_pidfd, ended, is_dead, mount_status, serves_fuse
 from artfs.mounts.counters import Counters
 from artfs.mounts.messages import (
     MountRequest,
@@ -36,6 +36,8 @@ from artfs.mounts.options import AliasStyle, MountOptions, parse_options
 from artfs.mounts.processes import child_environment
 from artfs.mounts.unmounting import unmount
 from artfs.settings import is_url, state_path
+from artfs.system.oserrors import translate_os_errors
+from artfs.system.user_places import open_log, runtime_directory
 
 __all__ = [
     "AliasStyle",
@@ -67,8 +69,7 @@ def start(request: MountRequest) -> MountStatus:
     """
     request = prepare(request)
     log = state_path() / log_name(request.mountpoint)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as log_file:
+    with translate_os_errors(log), os.fdopen(open_log(log.name), "ab") as log_file:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "artfs.daemon", str(request.mountpoint)],
             stdin=subprocess.PIPE,
@@ -114,9 +115,10 @@ def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> N
         unmount(place, lazy=force or is_dead(place))
         socket_path(place).unlink(missing_ok=True)
         return
+    may_end_it = serves_fuse(pidfd)
     try:
         unmount(place, lazy=force)
-        if force:
+        if force and may_end_it:
             signal.pidfd_send_signal(pidfd, signal.SIGTERM)
         if not ended(pidfd, timeout_s):
             if not force:
@@ -125,8 +127,9 @@ def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> N
                     f"unmounted, but its process did not end within {timeout_s:g} s",
                     hint="`artfs umount --force` ends it",
                 )
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            ended(pidfd, timeout_s)
+            if may_end_it:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                ended(pidfd, timeout_s)
             socket_path(place).unlink(missing_ok=True)
     finally:
         os.close(pidfd)
@@ -166,6 +169,8 @@ def _own_mountpoint(mountpoint: Path) -> Path:
 def prepare(request: MountRequest) -> MountRequest:
     """The request with absolute paths, once everything that can be checked is right."""
     mountpoint = _free_mountpoint(request.mountpoint)
+    # Refused here, where it is seen, and not in the log of its process.
+    runtime_directory()
     if not _FUSE_DEVICE.exists():
         raise MountError(
             str(_FUSE_DEVICE),

@@ -26,6 +26,7 @@ from artfs.mounts.messages import (
 )
 
 _ANSWER_TIMEOUT_S = 3.0
+_FUSE_DEVICE = "/dev/fuse"
 
 
 def ask(place: Path, command: Command) -> MountStatus:
@@ -45,7 +46,7 @@ def mount_status(place: Path) -> MountStatus:
     """The mount of artfs at a mountpoint, whatever has become of it. Blocks: at most about 3 s."""
     try:
         with _connect(place) as connection:
-            pid = _peer_pid(connection)
+            pid = _peer(connection).pid
             connection.settimeout(_ANSWER_TIMEOUT_S)
             try:
                 reply = _ask(connection, Command("status"))
@@ -81,12 +82,29 @@ def is_dead(place: Path) -> bool:
 
 
 def daemon_pidfd(place: Path) -> int | None:
-    """A descriptor of the process behind a mount; None where it is gone."""
+    """A descriptor of the process behind a mount; None where it is gone.
+
+    The kernel names it: the one that made the mount's control socket, of this user or of root.
+    """
     try:
         with _connect(place) as connection:
-            return os.pidfd_open(_peer_pid(connection))
+            return os.pidfd_open(_peer(connection).pid)
     except OSError:
         return None
+
+
+def serves_fuse(pidfd: int) -> bool:
+    """Whether a process has a FUSE file system, says the kernel: only such a one is signalled."""
+    with contextlib.suppress(OSError, ValueError):
+        said = Path(f"/proc/self/fdinfo/{pidfd}").read_text("ascii")
+        pid = int(said.partition("Pid:")[2].split(maxsplit=1)[0])
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    if os.readlink(entry.path) == _FUSE_DEVICE:  # noqa: PTH115 - compared as text
+                        # What was looked at is that process, and no later one of its number.
+                        return not ended(pidfd, 0)
+    return False
 
 
 def ended(pidfd: int, timeout_s: float) -> bool:
@@ -106,6 +124,7 @@ def _connect(place: Path) -> socket.socket:
         connection.settimeout(_ANSWER_TIMEOUT_S)
         with socket_address(socket_path(place)) as address:
             connection.connect(address)
+        _check_peer(connection)
     except BaseException:
         connection.close()
         raise
@@ -118,6 +137,20 @@ def _ask(connection: socket.socket, command: Command) -> Reply:
         return decode_line(lines.readline(), Reply)
 
 
-def _peer_pid(connection: socket.socket) -> int:
+class _Peer(msgspec.Struct, frozen=True):
+    """Who made a socket, as the kernel says."""
+
+    pid: int
+    uid: int
+
+
+def _peer(connection: socket.socket) -> _Peer:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", raw)[0])
+    pid, uid, _ = struct.unpack("3i", raw)
+    return _Peer(pid, uid)
+
+
+def _check_peer(connection: socket.socket) -> None:
+    """Raises: PermissionError where another user answers: what that one says counts for nothing."""
+    if _peer(connection).uid not in {os.geteuid(), 0}:
+        raise PermissionError(errno.EPERM, "another user has made the control socket")

@@ -16,7 +16,7 @@ import artfs.errors
 from artfs.errors import ArtfsError, MountError
 from artfs.mounts.counters import Counters
 from artfs.mounts.options import MountOptions
-from artfs.settings import runtime_path
+from artfs.system.user_places import runtime_directory
 
 
 class StageOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,9 +178,9 @@ def decode_line(line: bytes | bytearray, kind: type[Message]) -> Message:
 def socket_path(mountpoint: Path) -> Path:
     """The control socket of a mount; the mountpoint is absolute and without symlinks.
 
-    Raises: ConfigError.
+    Raises: PermissionDenied where the runtime directory may be somebody else's.
     """
-    return runtime_path() / f"{_key(mountpoint)}.sock"
+    return runtime_directory() / f"{_key(mountpoint)}.sock"
 
 
 @contextmanager

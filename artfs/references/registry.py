@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from threading import Lock
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -22,6 +21,7 @@ from artfs.references.base import (
 )
 from artfs.references.credentials import without_credentials
 from artfs.references.unknown import UnknownHandler
+from artfs.system import forks
 
 if TYPE_CHECKING:
     from artfs.references.base import ForwardingHandler
@@ -48,8 +48,10 @@ class References:
     """
 
     def __init__(self, handlers: Mapping[str, ReferenceHandler] | None = None) -> None:
-        self._lock = Lock()
-        self._handlers = dict(handlers or {})
+        self._lock = forks.lock()
+        self._given = dict(handlers or {})
+        self._handlers = dict(self._given)
+        forks.in_child(self._forget_loaded)
         self._refused: dict[str, tuple[str, str]] = {}
 
     def describe(
@@ -111,6 +113,10 @@ class References:
                 return found
             found = cast("ForwardingHandler", handler).target(found)
         raise InvalidArgument(entry.uri, f"a chain of more than {_MAX_CHAIN} references")
+
+    def _forget_loaded(self) -> None:
+        # Of a handler that was installed nobody knows what it has open.
+        self._handlers = dict(self._given)
 
     def prepare(self, uri: str) -> None:
         """Do ahead what reading the first such reference would wait for. Blocks: some 0.3 s.

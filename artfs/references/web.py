@@ -31,6 +31,7 @@ from artfs.errors import (
 )
 from artfs.model import ByteRange
 from artfs.references.base import Body, SourceGone, TransientFailure
+from artfs.system import forks
 
 PIECE_BYTES = 1024 * 1024
 POOL_SIZE = 64
@@ -47,13 +48,25 @@ class Extent(msgspec.Struct, frozen=True):
     total: int | None
 
 
+class _Session(requests.Session):
+    """Without retries of its own, and with connections for many threads; a forked child has new
+    ones.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._use_new_connections()
+        forks.in_child(self._use_new_connections)
+
+    def _use_new_connections(self) -> None:
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=POOL_SIZE, max_retries=0)
+        self.mount("http://", adapter)
+        self.mount("https://", adapter)
+
+
 def new_session() -> requests.Session:
     """A session without retries of its own and with connections for many threads."""
-    session = requests.Session()
-    adapter = requests.adapters.HTTPAdapter(pool_maxsize=POOL_SIZE, max_retries=0)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+    return _Session()
 
 
 def send(

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import RLock
 
 import msgspec
 
@@ -23,7 +22,7 @@ from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
 from artfs.catalog.base import Catalog, Lease
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord
 from artfs.content.blobs import stored_object
-from artfs.errors import ArtfsError
+from artfs.errors import ArtfsError, OutOfSpace
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
@@ -31,6 +30,7 @@ from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
 from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.presence import Presence
 from artfs.repository.workspace import Workspace
+from artfs.system import forks
 from artfs.system.files import read_whole
 from artfs.system.oserrors import translate_os_errors
 
@@ -78,11 +78,12 @@ class Ingest:
         self._objects = objects
         self._workspace = workspace
         self._presence = presence
-        self._lock = RLock()
+        self._lock = forks.lock()
         self._seen: set[Digest] = set()
         self._waiting: list[tuple[Digest, bytes]] = []
         self._waiting_bytes = 0
         self._pack: PackWriter | None = None
+        self._parents_pack: PackWriter | None = None
         self._packs: list[PackRecord] = []
         self._blobs: list[BlobRecord] = []
         self._reused: list[Digest] = []
@@ -92,6 +93,8 @@ class Ingest:
         self._lease: Lease | None = None
         # Once something could not be stored, what was taken in is no longer whole.
         self._failure: ArtfsError | None = None
+        forks.before_fork(self._write_out)
+        forks.in_child(self._leave_pack_to_parent)
 
     def add_file(
         self,
@@ -164,6 +167,8 @@ class Ingest:
                 raise self._failure
             with self._noting_failure():
                 self._flush()
+                if self._parents_pack is not None:
+                    self._open_pack()
                 self._close_pack()
             return IngestResult(
                 tuple(self._packs),
@@ -330,14 +335,42 @@ class Ingest:
 
     def _open_pack(self) -> PackWriter:
         if self._pack is None:
-            self._pack = PackWriter(self._workspace.temporaries.new("pack"))
+            path = self._workspace.temporaries.new("pack")
+            parents, self._parents_pack = self._parents_pack, None
+            if parents is None:
+                self._pack = PackWriter(path)
+            else:
+                self._pack = parents.copy_to(path)
+                parents.let_go()
         return self._pack
 
     def _close_pack_if_full(self) -> None:
         if self._pack is not None and self._pack.size_bytes >= PACK_TARGET_BYTES:
             self._close_pack()
 
+    def _write_out(self) -> None:
+        # What is in the file's buffer would be written by both sides of a fork.
+        if self._pack is not None:
+            with suppress(ArtfsError):
+                self._pack.flush()
+
+    def _leave_pack_to_parent(self) -> None:
+        # What is in it is copied if this draft is used on here: mostly it is not.
+        pack, self._pack = self._pack, None
+        if pack is None:
+            return
+        if pack.is_written:
+            self._parents_pack = pack
+        else:
+            pack.let_go()
+            self._failure = OutOfSpace(
+                str(pack.path), "what was added before this process was forked is not stored"
+            )
+
     def _discard_pack(self) -> None:
+        if self._parents_pack is not None:
+            self._parents_pack.let_go()
+            self._parents_pack = None
         if self._pack is not None:
             self._pack.discard()
             self._pack = None

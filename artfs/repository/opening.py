@@ -15,6 +15,7 @@ from artfs.errors import Conflict, InvalidArgument, PathNotFound, StoreFormatErr
 from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import default_entity, is_url
+from artfs.system import forks
 from artfs.system.files import fsync_directory
 from artfs.system.oserrors import translate_os_errors
 
@@ -92,7 +93,7 @@ def create_store(root: Path, *, entity: str) -> None:
     check_name(entity, kind="entity")
     with translate_os_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = forks.open_private(root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             # Where there are no locks, the worst that can happen is an error to the slower one.
             with suppress(OSError):
@@ -100,7 +101,7 @@ def create_store(root: Path, *, entity: str) -> None:
             if not (root / STORE_FILE).exists():
                 _fill_store(root, entity)
         finally:
-            os.close(fd)
+            forks.close_private(fd)
 
 
 def _fill_store(root: Path, entity: str) -> None:

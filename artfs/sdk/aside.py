@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from artfs.system import forks
 from artfs.system.files import OpenFile
 from artfs.system.locks import hold_new_directory, take_abandoned
 from artfs.system.oserrors import translate_os_errors
@@ -54,10 +55,12 @@ def opened_root(root: Path) -> Iterator[tuple[OpenFile, Aside]]:
         directory = OpenFile(os.open(root, DIRECTORY_FLAGS))
         _remove_abandoned(directory.fd)
         name, aside = _make(directory.fd)
+    generation = forks.generation()
     try:
         yield directory, Aside(aside)
     finally:
-        shutil.rmtree(name, ignore_errors=True, dir_fd=directory.fd)
+        if generation == forks.generation():
+            shutil.rmtree(name, ignore_errors=True, dir_fd=directory.fd)
 
 
 def _make(root_fd: int) -> tuple[str, OpenFile]:

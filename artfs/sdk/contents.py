@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from threading import Lock
 
 from artfs.errors import InvalidArgument, InvalidName, PathNotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry, LeafEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.wandb import ManifestEntry, manifest_digest
 from artfs.model import split_entry_path
+from artfs.system import forks
 
 
 class Contents:
     """Entries by path, and directories that may be empty. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._leaves: dict[str, LeafEntry] = {}
         self._directories: set[str] = {""}
         self._removed: list[str] = []

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import RLock
 from typing import IO
 
 from artfs.blobs.base import Transfer
@@ -27,9 +23,10 @@ from artfs.sdk.commit import commit_contents, latest
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, file_entry
 from artfs.sdk.metadata import normalize_metadata
+from artfs.sdk.newfile import check_same_process, written_file
 from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
-from artfs.system.oserrors import translate_os_errors
+from artfs.system import forks
 
 _TMP_DIGEST_CHARS = 20
 
@@ -65,7 +62,7 @@ class Draft:
         self.local_names: dict[str, str] = {}
         self.values: AddedValues = {}
         self._new_files: set[str] = set()
-        self._lock = RLock()
+        self._lock = forks.lock()
         self._repository: Repository | None = None
         self._ingest: Ingest | None = None
 
@@ -212,18 +209,17 @@ class Draft:
         # In a directory of its own it keeps its name: writers look at the suffix.
         directory = self.repository().workspace.temporaries.new("new")
         path = directory / parts[-1]
+        generation = forks.generation()
         try:
-            with translate_os_errors(path):
-                directory.mkdir()
-                file = path.open(mode, encoding=encoding)
-            with file:
-                yield file
-            Intake(self.ingest(), self.contents, transfer=Transfer.MOVE).add_file(str(path), name)
+            with written_file(path, mode, encoding) as file:
+                with file:
+                    yield file
+                check_same_process(generation, name)
+                intake = Intake(self.ingest(), self.contents, transfer=Transfer.MOVE)
+                intake.add_file(str(path), name)
         except BaseException:
             self._new_files.discard(name)
             raise
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
 
     def repository(self) -> Repository:
         """The store that this draft's content goes to: chosen once, when it is first needed."""
@@ -237,7 +233,7 @@ class Draft:
         with self._lock:
             if self._ingest is None:
                 self._ingest = self.repository().ingest()
-                weakref.finalize(self, _discard, self._ingest, os.getpid())
+                forks.finalize(self, self._ingest.abandon)
             return self._ingest
 
     # --- committing ------------------------------------------------------------------------
@@ -295,9 +291,3 @@ def _tmp_name(path: str, entry: FileEntry) -> str:
     directory, slash, name = path.rpartition("/")
     _, dot, suffix = name.partition(".")
     return f"{directory}{slash}{entry.md5.hex()[:_TMP_DIGEST_CHARS]}{dot}{suffix}"
-
-
-def _discard(ingest: Ingest, pid: int) -> None:
-    # A forked child has a copy of the draft, but the files are its parent's.
-    if pid == os.getpid():
-        ingest.abandon()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event, Lock
+from threading import Event
 
 import msgspec
 
@@ -17,6 +17,7 @@ from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.sdk.contents import Contents
 from artfs.sdk.scan import check_regular, scan_directory
+from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors
 
 _EXECUTABLE = 0o111
@@ -49,7 +50,7 @@ class ProgressMeter:
     ) -> None:
         self._on_progress = on_progress
         self._totals = (files_total, bytes_total)
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._files = 0
         self._bytes = 0
         self._stopped = Event()

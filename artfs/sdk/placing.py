@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from enum import StrEnum
-from threading import Lock
 
 import msgspec
 
@@ -23,6 +22,7 @@ from artfs.repository.facade import Repository
 from artfs.sdk.aside import Aside
 from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.workers import Workers
+from artfs.system import forks
 from artfs.system.files import OpenFile, clone_file, pwrite_full
 
 _RUN_BLOCKS = 2
@@ -78,7 +78,7 @@ class Placer:
         self._link = link
         self._meter = meter
         self._workers = workers
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._counts: Counter[Placement] = Counter()
         self._not_linked: Counter[str] = Counter()
 

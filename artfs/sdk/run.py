@@ -22,6 +22,7 @@ from artfs.sdk.portfolio import link_artifact
 from artfs.sdk.runconfig import RunConfig
 from artfs.sdk.session import current_run, set_current_run
 from artfs.settings import RUN_VARIABLE
+from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,10 @@ class Run:
         self._record = record
         self._config = RunConfig(record.config)
         self._slots: dict[str, str] = {}
-        # The process whose end is the run's end; None for a run that somebody else began.
-        self._owner_pid: int | None = None
+        self._opened_in = forks.generation()
+        # The process whose end is the run's end, as a generation of forks; None for a run that
+        # somebody else began.
+        self._owner: int | None = None
         self._marker: int | None = None
         self._exit_watch: ExitWatch | None = None
 
@@ -85,6 +88,11 @@ class Run:
     def state(self) -> str:
         """`running`, `finished` or `failed`, as the store knows it now. Blocks: on the catalog."""
         return self.repository.catalog.run(self.id).state.value
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from one that began or joined the run."""
+        return self._opened_in != forks.generation()
 
     # --- artifacts -------------------------------------------------------------------------
 
@@ -219,7 +227,7 @@ class Run:
         """
         if current_run() is self:
             set_current_run(None)
-            if self._owner_pid is not None:
+            if self._owner is not None:
                 os.environ.pop(RUN_VARIABLE, None)
             if self._marker is not None:
                 unmark_process(self._marker)
@@ -227,15 +235,15 @@ class Run:
             if self._exit_watch is not None:
                 self._exit_watch.stop()
                 self._exit_watch = None
-        if self._owner_pid != os.getpid():
+        if self._owner != forks.generation():
             return
-        self._owner_pid = None
+        self._owner = None
         state = RunState.FAILED if exit_code else RunState.FINISHED
         self._record = self.repository.catalog.finish_run(self.id, state)
 
     def own(self) -> None:
         """Make the end of this process the end of the run."""
-        self._owner_pid = os.getpid()
+        self._owner = forks.generation()
 
     def finish_at_exit(self) -> None:
         """Finish when the interpreter ends, as failed where an error or `sys.exit` ends it."""

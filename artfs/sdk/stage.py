@@ -30,8 +30,10 @@ from artfs.errors import (
 )
 from artfs.model import Metadata
 from artfs.mounts.processes import child_environment
+from artfs.sdk.newfile import check_same_process
 from artfs.sdk.session import active_repository, current_run
 from artfs.settings import STORE_VARIABLE
+from artfs.system import forks
 
 _ERRORS: dict[int, type[ArtfsError]] = {
     kind.exit_code: kind
@@ -83,18 +85,23 @@ def stage(
     if run is not None:
         order += ["--run", run.id]
     mountpoint = Path(tempfile.mkdtemp(prefix="artfs-stage-"))
+    generation = forks.generation()
     try:
         _artfs(address, "stage", *order, "--", name, str(mountpoint))
         try:
             yield mountpoint
         except BaseException:
-            _artfs(address, "abort", "--yes", "--", str(mountpoint))
+            # A child of fork that ends leaves its parent's directory alone.
+            if generation == forks.generation():
+                _artfs(address, "abort", "--yes", "--", str(mountpoint))
             raise
+        check_same_process(generation, name)
         _artfs(address, "umount", "--", str(mountpoint))
     finally:
-        # Not empty: it is mounted still, and kept.
-        with suppress(OSError):
-            mountpoint.rmdir()
+        if generation == forks.generation():
+            # Not empty: it is mounted still, and kept.
+            with suppress(OSError):
+                mountpoint.rmdir()
 
 
 def _artfs(address: str, *arguments: str) -> None:

@@ -55,7 +55,8 @@ def init(
     """
     run = current_run()
     if run is not None:
-        logger.warning("artfs.init(): %r is still running and goes on", run)
+        if not run.is_inherited:
+            logger.warning("artfs.init(): %r is still running and goes on", run)
         return run
     return start_run(
         project, entity=entity, name=name, job_type=job_type, config=config, store=store

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from threading import Lock
 
 from artfs.errors import InvalidArgument
 from artfs.repository.facade import Repository
 from artfs.repository.opening import STORE_FILE, create_store, open_store
 from artfs.settings import is_url, store_location
+from artfs.system import forks
 
-_lock = Lock()
-_opened: dict[tuple[int, str], Repository] = {}
+_lock = forks.lock()
+_opened: dict[str, Repository] = {}
 
 
 def shared_repository(
@@ -20,17 +19,18 @@ def shared_repository(
 ) -> Repository:
     """The store at `location`, or the default one; with `create` made where there is none.
 
-    One for each location and process: a forked child opens its own. Thread-safe.
+    One for each location; a forked child goes on with its parent's, which has nothing open then.
+    Thread-safe.
     Raises: InvalidArgument where the store belongs to another entity; what `open_store` raises.
     """
     chosen = store_location(location)
     if not is_url(chosen):
         chosen = str(Path(chosen).expanduser().absolute())
     with _lock:
-        repository = _opened.get((os.getpid(), chosen))
+        repository = _opened.get(chosen)
         if repository is None:
             repository = _open(chosen, entity, create=create)
-            _opened[os.getpid(), chosen] = repository
+            _opened[chosen] = repository
     info = repository.info
     if entity is not None and entity != info.entity:
         raise InvalidArgument(

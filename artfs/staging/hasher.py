@@ -52,7 +52,9 @@ def hash_node(
     def check(count: int) -> None:
         on_bytes(count)
         changed = node.writers or node.generation != generation or node.content is not None
-        if changed or not is_wanted():
+        # A removed file gives its space back when nobody has it open any more.
+        removed = node.link_count == 0 and node.opens == 0
+        if changed or removed or not is_wanted():
             raise SourceChanged(node.path(), "is being written")
 
     try:

@@ -16,12 +16,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from artfs.errors import BackendUnavailable, OutOfSpace, StoreFormatError
 from artfs.staging.changes import Changes, LinkRow, NodeRow, merged
 from artfs.staging.journal import RESERVE_BYTES, Journal, journals, read_journals
+from artfs.system import forks
 from artfs.system.files import fsync_directory
 
 INDEX_FORMAT = 3
@@ -68,8 +68,8 @@ class Index:
         Raises: StoreFormatError, OutOfSpace, BackendUnavailable.
         """
         self._path = path
-        self._lock = Lock()
-        self._database_lock = Lock()
+        self._lock = forks.lock()
+        self._database_lock = forks.lock()
         self._full: list[Journal] = []
         """Older journals that the SQLite file may not have yet."""
         with _translated(path):

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Lock
 
 import msgspec
 
@@ -18,6 +17,7 @@ from artfs.staging.area import Area
 from artfs.staging.hasher import hash_node
 from artfs.staging.ignore import IsIgnored
 from artfs.staging.nodes import DirectoryNode, FileNode
+from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors
 
 _MAX_WORKERS = 4
@@ -30,7 +30,7 @@ class Progress:
 
     def __init__(self, on_change: Callable[[Progress], None] | None = None) -> None:
         """`on_change` is called from whichever thread got further."""
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._on_change = on_change
         self.files_done = 0
         self.files_total = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from threading import RLock
 
 import msgspec
 
@@ -26,6 +25,7 @@ from artfs.staging.nodes import (
 )
 from artfs.staging.plain import PlainFiles
 from artfs.staging.rows import node_from_row, row_of
+from artfs.system import forks
 
 _BASE_ID_BIT = 1 << 59
 """Set in the ids of nodes that the base brought; new ones are counted from below it."""
@@ -53,7 +53,7 @@ class TreeView:
     def __init__(
         self, index: Index, plain: PlainFiles, load: LoadDirectory, owner: Owner, root: NodeRow
     ) -> None:
-        self.lock = RLock()
+        self.lock = forks.lock()
         self.index = index
         self.plain = plain
         self.owner = owner

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from threading import Lock
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,6 +23,7 @@ from artfs.manifest.tree import walk
 from artfs.references.base import SourceGone
 from artfs.references.retry import RetryPolicy, retrying
 from artfs.repository.facade import Repository
+from artfs.system import forks
 from artfs.system.threads import in_parallel
 
 _THREADS = 16
@@ -132,7 +132,7 @@ class _Inquiry:
     def __init__(self, repository: Repository, policy: RetryPolicy) -> None:
         self._repository = repository
         self._policy = policy
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._silences: Counter[str] = Counter()
 
     def ask(self, entry: ReferenceEntry) -> _Verdict:

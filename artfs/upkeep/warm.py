@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from threading import Lock
 
 import msgspec
 
@@ -15,6 +14,7 @@ from artfs.manifest.tree import walk
 from artfs.model import Digest, block_count, block_range
 from artfs.repository.facade import Repository
 from artfs.repository.listening import ByteListener
+from artfs.system import forks
 from artfs.system.threads import in_parallel
 
 _THREADS = 8
@@ -116,7 +116,7 @@ class _Warming:
     def __init__(self, repository: Repository, listener: ByteListener) -> None:
         self._repository = repository
         self._listener = listener
-        self._lock = Lock()
+        self._lock = forks.lock()
         self._failures: list[WarmFailure] = []
         self._files = self._local = 0
         self._cached_bytes = self._fetched_bytes = 0

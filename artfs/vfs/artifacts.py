@@ -89,6 +89,11 @@ class NamesDirectory:
         """The inode number that this directory asks for."""
         return number_of(self._attributes.identity)
 
+    @property
+    def path(self) -> str:
+        """Where it is in the store, whatever part of that is mounted; empty for its root."""
+        return self._about.get("path", "")
+
     def xattrs(self) -> Mapping[str, bytes]:
         """See Node."""
         return {name: value.encode() for name, value in self._about.items()}
@@ -105,9 +110,9 @@ class NamesDirectory:
         """See DirectoryNode."""
         raise PathNotFound(str(position), "no such position in this directory")
 
-    def below(self, name: str, mtime_ns: int, *parts: bytes) -> Attributes:
+    def below(self, name: str, mtime_ns: int) -> Attributes:
         """The attributes of a directory in this one."""
-        identity = identity_of(self.number.to_bytes(8, "little"), name.encode(), *parts)
+        identity = identity_of(self.path.encode(), name.encode())
         return Attributes(identity, DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, mtime_ns)
 
 
@@ -142,13 +147,13 @@ class ProjectDirectory(NamesDirectory):
 
     async def lookup(self, name: str) -> Answer:
         """See DirectoryNode."""
-        known = await self.view.names.artifact(self._about["path"], name)
+        known = await self.view.names.artifact(self.path, name)
         found = None if known.value is None else self._found(known.value)
         return Answer(found, known.ttl_s())
 
     async def listing(self) -> NamesListing[list[ArtifactRecord]]:
         """See DirectoryNode."""
-        known = await self.view.names.artifacts(self._about["path"])
+        known = await self.view.names.artifacts(self.path)
         return NamesListing(known, [self._found(record) for record in known.value])
 
     def _found(self, record: ArtifactRecord) -> Found:
@@ -167,14 +172,14 @@ class ArtifactDirectory(NamesDirectory):
 
     async def lookup(self, name: str) -> Answer:
         """See DirectoryNode."""
-        project, _, artifact = self._about["path"].partition("/")
+        project, _, artifact = self.path.partition("/")
         known = await self.view.names.version(project, artifact, name)
         found = None if known.value is None else self._found(name, known.value)
         return Answer(found, known.ttl_s())
 
     async def listing(self) -> NamesListing[list[VersionRecord]]:
         """See DirectoryNode: aliases first, then versions, newest last."""
-        project, _, artifact = self._about["path"].partition("/")
+        project, _, artifact = self.path.partition("/")
         known = await self.view.names.versions(project, artifact)
         aliases = [(name, each) for each in known.value for name in each.aliases]
         aliases.sort(key=lambda alias: alias[0])
@@ -185,8 +190,12 @@ class ArtifactDirectory(NamesDirectory):
         if self.view.alias_symlinks and name != version.version:
             link = AliasLink(self, name, version.version, version.created_at_ns)
             return Found(name, link.attributes, 0, link)
-        # Two versions may share a tree and still differ in what else is said of them.
-        attributes = self.below(name, version.created_at_ns, version.id.encode(), version.tree)
+        attributes = Attributes(
+            _version_identity(self.path, name, version),
+            DIRECTORY_MODE,
+            DIRECTORY_SIZE_BYTES,
+            version.created_at_ns,
+        )
         node = self.view.version_directory(version, attributes, parent_number=self.number)
         return Found(name, attributes, 0, node)
 
@@ -196,9 +205,8 @@ class AliasLink:
 
     def __init__(self, directory: ArtifactDirectory, name: str, target: str, mtime_ns: int) -> None:
         self._target = target
-        number = directory.number.to_bytes(8, "little")
         self._attributes = Attributes(
-            identity_of(number, name.encode(), target.encode()),
+            identity_of(directory.path.encode(), name.encode(), target.encode()),
             _SYMLINK_MODE,
             len(target),
             mtime_ns,
@@ -277,14 +285,16 @@ class ArtifactsTree:
 def _root(view: View, target: Target) -> DirectoryNode:
     now_ns = time.time_ns()
     attributes = Attributes(ROOT_NUMBER, DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, now_ns)
-    if target.version is not None:
-        attributes = msgspec.structs.replace(attributes, mtime_ns=target.version.created_at_ns)
+    version = target.version
+    if version is not None:
         return TreeDirectory(
             view.service,
-            target.version,
-            target.version.tree,
-            attributes,
+            version,
+            version.tree,
+            msgspec.structs.replace(attributes, mtime_ns=version.created_at_ns),
             parent_number=ROOT_NUMBER,
+            # What is in it has the numbers that it has where more of the store is mounted.
+            place=_version_identity(f"{version.project}/{version.name}", version.version, version),
         )
     if target.project is None:
         return StoreDirectory(view, attributes, parent_number=ROOT_NUMBER, about={})
@@ -293,6 +303,11 @@ def _root(view: View, target: Target) -> DirectoryNode:
         return ProjectDirectory(view, attributes, parent_number=ROOT_NUMBER, about=about)
     about = {"path": f"{target.project}/{target.name}"}
     return ArtifactDirectory(view, attributes, parent_number=ROOT_NUMBER, about=about)
+
+
+def _version_identity(artifact: str, name: str, version: VersionRecord) -> int:
+    """The identity of a version below its number or an alias; with the alias it does not move."""
+    return identity_of(artifact.encode(), name.encode(), version.id.encode())
 
 
 def _can_be_shown(name: str) -> bool:

@@ -5,28 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import msgspec
-
 from artfs.settings import RUN_MARKER, RUN_MARKER_FDS, RUN_VARIABLE
 
 PROC = Path("/proc")
 
 _MAX_RUN_ID_LENGTH = 128
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# Of /proc/TID/stat behind the name, which may hold anything: field 22 of proc(5).
-_START_TIME_FIELD = 22 - 3
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """A thread: two that had the same number one after the other differ in their start."""
-
-    started_at_s: float
-    """On CLOCK_BOOTTIME, rounded down to what the kernel tells."""
-    run_id: str | None
-
-
-def identify(thread_id: int, proc: Path = PROC) -> Caller | None:
-    """Who a thread is; None where it is gone or nobody may know.
+def run_of(thread_id: int, proc: Path = PROC) -> str | None:
+    """The run of a thread; None where it is in none, is gone, or nobody may know.
 
     Blocks: on locks of the thread's process, so never on the loop: whoever holds such a lock may
     be waiting for this mount.
@@ -37,9 +24,8 @@ def identify(thread_id: int, proc: Path = PROC) -> Caller | None:
     except OSError:
         return None
     try:
-        run_id = _marked_run(directory) or _run_of_environment(_read(directory, "environ"))
-        return Caller(_started_at_s(_read(directory, "stat")), run_id)
-    except (OSError, ValueError, IndexError):
+        return _marked_run(directory) or _run_of_environment(_read(directory, "environ"))
+    except OSError:
         return None
     finally:
         os.close(directory)
@@ -49,10 +35,6 @@ def _read(directory: int, name: str) -> bytes:
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         return file.readall()
-
-
-def _started_at_s(stat: bytes) -> float:
-    return int(stat.rpartition(b")")[2].split()[_START_TIME_FIELD]) / _TICKS_PER_S
 
 
 def _run_of_environment(environment: bytes) -> str | None:

@@ -1,18 +1,17 @@
-"""Who is who: identities from content and place, the same in every mount and process.
+"""Who is who: identities from places, the same in every mount and process.
 
-Their low bits become inode numbers. Files are known by content, mode and mtime, and so are
-shared by all versions that hold them; directories by where they are, and never shared.
+Their low bits become inode numbers. A place is a path below a version, which is itself below its
+own number, or below an alias: programs that find one inode under two names take them for one file,
+and write into one what was meant for the other.
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
 
-from artfs.errors import InvalidManifest
-from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.vfs.tree import NUMBER_MASK
 
-_IDENTITY_BYTES = 9  # 60 bits of number, and some to tell apart those that share one
+_IDENTITY_BYTES = 12  # 60 bits of number, and enough that no two directories are the same
 
 
 def identity_of(*parts: bytes) -> int:
@@ -24,32 +23,16 @@ def identity_of(*parts: bytes) -> int:
     return int.from_bytes(state.digest(), "little")
 
 
-def file_key(entry: FileEntry) -> bytes:
-    """What tells a file's content from all others.
-
-    Size and block list follow from the SHA-256, but in an entry that lies: it must not share
-    anything with the one that does not.
-    """
-    size = entry.size_bytes.to_bytes(8, "little", signed=True)
-    return b"".join((entry.sha256, size, entry.blocks or b""))
+def key_of(identity: int) -> bytes:
+    """What stands for a directory in the identities of what is in it."""
+    return identity.to_bytes(_IDENTITY_BYTES, "little")
 
 
-def file_identity(entry: FileEntry) -> int:
-    """The identity of an uploaded file. Raises: InvalidManifest for numbers out of range."""
-    try:
-        place = entry.mtime_ns.to_bytes(8, "little", signed=True)
-        key = file_key(entry)
-    except OverflowError:
-        raise InvalidManifest(repr(entry.name), "its size or mtime is out of range") from None
-    kind = b"x" if entry.executable else b"f"
-    digest = blake2b(kind + place + key, digest_size=_IDENTITY_BYTES).digest()
+def identity_in(directory: bytes, name: str) -> int:
+    """The identity of a name in the directory that has this key."""
+    # Once for each name that is listed: a million times for a million files.
+    digest = blake2b(directory + name.encode(), digest_size=_IDENTITY_BYTES).digest()
     return int.from_bytes(digest, "little")
-
-
-def reference_key(entry: ReferenceEntry) -> bytes:
-    """What tells a reference's content from all others."""
-    pin = entry.pin
-    return repr((entry.digest, entry.uri, entry.size_bytes, pin)).encode(errors="surrogatepass")
 
 
 def number_of(identity: int) -> int:

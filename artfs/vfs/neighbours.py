@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from artfs.engine.prefetch import FilePattern
 from artfs.manifest.entries import ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES
-from artfs.vfs.service import Service, opens_offline
+from artfs.vfs.contents import opens_offline
+from artfs.vfs.service import Service
 
 if TYPE_CHECKING:
     from artfs.vfs.versions import TreeDirectory
@@ -57,6 +58,6 @@ class Neighbours:
             if ahead_bytes > MAX_AHEAD_BYTES:
                 return position
             locate = partial(self._directory.locate_neighbours, position)
-            if not self._service.load_ahead(entry, locate):
+            if not self._service.contents.load_ahead(entry, locate):
                 return position
         return stop

@@ -25,7 +25,7 @@ from artfs.staging.area import Area
 from artfs.staging.contents import Status
 from artfs.staging.hasher import Background
 from artfs.staging.nodes import BaseContent, DirectoryNode, FileNode, Node
-from artfs.vfs.identity import reference_key
+from artfs.vfs.contents import file_key, reference_key
 
 T = TypeVar("T")
 
@@ -225,9 +225,9 @@ class StagedFiles:
     def _reader(self, entry: BaseContent) -> Reader:
         repository = self.area.repository
         if isinstance(entry, FileEntry):
-            key, work, origin = b"f" + entry.sha256, self._work, None
+            key, work, origin = file_key(entry), self._work, None
         else:
-            key, work = b"r" + reference_key(entry), Work.NETWORK
+            key, work = reference_key(entry), Work.NETWORK
             origin = self._fetcher.origins.get(server_of(entry.uri))
         open_content = partial(repository.content, entry)
         source = self._fetcher.source(

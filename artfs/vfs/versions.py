@@ -20,16 +20,18 @@ from artfs.manifest.entries import (
     SymlinkEntry,
 )
 from artfs.model import Digest
-from artfs.vfs.identity import file_identity, identity_of, number_of, reference_key
+from artfs.vfs.identity import identity_in, key_of, number_of
 from artfs.vfs.neighbours import Neighbours
 from artfs.vfs.service import Service, TreeFile
 from artfs.vfs.tree import FOREVER_S, Answer, Attributes, Found, Node, OpenFile
 
-DIRECTORY_MODE = stat.S_IFDIR | 0o555
+# As plain files have them: copies of them can be changed and removed. That the mount is `ro`
+# protects it (promise R7).
+DIRECTORY_MODE = stat.S_IFDIR | 0o755
 DIRECTORY_SIZE_BYTES = 4096
 _SYMLINK_MODE = stat.S_IFLNK | 0o777
-_FILE_MODE = stat.S_IFREG | 0o444
-_EXECUTABLE_MODE = stat.S_IFREG | 0o555
+_FILE_MODE = stat.S_IFREG | 0o644
+_EXECUTABLE_MODE = stat.S_IFREG | 0o755
 _LISTED_AT_ONCE = 256
 _LOCATED_AT_ONCE = 512
 _MAX_SIZE_BYTES = 2**62
@@ -42,6 +44,7 @@ class TreeDirectory:
 
     __slots__ = (
         "_attributes",
+        "_key",
         "_located",
         "_name",
         "_neighbours",
@@ -62,11 +65,14 @@ class TreeDirectory:
         parent_number: int,
         parent: TreeDirectory | None = None,
         name: str = "",
+        place: int | None = None,
     ) -> None:
+        """`place` is the identity of its place, where it is not shown there but at the top."""
         self._service = service
         self.version = version
         self.digest = digest
         self._attributes = attributes
+        self._key = key_of(attributes.identity if place is None else place)
         self._parent_number = parent_number
         self._parent = parent
         self._name = name
@@ -136,9 +142,13 @@ class TreeDirectory:
 
     def leaf_attributes(self, entry: LeafEntry) -> Attributes:
         """What stat says of a file, reference or symlink of this directory."""
+        identity = identity_in(self._key, entry.name)
         if isinstance(entry, FileEntry):
-            return _file(entry)
-        return self._symlink(entry) if isinstance(entry, SymlinkEntry) else self._reference(entry)
+            return _file(entry, identity)
+        mtime_ns = self._attributes.mtime_ns
+        if isinstance(entry, SymlinkEntry):
+            return _symlink(entry, identity, mtime_ns)
+        return _reference(entry, identity, mtime_ns)
 
     def found(self, entries: list[Entry], start: int) -> list[Found]:
         """What `entries`, which stand here from position `start` on, look like."""
@@ -170,8 +180,7 @@ class TreeDirectory:
         return Found(entry.name, self.leaf_attributes(entry), position)
 
     def _subdirectory(self, entry: DirectoryEntry) -> TreeDirectory:
-        number = number_of(self._attributes.identity)
-        identity = identity_of(number.to_bytes(8, "little"), entry.name.encode(), entry.sha256)
+        identity = identity_in(self._key, entry.name)
         attributes = Attributes(
             identity, DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, self._attributes.mtime_ns
         )
@@ -180,29 +189,10 @@ class TreeDirectory:
             self.version,
             entry.sha256,
             attributes,
-            parent_number=number,
+            parent_number=number_of(self._attributes.identity),
             parent=self,
             name=entry.name,
         )
-
-    def _symlink(self, entry: SymlinkEntry) -> Attributes:
-        target = entry.target.encode(errors="surrogatepass")
-        if not 0 < len(target) <= _MAX_TARGET_BYTES or b"\0" in target:
-            raise InvalidManifest(repr(entry.name), "its target is no path")
-        mtime_ns = self._attributes.mtime_ns
-        # Versions differ in the time of their symlinks, which therefore are not shared.
-        identity = identity_of(b"symlink", target, mtime_ns.to_bytes(16, "little", signed=True))
-        return Attributes(identity, _SYMLINK_MODE, len(target), mtime_ns)
-
-    def _reference(self, entry: ReferenceEntry) -> Attributes:
-        size_bytes = entry.size_bytes or 0
-        if not 0 <= size_bytes <= _MAX_SIZE_BYTES or abs(entry.mtime_ns) > _MAX_TIME_NS:
-            raise InvalidManifest(repr(entry.name), "its size or mtime is out of range")
-        mtime_ns = entry.mtime_ns or self._attributes.mtime_ns
-        key = reference_key(entry)
-        identity = identity_of(b"reference", key, mtime_ns.to_bytes(16, "little", signed=True))
-        is_known = entry.size_bytes is not None
-        return Attributes(identity, _FILE_MODE, size_bytes, mtime_ns, is_known)
 
 
 class TreeListing:
@@ -243,11 +233,7 @@ class TreeLeaf:
         return self._directory.leaf_attributes(self._entry)
 
     def xattrs(self) -> Mapping[str, bytes]:
-        """See Node.
-
-        A file's node is shared by all paths and versions that hold it, so it says nothing of
-        them.
-        """
+        """See Node."""
         entry = self._entry
         if isinstance(entry, FileEntry):
             return {"digest": entry.digest.encode(), "sha256": entry.sha256.hex().encode()}
@@ -263,7 +249,7 @@ class TreeLeaf:
         """See Node."""
         if isinstance(self._entry, SymlinkEntry):
             raise Unsupported("symlink", "it has no content")
-        return TreeFile(self._service, self._entry, self._locate, self._note_read)
+        return TreeFile(self._service.contents, self._entry, self._locate, self._note_read)
 
     async def measured(self) -> Attributes:
         """See MeasurableNode."""
@@ -271,7 +257,7 @@ class TreeLeaf:
         if isinstance(self._entry, ReferenceEntry):
             # What cannot be read at all is still listed, and tells why when it is read.
             with suppress(Unsupported):
-                size_bytes = await self._service.size_of(self._entry, self._locate)
+                size_bytes = await self._service.contents.size_of(self._entry, self._locate)
                 return msgspec.structs.replace(
                     attributes, size_bytes=size_bytes, size_is_known=True
                 )
@@ -291,9 +277,26 @@ class TreeLeaf:
         return self._entry.target
 
 
-def _file(entry: FileEntry) -> Attributes:
-    size_bytes = entry.size_bytes
-    if not 0 <= size_bytes <= _MAX_SIZE_BYTES:
-        raise InvalidManifest(repr(entry.name), "its size is out of range")
+def _file(entry: FileEntry, identity: int) -> Attributes:
+    _check_numbers(entry, entry.size_bytes)
     mode = _EXECUTABLE_MODE if entry.executable else _FILE_MODE
-    return Attributes(file_identity(entry), mode, size_bytes, entry.mtime_ns)
+    return Attributes(identity, mode, entry.size_bytes, entry.mtime_ns)
+
+
+def _symlink(entry: SymlinkEntry, identity: int, mtime_ns: int) -> Attributes:
+    target = entry.target.encode(errors="surrogatepass")
+    if not 0 < len(target) <= _MAX_TARGET_BYTES or b"\0" in target:
+        raise InvalidManifest(repr(entry.name), "its target is no path")
+    return Attributes(identity, _SYMLINK_MODE, len(target), mtime_ns)
+
+
+def _reference(entry: ReferenceEntry, identity: int, mtime_ns: int) -> Attributes:
+    size_bytes = entry.size_bytes or 0
+    _check_numbers(entry, size_bytes)
+    is_known = entry.size_bytes is not None
+    return Attributes(identity, _FILE_MODE, size_bytes, entry.mtime_ns or mtime_ns, is_known)
+
+
+def _check_numbers(entry: FileEntry | ReferenceEntry, size_bytes: int) -> None:
+    if not 0 <= size_bytes <= _MAX_SIZE_BYTES or abs(entry.mtime_ns) > _MAX_TIME_NS:
+        raise InvalidManifest(repr(entry.name), "its size or mtime is out of range")

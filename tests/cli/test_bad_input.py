@@ -14,7 +14,7 @@ import pytest
 
 from artfs.repository.opening import open_store
 from tests.cli.conftest import Cli
-from tests.support.disks import small_disk
+from tests.support.disks import mounted, small_disk
 from tests.support.privileges import unprivileged
 
 __all__ = ["small_disk"]
@@ -159,11 +159,8 @@ def test_a_store_without_write_permission_can_be_read(unprivileged_cli: Cli) -> 
 
 
 def test_a_store_on_a_read_only_disk_can_be_read(filled: Cli) -> None:
-    subprocess.run(["mount", "--bind", "-o", "ro", filled.store, filled.store], check=True)
-    try:
+    with mounted(filled.store, "--bind", "-o", "ro", filled.store):
         check_reading_only(filled)
-    finally:
-        subprocess.run(["umount", filled.store], check=True)
 
 
 def test_a_full_disk_is_exit_code_9_and_nothing_is_lost(cli: Cli, small_disk: Path) -> None:

@@ -157,9 +157,9 @@ def test_ls_lists_files(filled: Cli) -> None:
 
 def test_ls_in_long_form_is_like_ls(filled: Cli) -> None:
     found = rows(filled.ok("ls", "-l", "demo/data:v0").out)
-    assert [row[0] for row in found] == ["-r--r--r--", "-r--r--r--", "lrwxrwxrwx", "dr-xr-xr-x"]
+    assert [row[0] for row in found] == ["-rw-r--r--", "-rw-r--r--", "lrwxrwxrwx", "drwxr-xr-x"]
     assert [row[-1] for row in found] == ["a.txt", "b.bin", "link -> a.txt", "sub/"]
-    assert rows(filled.ok("ls", "-l", "demo/data:v0/sub").out)[0][0] == "-r-xr-xr-x"
+    assert rows(filled.ok("ls", "-l", "demo/data:v0/sub").out)[0][0] == "-rwxr-xr-x"
     with_digest = rows(filled.ok("ls", "--digest", "demo/data:v0").out)
     assert with_digest[0][3] == "n5+Q2+Pl7hIYyGuIOdsZlQ=="
 

@@ -15,7 +15,7 @@ import pytest
 
 from artfs.repository.facade import Repository
 from tests.support.mounts import Mounter
-from tests.support.stores import DEFAULT_MTIME_NS, File, Link, commit
+from tests.support.stores import File, Link, commit
 
 
 def names(directory: Path) -> list[str]:
@@ -101,63 +101,27 @@ def test_attributes_are_exact(repository: Repository, mounted: Mounter) -> None:
     )
     root = mounted(repository, "p/a:v0")
     file, old = (root / "d/file").stat(), (root / "d/old").stat()
-    assert stat.filemode(file.st_mode) == "-r--r--r--"
+    assert stat.filemode(file.st_mode) == "-rw-r--r--"
     assert (file.st_size, file.st_blocks, file.st_nlink) == (1000, 2, 1)
     assert (file.st_uid, file.st_gid) == (os.getuid(), os.getgid())
     assert file.st_mtime_ns == file.st_ctime_ns == 1_234_567_890_123_456_789
     assert (old.st_size, old.st_blocks, old.st_mtime_ns) == (0, 0, -5_000_000_001)
-    assert stat.filemode((root / "d/run").stat().st_mode) == "-r-xr-xr-x"
+    assert stat.filemode((root / "d/run").stat().st_mode) == "-rwxr-xr-x"
     link = (root / "d/link").lstat()
     assert (stat.filemode(link.st_mode), link.st_size) == ("lrwxrwxrwx", 4)
     for directory in (root, root / "d"):
         status = directory.stat()
-        assert stat.filemode(status.st_mode) == "dr-xr-xr-x"
+        assert stat.filemode(status.st_mode) == "drwxr-xr-x"
         assert status.st_mtime_ns == version.created_at_ns
 
 
 def test_owner_and_modes_can_be_chosen(repository: Repository, mounted: Mounter) -> None:
     commit(repository, "p/a", {"file": b"x", "run": File(b"#!", executable=True)})
     root = mounted(repository, "p/a:v0", uid=1234, gid=567, umask=0o027)
-    for name, mode in (("file", "-r--r-----"), ("run", "-r-xr-x---"), (".", "dr-xr-x---")):
+    for name, mode in (("file", "-rw-r-----"), ("run", "-rwxr-x---"), (".", "drwxr-x---")):
         status = (root / name).stat()
         assert (status.st_uid, status.st_gid) == (1234, 567)
         assert stat.filemode(status.st_mode) == mode
-
-
-def test_versions_share_the_inodes_of_their_files_and_no_directories(
-    repository: Repository, mounted: Mounter
-) -> None:
-    first = commit(repository, "p/a", {"d/same": b"same", "d/other": b"0"})
-    commit(repository, "p/a", {"d/other": b"1"}, base=first)
-    root = mounted(repository, "p/a")
-
-    def inode(path: str) -> int:
-        return (root / path).stat().st_ino
-
-    assert inode("v0/d/same") == inode("v1/d/same") == inode("latest/d/same")
-    assert inode("v0/d/other") != inode("v1/d/other") == inode("latest/d/other")
-    assert len({inode(path) for path in ("v0/d", "v1/d", "latest/d", "v0", "v1", "latest")}) == 6
-
-
-def test_files_that_differ_in_mode_or_time_only_have_inodes_of_their_own(
-    repository: Repository, mounted: Mounter
-) -> None:
-    commit(
-        repository,
-        "p/a",
-        {
-            "plain": b"x",
-            "again": b"x",
-            "run": File(b"x", executable=True),
-            "later": File(b"x", mtime_ns=DEFAULT_MTIME_NS + 1),
-        },
-    )
-    root = mounted(repository, "p/a:v0")
-    inodes = {name: (root / name).stat().st_ino for name in names(root)}
-    assert inodes["plain"] == inodes["again"]
-    assert len(set(inodes.values())) == 3
-    assert not os.access(root / "plain", os.X_OK) or os.getuid() == 0
-    assert (root / "run").stat().st_mode & 0o111
 
 
 def test_a_listing_tells_the_numbers_that_stat_tells(

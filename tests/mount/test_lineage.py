@@ -120,7 +120,7 @@ for folder in sys.argv[1:]:
         (["demo/data/v0", "demo/data/v1"], ["demo/data:v0", "demo/data:v1"]),
     ],
 )
-def test_a_script_that_reads_files_which_versions_share_uses_those_that_it_looked_into(
+def test_a_script_that_reads_files_which_versions_share_uses_those_that_it_read(
     data: Repository, mounted: Mounter, shell: Shell, folders: list[str], used: list[str]
 ) -> None:
     mnt = mounted(data)
@@ -138,10 +138,39 @@ def test_a_file_of_one_version_only_is_never_taken_for_another(
     shell.must_use(run_id, "demo/data:v1")
 
 
-def test_where_one_version_was_looked_at_shared_files_are_its_own(
+GLANCE = """
+import os, sys
+from pathlib import Path
+seen, read = map(Path, sys.argv[1:])
+os.listdir(seen / "train")
+(seen / "train/3.txt").stat()
+(read / "train/3.txt").read_bytes()
+"""
+
+
+@pytest.mark.parametrize(
+    ("seen", "read", "used"), [("v0", "v1", "v1"), ("v1", "v0", "v0"), ("v0", "latest", "v1")]
+)
+def test_a_file_that_versions_share_is_used_in_the_one_in_which_it_was_opened(
+    data: Repository, mounted: Mounter, shell: Shell, seen: str, read: str, used: str
+) -> None:
+    mnt = mounted(data)
+    everything_known(mnt)
+    for folder in (mnt / "demo/data/v0", mnt / "demo/data/v1"):
+        # The kernel has the pages of both.
+        assert (folder / "train/3.txt").read_bytes() == b"3"
+    run_id = shell.python(GLANCE, mnt / "demo/data" / seen, mnt / "demo/data" / read)
+    shell.must_use(run_id, f"demo/data:{used}")
+
+
+def test_what_is_read_in_a_portfolio_uses_the_version_that_is_linked_there(
     data: Repository, mounted: Mounter, shell: Shell
 ) -> None:
-    run_id = shell.run("cat", mounted(data) / "demo/data/v1/train/3.txt")
+    version = data.resolve("demo/data:v1")
+    data.catalog.link(version.id, "models", "best", ["production"])
+    mnt = mounted(data)
+    everything_known(mnt)
+    run_id = shell.run("cat", mnt / "models/best/production/train/3.txt")
     shell.must_use(run_id, "demo/data:v1")
 
 
@@ -198,16 +227,14 @@ if __name__ == "__main__":
 """
 
 
-def test_threads_use_what_one_of_them_listed(
-    data: Repository, mounted: Mounter, shell: Shell
-) -> None:
+def test_threads_use_what_they_open(data: Repository, mounted: Mounter, shell: Shell) -> None:
     mnt = mounted(data)
     everything_known(mnt)
     shell.must_use(shell.python(THREADS, mnt / "demo/data/v1"), "demo/data:v1")
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_use_what_their_parent_listed(
+def test_workers_use_what_they_open(
     data: Repository, mounted: Mounter, shell: Shell, tmp_path: Path, method: str
 ) -> None:
     mnt = mounted(data)

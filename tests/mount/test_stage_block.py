@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import artfs
-from artfs.errors import MountError, NotFound
+from artfs.errors import InvalidArgument, MountError, NotFound
 from artfs.mounts import client
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
@@ -44,6 +44,28 @@ def test_the_block_builds_upon_a_version(store: Repository, staged: Stager) -> N
         assert (path / "kept").read_bytes() == b"kept"
         (path / "changed").write_bytes(b"new")
     assert staged.version("v1") == {"kept": b"kept", "changed": b"new"}
+
+
+@pytest.mark.parametrize("by_error", [True, False])
+def test_a_forked_child_that_leaves_the_block_does_not_end_it(
+    by_error: bool, store: Repository, staged: Stager
+) -> None:
+    child = -1
+    try:
+        with artfs.stage("p/data") as path:
+            (path / "before").write_bytes(b"1")
+            child = os.fork()
+            if child == 0 and by_error:
+                raise SystemExit  # noqa: TRY301 - as a child ends
+            if child:
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+                (path / "after").write_bytes(b"2")
+    except (SystemExit, InvalidArgument) as error:
+        assert child == 0
+        os._exit(0 if by_error or "forked" in str(error) else 1)
+    if child == 0:
+        os._exit(2)
+    assert staged.version("v0") == {"before": b"1", "after": b"2"}
 
 
 def test_an_exception_drops_what_was_staged(store: Repository, staged: Stager) -> None:

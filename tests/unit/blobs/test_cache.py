@@ -18,6 +18,7 @@ from artfs.blobs.eviction import STANDARD_LIMIT_BYTES, Quota, evict
 from artfs.errors import DeadlineExceeded
 from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.system.locks import hold_new_file
+from tests.support.forked import living_child
 
 KEY = Digest(sha256(b"some content").digest())
 OTHER = Digest(sha256(b"other content").digest())
@@ -271,6 +272,24 @@ def test_a_flight_excludes_other_threads_and_ends_in_time(cache: BlockCache) -> 
         assert time.monotonic() - started_s < 5
     with cache.flight(KEY, 0, timeout_s=0):
         pass
+
+
+def test_a_flight_of_another_thread_does_not_go_on_in_a_forked_child(cache: BlockCache) -> None:
+    taken, go_on = threading.Event(), threading.Event()
+
+    def fetch() -> None:
+        with cache.flight(KEY, 0, timeout_s=5):
+            taken.set()
+            go_on.wait()
+
+    thread = threading.Thread(target=fetch)
+    thread.start()
+    taken.wait()
+    with living_child():
+        go_on.set()
+        thread.join()
+        with cache.flight(KEY, 0, timeout_s=0):
+            pass
 
 
 def test_a_flight_takes_and_releases_further_blocks(cache: BlockCache) -> None:

@@ -20,6 +20,7 @@ from artfs.blobs.local import LocalObjectStore
 from artfs.blobs.packs import PackWriter
 from artfs.errors import BackendUnavailable, OutOfSpace, PathNotFound, PermissionDenied
 from artfs.model import ByteRange, Digest
+from tests.support.disks import small_file_system
 
 MIB = 1024 * 1024
 
@@ -55,15 +56,8 @@ def store(root: Path) -> LocalObjectStore:
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB of its own."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a tmpfs needs root")
-    yield path
-    subprocess.run(["umount", path], check=True)
+    with small_file_system(tmp_path / "disk", size_mib=1) as disk:
+        yield disk
 
 
 @pytest.mark.parametrize("transfer", list(Transfer))

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import pytest
 
-from artfs.catalog.records import VersionRecord
 from artfs.fuse.inodes import Inodes, Place
-from artfs.model import Digest, VersionState
-from artfs.vfs.evidence import Told
-from artfs.vfs.service import Service
 from artfs.vfs.tree import (
     NUMBER_BITS,
     ROOT_NUMBER,
@@ -21,7 +16,6 @@ from artfs.vfs.tree import (
     Node,
     OpenFile,
 )
-from artfs.vfs.versions import TreeDirectory
 
 
 class Folder:
@@ -50,40 +44,12 @@ class Folder:
         raise AssertionError
 
 
-def version_directory(version_id: str, identity: int) -> TreeDirectory:
-    """The root of a version; it is never asked for what is in it."""
-    version = VersionRecord(
-        id=version_id,
-        project="demo",
-        name="data",
-        index=0,
-        type="dataset",
-        source_project="demo",
-        source_name="data",
-        source_index=0,
-        state=VersionState.COMMITTED,
-        digest="",
-        content_digest="",
-        tree=Digest(b""),
-        size_bytes=0,
-        file_count=0,
-        description=None,
-        metadata={},
-        created_at_ns=0,
-        aliases=(),
-    )
-    attributes = Attributes(identity, 0o040555, 0, 0)
-    return TreeDirectory(
-        cast(Service, None), version, Digest(b""), attributes, parent_number=ROOT_NUMBER
-    )
-
-
 def leaf(identity: int, position: int) -> Found:
     return Found(f"f{position}", Attributes(identity, 0o100444, 0, 0), position)
 
 
 def look_up(inodes: Inodes, directory: DirectoryNode, found: Found) -> int:
-    number = inodes.number_for(found.attributes.identity)
+    number = inodes.number_for(directory, found)
     inodes.add(number, directory, found)
     return number
 
@@ -100,15 +66,28 @@ def test_a_leaf_is_found_by_directory_and_position() -> None:
     assert inodes.get(number) == Place(folder, 2**28 - 1)
 
 
-def test_the_same_file_in_two_directories_has_one_number() -> None:
+def test_one_place_has_one_number_whichever_object_stands_for_its_directory() -> None:
     inodes = Inodes(Folder(ROOT_NUMBER))
-    first = look_up(inodes, Folder(77), leaf(1234, 0))
-    assert look_up(inodes, Folder(78), leaf(1234, 9)) == first
+    first = look_up(inodes, Folder(77), leaf(1234, 9))
+    assert look_up(inodes, Folder(77), leaf(1234, 9)) == first
     inodes.forget(first, 1)
     assert isinstance(inodes.get(first), Place)
     inodes.forget(first, 1)
     with pytest.raises(KeyError):
         inodes.get(first)
+
+
+def test_two_places_never_have_one_number_though_they_have_one_identity() -> None:
+    inodes, one, two = Inodes(Folder(ROOT_NUMBER)), Folder(77), Folder(78)
+    first, second = look_up(inodes, one, leaf(1234, 0)), look_up(inodes, two, leaf(1234, 0))
+    third = look_up(inodes, one, leaf(1234, 1))
+    assert len({first, second, third}) == 3
+    assert inodes.get(first) == Place(one, 0)
+    assert inodes.get(second) == Place(two, 0)
+    assert inodes.get(third) == Place(one, 1)
+    # Each is found again.
+    assert look_up(inodes, two, leaf(1234, 0)) == second
+    assert look_up(inodes, one, leaf(1234, 1)) == third
 
 
 def test_two_files_that_want_the_same_number_both_get_one() -> None:
@@ -181,47 +160,3 @@ def test_many_lookups_are_counted() -> None:
     inodes.forget(number, 1)
     with pytest.raises(KeyError):
         inodes.get(number)
-
-
-def test_a_leaf_says_in_which_versions_it_was_told() -> None:
-    inodes = Inodes(Folder(ROOT_NUMBER))
-    one, same, two = (
-        version_directory(version_id, identity)
-        for version_id, identity in (("one", 71), ("one", 72), ("two", 73))
-    )
-    number = look_up(inodes, one, leaf(1234, 5))
-    assert inodes.told(number) == Told(frozenset({"one"}), "one")
-    look_up(inodes, same, leaf(1234, 6))
-    assert inodes.told(number) == Told(frozenset({"one"}), "one")
-    look_up(inodes, two, leaf(1234, 7))
-    look_up(inodes, one, leaf(1234, 5))
-    assert inodes.told(number) == Told(frozenset({"one", "two"}), "one")
-    assert inodes.get(number) == Place(one, 5)
-    other = look_up(inodes, one, leaf(1235, 8))
-    assert inodes.told(other) == Told(frozenset({"one"}), "one")
-    inodes.forget(number, 4)
-    inodes.forget(other, 1)
-    assert not inodes._slots
-    assert not inodes._slot_of
-
-
-def test_a_leaf_that_many_versions_tell_keeps_its_lookups() -> None:
-    inodes = Inodes(Folder(ROOT_NUMBER))
-    directories = [version_directory(f"version {index}", 100 + index) for index in range(80)]
-    for directory in directories:
-        number = look_up(inodes, directory, leaf(1234, 5))
-    told = inodes.told(number)
-    assert told is not None
-    assert len(told.versions) == 80
-    assert len(inodes._slots) == 1
-    inodes.forget(number, 79)
-    assert inodes.get(number) == Place(directories[0], 5)
-    inodes.forget(number, 1)
-    assert len(inodes) == 1
-    assert not inodes._slots
-
-
-def test_what_is_in_no_version_is_told_in_none() -> None:
-    inodes = Inodes(Folder(ROOT_NUMBER))
-    assert inodes.told(look_up(inodes, Folder(77), leaf(1234, 5))) is None
-    assert inodes.told(ROOT_NUMBER) is None

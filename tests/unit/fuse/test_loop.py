@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from artfs.fuse.loop import TURN_S, EagerLock, RequestWait
+from artfs.fuse.loop import TURN_S, EagerLock, RequestWait, lean_trio
 
 DEADLINE_S = 10.0
 
@@ -28,6 +28,19 @@ def test_pyfuse3_takes_trio_from_where_we_put_ours() -> None:
     """Without this a later pyfuse3 would go back to the slow way, and nobody would notice."""
     assert vars(pyfuse3)["trio"] is trio
     assert inspect.iscoroutinefunction(pyfuse3.main)
+
+
+def test_names_that_are_not_replaced_are_those_of_trio() -> None:
+    """A pyfuse3 that uses one more name of trio finds it."""
+    used_by_a_later_pyfuse3 = "fail_after", "CapacityLimiter", "current_time"
+    stand_in = lean_trio()
+    for name in used_by_a_later_pyfuse3:
+        assert getattr(stand_in, name) is getattr(trio, name)
+    assert stand_in.lowlevel.checkpoint is trio.lowlevel.checkpoint
+    assert stand_in.Lock is EagerLock
+    assert stand_in.lowlevel.wait_readable is not trio.lowlevel.wait_readable
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = stand_in.nonsense
 
 
 def test_a_request_that_is_there_costs_no_turn_of_the_scheduler(pipe: tuple[int, int]) -> None:

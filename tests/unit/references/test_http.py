@@ -19,7 +19,9 @@ from artfs.errors import (
 from artfs.manifest.entries import Pin
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.references.http import HttpHandler
+from artfs.references.web import new_session
 from tests.servers.nginx import Nginx, set_mtime
+from tests.support.forked import ends_well, start
 from tests.support.references import QUICK, Reading
 
 DATA = Random(5).randbytes(2 * BLOCK_SIZE_BYTES + 1234)
@@ -208,3 +210,19 @@ def test_a_range_in_the_middle_costs_little_of_a_large_object(
     moved = sum(request.body_bytes for request in nginx.requests(f"large-{name}")[asked_before:])
     assert moved <= 8 * 1024 * 1024
     os.truncate(large, 0)
+
+
+def test_parent_and_child_do_not_mix_up_the_answers_on_a_connection(nginx: Nginx) -> None:
+    """One that is kept alive crosses a fork as it is; who answers whom is then chance."""
+    session = new_session()
+    for name in ("ours", "theirs"):
+        nginx.write(f"fork-{name}", name.encode() * 1000)
+
+    def read_often(name: str) -> bool:
+        url = f"{nginx.url}/plain/fork-{name}"
+        return all(session.get(url).text == name * 1000 for _ in range(100))
+
+    assert read_often("ours")
+    child = start(lambda: read_often("theirs"))
+    assert read_often("ours")
+    assert ends_well(child)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from artfs.manifest.entries import FileEntry
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest, StoredContent
+from tests.support.disks import small_file_system
 from tests.support.stores import commit, new_store
 
 LARGE = os.urandom(SMALL_BLOB_LIMIT_BYTES + 1)
@@ -32,12 +32,11 @@ def repository(tmp_path: Path) -> Repository:
 @pytest.fixture
 def tiny_store(tmp_path: Path) -> Iterator[Repository]:
     """A store on a disk of 8 MiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], check=True)
-    with new_store(disk / "store") as repository:
+    with (
+        small_file_system(tmp_path / "disk", size_mib=8) as disk,
+        new_store(disk / "store") as repository,
+    ):
         yield repository
-    subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 def as_entry(stored: StoredContent) -> FileEntry:

@@ -6,8 +6,8 @@ import errno
 import os
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from artfs.errors import OutOfSpace, StoreFormatError
 from artfs.staging.changes import Changes, LinkRow, NodeRow, Record, merged
 from artfs.staging.index import Index
 from artfs.staging.journal import Journal, journals, read_journals
+from tests.support.disks import small_file_system
 
 IDS = st.integers(1, 5)
 NAMES = st.sampled_from(["a", "b", "ü"])
@@ -198,26 +199,20 @@ def test_replacing_everything_leaves_nothing_to_come_back(index: Index, tmp_path
 
 
 def test_on_a_full_disk_changes_are_kept_and_nothing_is_lost(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", disk], check=True)
-    try:
-        index = Index(disk / "index.sqlite", create=True)
-        try:
-            with pytest.raises(OSError, match="No space"):
-                (disk / "filler").write_bytes(bytes(12 << 20))
-            for number in range(100):
-                index.apply(change(5 + number, f"name {number}"))
-            with pytest.raises(OutOfSpace):
-                index.checkpoint()
-            index.apply(change(500, "after"))
-            (disk / "filler").unlink()
+    with (
+        small_file_system(tmp_path / "disk", size_mib=12) as disk,
+        closing(Index(disk / "index.sqlite", create=True)) as index,
+    ):
+        with pytest.raises(OSError, match="No space"):
+            (disk / "filler").write_bytes(bytes(12 << 20))
+        for number in range(100):
+            index.apply(change(5 + number, f"name {number}"))
+        with pytest.raises(OutOfSpace):
             index.checkpoint()
-            assert len(index.links()) == 101
-        finally:
-            index.close()
-    finally:
-        subprocess.run(["umount", "-l", disk], check=True)
+        index.apply(change(500, "after"))
+        (disk / "filler").unlink()
+        index.checkpoint()
+        assert len(index.links()) == 101
 
 
 def test_an_index_of_the_format_before_journals_is_taken_over(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
@@ -15,12 +16,13 @@ from artfs.engine.threads import Threads
 from artfs.errors import BackendUnavailable
 from artfs.repository.facade import Repository
 from artfs.sdk.marker import mark_process, unmark_process
-from artfs.vfs.callers import identify
-from artfs.vfs.evidence import Evidence, Told, now_s, used_versions
+from artfs.vfs.callers import run_of
 from artfs.vfs.lineage import Lineage
+from artfs.vfs.service import Service
+from artfs.vfs.tree import Attributes
+from artfs.vfs.versions import TreeDirectory
 from tests.support.stores import commit, new_store
 
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 THREAD = 4321
 
 
@@ -37,14 +39,10 @@ def proc(tmp_path: Path) -> Path:
     return path
 
 
-def begin(
-    proc: Path, run_id: str | None, *, started_at_s: float, marker: str | None = None
-) -> None:
+def begin(proc: Path, run_id: str | None, *, marker: str | None = None) -> None:
     """Let there be a thread THREAD, in place of whoever had that number."""
     directory = proc / str(THREAD)
     directory.mkdir(exist_ok=True)
-    ticks = int(started_at_s * TICKS_PER_S)
-    (directory / "stat").write_text(f"{THREAD} (a) b (c) R {'0 ' * 18}{ticks} 0 0\n")
     variables = ["PATH=/bin", *([f"ARTFS_RUN_ID={run_id}"] if run_id is not None else []), "X="]
     (directory / "environ").write_text("\0".join(variables) + "\0")
     (directory / "fd").mkdir(exist_ok=True)
@@ -60,81 +58,10 @@ def used(repository: Repository, run: RunRecord) -> list[str]:
     return [each.version for each in repository.catalog.inputs_of(run.id)]
 
 
-def in_one(version: VersionRecord) -> Told:
-    return Told(frozenset({version.id}), version.id)
-
-
-# --- evidence ----------------------------------------------------------------------------------
-
-
-def evidence(*inside: str, named: str | None = None) -> Evidence:
-    found = Evidence()
-    for version_id in inside:
-        found.inside(version_id)
-    if named is not None:
-        found.named(named)
-    return found
-
-
-BOTH = Told(frozenset({"a", "b"}), "a")
-
-
-@pytest.mark.parametrize(
-    ("told", "seen", "expected"),
-    [
-        # In one version only: nothing else can be meant, whatever was looked at.
-        (Told(frozenset({"a"}), "a"), [evidence("b", named="c"), evidence("b")], {"a"}),
-        (BOTH, [evidence("b"), evidence("a")], {"b"}),
-        (BOTH, [evidence("a", "b"), evidence()], {"a", "b"}),
-        (BOTH, [evidence("c"), evidence("b")], {"b"}),
-        (Told(frozenset({"a", "b", "c"}), "c"), [evidence("a", "b", "d")], {"a", "b"}),
-        # To look into a version says more than to ask for its name.
-        (BOTH, [evidence("b", named="a"), evidence()], {"b"}),
-        (BOTH, [evidence("c", named="b"), evidence("a")], {"b"}),
-        (BOTH, [evidence(), evidence(named="b")], {"b"}),
-        (BOTH, [evidence("c", named="d"), evidence("c")], {"a"}),
-        (BOTH, [], {"a"}),
-    ],
-)
-def test_the_version_that_was_opened(told: Told, seen: list[Evidence], expected: set[str]) -> None:
-    assert used_versions(told, seen, evidence()) == expected
-
-
-def test_where_nothing_else_speaks_it_is_what_anybody_looked_at_last() -> None:
-    everybody = evidence("a", "b")
-    assert used_versions(BOTH, [evidence("c")], everybody) == {"b"}
-    everybody.named("a")
-    assert used_versions(BOTH, [evidence("c")], everybody) == {"a"}
-
-
-def test_only_the_last_name_that_was_asked_for_counts() -> None:
-    found = evidence(named="a")
-    found.named("b")
-    assert found.choose(BOTH) == {"b"}
-
-
-def test_what_was_named_last_stays_that_when_evidence_is_merged() -> None:
-    older, newer = evidence(named="a"), evidence(named="b")
-    newer.add(older)
-    assert newer.choose(BOTH) == {"b"}
-    older.add(newer)
-    assert older.choose(BOTH) == {"b"}
-
-
-def test_evidence_from_before_a_moment_can_be_forgotten() -> None:
-    found = evidence("a", named="a")
-    moment_s = now_s()
-    found.inside("b")
-    found.forget_before(moment_s)
-    assert found.choose(BOTH) == {"b"}
-    found.forget_before(now_s())
-    assert found.choose(BOTH) == frozenset()
-
-
-def test_evidence_is_bounded_and_the_oldest_goes_first() -> None:
-    found = evidence(*(f"v{index}" for index in range(300)))
-    assert not found.choose(Told(frozenset({"v0"}), "v0"))
-    assert found.choose(Told(frozenset({"v299"}), "v299"))
+def directory_of(version: VersionRecord) -> TreeDirectory:
+    """The root of a version; nobody looks into it."""
+    attributes = Attributes(1, 0o040755, 0, 0)
+    return TreeDirectory(cast(Service, None), version, version.tree, attributes, parent_number=1)
 
 
 # --- who asks ----------------------------------------------------------------------------------
@@ -147,43 +74,33 @@ def test_evidence_is_bounded_and_the_oldest_goes_first() -> None:
 def test_the_run_is_in_the_environment(
     proc: Path, run_id: str | None, expected: str | None
 ) -> None:
-    begin(proc, run_id, started_at_s=12.5)
-    caller = identify(THREAD, proc)
-    assert caller is not None
-    assert (caller.run_id, caller.started_at_s) == (expected, 12.5)
+    begin(proc, run_id)
+    assert run_of(THREAD, proc) == expected
 
 
 def test_a_mark_says_more_than_the_environment_that_the_process_began_with(proc: Path) -> None:
-    begin(proc, "outer", started_at_s=1, marker="/memfd:artfs-run:inner (deleted)")
-    caller = identify(THREAD, proc)
-    assert caller is not None
-    assert caller.run_id == "inner"
+    begin(proc, "outer", marker="/memfd:artfs-run:inner (deleted)")
+    assert run_of(THREAD, proc) == "inner"
 
 
 def test_another_file_at_the_descriptor_of_the_mark_is_none(proc: Path) -> None:
-    begin(proc, "outer", started_at_s=1, marker="/home/somebody/artfs-run:inner")
-    caller = identify(THREAD, proc)
-    assert caller is not None
-    assert caller.run_id == "outer"
+    begin(proc, "outer", marker="/home/somebody/artfs-run:inner")
+    assert run_of(THREAD, proc) == "outer"
 
 
 def test_a_thread_that_is_gone_is_nobody(proc: Path) -> None:
-    assert identify(THREAD, proc) is None
+    assert run_of(THREAD, proc) is None
 
 
 def test_a_process_marks_itself_until_it_takes_the_mark_away() -> None:
     descriptor = mark_process("r1")
     assert descriptor is not None
     try:
-        caller = identify(os.getpid())
+        found = run_of(os.getpid())
     finally:
         unmark_process(descriptor)
-    assert caller is not None
-    assert caller.run_id == "r1"
-    assert 0 < caller.started_at_s <= now_s()
-    after = identify(os.getpid())
-    assert after is not None
-    assert after.run_id is None
+    assert found == "r1"
+    assert run_of(os.getpid()) is None
 
 
 def test_a_file_that_took_the_place_of_the_mark_stays_open() -> None:
@@ -205,9 +122,8 @@ def test_another_process_is_known_by_its_environment() -> None:
         process.stdin.write(b"?\n")
         process.stdin.flush()
         assert process.stdout.readline() == b"?\n"
-        caller = identify(process.pid)
-    assert caller is not None
-    assert caller.run_id == "r2"
+        found = run_of(process.pid)
+    assert found == "r2"
 
 
 # --- recording ---------------------------------------------------------------------------------
@@ -220,9 +136,9 @@ class Mount:
         self.lineage = lineage
         self._clock = clock
 
-    async def opens(self, *told: Told, thread: int = THREAD) -> None:
-        for each in told:
-            await self.lineage.opened(thread, each)
+    async def opens(self, *versions: VersionRecord, thread: int = THREAD) -> None:
+        for version in versions:
+            await self.lineage.opened(thread, directory_of(version))
 
     def later(self) -> None:
         """Let a minute pass."""
@@ -260,15 +176,15 @@ def test_what_a_run_opens_is_recorded_even_when_the_mount_ends_at_once(
     proc: Path, repository: Repository
 ) -> None:
     version, run = commit(repository, "demo/data", {"a": b"1"}), run_in(repository)
-    begin(proc, run.id, started_at_s=0)
-    mounted(repository, proc, lambda mount: mount.opens(in_one(version), in_one(version)))
+    begin(proc, run.id)
+    mounted(repository, proc, lambda mount: mount.opens(version, version))
     assert used(repository, run) == ["v0"]
 
 
 def test_what_nobody_in_a_run_opens_is_not_recorded(proc: Path, repository: Repository) -> None:
     version, run = commit(repository, "demo/data", {"a": b"1"}), run_in(repository)
-    begin(proc, None, started_at_s=0)
-    mounted(repository, proc, lambda mount: mount.opens(in_one(version)))
+    begin(proc, None)
+    mounted(repository, proc, lambda mount: mount.opens(version))
     assert used(repository, run) == []
 
 
@@ -276,12 +192,12 @@ def test_a_use_is_written_once(
     proc: Path, repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version, run = commit(repository, "demo/data", {"a": b"1"}), run_in(repository)
-    begin(proc, run.id, started_at_s=0)
+    begin(proc, run.id)
     written = Outage(repository, monkeypatch, failures=0)
 
     async def scenario(mount: Mount) -> None:
         for _ in range(10):
-            await mount.opens(in_one(version))
+            await mount.opens(version)
             await mount.until(lambda: bool(used(repository, run)))
             mount.later()
 
@@ -294,63 +210,52 @@ def test_a_number_that_another_process_has_now_does_not_stand_for_the_old_one(
 ) -> None:
     old, new = two_versions(repository)
     runs = [run_in(repository), run_in(repository)]
-    # What the old thread saw of v0 must not count for the new one.
-    told = Told(frozenset({old.id, new.id}), new.id)
 
     async def scenario(mount: Mount) -> None:
-        begin(proc, runs[0].id, started_at_s=0)
-        mount.lineage.visited(THREAD, old.id)
-        await mount.opens(told)
-        mount.lineage.visited(99, new.id)
+        begin(proc, runs[0].id)
+        await mount.opens(old)
         mount.later()
-        begin(proc, runs[1].id, started_at_s=now_s() + 1)
-        await mount.opens(told)
+        begin(proc, runs[1].id)
+        await mount.opens(new)
 
     mounted(repository, proc, scenario)
     assert used(repository, runs[0]) == ["v0"]
     assert used(repository, runs[1]) == ["v1"]
 
 
+def test_looking_for_a_name_uses_nothing(proc: Path, repository: Repository) -> None:
+    old, new = two_versions(repository)
+    run = run_in(repository)
+    begin(proc, run.id)
+
+    async def scenario(mount: Mount) -> None:
+        mount.lineage.looks(THREAD, directory_of(old))
+        await mount.opens(new)
+
+    mounted(repository, proc, scenario)
+    assert used(repository, run) == ["v1"]
+
+
 def test_a_process_may_begin_a_run(proc: Path, repository: Repository) -> None:
     version, run = commit(repository, "demo/data", {"a": b"1"}), run_in(repository)
 
     async def scenario(mount: Mount) -> None:
-        begin(proc, None, started_at_s=0)
-        await mount.opens(in_one(version))
-        begin(proc, run.id, started_at_s=0)
+        begin(proc, None)
+        await mount.opens(version)
+        begin(proc, run.id)
         mount.later()
-        await mount.opens(in_one(version))
+        await mount.opens(version)
 
     mounted(repository, proc, scenario)
     assert used(repository, run) == ["v0"]
-
-
-def test_what_one_thread_of_a_run_looked_at_tells_what_another_opens(
-    proc: Path, repository: Repository
-) -> None:
-    old, new = two_versions(repository)
-    other, run = commit(repository, "demo/other", {"a": b"1"}), run_in(repository)
-    begin(proc, run.id, started_at_s=0)
-    (proc / "99").symlink_to(proc / str(THREAD))
-
-    async def scenario(mount: Mount) -> None:
-        mount.lineage.visited(99, new.id)
-        await mount.opens(in_one(other), thread=99)
-        await mount.opens(Told(frozenset({old.id, new.id}), old.id))
-
-    mounted(repository, proc, scenario)
-    assert {each.path for each in repository.catalog.inputs_of(run.id)} == {
-        "demo/other:v0",
-        "demo/data:v1",
-    }
 
 
 def test_a_run_that_the_store_does_not_know_is_logged_once(
     proc: Path, repository: Repository, caplog: pytest.LogCaptureFixture
 ) -> None:
     one, two = (commit(repository, f"demo/{name}", {"a": name.encode()}) for name in "ab")
-    begin(proc, "stranger", started_at_s=0)
-    mounted(repository, proc, lambda mount: mount.opens(in_one(one), in_one(two)))
+    begin(proc, "stranger")
+    mounted(repository, proc, lambda mount: mount.opens(one, two))
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "stranger" in caplog.text
 
@@ -381,11 +286,11 @@ def test_an_outage_is_waited_for_but_not_for_ever(
     recorded: list[str],
 ) -> None:
     version, run = commit(repository, "demo/data", {"a": b"1"}), run_in(repository)
-    begin(proc, run.id, started_at_s=0)
+    begin(proc, run.id)
     outage = Outage(repository, monkeypatch, failures=failures)
 
     async def scenario(mount: Mount) -> None:
-        await mount.opens(in_one(version))
+        await mount.opens(version)
         await mount.until(lambda: bool(used(repository, run) or caplog.records))
 
     mounted(repository, proc, scenario)
@@ -399,7 +304,7 @@ def test_an_open_waits_a_moment_only_for_a_process_that_cannot_be_read(
     proc: Path, repository: Repository
 ) -> None:
     version, run = commit(repository, "demo/data", {"a": b"1"}), run_in(repository)
-    begin(proc, run.id, started_at_s=0)
+    begin(proc, run.id)
     environ = proc / str(THREAD) / "environ"
     content = environ.read_bytes()
     environ.unlink()
@@ -408,11 +313,11 @@ def test_an_open_waits_a_moment_only_for_a_process_that_cannot_be_read(
 
     async def scenario(mount: Mount) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(mount.opens, in_one(version))
+            nursery.start_soon(mount.opens, version)
             await trio.testing.wait_all_tasks_blocked(0.01)
             mount.later()
         # Now nobody waits any more, and it is recorded all the same.
-        await mount.opens(in_one(version))
+        await mount.opens(version)
         await trio.to_thread.run_sync(environ.write_bytes, content)
         await mount.until(lambda: bool(used(repository, run)))
 

@@ -18,6 +18,7 @@ from artfs.mounts.counters import Counters
 from artfs.references.base import Described, Source, described
 from artfs.references.registry import References
 from artfs.repository.opening import create_store, open_store
+from artfs.vfs.contents import Contents
 from artfs.vfs.service import Service
 from tests.support.loops import on_trio
 from tests.support.stores import commit_references
@@ -70,9 +71,10 @@ async def test_a_directory_of_references_prepares_their_client_once(
         repository = open_store(str(tmp_path / "store"))
         threads = Threads()
         fetcher = Fetcher(nursery, threads, Counters(), timeout_s=5)
-        service = Service(
+        contents = Contents(
             repository, threads, fetcher, nursery, flight_timeout_s=5, read_timeout_s=5
         )
+        service = Service(repository, threads, contents, nursery, flight_timeout_s=5)
         for version in versions:
             await service.prepare(version.tree)
         with trio.fail_after(5):
