@@ -153,6 +153,9 @@ class _Collection:
             unused.pop(digest, None)
         self._condemn(reachable, unused)
         self._doom(reachable, unused)
+        if self._dry_run and not self._report.leases:
+            for size_bytes in self._orphans.values():
+                self._report.orphans.add(size_bytes)
         if not self._dry_run:
             self._catalog.sweep(self._repository.delete_object)
 

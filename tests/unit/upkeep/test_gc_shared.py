@@ -207,9 +207,9 @@ def test_a_pack_that_a_killed_gc_left_is_not_moved_to_while_another_gc_removes_i
         # The third gc adopts the pack, which no row names, and removes it.
         third = open_shared()
         third.catalog.add_blobs([target], [], condemned_at_ns=1)
-        assert not third.catalog.doom_packs([target.sha256], condemned_before_ns=2)
+        assert not third.catalog.doom_packs([target.sha256], condemned_before_ns=2**62)
         is_out_of_touch(other)
-        assert third.catalog.doom_packs([target.sha256], condemned_before_ns=2)
+        assert third.catalog.doom_packs([target.sha256], condemned_before_ns=2**62)
 
         def delete(_record: BlobRecord | PackRecord) -> None:
             third.objects.delete(ObjectKey(Namespace.PACKS, target.sha256))
