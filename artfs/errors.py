@@ -5,9 +5,9 @@
     │                       EntryNotFound (also a KeyError), BlobNotFound, RunNotFound,
     │                       StagingNotFound, StoreNotFound
     ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
-    ├─ IntegrityError       stored bytes do not match their digest or size
+    ├─ IntegrityError       stored bytes do not match their digest or size; Unreadable
     ├─ ReferenceChanged     a foreign object no longer matches its pin
-    ├─ BackendUnavailable   DeadlineExceeded → WaitTimeoutError
+    ├─ BackendUnavailable   DeadlineExceeded → WaitTimeoutError; Archived
     ├─ PermissionDenied
     ├─ ReadOnly
     ├─ OutOfSpace
@@ -114,6 +114,10 @@ class IntegrityError(ArtfsError):
     exit_code = 5
 
 
+class Unreadable(IntegrityError):
+    """A disk does not give back bytes that were stored: they count as damaged."""
+
+
 class ReferenceChanged(ArtfsError):
     """A foreign object no longer matches the pin of the entry that refers to it."""
 
@@ -132,6 +136,10 @@ class DeadlineExceeded(BackendUnavailable):
 
 class WaitTimeoutError(DeadlineExceeded):
     """`Artifact.wait(timeout)` ran out of time."""
+
+
+class Archived(BackendUnavailable):
+    """A foreign object is there, but in an archive that must bring it back before it is read."""
 
 
 class PermissionDenied(ArtfsError):

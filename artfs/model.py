@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from enum import StrEnum
 from typing import Any, NewType
@@ -213,6 +214,17 @@ def split_entry_path(path: str) -> list[str]:
             f"not a valid path inside an artifact ({error.reason})",
             hint="use a relative path without '.', '..' and empty parts",
         ) from None
+
+
+StrPath = str | os.PathLike[str]
+
+
+def entry_path(name: StrPath) -> str:
+    """A path inside a version as programs write it, `./d/` or a `pathlib` path; `.` is its root.
+
+    What it names is checked by whoever uses it: `split_entry_path`.
+    """
+    return "/".join(part for part in os.fspath(name).rstrip("/").split("/") if part != ".")
 
 
 Metadata = dict[str, Any]

@@ -6,6 +6,7 @@ The store comes from an explicit choice, else `$ARTFS_STORE`, else `store` in
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -25,8 +26,15 @@ RUN_MARKER = "artfs-run:"
 RUN_MARKER_FDS = range(900, 908)
 """The descriptors at which mounts look for it: few, high enough to be free in most processes."""
 CACHE_SIZE_VARIABLE = "ARTFS_CACHE_SIZE"
+TIMEOUT_VARIABLE = "ARTFS_TIMEOUT"
+LINK_LOCAL_VARIABLE = "ARTFS_LINK_LOCAL"
+
+DEFAULT_TIMEOUT_S = 60.0
+MAX_TIMEOUT_S = 3600.0
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
+
+_SWITCH = {"on": True, "off": False}
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +48,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The project of names that mention none."""
     cache_size: str | None = None
     """How much the block cache may keep, for example "200 GiB"."""
+    timeout: float | None = None
+    """How long a read may take, in seconds."""
+    link_local: bool | None = None
+    """Whether references may lead to link-local addresses, and to those of cloud metadata."""
 
 
 def config_path() -> Path:
@@ -108,3 +120,28 @@ def cache_limit_bytes() -> int | None:
         raise ConfigError(f"cache size {text!r}", "not a size", hint="write it as 200GiB")
     power = " KMGT".index(match[2].upper() or " ")
     return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+def allows_link_local() -> bool:
+    """Whether references may lead to link-local addresses. Raises: ConfigError."""
+    text = os.environ.get(LINK_LOCAL_VARIABLE)
+    if not text:
+        return bool(load_config().link_local)
+    if text not in _SWITCH:
+        raise ConfigError(LINK_LOCAL_VARIABLE, f"{text!r} is neither 'on' nor 'off'")
+    return _SWITCH[text]
+
+
+def timeout_s() -> float:
+    """How long a read may take, where nothing else says so, in seconds. Raises: ConfigError."""
+    text = os.environ.get(TIMEOUT_VARIABLE)
+    try:
+        found = float(text) if text else load_config().timeout or DEFAULT_TIMEOUT_S
+    except ValueError:
+        found = math.nan
+    if not 0 < found <= MAX_TIMEOUT_S:
+        raise ConfigError(
+            f"timeout {text or found!r}",
+            f"not seconds, more than 0 and at most {MAX_TIMEOUT_S:.0f}",
+        )
+    return found

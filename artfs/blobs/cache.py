@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 from cachetools import LRUCache
 
 from artfs.blobs.eviction import Quota, evict
@@ -30,7 +31,7 @@ from artfs.blobs.layout import KEPT_MODE, NEW_MODE, CacheLayout
 from artfs.blobs.sealed import read_sealed, read_sealed_directly, write_sealed
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest
 from artfs.system import forks
-from artfs.system.files import OpenFile, open_quietly
+from artfs.system.files import FileState, OpenFile, file_state, open_quietly
 from artfs.system.locks import hold_new_file
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,14 @@ _SETTLED_S = 60.0
 """A use so soon after the last one is the same use: 64 processes that read one file together."""
 _BYPASS_S = 30.0
 _MAX_OPEN_BLOCKS = 4096
+
+
+class OpenBlock(msgspec.Struct, frozen=True, gc=False):
+    """The file of a block that was found right; its bytes come first."""
+
+    file: OpenFile
+    state: FileState
+    """Of the file when it was read. In another state it may hold anything."""
 
 
 class BlockCache:
@@ -64,7 +73,7 @@ class BlockCache:
         self._ghosts_mtime_ns = -1
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         size = _MAX_OPEN_BLOCKS if limit < 0 else max(64, min(_MAX_OPEN_BLOCKS, limit // 4))
-        self._open: LRUCache[tuple[Digest, int], OpenFile] = LRUCache(size)
+        self._open: LRUCache[tuple[Digest, int], OpenBlock] = LRUCache(size)
 
     @property
     def bypassed(self) -> bool:
@@ -80,7 +89,9 @@ class BlockCache:
         data: Buffer | None
         try:
             opened = OpenFile(open_quietly(path))
-            if self.read_directly and os.fstat(opened.fd).st_size > BLOCK_SIZE_BYTES:
+            _note_use(opened.fd)
+            state = file_state(opened.fd)
+            if self.read_directly and state.size_bytes > BLOCK_SIZE_BYTES:
                 data = read_sealed_directly(opened, expected)
             else:
                 data = read_sealed(opened.fd, expected)
@@ -94,13 +105,12 @@ class BlockCache:
             logger.warning("cache: %s is damaged, it is fetched again", path)
             self.drop(key, index)
             return None
-        _note_use(opened.fd)
         with self._lock:
-            self._open[key, index] = opened
+            self._open[key, index] = OpenBlock(opened, state)
         return data
 
-    def opened(self, key: Digest, index: int) -> OpenFile | None:
-        """The open file of a block that was read or written here before; its bytes come first.
+    def opened(self, key: Digest, index: int) -> OpenBlock | None:
+        """A block that was read or written here before.
 
         Never blocks on a disk.
         """
@@ -109,7 +119,7 @@ class BlockCache:
 
     def has(self, key: Digest, index: int) -> bool:
         """Whether the block seems to be there; it was not checked. Blocks: disk, briefly."""
-        return self.layout.block(key, index).exists()
+        return os.path.exists(self.layout.block(key, index))  # noqa: PTH110 - false on a broken disk
 
     def put(self, key: Digest, index: int, data: Buffer) -> bool:
         """Keep a block whose bytes are known to be right; whether that went well.
@@ -121,11 +131,12 @@ class BlockCache:
         try:
             self._make_room(len(data))
             opened = self._write(self.layout.block(key, index), data, self._mode_for(key, index))
+            state = file_state(opened.fd)
         except OSError as error:
             self._bypass(str(error))
             return False
         with self._lock:
-            self._open[key, index] = opened
+            self._open[key, index] = OpenBlock(opened, state)
         return True
 
     def drop(self, key: Digest, index: int) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
 from artfs.blobs.temporaries import Temporaries
-from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
+from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import ByteRange, Digest
 from artfs.system import forks
 from artfs.system.files import copy_file, fsync_directory, pread_full
-from artfs.system.oserrors import translate_os_errors
+from artfs.system.oserrors import reading_content, translate_os_errors
 
 _TEMPORARY = "tmp"
 _OBJECT_MODE = 0o444
@@ -69,7 +69,7 @@ class LocalObjectStore:
         """
         fd = self.open_local(key)
         try:
-            with translate_os_errors(key, missing=BlobNotFound):
+            with reading_content(key):
                 data = pread_full(fd, span.length, span.start)
         finally:
             os.close(fd)
@@ -84,7 +84,7 @@ class LocalObjectStore:
 
         Raises: BlobNotFound, PermissionDenied, BackendUnavailable.
         """
-        with translate_os_errors(key, missing=BlobNotFound):
+        with reading_content(key):
             try:
                 return os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
@@ -94,9 +94,9 @@ class LocalObjectStore:
     def size(self, key: ObjectKey) -> int | None:
         """Return the object's size in bytes, or None where it does not exist.
 
-        Raises: PermissionDenied, BackendUnavailable.
+        Raises: Unreadable, PermissionDenied, BackendUnavailable.
         """
-        with translate_os_errors(key):
+        with reading_content(key):
             try:
                 return self._path(key).stat().st_size
             except FileNotFoundError:
@@ -121,9 +121,9 @@ class LocalObjectStore:
 
         Raises: PermissionDenied, BackendUnavailable.
         """
-        self._require_layout(namespace)
         directory = self._root / namespace.value
         with translate_os_errors(directory):
+            self._require_layout(namespace)
             shards = [path for path in directory.iterdir() if _SHARD.fullmatch(path.name)]
         for shard in sorted(shards):
             with translate_os_errors(shard):

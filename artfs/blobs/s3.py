@@ -6,17 +6,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from boto3.session import Session
-from botocore.config import Config
 from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
-from botocore.session import get_session
-from botocore.utils import parse_timestamp
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
+from artfs.blobs.s3client import head_object
 from artfs.blobs.s3errors import WRONG_CHECKSUM_CODES, code_of, status_of, translate_s3_errors
 from artfs.blobs.s3upload import ContentDiffers, checksum, unless_it_exists, upload_in_parts
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError, SourceChanged
@@ -28,47 +24,7 @@ if TYPE_CHECKING:
 
 _SINGLE_PUT_LIMIT_BYTES = 64 * 1024 * 1024
 _READ_ATTEMPTS = 3
-_CONNECT_TIMEOUT_S = 5
 _NAME = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})")
-
-
-def make_client(
-    *,
-    endpoint_url: str | None = None,
-    region: str | None = None,
-    read_timeout_s: float = 20,
-    attempts: int = 4,
-    connections: int = 32,
-) -> S3Client:
-    """A client for S3 or a compatible server, with credentials from where boto3 finds them.
-
-    `attempts` counts the first one. Safe to use from as many threads as `connections`.
-    """
-    config = Config(
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        read_timeout=read_timeout_s,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        max_pool_connections=connections,
-        # Other servers than AWS answer a range with the checksum of the whole object, or refuse
-        # the checksums that boto3 adds by itself. Ours are given explicitly.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        # Host names per bucket are AWS's own.
-        s3={"addressing_style": "path" if endpoint_url else "auto"},
-    )
-    core = get_session()
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    session = Session(botocore_session=core, region_name=region)
-    return session.client("s3", endpoint_url=endpoint_url, config=config)
-
-
-def _timestamp(text: str) -> datetime:
-    """As botocore does, but without the general parser, in which listings spend half their time."""
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        found: datetime = parse_timestamp(text)
-        return found
 
 
 class S3ObjectStore:
@@ -194,7 +150,7 @@ class S3ObjectStore:
 
     def _head(self, key: ObjectKey) -> int | None:
         try:
-            answer = self._client.head_object(Bucket=self._bucket, Key=self._name(key))
+            answer = head_object(self._client, Bucket=self._bucket, Key=self._name(key))
         except ClientError as error:
             if status_of(error) != 404:
                 raise

@@ -386,6 +386,10 @@ class Catalog(Protocol):
         """Runs, newest first."""
         ...
 
+    def configure_run(self, run_id: str, values: Metadata) -> None:
+        """Put values into the run's config, beside or over those there. Raises: RunNotFound."""
+        ...
+
     def finish_run(self, run_id: str, state: RunState) -> RunRecord:
         """Raises: RunNotFound."""
         ...

@@ -15,32 +15,37 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
-from artfs.catalog.failures import is_transient, translate
+from artfs.catalog.failures import from_sqlite, is_transient, translate
+from artfs.catalog.sqlite import (
+    LOCK_TIMEOUT_S,
+    Connector,
+    Lonely,
+    is_locked,
+    is_refused,
+    lacks_room,
+)
 from artfs.errors import (
+    ArtfsError,
     BackendUnavailable,
     ConfigError,
     InvalidArgument,
+    OutOfSpace,
     StoreFormatError,
     Unsupported,
 )
 from artfs.system import forks
+from artfs.system.oserrors import translate_os_errors, translated
 
 T = TypeVar("T")
-
-LOCK_TIMEOUT_S = 30.0
-"""How long a writer waits for SQLite's write lock, or a thread for a free connection."""
 
 _ATTEMPTS = 12
 _LONGEST_PAUSE_S = 0.5
 _CONNECT_TIMEOUT_S = 10
-_WAL_PAGES = 16_384
-"""A checkpoint of SQLite waits for 64 MiB of log: it costs each commit less, and none a lot."""
-
 _PG_DEFAULTS = {
     "connect_timeout": str(_CONNECT_TIMEOUT_S),
     "tcp_user_timeout": "30000",
@@ -51,7 +56,10 @@ _PG_DEFAULTS = {
 class Database:
     """Transactions on one database; safe for threads, and in a child after a fork."""
 
-    def __init__(self, engine: Engine, subject: str) -> None:
+    def __init__(self, engine: Engine, subject: str, connector: Connector | None = None) -> None:
+        """`connector` makes the connections to a file."""
+        self._connector = connector
+        self._has_reserve = False
         self.subject = subject
         """What errors name: the path, or the URL without its password."""
         self.is_shared = engine.dialect.name != "sqlite"
@@ -82,10 +90,10 @@ class Database:
                     driver = connection.connection.driver_connection
                     assert isinstance(driver, sqlite3.Connection)
                     driver.execute("PRAGMA journal_mode = WAL")
-            except (BackendUnavailable, sqlite3.OperationalError) as error:
+            except sqlite3.Error as error:
                 # This one statement does not wait for the lock by itself.
-                if time.monotonic() > deadline_s:
-                    raise BackendUnavailable(self.subject, str(error)) from error
+                if not is_locked(error) or time.monotonic() > deadline_s:
+                    raise self._told(error, from_sqlite(error, self.subject)) from error
                 time.sleep(0.01)
             else:
                 return
@@ -94,6 +102,8 @@ class Database:
         """Close all connections that are not in use, and later those that are."""
         with forks.undivided():
             self._engine.dispose()
+        if self._connector is not None and self._connector.reserve.is_given_up:
+            self._connector.reserve.keep()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -101,8 +111,26 @@ class Database:
         with self._translated(retry=False), self._transaction(self._readers) as connection:
             yield connection
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Do `work` in one transaction, again from the start where it met another writer."""
+    def write(self, work: Callable[[Connection], T], *, frees_space: bool = False) -> T:
+        """Do `work` in one transaction, again from the start where it met another writer.
+
+        What frees space may use up the reserve of a disk that is full.
+        """
+        try:
+            done = self._write(work)
+        except OutOfSpace:
+            if not frees_space or self._connector is None or not self._connector.reserve.give_up():
+                raise
+            # Connections that are made now have room for all their files.
+            with forks.undivided():
+                self._engine.dispose()
+            done = self._write(work)
+        if self._connector is not None and not self._has_reserve:
+            self._connector.reserve.keep()
+            self._has_reserve = True
+        return done
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
         for attempt in range(_ATTEMPTS):
             try:
                 with self._translated(retry=True), self._transaction(self._writers) as connection:
@@ -119,11 +147,19 @@ class Database:
         except exc.DBAPIError as error:
             if retry and is_transient(error):
                 raise _TryAgainError from error
-            raise translate(error, self.subject) from error
+            raise self._told(error.orig, translate(error, self.subject)) from error
         except exc.TimeoutError as error:
             raise translate(error, self.subject) from error
         except UnicodeEncodeError as error:
             raise InvalidArgument(repr(error.object)[:80], "not valid Unicode text") from error
+
+    def _told(self, error: BaseException | None, failure: ArtfsError) -> ArtfsError:
+        """The failure; but where the disk refuses to be written, what that says."""
+        if self._connector is not None and lacks_room(error):
+            refusal = self._connector.refusal()
+            if refusal is not None and is_refused(refusal):
+                return translated(refusal, self.subject)
+        return failure
 
     def _close_before_fork(self) -> None:
         """Close the connections: neither side of a fork can use what the other one has, too.
@@ -213,82 +249,31 @@ def sqlite_database(path: Path, *, create: bool) -> Database:
     """The database in the file `path`, which `create` makes where it is missing.
 
     A file or directory that cannot be written is opened for reading.
-    Raises: StoreFormatError where there is no file.
+    Raises: StoreFormatError where there is no file; PermissionDenied, BackendUnavailable.
     """
-    if not create and not path.exists():
-        raise StoreFormatError(str(path), "there is no catalog here")
-    writable = create or all(
-        os.access(each, os.W_OK, effective_ids=True) for each in (path, path.parent)
-    )
-
-    def connect() -> sqlite3.Connection:
-        if writable:
-            return _connect_to_write(path, "mode=rwc" if create else "mode=rw")
-        return _connect_to_read(path)
-
-    if writable:
+    with translate_os_errors(path):
+        if not create and not path.exists():
+            raise StoreFormatError(str(path), "there is no catalog here")
+        connector = Connector(path, create=create)
+    if connector.writable:
         engine = create_engine(
             "sqlite://",
-            creator=connect,
+            creator=connector.connect,
             poolclass=QueuePool,
             pool_size=8,
             max_overflow=56,
             pool_timeout=LOCK_TIMEOUT_S,
         )
+        event.listen(engine, "checkin", _part_with_lonely)
     else:
-        # Whether somebody writes is found out anew for each transaction: see _connect_to_read.
-        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
-    return Database(engine, str(path))
+        # Whether somebody writes is found out anew for each transaction: see Connector.
+        engine = create_engine("sqlite://", creator=connector.connect, poolclass=NullPool)
+    return Database(engine, str(path), connector)
 
 
-def _connect_to_write(path: Path, mode: str) -> sqlite3.Connection:
-    connection = _connect(path, mode)
-    try:
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect_to_read(path: Path) -> sqlite3.Connection:
-    """A connection that needs no write access to the file or its directory.
-
-    WAL needs a shared-memory file beside the database. A writer that is at work has made one;
-    where there is none and it cannot be made, nobody writes, and SQLite may be told so. A log
-    without it, left by a writer that crashed, cannot be read in that way: it would be ignored.
-    """
-    connection = _connect(path, "mode=ro")
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
-    except sqlite3.OperationalError as error:
-        connection.close()
-        if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
-            raise
-        log = path.with_name(f"{path.name}-wal")
-        if log.exists() and log.stat().st_size > 0:
-            raise BackendUnavailable(
-                str(path),
-                "a writer ended before it was done",
-                hint="open the store once with write access",
-            ) from error
-        return _connect(path, "immutable=1")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _connect(path: Path, options: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"file:{quote(str(path))}?{options}",
-        uri=True,
-        timeout=LOCK_TIMEOUT_S,
-        isolation_level=None,  # BEGIN is ours: see _begin_sqlite
-        check_same_thread=False,  # the pool gives a connection to one thread at a time
-    )
+def _part_with_lonely(connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:
+    if isinstance(connection, Lonely):
+        record.invalidate()
 
 
 def _unambiguous(url: str) -> URL:

@@ -57,7 +57,7 @@ def translate(error: exc.SQLAlchemyError, subject: str) -> ArtfsError:
     """The error of artfs that says what a failed statement or connection means."""
     origin = error.orig if isinstance(error, exc.DBAPIError) else None
     if isinstance(origin, sqlite3.Error):
-        return _from_sqlite(origin, subject)
+        return from_sqlite(origin, subject)
     state = _sqlstate(origin)
     text = str(origin or error).strip()
     if not state and ("authentication failed" in text or "no pg_hba.conf entry" in text):
@@ -71,7 +71,8 @@ def translate(error: exc.SQLAlchemyError, subject: str) -> ArtfsError:
     return BackendUnavailable(subject, _first_line(text))
 
 
-def _from_sqlite(origin: sqlite3.Error, subject: str) -> ArtfsError:
+def from_sqlite(origin: sqlite3.Error, subject: str) -> ArtfsError:
+    """The error of artfs that says what an error of SQLite itself means."""
     name = _sqlite_name(origin)
     for prefix, (kind, reason) in _SQLITE_CLASSES.items():
         if name.startswith(prefix):

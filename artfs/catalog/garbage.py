@@ -128,8 +128,8 @@ def totals(connection: Connection) -> StoreTotals:
 # --- condemning ------------------------------------------------------------------------------
 
 
-def condemn(connection: Connection, digests: Sequence[Digest], at_ns: int) -> None:
-    """What Catalog.condemn says."""
+def condemn(connection: Connection, digests: Sequence[Digest], at_ns: int) -> list[Digest]:
+    """What Catalog.condemn says; returns none."""
     number = next_number(connection)
     for table in (blobs, packs):
         connection.execute(
@@ -141,6 +141,7 @@ def condemn(connection: Connection, digests: Sequence[Digest], at_ns: int) -> No
             .where(some, blobs.c.condemned_at_ns.is_(None))
             .values(condemned_at_ns=at_ns, condemned_in=number)
         )
+    return []
 
 
 def move_blobs(

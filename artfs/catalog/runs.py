@@ -103,6 +103,17 @@ def list_runs(connection: Connection, project: str | None) -> list[RunRecord]:
     return _records(connection, query)
 
 
+def configure_run(connection: Connection, run_id: str, values: Metadata) -> None:
+    """What Catalog.configure_run says."""
+    # Locked, so that what another process adds meanwhile is not lost.
+    query = select(runs.c.config).where(runs.c.id == run_id).with_for_update()
+    found = connection.execute(query).scalar_one_or_none()
+    if found is None:
+        raise RunNotFound(repr(run_id)[:60], "the store knows no such run")
+    config = json.dumps(json.loads(found) | values)
+    connection.execute(update(runs).where(runs.c.id == run_id).values(config=config))
+
+
 def finish_run(connection: Connection, run_id: str, state: RunState) -> RunRecord:
     """What Catalog.finish_run says."""
     finished_at_ns = None if state is RunState.RUNNING else now_ns(connection)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from sqlalchemy import Connection, select
 
@@ -38,11 +38,17 @@ from artfs.catalog.records import (
 from artfs.catalog.rowleases import RowLeases
 from artfs.catalog.schema import artifacts, projects, settings
 from artfs.catalog.times import now_ns
+from artfs.errors import OutOfSpace
 from artfs.model import ByteRange, Digest, Metadata, RunState
 from artfs.system import forks
 
 LEASES_DIRECTORY = "leases"
 """Beside a catalog that is a file."""
+
+T = TypeVar("T")
+
+_FEW_ROWS = 64
+"""So few have room in the reserve of a full disk."""
 
 _OBJECTS_IN_ONE_SWEEP = 64
 """Objects that are deleted in one transaction, while writers of a SQLite catalog wait."""
@@ -98,6 +104,29 @@ class SqlCatalog:
         while self._runs:
             self._runs.popitem()[1].release()
         self._database.close()
+
+    def _free(self, work: Callable[[Connection], T]) -> T:
+        """Do in one transaction what gives space back, or leads to that."""
+        return self._database.write(work, frees_space=True)
+
+    def _free_rows(
+        self,
+        digests: Sequence[Digest],
+        work: Callable[[Connection, Sequence[Digest]], list[T]],
+    ) -> list[T]:
+        """The same for many rows, in transactions that a full disk has room for."""
+        done: list[T] = []
+        waiting = [digests]
+        while waiting:
+            some = waiting.pop()
+            try:
+                done += self._free(lambda connection, some=some: work(connection, some))  # type: ignore[misc]
+            except OutOfSpace:
+                if len(some) <= _FEW_ROWS:
+                    raise
+                middle = len(some) // 2
+                waiting += [some[middle:], some[:middle]]
+        return done
 
     # --- settings --------------------------------------------------------------------------
 
@@ -173,7 +202,7 @@ class SqlCatalog:
         )
 
     def delete_version(self, version_id: str, *, delete_aliases: bool) -> None:
-        self._database.write(
+        self._free(
             lambda connection: names.delete_version(
                 connection, version_id, delete_aliases=delete_aliases
             )
@@ -184,12 +213,12 @@ class SqlCatalog:
             return names.expire_version(connection, version_id, dry_run=dry_run)
 
         if not dry_run:
-            return self._database.write(work)
+            return self._free(work)
         with self._database.reading() as connection:
             return work(connection)
 
     def delete_artifact(self, artifact_id: int) -> None:
-        self._database.write(lambda connection: names.delete_artifact(connection, artifact_id))
+        self._free(lambda connection: names.delete_artifact(connection, artifact_id))
 
     def link(
         self, version_id: str, project: str, portfolio: str, aliases: Sequence[str]
@@ -199,9 +228,7 @@ class SqlCatalog:
         )
 
     def unlink(self, version_id: str, project: str, portfolio: str) -> None:
-        self._database.write(
-            lambda connection: names.unlink(connection, version_id, project, portfolio)
-        )
+        self._free(lambda connection: names.unlink(connection, version_id, project, portfolio))
 
     # --- blobs -----------------------------------------------------------------------------
 
@@ -252,15 +279,16 @@ class SqlCatalog:
         condemned_at_ns: int | None = None,
         confirm: Confirm | None = None,
     ) -> None:
+        # What nobody wants is taken in so that it can be removed.
         def work(connection: Connection) -> None:
             inventory.store(connection, packs, blobs, condemned_at_ns=condemned_at_ns)
             if confirm is not None:
                 confirm(packs, blobs)
 
-        self._database.write(work)
+        self._database.write(work, frees_space=condemned_at_ns is not None)
 
     def forget(self, damaged: Sequence[BlobRecord]) -> int:
-        return self._database.write(lambda connection: inventory.forget(connection, damaged))
+        return self._free(lambda connection: inventory.forget(connection, damaged))
 
     # --- leases ----------------------------------------------------------------------------
 
@@ -276,7 +304,7 @@ class SqlCatalog:
             return self._leases.all(connection)
 
     def revoke_abandoned(self) -> int:
-        return self._database.write(self._leases.revoke_abandoned)
+        return self._free(self._leases.revoke_abandoned)
 
     def reserve(self, wanted: Sequence[Digest], *, packs: Sequence[Digest] = ()) -> Reserved:
         self._leases.keep()
@@ -291,11 +319,14 @@ class SqlCatalog:
     # --- garbage ---------------------------------------------------------------------------
 
     def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
-        self._database.write(lambda connection: garbage.condemn(connection, unreachable, at_ns))
+        self._free_rows(
+            unreachable,
+            lambda connection, some: garbage.condemn(connection, some, at_ns),
+        )
 
     def pardon(self, reachable: Sequence[Digest]) -> int:
         wanted = sorted(set(reachable))
-        return len(self._database.write(lambda connection: inventory.pardon(connection, wanted)))
+        return len(self._free(lambda connection: inventory.pardon(connection, wanted)))
 
     def condemned(self, *, before_ns: int, needed: bool = True) -> Iterator[BlobRecord]:
         up_to = None
@@ -313,18 +344,18 @@ class SqlCatalog:
     def doom_blobs(
         self, digests: Sequence[Digest], *, condemned_before_ns: int
     ) -> list[BlobRecord]:
-        def work(connection: Connection) -> list[BlobRecord]:
+        def work(connection: Connection, some: Sequence[Digest]) -> list[BlobRecord]:
             up_to = self._free_number(connection)
-            return garbage.doom_blobs(connection, digests, condemned_before_ns, up_to)
+            return garbage.doom_blobs(connection, some, condemned_before_ns, up_to)
 
-        return self._database.write(work)
+        return self._free_rows(digests, work)
 
     def doom_packs(self, packs: Sequence[Digest], *, condemned_before_ns: int) -> list[PackRecord]:
         def work(connection: Connection) -> list[PackRecord]:
             up_to = self._free_number(connection)
             return garbage.doom_packs(connection, packs, condemned_before_ns, up_to)
 
-        return self._database.write(work)
+        return self._free(work)
 
     def _free_number(self, connection: Connection) -> int:
         self._leases.revoke_abandoned(connection)
@@ -338,7 +369,7 @@ class SqlCatalog:
         *,
         confirm: Confirm | None = None,
     ) -> int:
-        return self._database.write(
+        return self._free(
             lambda connection: garbage.move_blobs(connection, source, target, blobs, confirm)
         )
 
@@ -352,13 +383,13 @@ class SqlCatalog:
             doomed = garbage.find_doomed(connection, only)
         count = 0
         for pack_id in doomed.pack_ids:
-            count += self._database.write(
+            count += self._free(
                 lambda connection, pack_id=pack_id: garbage.sweep_pack(  # type: ignore[misc]
                     connection, pack_id, delete
                 )
             )
         for some in chunks(doomed.blobs, _OBJECTS_IN_ONE_SWEEP):
-            count += self._database.write(
+            count += self._free(
                 lambda connection, some=some: garbage.sweep_blobs(  # type: ignore[misc]
                     connection, some, delete
                 )
@@ -400,6 +431,9 @@ class SqlCatalog:
 
     def _with_crashes(self, connection: Connection, found: list[RunRecord]) -> list[RunRecord]:
         return runs.with_crashes(found, lambda: self._leases.running(connection))
+
+    def configure_run(self, run_id: str, values: Metadata) -> None:
+        self._database.write(lambda connection: runs.configure_run(connection, run_id, values))
 
     def finish_run(self, run_id: str, state: RunState) -> RunRecord:
         ended = self._database.write(lambda connection: runs.finish_run(connection, run_id, state))

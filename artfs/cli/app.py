@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -106,18 +107,19 @@ def group() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code. Raises: KeyboardInterrupt."""
     _log_if_asked()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # What the terminal's encoding lacks is shown as its number; nothing fails for it.
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _invoke(arguments)
-        sys.stdout.flush()
+        return _flushed(code)
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing is left to be flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return BROKEN_PIPE_EXIT_CODE
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return USAGE_EXIT_CODE
     except click.ClickException as error:
-        _complain(_usage_text(error))
+        _show_usage(error)
         return USAGE_EXIT_CODE
     except click.Abort:
         raise KeyboardInterrupt from None
@@ -125,11 +127,52 @@ def run(arguments: Sequence[str]) -> int:
         _show_traceback_if_asked()
         _complain(str(error))
         return error.exit_code
+    except OSError as error:
+        # What no layer below has put a name to: a disk may fail in any system call.
+        _show_traceback_if_asked()
+        return _failed_on_disk(error)
     except Exception as error:  # noqa: BLE001 - a bug gets one line too, and its traceback is kept
         _show_traceback_if_asked()
         _complain(_unexpected_text(error))
         return ArtfsError.exit_code
+
+
+def _flushed(code: int) -> int:
+    """The exit code of a command that is done, once its output is written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _close_output()
+        what = _translated(error, "what was done stands, but it could not be written out")
+        _complain(str(what))
+        return code or what.exit_code
     return code
+
+
+def _failed_on_disk(error: OSError) -> int:
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+    failure = _translated(error, " -> ".join(map(str, names)) or "the operating system")
+    _complain(str(failure))
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # It was standard output that failed.
+        _close_output()
+    return failure.exit_code
+
+
+def _translated(error: OSError, subject: str) -> ArtfsError:
+    """The error of artfs that says the same."""
+    from artfs.system.oserrors import translated  # noqa: PLC0415 - only for what failed
+
+    return translated(error, subject)
+
+
+def _close_output() -> None:
+    """Let nothing be flushed any more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _invoke(arguments: Sequence[str]) -> int:
@@ -140,6 +183,13 @@ def _invoke(arguments: Sequence[str]) -> int:
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _show_usage(error: click.ClickException) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+    else:
+        _complain(_usage_text(error))
 
 
 def _usage_text(error: click.ClickException) -> str:

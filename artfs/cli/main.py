@@ -14,6 +14,7 @@ _GRACE_S = 2.0
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    _read_names_as_utf8()
     try:
         from artfs.cli.app import run  # noqa: PLC0415 - Ctrl-C during the imports is caught too
 
@@ -21,6 +22,12 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _leave_interrupted()
     sys.exit(code)
+
+
+def _read_names_as_utf8() -> None:
+    """Begin again where Python would read names in another encoding than versions have."""
+    if not sys.flags.utf8_mode and sys.getfilesystemencoding() != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
 
 
 def _leave_interrupted() -> NoReturn:

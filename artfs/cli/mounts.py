@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pwd
 from typing import Any
 
 import msgspec
@@ -20,3 +21,13 @@ def mount_value(status: MountStatus) -> dict[str, Any]:
     """A mount as JSON shows it."""
     value: dict[str, Any] = msgspec.to_builtins(status, enc_hook=str)
     return value
+
+
+def owner_name(status: MountStatus) -> str:
+    """Who mounted it: a user's name, or the number of one without."""
+    if status.owner is None:
+        return "-"
+    try:
+        return pwd.getpwuid(status.owner).pw_name
+    except KeyError:
+        return str(status.owner)

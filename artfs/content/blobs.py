@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable
+from contextlib import suppress
 from hashlib import sha256
 
 from cachetools import LRUCache
@@ -16,21 +17,23 @@ from artfs.content.base import Content
 from artfs.content.cached import CachedContent
 from artfs.content.open_files import OpenFiles
 from artfs.content.packed import PackedBlobs, check_digest
-from artfs.errors import BlobNotFound, IntegrityError
+from artfs.content.proofs import ProvenBlocks
+from artfs.errors import BlobNotFound, IntegrityError, Unreadable
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 from artfs.system import forks
 from artfs.system.direct_io import DirectFile
-from artfs.system.files import OpenFile
+from artfs.system.files import OpenFile, file_state, pread_full
+from artfs.system.oserrors import reading_content
 
 _MAX_LOCATIONS = 32_768
-_MAX_VERIFIED_BLOBS = 4096
+_MAX_PROVEN_BLOBS = 4096
 _DIGEST_BYTES = 32
 _DIRECT_BYTES = 1024 * 1024
 
 
 class BlobReader:
-    """Blobs of one store by SHA-256. Thread-safe; remembers locations and verified blocks."""
+    """Blobs of one store by SHA-256. Thread-safe; remembers locations and proven blocks."""
 
     def __init__(
         self, catalog: Catalog, objects: ObjectStore, *, cache: BlockCache | None = None
@@ -44,7 +47,7 @@ class BlobReader:
         self._files = OpenFiles(objects)
         self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
         # By the block list too: one that lies must not vouch for those who have the right one.
-        self._verified: LRUCache[tuple[Digest, bytes], bytearray] = LRUCache(_MAX_VERIFIED_BLOBS)
+        self._proven: LRUCache[tuple[Digest, bytes], ProvenBlocks] = LRUCache(_MAX_PROVEN_BLOBS)
         self._lock = forks.lock()
         self._packed = None if cache is None else PackedBlobs(catalog, self._read_range, cache)
 
@@ -147,8 +150,19 @@ class BlobReader:
             return self._read_object(self.locate(digest), span)
 
     def open_file(self, digest: Digest) -> tuple[OpenFile, int] | None:
-        """The local file that holds a blob and the blob's offset in it; None if not local."""
+        """The local file that holds a blob and the blob's offset in it; None if not local.
+
+        Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable, PermissionDenied.
+        """
         record = self.locate(digest)
+        try:
+            return self._open(record)
+        except BlobNotFound:
+            # As above.
+            self._forget(record)
+            return self._open(self.locate(digest))
+
+    def _open(self, record: BlobRecord) -> tuple[OpenFile, int] | None:
         opened = self._files.get(stored_object(record))
         return None if opened is None else (opened, record.offset)
 
@@ -161,18 +175,20 @@ class BlobReader:
         record = self.locate(entry.sha256)
         if record.pack is not None:
             return None
-        opened = self._files.get(stored_object(record))
-        if opened is None or os.fstat(opened.fd).st_size != entry.size_bytes:
-            return None
+        key = stored_object(record)
+        opened = self._files.get(key)
+        with reading_content(key):
+            if opened is None or os.fstat(opened.fd).st_size != entry.size_bytes:
+                return None
         return opened
 
-    def verified_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> bytearray:
-        """One byte per block, 1 once it was verified; shared by all who read the blob."""
+    def proven_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> ProvenBlocks:
+        """What was proved of a blob; shared by all who read it."""
         with self._lock:
             key = (digest, sha256(block_digests).digest())
-            found = self._verified.get(key)
+            found: ProvenBlocks | None = self._proven.get(key)
             if found is None:
-                found = self._verified[key] = bytearray(block_count(size_bytes))
+                found = self._proven[key] = ProvenBlocks(size_bytes)
             return found
 
     def _block_digests(self, entry: FileEntry) -> bytes:
@@ -193,7 +209,8 @@ class BlobReader:
         opened = self._files.get(key)
         if opened is None:
             return self._objects.read(key, span)
-        data = os.pread(opened.fd, span.length, span.start)
+        with reading_content(key):
+            data = pread_full(opened.fd, span.length, span.start)
         if len(data) != span.length:
             raise IntegrityError(f"object {key}", f"it ends before byte {span.stop}")
         return data
@@ -219,10 +236,9 @@ class BlobContent:
         "_block_digests",
         "_digest",
         "_direct",
-        "_file",
-        "_offset",
+        "_proven",
         "_size",
-        "_verified",
+        "_where",
     )
 
     def __init__(
@@ -232,9 +248,9 @@ class BlobContent:
         self._digest = digest
         self._size = size_bytes
         self._block_digests = block_digests
-        self._verified = blobs.verified_blocks(digest, size_bytes, block_digests)
-        self._file: OpenFile | None = None
-        self._offset = 0
+        self._proven = blobs.proven_blocks(digest, size_bytes, block_digests)
+        # The file that holds it, and where in it. One object: threads replace it.
+        self._where: tuple[OpenFile, int] | None = None
         self._direct: DirectFile | None = None
 
     @property
@@ -243,56 +259,77 @@ class BlobContent:
         return self._size
 
     def try_read(self, span: ByteRange) -> Buffer | None:
-        """See Content: serves blocks that were verified before, from the page cache."""
+        """See Content: serves blocks that were proved before, from the page cache."""
         if span.length == 0:
             return b""
-        if self._file is None:
+        where = self._where
+        if where is None:
             return None
+        file, offset = where
         first, last = span.start // BLOCK_SIZE_BYTES, (span.stop - 1) // BLOCK_SIZE_BYTES
-        if not all(self._verified[first : last + 1]):
+        if not self._proven.seem_proved(first, last):
             return None
         data = bytearray(span.length)
         try:
-            count = os.preadv(self._file.fd, [data], self._offset + span.start, os.RWF_NOWAIT)
+            count = os.preadv(file.fd, [data], offset + span.start, os.RWF_NOWAIT)
+            if count == span.length and self._proven.are_proved(first, last, file.fd):
+                return data
         except OSError:
             # Not in memory, or a file system without RWF_NOWAIT: load_block says what is wrong.
-            return None
-        return data if count == span.length else None
+            pass
+        return None
 
     def load_block(self, index: int) -> Buffer:
         """See Content."""
         span = block_range(index, self._size)
-        data = self._read_directly(span) or self._blobs.read_span(self._digest, span)
+        where = self._where
+        if where is None:
+            where = self._where = self._blobs.open_file(self._digest)
+        if where is None:
+            data: Buffer = self._blobs.read_span(self._digest, span)
+            self._check(index, data)
+            return data
+        file, offset = where
+        try:
+            with reading_content(f"blob {self._digest.hex()}"):
+                state = file_state(file.fd)
+                data = self._read(file, ByteRange(offset + span.start, span.length))
+        except Unreadable:
+            self._give_up(index)
+            raise
+        # Also where it is too short. Checked again on every load: a disk, unlike a page cache, may
+        # answer differently later.
+        self._check(index, data)
+        self._proven.prove(index, state)
+        return data
+
+    def _read(self, file: OpenFile, span: ByteRange) -> Buffer:
+        if self._blobs.read_directly and span.length >= _DIRECT_BYTES:
+            direct = self._direct
+            if direct is None or direct.opened is not file:
+                direct = self._direct = DirectFile(file)
+            # What is missing is read again the usual way, which says what is wrong.
+            with suppress(OSError):
+                data = direct.read(span.length, span.start)
+                if len(data) == span.length:
+                    return data
+        return pread_full(file.fd, span.length, span.start)
+
+    def _check(self, index: int, data: Buffer) -> None:
         expected = self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
-        # Checked again on every load: a disk, unlike a page cache, may answer differently later.
         if sha256(data).digest() != expected:
-            self._verified[index] = 0
-            # It may be stored anew, in its place or in another one.
-            self._file = self._direct = None
-            self._blobs.forget(self._digest)
+            self._give_up(index)
             raise IntegrityError(
                 f"blob {self._digest.hex()}",
                 f"block {index} does not match its digest",
                 hint="`artfs verify` names the files that it damages",
             )
-        self._verified[index] = 1
-        if self._file is None:
-            found = self._blobs.open_file(self._digest)
-            if found is not None:
-                self._file, self._offset = found
-        return data
 
-    def _read_directly(self, span: ByteRange) -> Buffer | None:
-        """The bytes past the page cache; None where that is not wanted, or does not work."""
-        file = self._file
-        if file is None or not self._blobs.read_directly or span.length < _DIRECT_BYTES:
-            return None
-        direct = self._direct
-        if direct is None:
-            direct = self._direct = DirectFile(file)
-        data = direct.read(span.length, self._offset + span.start)
-        # What is missing is read again the usual way, which says what is wrong.
-        return data if len(data) == span.length else None
+    def _give_up(self, index: int) -> None:
+        """A block is damaged: it may be stored anew, in its place or in another one."""
+        self._proven.drop(index)
+        self._where = self._direct = None
+        self._blobs.forget(self._digest)
 
 
 class _StoredBlocks:

@@ -17,6 +17,7 @@ from artfs.blobs.cache import BlockCache
 from artfs.errors import DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 from artfs.system import forks
+from artfs.system.files import file_state
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,10 @@ class CachedContent:
         return self._whole is None and not self._fetcher.sends_all
 
     def try_read(self, span: ByteRange) -> Buffer | None:
-        """See Content: serves blocks that were loaded before, from the page cache."""
+        """See Content: serves blocks that were loaded before, from the page cache.
+
+        A file of the cache that was changed since is no longer what was found right.
+        """
         data = bytearray(span.length)
         view = memoryview(data)
         position = span.start
@@ -113,11 +117,11 @@ class CachedContent:
             length = min(BLOCK_SIZE_BYTES - offset, span.stop - position)
             part = view[position - span.start :][:length]
             try:
-                count = os.preadv(opened.fd, [part], offset, os.RWF_NOWAIT)
+                count = os.preadv(opened.file.fd, [part], offset, os.RWF_NOWAIT)
+                if count != length or file_state(opened.file.fd) != opened.state:
+                    return None
             except OSError:
                 # Not in memory, or a file system without RWF_NOWAIT.
-                return None
-            if count != length:
                 return None
             position += length
         return data
@@ -236,10 +240,14 @@ class WholeCheck:
         key: Digest,
         expected: bytes,
         content: ContentToCheck,
+        *,
+        state: bytes = b"",
     ) -> None:
+        """`state`: where the content is a file, the one in which it is; it holds for that alone."""
         self._cache = cache
         self._key = key
         self._expected = expected
+        self._note = expected + state
         self._content = content
         self._count = block_count(content.size_bytes)
         self._lock = forks.lock()
@@ -247,7 +255,7 @@ class WholeCheck:
         self._next = 0
         self._seen = bytearray(self._count)
         self._done = Event()
-        if cache.read_note(key) == expected:
+        if cache.read_note(key) == self._note:
             self._done.set()
 
     def seen(self, index: int, data: Buffer) -> None:
@@ -292,7 +300,7 @@ class WholeCheck:
         self._state, self._next, self._seen = md5(), 0, bytearray(self._count)
         if right:
             self._done.set()
-            self._cache.write_note(self._key, self._expected)
+            self._cache.write_note(self._key, self._note)
             return
         for index in range(self._count):
             self._cache.drop(self._key, index)

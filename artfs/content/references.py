@@ -20,7 +20,7 @@ from artfs.references.base import Observed, Source
 from artfs.references.registry import References
 from artfs.references.retry import RetryPolicy, retrying
 from artfs.system import forks
-from artfs.system.files import OpenFile, pread_full
+from artfs.system.files import FileState, OpenFile, file_state, pread_full
 from artfs.system.oserrors import translate_os_errors
 
 _MAX_OBSERVED = 65_536
@@ -117,21 +117,26 @@ class LocalContent:
     """The bytes of a local file that is referred to, read in place; implements Content.
 
     It stays with the file that it opened: one that takes its place under the same name is
-    another one. Each read checks afterwards that size and mtime are what they were.
+    another one. Each read checks afterwards that size and mtime are what they were. What an md5
+    proved holds while nothing else about the file changes either.
     """
 
-    __slots__ = ("_file", "_size", "_state", "_uri", "_whole")
+    __slots__ = ("_cache", "_entry", "_file", "_pinned", "_proof", "_size", "_uri")
 
     def __init__(self, entry: ReferenceEntry, file: OpenFile, cache: BlockCache) -> None:
+        self._entry = entry
         self._uri = entry.uri
         self._file = file
-        self._state = _state(file.fd)
-        self._size = self._state[0]
-        self._whole = None
+        self._cache = cache
+        with translate_os_errors(entry.uri):
+            state = file_state(file.fd)
+        self._pinned = _pinned(state)
+        self._size = state.size_bytes
+        # What was compared with the md5, and in which state of the file. One object: threads
+        # replace it.
+        self._proof: tuple[FileState, WholeCheck] | None = None
         if entry.pin.md5 is not None:
-            key = _key(b"content", entry)
-            content = ContentToCheck(entry.uri, self._size, self._read)
-            self._whole = WholeCheck(cache, key, entry.pin.md5, content)
+            self._proof = state, self._whole(entry.pin.md5, state)
 
     @property
     def size_bytes(self) -> int:
@@ -140,37 +145,52 @@ class LocalContent:
 
     def try_read(self, span: ByteRange) -> Buffer | None:
         """See Content."""
-        if self._whole is not None and not self._whole.has_seen(span):
+        proof = self._proof
+        if proof is not None and not proof[1].has_seen(span):
             return None
         data = bytearray(span.length)
         try:
             count = os.preadv(self._file.fd, [data], span.start, os.RWF_NOWAIT)
+            state = file_state(self._file.fd)
         except OSError:
             return None
-        return data if count == span.length and _state(self._file.fd) == self._state else None
+        is_right = _pinned(state) == self._pinned if proof is None else state == proof[0]
+        return data if is_right and count == span.length else None
 
     def load_block(self, index: int) -> bytes:
         """See Content."""
-        data = self._read(index)
-        if self._whole is not None:
-            self._whole.seen(index, data)
+        data, state = self._read(index)
+        proof = self._proof
+        if proof is not None:
+            if proof[0] != state:
+                assert self._entry.pin.md5 is not None
+                proof = self._proof = state, self._whole(self._entry.pin.md5, state)
+            proof[1].seen(index, data)
         return data
 
-    def _read(self, index: int) -> bytes:
+    def _whole(self, expected: bytes, state: FileState) -> WholeCheck:
+        """What compares all of the file, in this state, with its md5."""
+        content = ContentToCheck(self._uri, self._size, lambda index: self._read(index)[0])
+        key = _key(b"content", self._entry)
+        told = msgspec.msgpack.encode(state)
+        return WholeCheck(self._cache, key, expected, content, state=told)
+
+    def _read(self, index: int) -> tuple[bytes, FileState]:
         span = block_range(index, self._size)
         with translate_os_errors(self._uri):
             data = pread_full(self._file.fd, span.length, span.start)
-            state = _state(self._file.fd)
-        if state != self._state or len(data) != span.length:
+            state = file_state(self._file.fd)
+        if _pinned(state) != self._pinned or len(data) != span.length:
             raise ReferenceChanged(
-                self._uri, f"(bytes, mtime in ns) was {self._state}, it now is {state}"
+                self._uri,
+                f"(bytes, mtime in ns) was {self._pinned}, it now is {_pinned(state)}",
             )
-        return data
+        return data, state
 
 
-def _state(fd: int) -> tuple[int, int]:
-    found = os.fstat(fd)
-    return found.st_size, found.st_mtime_ns
+def _pinned(state: FileState) -> tuple[int, int]:
+    """What a reference to a file is pinned to."""
+    return state.size_bytes, state.mtime_ns
 
 
 def _with(entry: ReferenceEntry, observed: Observed) -> ReferenceEntry:

@@ -18,6 +18,7 @@ from artfs.mounts.messages import (
     decode_line,
     encode_line,
 )
+from artfs.system.oserrors import translated
 
 logger = logging.getLogger("artfs.daemon")
 
@@ -36,6 +37,11 @@ def main() -> int:
         logger.error("%s", error)  # noqa: TRY400 - its text is meant to be enough
         _tell(Ready(failure=Failure.of(error)))
         return error.exit_code
+    except OSError as error:
+        logger.exception("the mount ended")
+        failed = translated(error, str(error.filename or request.mountpoint))
+        _tell(Ready(failure=Failure.of(failed)))
+        return failed.exit_code
     except Exception as error:
         logger.exception("the mount ended")
         failure = MountError(str(request.mountpoint), repr(error), hint="see the log")

@@ -15,6 +15,7 @@ import msgspec
 import trio
 
 from artfs.errors import MountError
+from artfs.mounts.daemons import Mark, MountRecord
 from artfs.mounts.messages import (
     Command,
     Reply,
@@ -45,9 +46,26 @@ class ControlSocket:
             self._socket.close()
             raise
         self._socket.listen(16)
+        self._mark = Mark()
+        self._record = MountRecord(mountpoint=mountpoint, socket=self.path.absolute())
+        self.mark()
+
+    def mark(self, *, device: str | None = None, area: Path | None = None) -> None:
+        """Let others of this user, and root, find this process, whatever their session.
+
+        `device`, `area`: as in MountRecord, once they are known.
+        """
+        self._record = msgspec.structs.replace(
+            self._record, device=device or self._record.device, area=area or self._record.area
+        )
+        try:
+            self._mark.set(self._record)
+        except OSError as error:
+            logger.warning("other sessions will not find this mount: %s", error)
 
     def close(self) -> None:
         """Stop to listen, and remove the socket's file."""
+        self._mark.remove()
         with suppress(FileNotFoundError):
             self.path.unlink()
         self._socket.close()
@@ -112,4 +130,9 @@ def _reply(line: bytearray, answer: Answer) -> Reply:
         command = decode_line(line, Command)
     except msgspec.DecodeError as error:
         return Reply(error=f"not a command: {error}")
-    return answer(command)
+    try:
+        return answer(command)
+    except Exception as error:
+        # A question never ends the mount.
+        logger.exception("%s could not be answered", command.command)
+        return Reply(error=f"{command.command} could not be answered: {error}")

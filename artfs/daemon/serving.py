@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 import pyfuse3
 import trio
 
 from artfs.daemon.control import ControlSocket
+from artfs.daemon.stderr import captured_stderr
 from artfs.daemon.tuning import tune_mount
 from artfs.errors import MountError
 from artfs.fuse.loop import serve_requests
@@ -25,6 +29,8 @@ from artfs.mounts.messages import (
     Reply,
     log_name,
 )
+from artfs.mounts.mountinfo import mounted_at
+from artfs.mounts.refusals import explain
 from artfs.repository.facade import Repository
 from artfs.settings import state_path
 
@@ -33,6 +39,7 @@ logger = logging.getLogger(__name__)
 FLIGHT_SHARE = 0.8
 """How much of a read's deadline the fetching of a block may take."""
 
+_FUSE_DEVICE = Path("/dev/fuse")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 Report = Callable[[MountStatus], None]
@@ -73,6 +80,13 @@ class Serving:
         self._request = request
         self._control = control
         self._started_at_s = time.time()
+        self.device: str | None = None
+        """`major:minor` of the mount, once the kernel talks to us."""
+
+    def is_mounted_here(self) -> bool:
+        """Whether the mountpoint shows this mount, and nothing else."""
+        mounted = mounted_at(self._request.mountpoint)
+        return mounted is not None and mounted.device == self.device
 
     def run(self, session: Session, on_ready: Report | None) -> None:
         """Mount, and serve until it is unmounted or told to stop.
@@ -128,20 +142,23 @@ class Serving:
                     # Handlers that wait are cancelled, not waited for; closing the session then
                     # frees their callers.
                     nursery.cancel_scope.cancel()
-                    pyfuse3.close(unmount=True)
+                    # What stands at the mountpoint by now may be somebody else's. Closing the
+                    # session ends the mount in other mount namespaces, too.
+                    pyfuse3.close(unmount=self.device is None or self.is_mounted_here())
 
     def _mount(self, operations: pyfuse3.Operations, options: frozenset[str]) -> None:
         mountpoint = str(self._request.mountpoint)
         every = {"noatime", "fsname=artfs", "subtype=artfs"}
         if self._request.options.allow_other:
             every.add("allow_other")
+        said: list[str] = []
         try:
-            pyfuse3.init(operations, mountpoint, every | options)
+            with captured_stderr(said):
+                pyfuse3.init(operations, mountpoint, every | options)
         except RuntimeError as error:
+            refusal = explain("".join(said) or str(error))
             raise MountError(
-                mountpoint,
-                f"mounting failed ({error})",
-                hint="what the system said stands above, or in the mount's log",
+                refusal.subject or mountpoint, refusal.reason, hint=refusal.hint
             ) from None
 
     async def _serve(self) -> None:
@@ -153,6 +170,9 @@ class Serving:
             for event in (self.ready, self.over):
                 nursery.start_soon(_wait_and_cancel, event, nursery.cancel_scope)
         if self.ready.is_set():
+            mounted = mounted_at(self._request.mountpoint)
+            self.device = None if mounted is None else mounted.device
+            self._control.mark(device=self.device)
             tune_mount(self._request.mountpoint)
             logger.info("mounted %s", self._request.mountpoint)
             on_ready(session.status())
@@ -161,6 +181,17 @@ class Serving:
         async for number in signals:
             logger.info("%s: unmounting", signal.Signals(number).name)
             self.stopping.set()
+
+    @staticmethod
+    def is_held() -> bool:
+        """Whether the kernel still talks to us: after unmounting, somebody else has it mounted."""
+        for entry in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                if entry.readlink() == _FUSE_DEVICE:
+                    poller = select.poll()
+                    poller.register(int(entry.name), 0)
+                    return not poller.poll(0)
+        return False
 
     async def _stop_when_told(self, session: Session) -> None:
         await self.stopping.wait()

@@ -35,14 +35,16 @@ from artfs.mounts.messages import (
     StageOrder,
     StagingStatus,
 )
+from artfs.mounts.remembered import LastStaging, remember
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
 from artfs.settings import default_project
 from artfs.staging.area import Area
 from artfs.staging.commit import expected_id
 from artfs.staging.hasher import Background
-from artfs.staging.listing import Outcome, write_outcome
+from artfs.staging.listing import Outcome, reserve_outcome, write_outcome
 from artfs.staging.meta import AreaMeta
+from artfs.system.oserrors import translated
 from artfs.vfs.staged import StagedFiles
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,8 @@ def run_stage(request: MountRequest, *, on_ready: Report | None = None) -> None:
             limit_references(request, repository)
             area = _open_area(repository, request)
             logger.info("staging area %s of %s", area.id, area.meta.path)
+            control.mark(area=area.path)
+            _prepare_word(area, request)
             serving = Serving(request, control)
             session = _StagingSession(request, area, serving)
             try:
@@ -124,13 +128,15 @@ class _StagingSession:
         assert committer is not None
         if not self._aborting:
             await committer.wait_for_writers(_STOP_WAIT_WRITERS_S)
-            command = ["fusermount3", "-u", "--", str(self._request.mountpoint)]
-            done = await trio.run_process(
-                command, check=False, capture_stdout=True, capture_stderr=True
-            )
-            if done.returncode == 0:
+            if self._serving.is_mounted_here():
+                place = str(self._request.mountpoint)
+                # Mapped pages of a mount that another namespace has are written by nobody else.
+                await _run("sync", "-f", "--", place)
+                await _run("fusermount3", "-u", "--", place)
+            if not self._serving.is_held():
                 return
-        # Somebody is in it. Without writers all is there; with writers it is kept, uncommitted.
+        # Somebody is in it, or has it mounted in another namespace. Without writers all is there;
+        # with writers it is kept, uncommitted.
         self._serving.over.set()
 
     async def end(self) -> None:
@@ -144,13 +150,14 @@ class _StagingSession:
             return
         try:
             report = await committer.commit_last()
-        except ArtfsError as error:
+        except Exception as failure:
+            error = _as_planned(failure, area)
             error.hint = f"{error.hint}; " if error.hint else ""
             error.hint += f"everything is kept: `artfs staging commit {area.id}` tries again"
             told = (type(error).__name__, error.subject, error.reason, error.hint)
             with suppress(OSError):
                 write_outcome(area.path, Outcome(failure=told, **self._about_the_end()))
-            raise
+            raise error from failure
         version = None if report.version is None else report.version.path
         outcome = Outcome(version=version, created=report.created, **self._about_the_end())
         await trio.to_thread.run_sync(self._drop, outcome)
@@ -161,9 +168,16 @@ class _StagingSession:
 
     def _drop(self, outcome: Outcome) -> None:
         self._background.stop()
-        write_outcome(self._area.path, outcome)
+        is_told = _told(self._area, outcome)
         self._finished = True
-        self._area.drop()
+        try:
+            self._area.drop()
+        except ArtfsError as error:
+            # The version is made: what is left of the area costs nothing but its space.
+            logger.warning("the staging area could not be removed: %s", error)
+        if not is_told:
+            # On a full disk there is room for the word now.
+            _told(self._area, outcome)
 
     # --- control -----------------------------------------------------------------------------
 
@@ -195,10 +209,9 @@ class _StagingSession:
         except ArtfsError as error:
             committer.failed(number, error)
             logger.error("commit failed: %s", error)  # noqa: TRY400 - its text is meant to be enough
-        except Exception as error:
+        except Exception as failure:  # noqa: BLE001 - it is logged where it is translated
             # The mount goes on: everything is in the area still.
-            committer.failed(number, MountError(self._area.meta.path, repr(error)))
-            logger.exception("commit failed")
+            committer.failed(number, _as_planned(failure, self._area))
         else:
             committer.done(number, report)
 
@@ -217,6 +230,45 @@ class _StagingSession:
             commit=self._committer.status(commit),
         )
         return msgspec.structs.replace(status, kind="stage", staging=staging)
+
+
+def _prepare_word(area: Area, request: MountRequest) -> None:
+    """See to it that what becomes of the area can be told, whatever happens until then."""
+    reserve_outcome(area.path)
+    remember(
+        LastStaging(
+            mountpoint=request.mountpoint,
+            id=area.id,
+            artifact=area.meta.path,
+            area=area.path,
+        )
+    )
+
+
+async def _run(*command: str) -> None:
+    await trio.run_process(
+        command, check=False, capture_stdout=True, capture_stderr=True, cwd="/", stdin=b""
+    )
+
+
+def _as_planned(failure: Exception, area: Area) -> ArtfsError:
+    """What a failed commit is told as."""
+    if isinstance(failure, ArtfsError):
+        return failure
+    logger.error("the commit failed", exc_info=failure)
+    if isinstance(failure, OSError):
+        return translated(failure, str(failure.filename or area.path))
+    return MountError(area.meta.path, repr(failure), hint="see the mount's log")
+
+
+def _told(area: Area, outcome: Outcome) -> bool:
+    """Leave word of what came of an area; whether that went well."""
+    try:
+        write_outcome(area.path, outcome)
+    except OSError as error:
+        logger.warning("what came of the staging area could not be noted: %s", error)
+        return False
+    return True
 
 
 def _open_area(repository: Repository, request: MountRequest) -> Area:

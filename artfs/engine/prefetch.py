@@ -11,6 +11,10 @@ TOLERANCE_BYTES = 8 * 1024 * 1024
 """How far from the expected place a large request may be and still belong to the stream: the
 kernel reads ahead by some MiB, with several requests at once that arrive in any order."""
 
+_STEP_BYTES = 1024 * 1024
+"""As much as one request where root has tuned the mount, and eight of 128 KiB elsewhere: one read
+of a MiB is no stream in either."""
+
 STREAMING_BYTES = 64 * 1024
 """Requests of this size come from the kernel's read-ahead, which has seen a stream itself."""
 
@@ -18,15 +22,16 @@ STREAMING_BYTES = 64 * 1024
 class ReadPattern:
     """Watches the reads of one handle; says how many blocks to load ahead of them.
 
-    The window opens with the second large request of a stream, doubles with each further one,
-    and closes when a read lands elsewhere. Small reads in a row open it where they enter a
-    block; small reads here and there never do.
+    The window opens when large requests of a stream have gone on for a MiB, doubles with each
+    further one, and closes when a read lands elsewhere. Small reads in a row open it where they
+    enter a block; small reads here and there never do.
     """
 
-    __slots__ = ("_end", "_window")
+    __slots__ = ("_end", "_streamed_bytes", "_window")
 
     def __init__(self) -> None:
         self._end = -1
+        self._streamed_bytes = 0
         self._window = 0
 
     def observe(self, offset: int, length: int, *, most: int = MAX_WINDOW_BLOCKS) -> int:
@@ -39,11 +44,13 @@ class ReadPattern:
         near = abs(offset - self._end) <= TOLERANCE_BYTES
         if self._end < 0 or not (offset == self._end or (large and near)):
             self._end = stop
-            self._window = 0
+            self._streamed_bytes = self._window = 0
         elif stop > self._end:
             entered = (stop - 1) // BLOCK_SIZE_BYTES > (self._end - 1) // BLOCK_SIZE_BYTES
+            self._streamed_bytes += stop - self._end if large else 0
             self._end = stop
-            if large or entered:
+            if self._streamed_bytes >= _STEP_BYTES or (entered and not large):
+                self._streamed_bytes = 0
                 self._window = min(self._window * 2 or 1, most)
         return self._window
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 from artfs.errors import (
+    Archived,
     ArtfsError,
     BackendUnavailable,
     BlobNotFound,
@@ -31,6 +32,8 @@ _TABLE: tuple[tuple[type[ArtfsError], int], ...] = (
     (IntegrityError, errno.EIO),
     (ReferenceChanged, errno.ESTALE),
     (DeadlineExceeded, errno.ETIMEDOUT),
+    # "No data available": it is neither broken nor forbidden, and asking again does not help.
+    (Archived, errno.ENODATA),
     (BackendUnavailable, errno.EIO),
     (PermissionDenied, errno.EACCES),
     (ReadOnly, errno.EROFS),

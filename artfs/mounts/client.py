@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
-import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,8 +14,11 @@ from pathlib import Path
 import msgspec
 
 from artfs.errors import MountError
-from artfs.mounts.contact import daemon_pidfd, ended, is_dead, mount_status, serves_fuse
+from artfs.mounts.contact import Found, look, mount_status
 from artfs.mounts.counters import Counters
+from artfs.mounts.daemons import daemons, find_daemon, is_credible
+from artfs.mounts.ending import end
+from artfs.mounts.holders import Process
 from artfs.mounts.messages import (
     MountRequest,
     MountState,
@@ -34,6 +36,7 @@ from artfs.mounts.mountinfo import (
 )
 from artfs.mounts.options import AliasStyle, MountOptions, parse_options
 from artfs.mounts.processes import child_environment
+from artfs.mounts.refusals import allows_others, explain, problems
 from artfs.mounts.unmounting import unmount
 from artfs.settings import is_url, state_path
 from artfs.system.oserrors import translate_os_errors
@@ -56,7 +59,6 @@ __all__ = [
 
 _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 10.0
-_FUSE_DEVICE = Path("/dev/fuse")
 
 
 def start(request: MountRequest) -> MountStatus:
@@ -102,65 +104,61 @@ def start(request: MountRequest) -> MountStatus:
     raise MountError(str(request.mountpoint), "the mount did not start", hint=f"see {log}")
 
 
-def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> None:
-    """Unmount, and return when its process has ended.
+def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> list[Process]:
+    """Unmount, and return when its process has ended; who held it in other mount namespaces.
 
     With `force` also while it is in use: open files then answer ENOTCONN.
     Blocks: at most about `timeout_s`. Raises: MountError, where nothing of ours is mounted there,
     where it is busy (the users are named), and where the process does not end.
     """
-    place = _own_mountpoint(mountpoint)
-    pidfd = daemon_pidfd(place)
-    if pidfd is None:
-        unmount(place, lazy=force or is_dead(place))
-        socket_path(place).unlink(missing_ok=True)
-        return
-    may_end_it = serves_fuse(pidfd)
-    try:
-        unmount(place, lazy=force)
-        if force and may_end_it:
-            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-        if not ended(pidfd, timeout_s):
-            if not force:
-                raise MountError(
-                    str(mountpoint),
-                    f"unmounted, but its process did not end within {timeout_s:g} s",
-                    hint="`artfs umount --force` ends it",
-                )
-            if may_end_it:
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                ended(pidfd, timeout_s)
-            socket_path(place).unlink(missing_ok=True)
-    finally:
-        os.close(pidfd)
+    return end(_existing(mountpoint), force=force, timeout_s=timeout_s)
 
 
 def status(mountpoint: Path) -> MountStatus:
-    """The mount at a mountpoint.
+    """The mount at a mountpoint, be it in this mount namespace or in another one.
 
     Blocks: at most about 3 s. Raises: MountError where nothing of ours is mounted there.
     """
-    return mount_status(_own_mountpoint(mountpoint))
+    return mount_status(_existing(mountpoint))
 
 
 def mounts() -> list[MountStatus]:
-    """All mounts of this user, by mountpoint. Blocks: at most about 3 s for each hung one."""
-    own = {
-        each.mountpoint
-        for each in mounted_file_systems()
-        if each.is_artfs and each.owner in {None, os.getuid()}
-    }
-    return [mount_status(mountpoint) for mountpoint in sorted(own)]
+    """All mounts of this user, for root those of everybody, by mountpoint.
+
+    Blocks: at most about 3 s for each hung one.
+    """
+    marked = daemons()
+    found = []
+    for mounted in filter(lambda each: each.is_artfs, mounted_file_systems()):
+        fitting = (
+            each
+            for each in marked
+            if each.record.device == mounted.device and is_credible(each, mounted)
+        )
+        one = Found(mounted.mountpoint, mounted, next(fitting, None))
+        if one.is_ours or mounted.owner is None:
+            found.append(one)
+    here = {each.device for each in found}
+    found += [
+        Found(each.record.mountpoint, None, each)
+        for each in marked
+        if each.record.device not in here
+    ]
+    return [mount_status(each) for each in sorted(found, key=lambda each: each.place)]
 
 
-def _own_mountpoint(mountpoint: Path) -> Path:
-    place = locate_mountpoint(mountpoint)
-    mounted = mounted_at(place)
-    if mounted is None:
-        raise MountError(str(mountpoint), "nothing is mounted here")
-    if not mounted.is_artfs:
-        raise MountError(str(mountpoint), f"not a mount of artfs ({mounted.type})")
-    return place
+def _existing(mountpoint: Path) -> Found:
+    found = look(mountpoint)
+    if found is None:
+        raise nothing_here(mountpoint)
+    return found
+
+
+def nothing_here(mountpoint: Path) -> MountError:
+    """What is said where nothing is mounted: also what became of what was staged there last."""
+    from artfs.mounts.outcomes import what_became  # noqa: PLC0415 - takes long, for an error only
+
+    return MountError(str(mountpoint), "nothing is mounted here", hint=what_became(mountpoint))
 
 
 # --- starting ------------------------------------------------------------------------------
@@ -171,14 +169,11 @@ def prepare(request: MountRequest) -> MountRequest:
     mountpoint = _free_mountpoint(request.mountpoint)
     # Refused here, where it is seen, and not in the log of its process.
     runtime_directory()
-    if not _FUSE_DEVICE.exists():
-        raise MountError(
-            str(_FUSE_DEVICE),
-            "there is no such device",
-            hint="load the kernel module fuse; a container needs `--device /dev/fuse`",
-        )
-    if shutil.which("fusermount3") is None:
-        raise MountError("fusermount3", "not installed", hint="install the package fuse3")
+    for problem in problems():
+        raise MountError(problem.subject, problem.reason, hint=problem.hint)
+    if request.options.allow_other and os.geteuid() != 0 and not allows_others():
+        refusal = explain("user_allow_other")
+        raise MountError(refusal.subject, refusal.reason, hint=refusal.hint)
     store = request.store
     if not is_url(store):
         store = str(Path(store).expanduser().absolute())
@@ -191,12 +186,11 @@ def _free_mountpoint(path: Path) -> Path:
     if mounted is not None:
         if not mounted.is_artfs:
             raise MountError(str(path), f"something else is mounted here ({mounted.type})")
-        found = mount_status(place)
-        if found.state is not MountState.DEAD:
-            shown = (
-                f"{found.target} of {found.store}" if found.target else f"the store {found.store}"
-            )
-            what = f" ({shown})" if found.store else ""
+        found = Found(place, mounted, find_daemon(place, mounted))
+        told = mount_status(found)
+        if told.state is not MountState.DEAD:
+            shown = f"{told.target} of {told.store}" if told.target else f"the store {told.store}"
+            what = f" ({shown})" if told.store else ""
             raise MountError(
                 str(path), f"already mounted{what}", hint=f"`artfs umount {path}` ends it"
             )
@@ -210,10 +204,25 @@ def _free_mountpoint(path: Path) -> Path:
     except NotADirectoryError:
         raise MountError(str(path), "not a directory") from None
     except OSError as error:
-        raise MountError(str(path), error.strerror or str(error)) from None
+        raise MountError(
+            str(path), error.strerror or str(error), hint=_in_the_way(place, error)
+        ) from None
     if occupied:
         raise MountError(str(path), "not empty", hint="mount on an empty directory")
     return place
+
+
+def _in_the_way(place: Path, error: OSError) -> str:
+    """What to do about a directory that cannot be looked into."""
+    around = [each for each in mounted_file_systems() if place.is_relative_to(each.mountpoint)]
+    if not around:
+        return ""
+    inner = max(around, key=lambda each: len(each.mountpoint.parts))
+    if error.errno == errno.ENOTCONN:
+        return f"the process of the mount at {inner.mountpoint} is gone: unmount that first"
+    if error.errno in {errno.EACCES, errno.EPERM} and inner.type.startswith("fuse"):
+        return f"it is inside the FUSE mount at {inner.mountpoint}, which shows it to others only"
+    return "mount on a directory that you may look into"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

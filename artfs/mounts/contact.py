@@ -1,4 +1,4 @@
-"""Reaching the process behind a mount: by its control socket, or by what the kernel knows."""
+"""What is mounted at a place and whose process that is; asking that process."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import errno
 import os
 import select
 import socket
-import struct
 import subprocess
 from pathlib import Path
 
 import msgspec
 
 from artfs.errors import MountError
+from artfs.mounts.daemons import Daemon, find_daemon
+from artfs.mounts.holders import holders
 from artfs.mounts.messages import (
     Command,
     MountState,
@@ -21,76 +22,121 @@ from artfs.mounts.messages import (
     Reply,
     decode_line,
     encode_line,
-    socket_address,
-    socket_path,
 )
+from artfs.mounts.mountinfo import MountedFileSystem, locate_mountpoint, mounted_at
 
-_ANSWER_TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_S = 3.0
 _FUSE_DEVICE = "/dev/fuse"
+_NOBODY_SERVES = (errno.ENOTCONN, errno.ECONNABORTED)
+NO_ANSWER = (OSError, msgspec.DecodeError)
+"""What asking a process ends with that has just ended, or takes long to answer."""
 
 
-def ask(place: Path, command: Command) -> MountStatus:
+class Found(msgspec.Struct, frozen=True):
+    """A mount of artfs at a place."""
+
+    place: Path
+    mounted: MountedFileSystem | None
+    """None where it is not mounted in this mount namespace, or not any more."""
+    daemon: Daemon | None
+    """None where nobody serves it, or who does is not ours to ask."""
+
+    @property
+    def device(self) -> str | None:
+        """`major:minor`, where it is known."""
+        if self.mounted is not None:
+            return self.mounted.device
+        return None if self.daemon is None else self.daemon.record.device
+
+    @property
+    def owner(self) -> int | None:
+        """The uid of who mounted it."""
+        if self.daemon is not None:
+            return self.daemon.uid
+        return None if self.mounted is None else self.mounted.owner
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we may ask and end it."""
+        return os.geteuid() in {0, self.owner, self.daemon and self.daemon.uid}
+
+
+def look(mountpoint: Path) -> Found | None:
+    """The mount of artfs at a path, mounted here or elsewhere.
+
+    Raises: MountError where something else is mounted.
+    """
+    place = locate_mountpoint(mountpoint)
+    mounted = mounted_at(place)
+    if mounted is not None and not mounted.is_artfs:
+        raise MountError(str(mountpoint), f"not a mount of artfs ({mounted.type})")
+    daemon = find_daemon(place, mounted)
+    return None if mounted is None and daemon is None else Found(place, mounted, daemon)
+
+
+def ask(daemon: Daemon, command: Command) -> MountStatus:
     """Tell a mount's process something; its status after that.
 
     Blocks: at most about 3 s. Raises: MountError; OSError and msgspec.DecodeError where there is
     no process, or none that answers.
     """
-    with _connect(place) as connection:
+    with daemon.connected() as connection:
         reply = _ask(connection, command)
     if reply.status is None:
-        raise MountError(str(place), reply.error or "no answer")
-    return reply.status
+        raise MountError(str(daemon.record.mountpoint), reply.error or "no answer")
+    # Who it is the kernel knows better.
+    return msgspec.structs.replace(reply.status, pid=daemon.pid, owner=daemon.uid)
 
 
-def mount_status(place: Path) -> MountStatus:
-    """The mount of artfs at a mountpoint, whatever has become of it. Blocks: at most about 3 s."""
+def mount_status(found: Found) -> MountStatus:
+    """A mount of artfs, whatever has become of it. Blocks: at most about 3 s."""
+    daemon = found.daemon
+    if daemon is None:
+        state = MountState.UNRESPONSIVE
+        if not found.is_ours:
+            state = MountState.FOREIGN
+        elif is_dead(found):
+            state = MountState.DEAD
+        return MountStatus(mountpoint=found.place, state=state, owner=found.owner)
     try:
-        with _connect(place) as connection:
-            pid = _peer(connection).pid
-            connection.settimeout(_ANSWER_TIMEOUT_S)
-            try:
-                reply = _ask(connection, Command("status"))
-            except (OSError, msgspec.DecodeError):
-                return MountStatus(mountpoint=place, state=MountState.UNRESPONSIVE, pid=pid)
-    except OSError:
-        # Its socket may be in another runtime directory: only the kernel knows whether it is dead.
-        state = MountState.DEAD if is_dead(place) else MountState.UNRESPONSIVE
-        return MountStatus(mountpoint=place, state=state)
-    if reply.status is None:
-        return MountStatus(mountpoint=place, state=MountState.UNRESPONSIVE, pid=pid)
-    return reply.status
+        status = ask(daemon, Command("status"))
+    except (MountError, *NO_ANSWER):
+        return MountStatus(
+            mountpoint=found.place,
+            state=MountState.UNRESPONSIVE,
+            pid=daemon.pid,
+            owner=daemon.uid,
+            kind="mount" if daemon.record.area is None else "stage",
+        )
+    if found.mounted is None:
+        held = () if found.device is None else tuple(map(str, holders(found.device, daemon.pid)))
+        status = msgspec.structs.replace(status, state=MountState.DETACHED, held_by=held)
+    return status
 
 
-def is_dead(place: Path) -> bool:
+def is_dead(found: Found) -> bool:
     """Whether nobody serves a mount any more.
 
     Blocks: at most about 3 s; a child asks, which a mount that hangs cannot make us wait for.
     """
-    command = ["stat", "--file-system", "--format=%T", "--", str(place)]
+    command = ["stat", "--file-system", "--format=%T", "--", str(found.place)]
+    owner = found.owner
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
             check=False,
-            timeout=_ANSWER_TIMEOUT_S,
+            timeout=ANSWER_TIMEOUT_S,
+            cwd="/",
             env={**os.environ, "LC_ALL": "C"},
+            # Root is told nothing of what another user has mounted for himself.
+            user=owner if os.geteuid() == 0 and owner else None,
         )
-    except subprocess.TimeoutExpired:
+    except (subprocess.TimeoutExpired, subprocess.SubprocessError, OSError):
         return False
-    return os.strerror(errno.ENOTCONN) in done.stderr
-
-
-def daemon_pidfd(place: Path) -> int | None:
-    """A descriptor of the process behind a mount; None where it is gone.
-
-    The kernel names it: the one that made the mount's control socket, of this user or of root.
-    """
-    try:
-        with _connect(place) as connection:
-            return os.pidfd_open(_peer(connection).pid)
-    except OSError:
-        return None
+    # The one is said of a process that is gone, the other of one that is going just now.
+    return any(os.strerror(number) in done.stderr for number in _NOBODY_SERVES)
 
 
 def serves_fuse(pidfd: int) -> bool:
@@ -118,39 +164,7 @@ def ended(pidfd: int, timeout_s: float) -> bool:
     return True
 
 
-def _connect(place: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        connection.settimeout(_ANSWER_TIMEOUT_S)
-        with socket_address(socket_path(place)) as address:
-            connection.connect(address)
-        _check_peer(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
 def _ask(connection: socket.socket, command: Command) -> Reply:
     connection.sendall(encode_line(command))
     with connection.makefile("rb") as lines:
         return decode_line(lines.readline(), Reply)
-
-
-class _Peer(msgspec.Struct, frozen=True):
-    """Who made a socket, as the kernel says."""
-
-    pid: int
-    uid: int
-
-
-def _peer(connection: socket.socket) -> _Peer:
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _ = struct.unpack("3i", raw)
-    return _Peer(pid, uid)
-
-
-def _check_peer(connection: socket.socket) -> None:
-    """Raises: PermissionError where another user answers: what that one says counts for nothing."""
-    if _peer(connection).uid not in {os.geteuid(), 0}:
-        raise PermissionError(errno.EPERM, "another user has made the control socket")

@@ -57,6 +57,10 @@ class MountState(StrEnum):
     """Its process lives and does not answer."""
     DEAD = "dead"
     """Its process is gone; the next mount or umount here cleans up."""
+    DETACHED = "detached"
+    """Its process lives, and it is not mounted here: it is ending, or mounted elsewhere only."""
+    FOREIGN = "foreign"
+    """Another user's, who alone can ask it."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -118,6 +122,8 @@ class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
     mountpoint: Path
     state: MountState
     pid: int | None = None
+    owner: int | None = None
+    """The uid of who mounted it."""
     kind: str = "mount"
     store: str | None = None
     target: str | None = None
@@ -129,6 +135,8 @@ class MountStatus(msgspec.Struct, frozen=True, kw_only=True):
     options: MountOptions | None = None
     counters: Counters | None = None
     staging: StagingStatus | None = None
+    held_by: tuple[str, ...] = ()
+    """Of a detached one: processes in whose mount namespaces it is mounted."""
     log: Path | None = None
 
 
@@ -180,7 +188,7 @@ def socket_path(mountpoint: Path) -> Path:
 
     Raises: PermissionDenied where the runtime directory may be somebody else's.
     """
-    return runtime_directory() / f"{_key(mountpoint)}.sock"
+    return runtime_directory() / f"{mountpoint_key(mountpoint)}.sock"
 
 
 @contextmanager
@@ -199,10 +207,11 @@ def socket_address(path: Path) -> Iterator[str]:
 def log_name(mountpoint: Path) -> str:
     """The name of a mount's log file."""
     readable = "".join(c if c.isalnum() else "-" for c in mountpoint.name)[:40]
-    return f"mount-{readable}-{_key(mountpoint)[:8]}.log"
+    return f"mount-{readable}-{mountpoint_key(mountpoint)[:8]}.log"
 
 
-def _key(mountpoint: Path) -> str:
+def mountpoint_key(mountpoint: Path) -> str:
+    """A short name for what belongs to a mountpoint."""
     return hashlib.sha256(bytes(mountpoint)).hexdigest()[:24]
 
 

@@ -17,6 +17,8 @@ _USER_ID = re.compile(r"(?:^|,)user_id=(\d+)")
 class MountedFileSystem(msgspec.Struct, frozen=True):
     """One line of /proc/self/mountinfo."""
 
+    mount_id: int
+    """Of this mount in this mount namespace: a copy in another one has another number."""
     mountpoint: Path
     device: str
     """`major:minor`."""
@@ -33,8 +35,13 @@ class MountedFileSystem(msgspec.Struct, frozen=True):
 
 def mounted_file_systems() -> list[MountedFileSystem]:
     """Everything that is mounted, in order: of two at one place the later one covers."""
+    return parse_mountinfo(_MOUNTINFO.read_bytes())
+
+
+def parse_mountinfo(text: bytes) -> list[MountedFileSystem]:
+    """What the /proc/PID/mountinfo of any process says."""
     found = []
-    for line in _MOUNTINFO.read_bytes().splitlines():
+    for line in text.splitlines():
         # proc(5): id parent device root mountpoint options [optional...] - type source super
         head, _, tail = line.partition(b" - ")
         fields, rest = head.split(b" "), tail.split(b" ")
@@ -42,6 +49,7 @@ def mounted_file_systems() -> list[MountedFileSystem]:
         owner = _USER_ID.search(os.fsdecode(rest[-1]))
         found.append(
             MountedFileSystem(
+                mount_id=int(fields[0]),
                 mountpoint=Path(os.fsdecode(path)),
                 device=fields[2].decode(),
                 type=rest[0].decode(),

@@ -10,37 +10,43 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.errors import MountError
+from artfs.errors import ArtfsError, MountError
 from artfs.mounts import client
-from artfs.mounts.contact import ask, daemon_pidfd, ended
+from artfs.mounts.contact import ANSWER_TIMEOUT_S, NO_ANSWER, Found, ask, ended, look, mount_status
+from artfs.mounts.daemons import Daemon
+from artfs.mounts.ending import end
 from artfs.mounts.messages import (
     Command,
     CommitStatus,
-    Failure,
     MountState,
     MountStatus,
     StagingStatus,
 )
-from artfs.mounts.mountinfo import locate_mountpoint, mounted_at
-from artfs.mounts.unmounting import unmount
-from artfs.staging.listing import Outcome, read_outcome
+from artfs.mounts.outcomes import failure_of, outcome_of
+from artfs.mounts.remembered import last_staging
+from artfs.staging.listing import Outcome
 
 _POLL_S = 0.05
-_BUSY = (OSError, msgspec.DecodeError)
-"""What asking a process ends with that has just ended, or takes long to answer."""
 
 OnProgress = Callable[[CommitStatus], None]
 
 
 def staging_status(mountpoint: Path) -> StagingStatus:
     """The staging area that is mounted here. Raises: MountError. Blocks: at most about 3 s."""
-    status = client.status(mountpoint)
+    return _staging(mountpoint, client.status(mountpoint))
+
+
+def _staging(mountpoint: Path, status: MountStatus) -> StagingStatus:
     if status.state is MountState.DEAD:
+        last = last_staging(status.mountpoint)
+        how = "see `artfs staging ls`"
+        if last is not None and last.area.exists():
+            how = f"`artfs staging commit {last.id}` makes a version of it"
         raise MountError(
-            str(mountpoint),
-            "its process was killed",
-            hint="everything is kept: see `artfs staging ls`",
+            str(mountpoint), "its process was killed", hint=f"everything is kept: {how}"
         )
+    if status.state is MountState.FOREIGN:
+        raise MountError(str(mountpoint), f"belongs to another user (uid {status.owner})")
     if status.staging is None:
         raise MountError(
             str(mountpoint),
@@ -62,17 +68,16 @@ def commit(
 
     Blocks: until it is done. Raises: MountError; what made the commit fail.
     """
-    began_at_ns = time.time_ns()
-    staging = staging_status(mountpoint)
+    staging, daemon = _asked(mountpoint)
     order = Command(
         "commit",
         wait_writers_s=wait_writers_s,
         expect=expect,
         take_unfinished=take_unfinished,
     )
-    place = locate_mountpoint(mountpoint)
-    pidfd = daemon_pidfd(place)
-    found = _commit_status(_order(place, order), place)
+    place = daemon.record.mountpoint
+    pidfd = daemon.open_pidfd()
+    found = _commit_status(_order(daemon, order), place)
     question = Command("commit-status", number=found.number)
     try:
         while found.running:
@@ -80,7 +85,7 @@ def commit(
                 on_progress(found)
             if pidfd is None or ended(pidfd, _POLL_S):
                 # Somebody has unmounted it, and that made a version of it, or it was killed.
-                outcome = _outcome(mountpoint, staging, began_at_ns)
+                outcome = _raised(outcome_of(mountpoint, staging.id, staging.path))
                 found = CommitStatus(
                     number=found.number,
                     running=False,
@@ -88,8 +93,8 @@ def commit(
                     created=outcome.created,
                 )
                 break
-            with suppress(*_BUSY):
-                found = _commit_status(ask(place, question), place)
+            with suppress(*NO_ANSWER):
+                found = _commit_status(ask(daemon, question), place)
     finally:
         if pidfd is not None:
             os.close(pidfd)
@@ -101,12 +106,16 @@ def commit(
 def is_staging(mountpoint: Path) -> bool:
     """Whether a staging area is mounted here, or was when its process was killed."""
     try:
-        status = client.status(mountpoint)
+        found = look(mountpoint)
     except MountError:
         return False
-    if status.state is MountState.DEAD:
-        mounted = mounted_at(status.mountpoint)
-        return mounted is not None and mounted.is_writable
+    if found is None:
+        return False
+    if found.daemon is not None and found.daemon.record.area is not None:
+        return True
+    status = mount_status(found)
+    if status.state in {MountState.DEAD, MountState.UNRESPONSIVE}:
+        return found.mounted is not None and found.mounted.is_writable
     return status.staging is not None
 
 
@@ -115,16 +124,55 @@ def abort(mountpoint: Path, *, timeout_s: float = 600.0) -> None:
 
     Raises: MountError.
     """
-    staging_status(mountpoint)
-    place = locate_mountpoint(mountpoint)
-    pidfd = daemon_pidfd(place)
+    _, daemon = _asked(mountpoint)
+    pidfd = daemon.open_pidfd()
     try:
-        _order(place, Command("abort"))
+        _order(daemon, Command("abort"))
         if pidfd is not None and not ended(pidfd, timeout_s):
             raise MountError(str(mountpoint), f"did not end within {timeout_s:g} s")
     finally:
         if pidfd is not None:
             os.close(pidfd)
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a staging mount that was ended, and of the work in it."""
+
+    outcome: Outcome
+    held_by: tuple[str, ...] = ()
+    """Processes of other mount namespaces, where it now answers ENOTCONN."""
+
+    @property
+    def error(self) -> ArtfsError | None:
+        """Why the work was kept without a version; None where it was not."""
+        return failure_of(self.outcome)
+
+
+def conclude(
+    mountpoint: Path,
+    *,
+    force: bool = False,
+    timeout_s: float = 30.0,
+    on_progress: OnProgress | None = None,
+) -> Ending:
+    """End a staging mount, and say what became of the work; `force` as for `end`.
+
+    Blocks: until it is committed. Raises: MountError where it is busy, or is none of ours.
+    """
+    found, status = _settled(mountpoint, patience_s=0.0 if force else ANSWER_TIMEOUT_S)
+    if not force and status.state is MountState.UNRESPONSIVE:
+        _staging(mountpoint, status)
+    area_id, path = _area_of(found, status, mountpoint)
+
+    def watch(now: MountStatus) -> None:
+        if on_progress is not None and now.staging is not None and now.staging.commit is not None:
+            on_progress(now.staging.commit)
+
+    # Without force it may take as long as it takes: nothing is to be lost.
+    held = end(found, force=force, timeout_s=timeout_s if force else None, watch=watch)
+    killed = status.state is MountState.DEAD
+    outcome = outcome_of(mountpoint, area_id, path, killed=killed)
+    return Ending(outcome=outcome, held_by=tuple(map(str, held)))
 
 
 def finish(mountpoint: Path, *, on_progress: OnProgress | None = None) -> Outcome:
@@ -134,55 +182,67 @@ def finish(mountpoint: Path, *, on_progress: OnProgress | None = None) -> Outcom
     Blocks: until it is committed. Raises: MountError, where it is busy or its process was killed;
     what made the commit fail: the staging area then is kept.
     """
-    began_at_ns = time.time_ns()
-    try:
-        staging = staging_status(mountpoint)
-    except MountError:
-        if client.status(mountpoint).state is MountState.DEAD:
-            client.stop(mountpoint)
-        raise
-    place = locate_mountpoint(mountpoint)
-    pidfd = daemon_pidfd(place)
-    unmount(place)
-    if pidfd is not None:
-        try:
-            while not ended(pidfd, _POLL_S):
-                if on_progress is not None:
-                    _tell_progress(place, on_progress)
-        finally:
-            os.close(pidfd)
-    return _outcome(mountpoint, staging, began_at_ns)
+    return _raised(conclude(mountpoint, on_progress=on_progress).outcome)
 
 
-def _outcome(mountpoint: Path, staging: StagingStatus, began_at_ns: int) -> Outcome:
-    """What came of a staging area whose process has ended. Raises: as `finish`."""
-    outcome = read_outcome(staging.path)
-    if outcome is None or outcome.finished_at_ns < began_at_ns:
-        raise MountError(
-            str(mountpoint),
-            "its process ended before the version was made",
-            hint=f"everything is kept: `artfs staging commit {staging.id}` makes it",
-        )
-    if outcome.failure is not None:
-        raise Failure(*outcome.failure).as_error()
+def _raised(outcome: Outcome) -> Outcome:
+    error = failure_of(outcome)
+    if error is not None:
+        raise error
     return outcome
 
 
-def _order(place: Path, command: Command) -> MountStatus:
-    try:
-        return ask(place, command)
-    except _BUSY as error:
-        raise MountError(str(place), f"does not answer ({error})") from None
+def _asked(mountpoint: Path) -> tuple[StagingStatus, Daemon]:
+    """A staging mount, and whom to ask. Raises: MountError."""
+    found, status = _settled(mountpoint, patience_s=ANSWER_TIMEOUT_S)
+    staging = _staging(mountpoint, status)
+    assert found.daemon is not None
+    return staging, found.daemon
 
 
-def _tell_progress(place: Path, on_progress: OnProgress) -> None:
+def _settled(mountpoint: Path, *, patience_s: float) -> tuple[Found, MountStatus]:
+    """A mount, and how it is: one whose process is just being killed does not answer for a moment.
+
+    Raises: MountError.
+    """
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        found = look(mountpoint)
+        if found is None:
+            raise client.nothing_here(mountpoint)
+        status = mount_status(found)
+        left_s = deadline_s - time.monotonic()
+        if status.state is not MountState.UNRESPONSIVE or left_s <= 0:
+            return found, status
+        pidfd = None if found.daemon is None else found.daemon.open_pidfd()
+        if pidfd is None:
+            time.sleep(_POLL_S)
+        else:
+            try:
+                ended(pidfd, left_s)
+            finally:
+                os.close(pidfd)
+
+
+def _area_of(found: Found, status: MountStatus, mountpoint: Path) -> tuple[str, Path]:
+    """The id and directory of the area, whoever can tell of it. Raises: MountError."""
+    if status.staging is not None:
+        return status.staging.id, status.staging.path
+    if found.daemon is not None and found.daemon.record.area is not None:
+        return found.daemon.record.area.name, found.daemon.record.area
+    is_stage = found.mounted is not None and found.mounted.is_writable
+    if status.state is not MountState.DEAD and not is_stage:
+        _staging(mountpoint, status)
+    last = last_staging(found.place)
+    # Who mounted it may have been another user: then nobody here knows which area it was.
+    return ("", Path()) if last is None else (last.id, last.area)
+
+
+def _order(daemon: Daemon, command: Command) -> MountStatus:
     try:
-        status = ask(place, Command("status"))
-    except (MountError, *_BUSY):
-        # It has just ended, or is too busy: there will be another time.
-        return
-    if status.staging is not None and status.staging.commit is not None:
-        on_progress(status.staging.commit)
+        return ask(daemon, command)
+    except NO_ANSWER as error:
+        raise MountError(str(daemon.record.mountpoint), f"does not answer ({error})") from None
 
 
 def _commit_status(status: MountStatus, place: Path) -> CommitStatus:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from artfs.errors import MountError
+from artfs.mounts.holders import Process, named, users
 from artfs.mounts.mountinfo import mounted_at
-
-_MAX_NAMED_USERS = 3
 
 
 def unmount(place: Path, *, lazy: bool = False) -> None:
@@ -20,7 +18,10 @@ def unmount(place: Path, *, lazy: bool = False) -> None:
     """
     command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", str(place)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # From elsewhere, with nothing of ours: it must not be a user of what it unmounts.
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd="/"
+        )
     except FileNotFoundError:
         raise MountError("fusermount3", "not installed", hint="install the package fuse3") from None
     if done.returncode == 0 or mounted_at(place) is None:
@@ -28,41 +29,14 @@ def unmount(place: Path, *, lazy: bool = False) -> None:
     message = done.stderr.strip().removeprefix("fusermount3: ")
     if "busy" not in message.lower():
         raise MountError(str(place), message or "fusermount3 failed")
-    users = _users(place)
-    named = ", ".join(users[:_MAX_NAMED_USERS])
-    if len(users) > _MAX_NAMED_USERS:
-        named += f" and {len(users) - _MAX_NAMED_USERS} more"
-    raise MountError(
+    raise busy(place, users(place))
+
+
+def busy(place: Path, processes: Iterable[Process]) -> MountError:
+    """What is said of a mount that somebody uses."""
+    who = named(processes)
+    return MountError(
         str(place),
-        f"busy, in use by {named}" if named else "busy, something in it is open",
+        f"busy, in use by {who}" if who else "busy, something in it is open",
         hint="end that, or use `artfs umount --force`",
     )
-
-
-def _users(place: Path) -> list[str]:
-    """Processes with something open below `place`, as far as we may see them."""
-    prefix = f"{place}/"
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal() and any(
-            link == str(place) or link.startswith(prefix) for link in _links(process)
-        ):
-            with contextlib.suppress(OSError):
-                found.append(f"{(process / 'comm').read_text().strip()} (pid {process.name})")
-    return sorted(found)
-
-
-def _links(process: Path) -> list[str]:
-    links = []
-    for name in ("cwd", "root", "exe"):
-        with contextlib.suppress(OSError):
-            links.append(os.readlink(process / name))  # noqa: PTH115 - thousands of them: a string is cheaper
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(process / "fd"):
-            with contextlib.suppress(OSError):
-                links.append(os.readlink(entry.path))  # noqa: PTH115 - as above
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(process / "map_files"):
-            with contextlib.suppress(OSError):
-                links.append(os.readlink(entry.path))  # noqa: PTH115 - as above
-    return links

@@ -59,6 +59,8 @@ class Observed(msgspec.Struct, frozen=True):
     """None where the source tells only by sending everything."""
     pin: Pin
     """What identifies the present content; empty where the source tells nothing."""
+    archived: str = ""
+    """Why it cannot be read although it is there; empty where it can."""
 
 
 class Body:

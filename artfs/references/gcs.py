@@ -193,7 +193,14 @@ class GcsSource:
         def send() -> requests.Response:
             # The client's own requests hand out bytes only when a whole piece is there.
             session: requests.Session = self._client()._http  # noqa: SLF001
-            return web.send(session, url, subject=self._uri, headers=headers, timeout_s=timeout_s)
+            return web.send(
+                session,
+                url,
+                subject=self._uri,
+                headers=headers,
+                timeout_s=timeout_s,
+                strangers=False,
+            )
 
         return _translating(self._uri, send)
 

@@ -19,10 +19,20 @@ from botocore.exceptions import (
 )
 
 from artfs.blobs.places import configured_endpoint
-from artfs.blobs.s3 import make_client
-from artfs.blobs.s3errors import WITHOUT_CREDENTIALS, code_of, status_of
+from artfs.blobs.s3client import head_object, make_client
+from artfs.blobs.s3errors import (
+    WITHOUT_CREDENTIALS,
+    WITHOUT_CREDENTIALS_HINT,
+    Trouble,
+    archive_of,
+    code_of,
+    diagnosed,
+    status_of,
+)
 from artfs.errors import (
+    Archived,
     ArtfsError,
+    BackendUnavailable,
     InvalidArgument,
     PathNotFound,
     PermissionDenied,
@@ -50,6 +60,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_KINDS: dict[Trouble, type[ArtfsError]] = {
+    Trouble.NO_BUCKET: SourceGone,
+    Trouble.CHANGED: ReferenceChanged,
+    Trouble.SHORT: ReferenceChanged,
+    Trouble.REFUSED: PermissionDenied,
+    Trouble.ARCHIVED: Archived,
+}
 _VERSION = re.compile(r"(.*)\?versionId=([^&]+)", re.DOTALL)
 
 
@@ -153,7 +170,7 @@ class S3Handler:
         versioned = _only_set(VersionId=version_id)
         try:
             answer = self._ask(
-                uri, lambda client: client.head_object(Bucket=bucket, Key=key, **versioned)
+                uri, lambda client: head_object(client, Bucket=bucket, Key=key, **versioned)
             )
         except ReferenceChanged:
             return None
@@ -223,10 +240,11 @@ class S3Source:
         pinned = _only_set(IfMatch=self._pin.etag, VersionId=self._pin.version_id)
         answer = _translating(
             self._uri,
-            lambda: self._client().head_object(Bucket=self._bucket, Key=self._key, **pinned),
+            lambda: head_object(self._client(), Bucket=self._bucket, Key=self._key, **pinned),
         )
         self._check(answer.get("ETag"), answer.get("VersionId"), answer["ContentLength"])
-        return Observed(answer["ContentLength"], _pin(answer["ETag"], answer.get("VersionId")))
+        pin = _pin(answer["ETag"], answer.get("VersionId"))
+        return Observed(answer["ContentLength"], pin, archive_of(answer))
 
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:  # noqa: ARG002 - see above
         """See Source."""
@@ -319,7 +337,7 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
     except ParamValidationError as error:
         raise InvalidArgument(subject, " ".join(str(error).split())) from None
     except WITHOUT_CREDENTIALS as error:
-        raise PermissionDenied(subject, str(error), hint="configure AWS credentials") from None
+        raise PermissionDenied(subject, str(error), hint=WITHOUT_CREDENTIALS_HINT) from None
     except (ConnectTimeoutError, ReadTimeoutError) as error:
         raise TransientFailure(subject, web.reason(error), timed_out=True) from None
     except (BotoCoreError, OSError) as error:
@@ -327,12 +345,12 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
 
 
 def _answer_error(subject: str, error: ClientError) -> ArtfsError:
-    code, status = code_of(error), status_of(error)
-    if code == "NoSuchBucket":
-        return SourceGone(subject, "there is no such bucket")
-    if status == 405 or code in {"NoSuchKey", "NoSuchVersion"}:
-        return SourceGone(subject, f"it is gone ({code})")
-    if status == 416:
-        return ReferenceChanged(subject, "it is shorter than it was")
-    answer_headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return web.status_error(subject, status, retry_after=answer_headers.get("retry-after"))
+    found = diagnosed(error)
+    if found.trouble is Trouble.MISSING or status_of(error) in {405, 410}:
+        return SourceGone(subject, f"it is gone ({code_of(error)})")
+    if found.trouble in {Trouble.BUSY, Trouble.FULL}:
+        headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        wait_s = web.retry_after_s(headers.get("retry-after"))
+        return TransientFailure(subject, found.reason, hint=found.hint, retry_after_s=wait_s)
+    kind = _KINDS.get(found.trouble, BackendUnavailable)
+    return kind(subject, found.reason, hint=found.hint)

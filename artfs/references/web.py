@@ -2,7 +2,8 @@
 
 Servers are not trusted to do what they were asked for. An answer is used only if its status and
 its Content-Range say which bytes it holds; a body is used only as far as its length is right.
-Texts of errors never hold a URL that a request was redirected to: it may be signed.
+Texts of errors never hold a URL that a request was redirected to: it may be signed. Credentials
+go to the origin (scheme, host and port) that a URL names, and with no redirect to another one.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import msgspec
 import requests
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 from urllib3.util import Retry
 
@@ -31,10 +34,14 @@ from artfs.errors import (
 )
 from artfs.model import ByteRange
 from artfs.references.base import Body, SourceGone, TransientFailure
+from artfs.references.destinations import DirectAdapter, check_host
 from artfs.system import forks
 
 PIECE_BYTES = 1024 * 1024
 POOL_SIZE = 64
+_MAX_REDIRECTS = 30
+_MAX_IN_PASSING_BYTES = 64 * 1024
+_PORTS = {"http": 80, "https": 443}
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
@@ -55,17 +62,19 @@ class _Session(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
+        # Cookies would go to every port and, if a server says so, to its neighbours.
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._use_new_connections()
         forks.in_child(self._use_new_connections)
 
     def _use_new_connections(self) -> None:
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=POOL_SIZE, max_retries=0)
+        adapter = DirectAdapter(pool_maxsize=POOL_SIZE, max_retries=0)
         self.mount("http://", adapter)
         self.mount("https://", adapter)
 
 
 def new_session() -> requests.Session:
-    """A session without retries of its own and with connections for many threads."""
+    """A session without retries or cookies of its own and with connections for many threads."""
     return _Session()
 
 
@@ -76,23 +85,27 @@ def send(
     subject: str,
     headers: Mapping[str, str | None],
     timeout_s: float,
+    strangers: bool = True,
 ) -> requests.Response:
     """GET, up to the answer's headers; a status of 400 or more is an error, but for 416.
 
+    Credentials are those in `url`, else those of netrc. Redirects are followed; to another origin
+    only with `strangers`, which a session that adds credentials by itself must not be led to.
     Blocks: `timeout_s` for each step. Raises: as Source does; InvalidArgument for a bad URL.
     """
     try:
-        response = session.get(url, headers=headers, stream=True, timeout=timeout_s)
+        response, redirected = _follow(
+            session, url, subject=subject, headers=headers, timeout_s=timeout_s, strangers=strangers
+        )
     except (
         requests.exceptions.InvalidURL,
         requests.exceptions.InvalidSchema,
         requests.exceptions.MissingSchema,
+        LocationParseError,
     ) as error:
         raise InvalidArgument(
             subject, f"not a URL that can be asked for ({reason(error)})"
         ) from None
-    except requests.exceptions.TooManyRedirects:
-        raise BackendUnavailable(subject, "redirects without end") from None
     except (requests.exceptions.RequestException, HTTPError, OSError) as error:
         raise failure(subject, error) from None
     if response.status_code < 400 or response.status_code == 416:
@@ -102,8 +115,101 @@ def send(
             subject,
             response.status_code,
             retry_after=response.headers.get("Retry-After"),
-            redirected=bool(response.history),
+            redirected=redirected,
         )
+
+
+def _follow(
+    session: requests.Session,
+    url: str,
+    *,
+    subject: str,
+    headers: Mapping[str, str | None],
+    timeout_s: float,
+    strangers: bool,
+) -> tuple[requests.Response, bool]:
+    """The answer behind all redirects, and whether there were any."""
+    named = _Origin.of(url)
+    credentials: _Credentials
+    credentials, url = _own_credentials(url)
+    for hop in range(_MAX_REDIRECTS + 1):
+        check_host(urlsplit(url).hostname or "")
+        response = session.get(
+            url,
+            headers=headers,
+            stream=True,
+            timeout=timeout_s,
+            allow_redirects=False,
+            auth=credentials,
+        )
+        target = session.get_redirect_target(response)
+        if target is None:
+            return response, hop > 0
+        with response:
+            if (content_length(response.headers) or PIECE_BYTES) < _MAX_IN_PASSING_BYTES:
+                # So that its connection can be used again.
+                response.raw.drain_conn()
+        url = _redirected(url, target, subject=subject)
+        if _Origin.of(url) != named:
+            if not strangers:
+                raise BackendUnavailable(subject, "redirected to another server: not followed")
+            # For good: what a stranger redirects back to is the stranger's choice.
+            credentials = _nothing
+    raise BackendUnavailable(subject, "redirects without end")
+
+
+def _redirected(url: str, target: str, *, subject: str) -> str:
+    """Where a redirect leads. Raises: PermissionDenied, BackendUnavailable."""
+    try:
+        found = urldefrag(urljoin(url, requests.utils.requote_uri(target))).url
+        _Origin.of(found)
+    except ValueError:
+        raise BackendUnavailable(subject, "redirected to what is no URL") from None
+    if urlsplit(url).scheme == "https" != urlsplit(found).scheme:
+        raise PermissionDenied(
+            subject,
+            "redirected from https to http, where others can read and change it",
+            hint="refer to the http:// address itself if that may be",
+        )
+    return _own_credentials(found)[1]
+
+
+class _Origin(msgspec.Struct, frozen=True):
+    """Who credentials are for."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @classmethod
+    def of(cls, url: str) -> _Origin:
+        """That of a URL. Raises: requests' InvalidURL."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or _PORTS.get(parts.scheme)
+        except ValueError:
+            raise requests.exceptions.InvalidURL("not a URL") from None
+        return cls(parts.scheme, (parts.hostname or "").rstrip("."), port)
+
+
+def _nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """As credentials: none, not even those of netrc."""
+    return request
+
+
+_Credentials = (
+    tuple[str, str] | Callable[[requests.PreparedRequest], requests.PreparedRequest] | None
+)
+
+
+def _own_credentials(url: str) -> tuple[tuple[str, str] | None, str]:
+    """User and password in a URL, and the URL without them."""
+    parts = urlsplit(url)
+    user_info, at, place = parts.netloc.rpartition("@")
+    if not at:
+        return None, url
+    user, _, password = user_info.partition(":")
+    return (unquote(user), unquote(password)), parts._replace(netloc=place).geturl()
 
 
 def status_error(
@@ -121,7 +227,7 @@ def status_error(
         return PermissionDenied(subject, f"refused (status {status})", hint="check credentials")
     text = f"the server answered with status {status}"
     if status in _TRANSIENT:
-        return TransientFailure(subject, text, retry_after_s=_retry_after_s(retry_after))
+        return TransientFailure(subject, text, retry_after_s=retry_after_s(retry_after))
     return BackendUnavailable(subject, text)
 
 
@@ -245,7 +351,8 @@ def reason(error: BaseException) -> str:
     return type(error).__name__
 
 
-def _retry_after_s(text: str | None) -> float | None:
+def retry_after_s(text: str | None) -> float | None:
+    """A Retry-After header in seconds from now; None where there is no usable one."""
     if not text:
         return None
     try:

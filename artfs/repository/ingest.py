@@ -31,7 +31,7 @@ from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.presence import Presence
 from artfs.repository.workspace import Workspace
 from artfs.system import forks
-from artfs.system.files import read_whole
+from artfs.system.files import FileState, read_whole, state_of
 from artfs.system.oserrors import translate_os_errors
 
 _BATCH_BLOBS = 1024
@@ -102,12 +102,13 @@ class Ingest:
         *,
         transfer: Transfer = Transfer.COPY,
         hashed: ContentHash | None = None,
+        state: FileState | None = None,
         on_bytes: ReportBytes | None = None,
     ) -> tuple[StoredContent, os.stat_result]:
         """Take in a regular file; the status is of the moment when it was read.
 
-        `hashed` is for who computed the digests of a large file before, and makes sure that
-        nobody has written to it since.
+        `hashed` is for who computed the digests of a large file before, `state` that of the file
+        at that time: where it has another one now it is hashed again.
         Raises: PathNotFound, PermissionDenied, SourceChanged, OutOfSpace, BackendUnavailable.
         """
         with translate_os_errors(path):
@@ -116,7 +117,7 @@ class Ingest:
             status = os.fstat(fd)
             if status.st_size < SMALL_BLOB_LIMIT_BYTES:
                 content = self._add_small(fd, path, status, on_bytes)
-            elif hashed is None or hashed.size_bytes != status.st_size:
+            elif hashed is None or state_of(status) != state:
                 content = self._add_large(fd, Path(path), transfer, on_bytes)
             else:
                 content = self._add_hashed(Path(path), transfer, hashed)

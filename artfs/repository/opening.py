@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.blobs.local import LocalObjectStore
+from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.errors import Conflict, InvalidArgument, PathNotFound, StoreFormatError, StoreNotFound
 from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
@@ -32,6 +33,7 @@ _UNFINISHED = frozenset(
         "blobs",
         "packs",
         "tmp",
+        RESERVE_FILE,
         *(f"{CATALOG_FILE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
     }
 )
@@ -56,7 +58,7 @@ def open_store(location: str, *, create: bool = False) -> Repository:
 
         return open_shared(location)
     root = Path(location).expanduser().absolute()
-    if create and not (root / STORE_FILE).exists():
+    if create and not _is_store(root):
         create_store(root, entity=default_entity())
     return _open_embedded(root)
 
@@ -75,12 +77,17 @@ def make_store(address: str, *, blobs: str | None, entity: str | None) -> bool:
             "--blobs", "a store in a directory has its contents there", hint="leave it out"
         )
     root = Path(address).expanduser().absolute()
-    is_new = not (root / STORE_FILE).exists()
+    is_new = not _is_store(root)
     create_store(root, entity=entity or default_entity())
     found = _read_store_file(root).entity
     if entity not in {None, found}:
         raise Conflict(str(root), f"is a store of the entity {found!r}")
     return is_new
+
+
+def _is_store(root: Path) -> bool:
+    with translate_os_errors(root):
+        return (root / STORE_FILE).exists()
 
 
 def create_store(root: Path, *, entity: str) -> None:

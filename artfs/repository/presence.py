@@ -9,6 +9,7 @@ from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.local import LocalObjectStore
 from artfs.catalog.base import BlobsGone, Catalog
 from artfs.catalog.records import BlobRecord, PackRecord
+from artfs.errors import Unreadable
 from artfs.model import Digest
 
 _PARALLEL_REQUESTS = 16
@@ -40,12 +41,11 @@ def require_objects(
 
 
 class Presence:
-    """Looks for lost objects of a store on a local disk, each pack once. Not thread-safe."""
+    """Looks for lost objects of a store on a local disk, anew whenever it is asked."""
 
     def __init__(self, catalog: Catalog, objects: ObjectStore) -> None:
         self._catalog = catalog
         self._objects = objects
-        self._packs: dict[Digest, bool] = {}
 
     def lost(self, records: Iterable[BlobRecord]) -> set[Digest]:
         """The blobs whose object is missing, or has another size than it was stored with.
@@ -54,19 +54,27 @@ class Presence:
         PermissionDenied.
         """
         found = list(records)
-        self._look_at({blob.pack for blob in found if blob.pack is not None} - self._packs.keys())
-        return {blob.sha256 for blob in found if not self._holds(blob)}
+        packs = self._packs_that_are_there({blob.pack for blob in found if blob.pack is not None})
+        return {blob.sha256 for blob in found if not self._holds(blob, packs)}
 
-    def _holds(self, blob: BlobRecord) -> bool:
+    def _holds(self, blob: BlobRecord, packs: set[Digest]) -> bool:
         if blob.pack is not None:
-            return self._packs[blob.pack]
-        return self._objects.size(ObjectKey(Namespace.BLOBS, blob.sha256)) == blob.size_bytes
+            return blob.pack in packs
+        return self._size(ObjectKey(Namespace.BLOBS, blob.sha256)) == blob.size_bytes
 
-    def _look_at(self, packs: set[Digest]) -> None:
+    def _packs_that_are_there(self, packs: set[Digest]) -> set[Digest]:
         if not packs:
-            return
+            return set()
         # One that gc has removed since the blobs were located is not among them.
-        sizes = {pack.sha256: pack.size_bytes for pack in self._catalog.packs(only=sorted(packs))}
-        for pack in packs:
-            key = ObjectKey(Namespace.PACKS, pack)
-            self._packs[pack] = pack in sizes and self._objects.size(key) == sizes[pack]
+        return {
+            pack.sha256
+            for pack in self._catalog.packs(only=sorted(packs))
+            if self._size(ObjectKey(Namespace.PACKS, pack.sha256)) == pack.size_bytes
+        }
+
+    def _size(self, key: ObjectKey) -> int | None:
+        """The size of an object; None where it is lost, be it that its disk cannot tell."""
+        try:
+            return self._objects.size(key)
+        except Unreadable:
+            return None

@@ -8,6 +8,7 @@ from artfs.sdk.artifact import Artifact
 from artfs.sdk.attributes import DEFAULT_PROJECT
 from artfs.sdk.collections import PER_PAGE, ArtifactCollection, ArtifactType, ArtifactVersions
 from artfs.sdk.run import Run
+from artfs.sdk.session import active_repository
 from artfs.sdk.stores import shared_repository
 from artfs.settings import default_project
 
@@ -16,8 +17,8 @@ class Api:
     """A store, to be looked through. Every answer is what the store says at that moment.
 
     Args:
-        store: A directory, or the URL of a shared store. Default: `$ARTFS_STORE`, the
-            configuration file, a directory in the user's data directory.
+        store: A directory, or the URL of a shared store. Default: that of the current run; without
+            one `$ARTFS_STORE`, the configuration file, a directory in the user's data directory.
 
     Raises:
         StoreNotFound: if there is none.
@@ -28,7 +29,11 @@ class Api:
     """
 
     def __init__(self, store: str | None = None) -> None:
-        self._repository: Repository = shared_repository(store, create=False)
+        self._repository: Repository = (
+            active_repository(create=False)
+            if store is None
+            else shared_repository(store, create=False)
+        )
 
     @property
     def default_entity(self) -> str:

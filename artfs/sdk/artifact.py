@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from artfs.catalog.records import VersionRecord
 from artfs.errors import EntryNotFound
+from artfs.model import StrPath, entry_path
 from artfs.repository.facade import Repository
 from artfs.sdk.attributes import ArtifactAttributes
 from artfs.sdk.draft import Draft
@@ -95,7 +96,7 @@ class Artifact(ArtifactAttributes):
     # --- building --------------------------------------------------------------------------
 
     def add_file(
-        self, local_path: str, name: str | None = None, is_tmp: bool | None = False
+        self, local_path: StrPath, name: StrPath | None = None, is_tmp: bool | None = False
     ) -> ArtifactManifestEntry:
         """Add a local file; it is stored at once, as it is now.
 
@@ -116,10 +117,10 @@ class Artifact(ArtifactAttributes):
             >>> artifact.add_file("path/to/file.txt", name="new/path/file.txt")
         """
         draft = self._draft("add_file")
-        path, entry = draft.add_file(os.fspath(local_path), name, is_tmp=bool(is_tmp))
+        path, entry = draft.add_file(os.fspath(local_path), _inside(name), is_tmp=bool(is_tmp))
         return ArtifactManifestEntry(self, path, entry)
 
-    def add_dir(self, local_path: str, name: str | None = None) -> None:
+    def add_dir(self, local_path: StrPath, name: StrPath | None = None) -> None:
         """Add everything below a local directory; it is stored at once, as it is now.
 
         Links are followed. Executable bits, modification times and empty directories are kept;
@@ -139,11 +140,11 @@ class Artifact(ArtifactAttributes):
             >>> artifact.add_dir("my_dir/")  # all files in `my_dir/` come into the root
             >>> artifact.add_dir("my_dir/", name="destination")
         """
-        self._draft("add_dir").add_directory(os.fspath(local_path), name)
+        self._draft("add_dir").add_directory(os.fspath(local_path), _inside(name))
 
     @contextmanager
     def new_file(
-        self, name: str, mode: str = "w", encoding: str | None = None
+        self, name: StrPath, mode: str = "w", encoding: str | None = None
     ) -> Iterator[IO[Any]]:
         """Open a new file for writing, which is added to the artifact when it is closed.
 
@@ -160,13 +161,13 @@ class Artifact(ArtifactAttributes):
             >>> with artifact.new_file("hello.txt") as file:
             ...     file.write("hello!")
         """
-        with self._draft("new_file").new_file(name, mode, encoding) as file:
+        with self._draft("new_file").new_file(entry_path(name), mode, encoding) as file:
             yield file
 
     def add_reference(
         self,
         uri: ArtifactManifestEntry | str,
-        name: str | None = None,
+        name: StrPath | None = None,
         checksum: bool = True,
         max_objects: int | None = None,
     ) -> list[ArtifactManifestEntry]:
@@ -200,10 +201,12 @@ class Artifact(ArtifactAttributes):
         """
         draft = self._draft("add_reference")
         text = uri.ref_url() if isinstance(uri, ArtifactManifestEntry) else uri
-        added = draft.add_references(text, name, checksum=checksum, max_objects=max_objects)
+        added = draft.add_references(
+            text, _inside(name), checksum=checksum, max_objects=max_objects
+        )
         return [ArtifactManifestEntry(self, path, entry) for path, entry in added]
 
-    def add(self, obj: ArtifactValue, name: str) -> ArtifactManifestEntry:
+    def add(self, obj: ArtifactValue, name: StrPath) -> ArtifactManifestEntry:
         """Add a value: a Table, Image, Audio, Video, Html, Object3D, Bokeh, Classes or the like.
 
         It is stored as `name.<kind>.json` and the files that it needs; `get(name)` makes it
@@ -219,18 +222,20 @@ class Artifact(ArtifactAttributes):
         """
         from artfs.sdk.values import add_value  # noqa: PLC0415 - its types are heavy to import
 
-        return add_value(self, self._draft("add").values, obj, name)
+        return add_value(self, self._draft("add").values, obj, entry_path(name))
 
-    def __setitem__(self, name: str, obj: ArtifactValue) -> None:
+    def __setitem__(self, name: StrPath, obj: ArtifactValue) -> None:
         """`artifact["my_table"] = table` is `artifact.add(table, "my_table")`."""
         self.add(obj, name)
 
-    def add_bytes(self, data: bytes, name: str, *, is_tmp: bool = False) -> ArtifactManifestEntry:
+    def add_bytes(
+        self, data: bytes, name: StrPath, *, is_tmp: bool = False
+    ) -> ArtifactManifestEntry:
         """Add a file with this content; arguments and errors are those of `add_file`."""
-        path, entry = self._draft("add_bytes").add_bytes(data, name, is_tmp=is_tmp)
+        path, entry = self._draft("add_bytes").add_bytes(data, entry_path(name), is_tmp=is_tmp)
         return ArtifactManifestEntry(self, path, entry)
 
-    def remove(self, item: str | os.PathLike[str] | ArtifactManifestEntry) -> None:
+    def remove(self, item: StrPath | ArtifactManifestEntry) -> None:
         """Remove a file or reference from a draft, or a directory with all that is in it.
 
         Args:
@@ -247,18 +252,19 @@ class Artifact(ArtifactAttributes):
             >>> run.log_artifact(draft)
         """
         draft = self._draft("remove")
-        path = item.path if isinstance(item, ArtifactManifestEntry) else os.fspath(item)
-        draft.remove(path.rstrip("/"), project=self.project)
+        path = item.path if isinstance(item, ArtifactManifestEntry) else entry_path(item)
+        draft.remove(path, project=self.project)
 
-    def find_entry(self, name: str) -> ArtifactManifestEntry | None:
+    def find_entry(self, name: StrPath) -> ArtifactManifestEntry | None:
         """The file or reference at a path, in a draft too; None if there is none."""
         if isinstance(self._state, Logged):
             try:
                 return self.get_path(name)
             except EntryNotFound:
                 return None
-        leaf = self._state.find(name)
-        return None if leaf is None else ArtifactManifestEntry(self, name, leaf)
+        path = entry_path(name)
+        leaf = self._state.find(path)
+        return None if leaf is None else ArtifactManifestEntry(self, path, leaf)
 
     def get_added_local_path_name(self, local_path: str) -> str | None:
         """The path in the artifact of a file that was added as exactly this local path.
@@ -377,7 +383,7 @@ class Artifact(ArtifactAttributes):
 
     # --- reading ---------------------------------------------------------------------------
 
-    def get_path(self, name: str) -> ArtifactManifestEntry:
+    def get_path(self, name: StrPath) -> ArtifactManifestEntry:
         """The file or reference at a path in the artifact.
 
         Raises:
@@ -388,9 +394,10 @@ class Artifact(ArtifactAttributes):
             >>> artifact = run.use_artifact("my_dataset:latest")
             >>> artifact.get_path("file.txt").download()
         """
-        return ArtifactManifestEntry(self, name, self._logged("get_path").entry(name))
+        path = entry_path(name)
+        return ArtifactManifestEntry(self, path, self._logged("get_path").entry(path))
 
-    def get(self, name: str) -> Any:
+    def get(self, name: StrPath) -> Any:
         """The value that was added under `name`; None if there is none.
 
         Only the files that it needs are fetched.
@@ -401,9 +408,9 @@ class Artifact(ArtifactAttributes):
         from artfs.sdk.values import get_value  # noqa: PLC0415 - its types are heavy to import
 
         self._logged("get")
-        return get_value(self, name)
+        return get_value(self, entry_path(name))
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: StrPath) -> Any:
         """`artifact["my_table"]` is `artifact.get("my_table")`."""
         return self.get(name)
 
@@ -480,3 +487,7 @@ class Artifact(ArtifactAttributes):
             ValueError: if a file is missing, additional or different.
         """
         return self._logged("verify").verify(root)
+
+
+def _inside(name: StrPath | None) -> str | None:
+    return None if name is None else entry_path(name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from artfs.system import forks
 from artfs.system.files import OpenFile
 from artfs.system.locks import hold_new_directory, take_abandoned
+from artfs.system.names import local_name
 from artfs.system.oserrors import translate_os_errors
 
 _PREFIX = ".artfs-download-"
@@ -39,7 +40,7 @@ class Aside:
 
     def install(self, name: str, directory_fd: int, final_name: str) -> None:
         """Move a finished file to its place, and over what is there. Raises: OSError."""
-        os.rename(name, final_name, src_dir_fd=self.fd, dst_dir_fd=directory_fd)
+        os.rename(name, local_name(final_name), src_dir_fd=self.fd, dst_dir_fd=directory_fd)
 
 
 @contextmanager

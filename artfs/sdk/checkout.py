@@ -13,6 +13,7 @@ from artfs.manifest.tree import walk
 from artfs.model import Digest
 from artfs.repository.facade import Repository
 from artfs.sdk.placing import file_has_content
+from artfs.system.names import local_name, name_of
 from artfs.system.oserrors import translate_os_errors
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def prune_directory(repository: Repository, tree: Digest, root: Path) -> None:
         for name in (*names, *files):
             path = Path(directory, name)
             with translate_os_errors(path):
-                _prune(path, entries.get(path.relative_to(root).as_posix()))
+                _prune(path, entries.get(name_of(path.relative_to(root).as_posix())))
 
 
 def _prune(path: Path, entry: Entry | None) -> None:
@@ -61,7 +62,7 @@ def _additional(root: Path, entries: dict[str, Entry]) -> Iterator[str]:
     for directory, names, files in os.walk(root, followlinks=False):
         links = [name for name in names if Path(directory, name).is_symlink()]
         for name in (*links, *files):
-            path = Path(directory, name).relative_to(root).as_posix()
+            path = name_of(Path(directory, name).relative_to(root).as_posix())
             if path not in entries:
                 yield f"{path!r} is not in it"
 
@@ -70,9 +71,11 @@ def _different(root: Path, entries: dict[str, Entry]) -> Iterator[str]:
     for path, entry in entries.items():
         if isinstance(entry, ReferenceEntry):
             logger.warning("%s: references are not verified", path)
-        elif isinstance(entry, FileEntry) and not _is_right(root / path, entry):
+        elif isinstance(entry, FileEntry) and not _is_right(root / local_name(path), entry):
             yield f"{path!r} is missing or has other content"
-        elif isinstance(entry, SymlinkEntry) and not _leads_to(root / path, entry.target):
+        elif isinstance(entry, SymlinkEntry) and not _leads_to(
+            root / local_name(path), entry.target
+        ):
             yield f"{path!r} is missing or leads elsewhere"
 
 
@@ -84,4 +87,4 @@ def _is_right(path: Path, entry: FileEntry) -> bool:
 
 
 def _leads_to(path: Path, target: str) -> bool:
-    return path.is_symlink() and str(path.readlink()) == target
+    return path.is_symlink() and name_of(str(path.readlink())) == target

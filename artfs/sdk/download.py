@@ -24,6 +24,7 @@ from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.placing import Placements, Placer
 from artfs.sdk.workers import Workers
 from artfs.system.files import OpenFile
+from artfs.system.names import local_name, name_of
 from artfs.system.oserrors import translate_os_errors, translated
 
 _CHUNK_FILES = 64
@@ -164,12 +165,13 @@ class _Target:
                 subject = self._root / directory
                 with translate_os_errors(subject):
                     try:
-                        os.mkdir(part, dir_fd=fd)
+                        os.mkdir(local_name(part), dir_fd=fd)
                         is_new = True
                     except FileExistsError:
                         is_new = False
                     try:
-                        below = os.open(part, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
+                        flags = DIRECTORY_FLAGS | os.O_NOFOLLOW
+                        below = os.open(local_name(part), flags, dir_fd=fd)
                     except NotADirectoryError:
                         raise _in_the_way(subject, "a file or link", "a directory") from None
                 os.close(fd)
@@ -183,13 +185,13 @@ class _Target:
             self._placer.place(directory_fd, entry, is_new=is_new)
         elif not _same_link(directory_fd, entry):
             name = self._aside.name()
-            os.symlink(entry.target, name, dir_fd=self._aside.fd)
+            os.symlink(local_name(entry.target), name, dir_fd=self._aside.fd)
             self._aside.install(name, directory_fd, entry.name)
 
 
 def _same_link(directory_fd: int, entry: SymlinkEntry) -> bool:
     try:
-        return os.readlink(entry.name, dir_fd=directory_fd) == entry.target
+        return name_of(os.readlink(local_name(entry.name), dir_fd=directory_fd)) == entry.target
     except OSError:
         return False
 

@@ -27,6 +27,7 @@ from artfs.sdk.newfile import check_same_process, written_file
 from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
 from artfs.system import forks
+from artfs.system.names import name_of
 
 _TMP_DIGEST_CHARS = 20
 
@@ -132,7 +133,7 @@ class Draft:
         """
         if not Path(local_path).is_file():
             raise InvalidArgument(local_path, "is not a file")
-        path = Path(local_path).name if name is None or name == "" else name
+        path = name_of(Path(local_path).name) if name is None or name == "" else name
         if is_tmp:
             # Its name depends on its content: taken in apart, then named.
             entry = Intake(self.ingest(), Contents()).add_file(local_path, "content")

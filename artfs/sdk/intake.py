@@ -18,6 +18,7 @@ from artfs.repository.ingest import Ingest, StoredContent
 from artfs.sdk.contents import Contents
 from artfs.sdk.scan import check_regular, scan_directory
 from artfs.system import forks
+from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors
 
 _EXECUTABLE = 0o111
@@ -114,7 +115,7 @@ class Intake:
     def add_link(self, source: str, path: str) -> None:
         """Take in a symbolic link as it is written. Raises: as `add_file` does."""
         with translate_os_errors(source):
-            target = os.readlink(source)  # noqa: PTH115 - as in scan.py
+            target = name_of(os.readlink(source))  # noqa: PTH115 - as in scan.py
         self._contents.add(path, SymlinkEntry(path.rpartition("/")[2], target))
 
     def add_directory(self, source: str, path: str, *, follow_links: bool) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from artfs.sdk.intake import OnProgress, ProgressMeter
 from artfs.sdk.labels import check_tags
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.placing import Placements
+from artfs.system.names import local_name
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ class Logged:
         target = root or self._default_root()
         done = download_one(self.repository, self.record.tree, Path(target), path, link=link)
         _warn_of_copies(target, done)
-        return f"{target}/{path}"
+        return f"{target}/{local_name(path)}"
 
     def read_entry(self, path: str) -> bytes:
         """All bytes at a path. Raises: as `entry` does; what Content.load_block raises."""

@@ -16,6 +16,7 @@ import msgspec
 from artfs.content.base import Content
 from artfs.content.blobs import BlobContent
 from artfs.content.cached import CachedContent
+from artfs.errors import SourceChanged
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, Buffer, block_count
 from artfs.repository.facade import Repository
@@ -23,7 +24,15 @@ from artfs.sdk.aside import Aside
 from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.workers import Workers
 from artfs.system import forks
-from artfs.system.files import OpenFile, clone_file, pwrite_full
+from artfs.system.files import (
+    FileState,
+    OpenFile,
+    clone_file,
+    file_name,
+    file_state,
+    pwrite_full,
+)
+from artfs.system.names import local_name
 
 _RUN_BLOCKS = 2
 """So many blocks are asked for at once: what a thread holds in memory."""
@@ -114,7 +123,8 @@ class Placer:
         name = self._aside.name()
         executable = isinstance(entry, FileEntry) and entry.executable
         if self._link and _is_large(found) and self._try_link(original, name, executable):
-            self._load(content, None)
+            assert original is not None
+            self._verify(content, original, file_state(original.fd))
             placement = Placement.LINKED
         else:
             placement = self._write_new(name, entry, content, original)
@@ -169,8 +179,9 @@ class Placer:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         fd = os.open(name, flags, 0o777 if executable else 0o666, dir_fd=self._aside.fd)
         try:
-            if original is not None and clone_file(original.fd, fd):
-                self._load(content, None)
+            state = None if original is None else file_state(original.fd)
+            if original is not None and state is not None and clone_file(original.fd, fd):
+                self._verify(content, original, state)
                 placement = Placement.REFLINKED
             else:
                 self._load(content, fd)
@@ -180,6 +191,15 @@ class Placer:
         finally:
             os.close(fd)
         return placement
+
+    def _verify(self, content: Content, original: OpenFile, before: FileState) -> None:
+        """Prove all of a content whose file was linked or cloned in the state `before`."""
+        self._load(content, None)
+        # Others may link it meanwhile, which its ctime tells as well.
+        if msgspec.structs.replace(file_state(original.fd), ctime_ns=before.ctime_ns) != before:
+            raise SourceChanged(
+                file_name(original.fd), "changed while it was being verified", hint="try again"
+            )
 
     def _load(self, content: Content, fd: int | None) -> None:
         """Verify all of a content, and write it to an empty file where there is one."""
@@ -222,7 +242,7 @@ def _is_right(directory_fd: int, entry: FileEntry | ReferenceEntry) -> bool:
         return False
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        fd = os.open(entry.name, flags, dir_fd=directory_fd)
+        fd = os.open(local_name(entry.name), flags, dir_fd=directory_fd)
     except OSError:
         return False
     try:

@@ -18,6 +18,7 @@ from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
 from artfs.sdk.scan import scan_directory
 from artfs.settings import default_project
+from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors
 
 DEFAULT_TYPE = "dataset"
@@ -143,11 +144,8 @@ def _named(sources: Sequence[str | os.PathLike[str]], *, required: bool) -> list
         return [("", local[0])]
     named: dict[str, str] = {}
     for source in local:
-        name = (
-            Path(source).absolute().name
-            if source not in {".", ".."}
-            else Path(source).resolve().name
-        )
+        place = Path(source)
+        name = name_of((place.resolve() if source in {".", ".."} else place.absolute()).name)
         if name in named:
             raise InvalidArgument(
                 source, f"has the same name as {named[name]}", hint="put them one by one"

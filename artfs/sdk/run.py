@@ -37,7 +37,7 @@ class Run:
     def __init__(self, repository: Repository, record: RunRecord) -> None:
         self.repository = repository
         self._record = record
-        self._config = RunConfig(record.config)
+        self._config = RunConfig(record.config, self._use_as_configured)
         self._slots: dict[str, str] = {}
         self._opened_in = forks.generation()
         # The process whose end is the run's end, as a generation of forks; None for a run that
@@ -220,6 +220,16 @@ class Run:
                 f"use_as {use_as!r}", "this run uses another artifact as that already"
             )
         self.repository.catalog.record_use(self.id, artifact.id, use_as=use_as)
+
+    def _use_as_configured(self, key: str, artifact: Artifact | str) -> Artifact:
+        """Record what the config has under a key as an input, and keep there which it is."""
+        if isinstance(artifact, str):
+            record = self.repository.catalog.version_by_id(artifact)
+            artifact = Artifact.of_version(self.repository, record, use_as=key)
+        used = self.use_artifact(artifact, use_as=key)
+        known = {**used.json_encode(), "usedAs": key}
+        self.repository.catalog.configure_run(self.id, {key: known})
+        return used
 
     # --- life ------------------------------------------------------------------------------
 

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from artfs.errors import InvalidArgument
+from artfs.sdk.artifact import Artifact
+
+UseArtifact = Callable[[str, Artifact | str], Artifact]
+"""Records an artifact, or the version of an id, as what a run uses under a key."""
 
 
 class RunConfig(dict[str, Any]):
     """What a run was configured with.
 
-    `config.lr` is `config["lr"]`. Changes stay in this process: the store keeps what the run
-    began with.
+    `config.lr` is `config["lr"]`. An artifact is an input of the run, under its key, and the
+    store keeps which; other changes stay in this process: the store keeps what the run began with.
+
+    Raises: InvalidArgument (a ValueError) for an artifact inside of another value.
     """
+
+    __slots__ = ("_use",)
+    _use: UseArtifact | None
+
+    def __init__(self, values: Mapping[str, Any], use: UseArtifact | None = None) -> None:
+        """`values` are taken as they are; what comes later and is an artifact is given to `use`."""
+        super().__init__(values)
+        object.__setattr__(self, "_use", use)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -20,3 +37,62 @@ class RunConfig(dict[str, Any]):
 
     def __setattr__(self, name: str, value: object) -> None:
         self[name] = value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.update({key: value})
+
+    def update(self, *values: Any, **more: Any) -> None:
+        """As that of a dict; nothing is changed where one of the values is refused."""
+        new: dict[str, Any] = dict(*values, **more)
+        check_config(new)
+        for key, value in new.items():
+            super().__setitem__(key, self._used(key, value))
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """As that of a dict."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def __ior__(self, values: Any) -> Self:  # type: ignore[override,misc]
+        self.update(values)
+        return self
+
+    def __reduce__(self) -> tuple[type[RunConfig], tuple[dict[str, Any]]]:
+        # A copy is that of the values: what is put into it is no input of the run.
+        return RunConfig, (dict(self),)
+
+    def _used(self, key: str, value: Any) -> Any:
+        artifact = artifact_in(value)
+        return value if artifact is None or self._use is None else self._use(key, artifact)
+
+
+def artifact_in(value: object) -> Artifact | str | None:
+    """The artifact that a value of a config is, or the id of the version that it stands for."""
+    if isinstance(value, Artifact):
+        return value
+    if isinstance(value, Mapping) and value.get("_type") == "artifactVersion":
+        version_id = value.get("id")
+        return version_id if isinstance(version_id, str) else None
+    return None
+
+
+def check_config(values: Mapping[str, Any]) -> None:
+    """Raises: InvalidArgument for an artifact that is not the value of a key at the top."""
+    waiting = [value for value in values.values() if not isinstance(value, Artifact)]
+    seen: set[int] = set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Artifact):
+            raise InvalidArgument(
+                "config",
+                "artifacts can only be top level keys of a run's config",
+                hint='write config["data"] = artifact',
+            )
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, list | tuple | set | frozenset):
+            waiting.extend(value)

@@ -14,6 +14,7 @@ import msgspec
 
 from artfs.errors import InvalidArgument, InvalidName, PathNotFound
 from artfs.model import check_entry_name
+from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors, translated
 
 _KINDS = {
@@ -105,14 +106,15 @@ def _scan_one(pending: _Pending, *, follow_links: bool) -> tuple[ScannedDirector
     below: list[_Pending] = []
     prefix = f"{pending.path}/" if pending.path else ""
     for entry in _listed(pending.source):
-        _check_name(entry)
+        name = _checked_name(entry)
         with translate_os_errors(entry.path):
             if entry.is_dir(follow_symlinks=follow_links):
-                below.append(_Pending(prefix + entry.name, entry.path, pending.ancestors))
+                below.append(_Pending(prefix + name, entry.path, pending.ancestors))
             elif not follow_links and entry.is_symlink():
-                links.append(ScannedLink(entry.name, os.readlink(entry.path)))  # noqa: PTH115 - as above
+                target = name_of(os.readlink(entry.path))  # noqa: PTH115 - as above
+                links.append(ScannedLink(name, target))
             else:
-                files.append(_scanned_file(entry, follow_links=follow_links))
+                files.append(_scanned_file(entry, name, follow_links=follow_links))
     is_empty = not (files or links or below)
     return ScannedDirectory(pending.path, files, links, is_empty), below
 
@@ -127,14 +129,14 @@ def _listed(source: str) -> list[os.DirEntry[str]]:
         raise translated(error, source) from error
 
 
-def _check_name(entry: os.DirEntry[str]) -> None:
+def _checked_name(entry: os.DirEntry[str]) -> str:
     try:
-        check_entry_name(entry.name)
+        return check_entry_name(name_of(entry.name))
     except InvalidName as error:
         raise InvalidName(ascii(entry.path), error.reason, hint="rename it") from None
 
 
-def _scanned_file(entry: os.DirEntry[str], *, follow_links: bool) -> ScannedFile:
+def _scanned_file(entry: os.DirEntry[str], name: str, *, follow_links: bool) -> ScannedFile:
     try:
         status = entry.stat(follow_symlinks=follow_links)
     except FileNotFoundError:
@@ -142,4 +144,4 @@ def _scanned_file(entry: os.DirEntry[str], *, follow_links: bool) -> ScannedFile
             raise
         raise PathNotFound(entry.path, "is a link that leads to nothing") from None
     check_regular(entry.path, status.st_mode)
-    return ScannedFile(entry.name, entry.path, status.st_size)
+    return ScannedFile(name, entry.path, status.st_size)

@@ -25,7 +25,7 @@ def set_current_run(run: Run | None) -> None:
     _Session.run = run
 
 
-def active_repository() -> Repository:
-    """The current run's store, else the default one."""
+def active_repository(*, create: bool = True) -> Repository:
+    """The current run's store, else the default one: see `shared_repository`."""
     run = _Session.run
-    return shared_repository() if run is None else run.repository
+    return shared_repository(create=create) if run is None else run.repository

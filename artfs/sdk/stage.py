@@ -1,56 +1,19 @@
-"""`artfs.stage`: a writable directory that becomes a version at the end of a block.
-
-The mount is a process of its own and would outlive this one; it is asked for through the command
-line, as by a person.
-"""
+"""`artfs.stage`: a writable directory that becomes a version at the end of a block."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from artfs.errors import (
-    ArtfsError,
-    BackendUnavailable,
-    ConfigError,
-    Conflict,
-    IntegrityError,
-    InvalidArgument,
-    MountError,
-    NotFound,
-    OutOfSpace,
-    PermissionDenied,
-    ReferenceChanged,
-    Unsupported,
-)
 from artfs.model import Metadata
-from artfs.mounts.processes import child_environment
+from artfs.mounts import client
+from artfs.mounts import staging as stageclient
+from artfs.mounts.messages import MountRequest, StageOrder
 from artfs.sdk.newfile import check_same_process
 from artfs.sdk.session import active_repository, current_run
-from artfs.settings import STORE_VARIABLE
 from artfs.system import forks
-
-_ERRORS: dict[int, type[ArtfsError]] = {
-    kind.exit_code: kind
-    for kind in (
-        NotFound,
-        Conflict,
-        IntegrityError,
-        ReferenceChanged,
-        BackendUnavailable,
-        PermissionDenied,
-        OutOfSpace,
-        InvalidArgument,
-        ConfigError,
-        Unsupported,
-        MountError,
-    )
-}
 
 
 @contextmanager
@@ -76,46 +39,29 @@ def stage(
     address = store or active_repository().address
     if run is not None and "/" not in name:
         name = f"{run.project}/{name}"
-    order = ["--metadata", json.dumps(metadata or {})]
-    for option, value in (("--type", type), ("--base", base), ("--description", description)):
-        if value is not None:
-            order += [option, value]
-    for alias in aliases:
-        order += ["--alias", alias]
-    if run is not None:
-        order += ["--run", run.id]
+    order = StageOrder(
+        type=type,
+        base=base,
+        aliases=tuple(aliases),
+        description=description,
+        metadata=metadata or {},
+        run_id=None if run is None else run.id,
+    )
     mountpoint = Path(tempfile.mkdtemp(prefix="artfs-stage-"))
     generation = forks.generation()
     try:
-        _artfs(address, "stage", *order, "--", name, str(mountpoint))
+        client.start(MountRequest(store=address, target=name, mountpoint=mountpoint, stage=order))
         try:
             yield mountpoint
         except BaseException:
             # A child of fork that ends leaves its parent's directory alone.
             if generation == forks.generation():
-                _artfs(address, "abort", "--yes", "--", str(mountpoint))
+                stageclient.abort(mountpoint)
             raise
         check_same_process(generation, name)
-        _artfs(address, "umount", "--", str(mountpoint))
+        stageclient.finish(mountpoint)
     finally:
         if generation == forks.generation():
             # Not empty: it is mounted still, and kept.
             with suppress(OSError):
                 mountpoint.rmdir()
-
-
-def _artfs(address: str, *arguments: str) -> None:
-    """Run the command line over a store. Raises: the error that it ended with."""
-    # The store goes not as an argument: everybody can see those, and a URL may hold a password.
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "artfs", *arguments],
-        env=child_environment() | {STORE_VARIABLE: address},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"`artfs {arguments[0]}` failed"]
-        raise _ERRORS.get(done.returncode, MountError)(lines[-1].removeprefix("artfs: "))

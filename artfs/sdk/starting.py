@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from artfs.errors import InvalidArgument, RunNotFound
-from artfs.model import RunState, check_name
+from artfs.model import Metadata, RunState, check_name
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact import Artifact
 from artfs.sdk.attributes import DEFAULT_PROJECT
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.run import Run
+from artfs.sdk.runconfig import artifact_in, check_config
 from artfs.sdk.session import current_run, set_current_run
 from artfs.sdk.stores import shared_repository
 from artfs.settings import RUN_VARIABLE, default_project
@@ -43,13 +44,15 @@ def init(
         entity: The entity that the store belongs to; a store that is made belongs to it.
         name: A name for people. Default: one is made up.
         job_type: What the run does, such as "train".
-        config: What it was configured with: a dict of JSON values. A run that is joined keeps
-            its own in the store; these are then known to this process only.
+        config: What it was configured with: a dict of JSON values. An artifact is an input of
+            the run. A run that is joined keeps its own in the store; these are then known to this
+            process only, but for artifacts.
         store: A directory, or the URL of a shared store. Default: `$ARTFS_STORE`, the
             configuration file, a directory in the user's data directory.
 
     Raises:
-        ValueError: for a bad name, or an entity that the store does not belong to.
+        ValueError: for a bad name, an entity that the store does not belong to, or an artifact
+            inside of another value in `config`.
 
     Example:
         >>> with artfs.init(project="demo", job_type="train") as run:
@@ -80,9 +83,9 @@ def start_run(
     With `is_current` false it is a run of its own, which nobody else sees.
     """
     repository = shared_repository(store, entity=entity)
-    plain_config = normalize_metadata(config, subject="config")
+    plain_config, artifacts = _split(config)
     if is_current and (joined := _joined(repository, project)) is not None:
-        joined.config.update(plain_config)
+        joined.config.update(plain_config | artifacts)
         set_current_run(joined)
         return joined
     chosen = project or default_project() or DEFAULT_PROJECT
@@ -99,7 +102,22 @@ def start_run(
         os.environ[RUN_VARIABLE] = run.id
         run.mark()
         run.finish_at_exit()
+    try:
+        run.config.update(artifacts)
+    except BaseException:
+        run.finish(exit_code=1)
+        raise
     return run
+
+
+def _split(config: object) -> tuple[Metadata, dict[str, Any]]:
+    """A config's plain values, and its artifacts."""
+    if not isinstance(config, dict):
+        return normalize_metadata(config, subject="config"), {}
+    check_config(config)
+    artifacts = {key: value for key, value in config.items() if artifact_in(value) is not None}
+    rest = {key: value for key, value in config.items() if key not in artifacts}
+    return normalize_metadata(rest, subject="config"), artifacts
 
 
 def finish(exit_code: int | None = None) -> None:

@@ -140,9 +140,9 @@ class Area:
         PermissionDenied, BackendUnavailable.
         """
         path = _existing(repository.info, area_id)
-        if not (path / INDEX_FILE).exists():
-            raise StoreFormatError(str(path), "damaged (it has no index)")
         with translate_os_errors(path):
+            if not (path / INDEX_FILE).exists():
+                raise StoreFormatError(str(path), "damaged (it has no index)")
             lock_fd = _lock(path, area_id)
         try:
             area = cls(path, lock_fd, Index(path / INDEX_FILE), repository)
@@ -299,12 +299,21 @@ def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> Non
             path.rename(dropped)
     finally:
         os.close(lock_fd)
+    with suppress(OSError):
+        outcome_reserve(path).unlink()
     shutil.rmtree(dropped, ignore_errors=True)
+
+
+def outcome_reserve(area_path: Path) -> Path:
+    """Where the word of what came of an area is kept until it is left."""
+    return area_path.with_name(f".{area_path.name}.outcome")
 
 
 def _existing(store: StoreInfo, area_id: str) -> Path:
     path = staging_path(store) / area_id
-    if not AREA_ID.fullmatch(area_id) or not path.is_dir():
+    with translate_os_errors(path):
+        is_there = AREA_ID.fullmatch(area_id) is not None and path.is_dir()
+    if not is_there:
         raise StagingNotFound(area_id, "no such staging area", hint="see `artfs staging ls`")
     return path
 

@@ -12,6 +12,7 @@ same key, and the catalog answers it with the version that is there (promise W3)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from hashlib import sha256
 
@@ -28,6 +29,8 @@ from artfs.staging.ignore import ignore_rules
 from artfs.staging.intake import Intake, Progress
 from artfs.staging.meta import AreaState
 from artfs.staging.rebase import rebase
+
+logger = logging.getLogger(__name__)
 
 _MAX_NAMED_WRITERS = 5
 _NO_VERSION = "none"
@@ -89,7 +92,12 @@ class Commit:
         if tree.sha256 == (area.meta.base_tree or _EMPTY_TREE):
             return CommitReport(_unchanged(area), created=False)
         outcome = self._make_version(tree)
-        rebase(area, outcome.version, is_ignored)
+        try:
+            rebase(area, outcome.version, is_ignored)
+        except (ArtfsError, OSError) as error:
+            # The version is there. The area stays upon its old base, which is as right: the next
+            # commit of the same content is the same version.
+            logger.warning("%s: cannot go on upon %s: %s", area.path, outcome.version.path, error)
         return CommitReport(outcome.version, outcome.created)
 
     def _make_version(self, tree: DirectoryEntry) -> CommitOutcome:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread, get_native_id
 
-from artfs.blobs.hashing import ContentHash, hash_file
+from artfs.blobs.hashing import hash_file
 from artfs.errors import ArtfsError, SourceChanged
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.staging.area import Area
 from artfs.staging.durable import Durable
-from artfs.staging.nodes import FileNode
+from artfs.staging.nodes import FileNode, Hashed
+from artfs.system.files import file_state
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +41,12 @@ def hash_node(
     *,
     is_wanted: Callable[[], bool] = lambda: True,
     on_bytes: Callable[[int], None] = lambda _: None,
-) -> ContentHash | None:
+) -> Hashed | None:
     """The digests of a file's own content; None where it is being written, gone, or not wanted.
 
     Blocks: disk, processor. Raises: OutOfSpace, PermissionDenied, BackendUnavailable.
     """
     generation = node.generation
-    if node.hashed is not None and node.hashed[0] == generation:
-        return node.hashed[1]
 
     def check(count: int) -> None:
         on_bytes(count)
@@ -61,13 +60,18 @@ def hash_node(
         check(0)
         fd = os.open(area.plain.path(node.id), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            hashed = hash_file(fd, on_bytes=check)
+            state = file_state(fd)
+            known = node.hashed
+            # The area is a directory on a disk: what was hashed is right while the file stays so.
+            if known is not None and known.generation == generation and known.state == state:
+                return known
+            hashed = Hashed(generation, state, hash_file(fd, on_bytes=check))
         finally:
             os.close(fd)
         check(0)
     except (SourceChanged, FileNotFoundError):
         return None
-    node.hashed = (generation, hashed)
+    node.hashed = hashed
     return hashed
 
 
@@ -122,7 +126,9 @@ class Background:
 
     def _hash(self) -> None:
         # Of this thread alone, and of those that it starts.
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
+        # Never up: only root could.
+        nice = max(_NICE, os.getpriority(os.PRIO_PROCESS, get_native_id()))
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), nice)
         while not self._stopping.wait(_PAUSE_S):
             with self._survived():
                 while self._unhashed and self._goes_on():

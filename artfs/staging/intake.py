@@ -156,14 +156,16 @@ class Intake:
         hashed = hash_node(area, node, on_bytes=on_bytes)
         with area.contents.exclusive(node):
             generation = node.generation
-            if hashed is None or node.hashed != (generation, hashed) or node.writers:
+            if hashed is None or hashed.generation != generation or node.writers:
                 if strict:
                     raise SourceChanged(node.path(), "changed while it was being committed")
                 return
             path = Path(area.plain.path(node.id))
             # Linked, not moved: until the version is there the area must have it, too.
             try:
-                stored, _ = self._ingest.add_file(path, transfer=Transfer.LINK, hashed=hashed)
+                stored, _ = self._ingest.add_file(
+                    path, transfer=Transfer.LINK, hashed=hashed.content, state=hashed.state
+                )
             finally:
                 with translate_os_errors(path):
                     area.contents.check_sealed(node)

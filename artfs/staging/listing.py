@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from artfs.errors import ArtfsError
+from artfs.errors import ArtfsError, StoreFormatError
 from artfs.model import Digest
 from artfs.repository.facade import StoreInfo
 from artfs.staging.area import (
     AREA_ID,
     INDEX_FILE,
     AreaOwner,
+    outcome_reserve,
     owner_of,
     remove_leftovers,
     staging_path,
 )
 from artfs.staging.index import Index
 from artfs.staging.meta import AreaMeta, AreaState, decode_meta
+from artfs.system.files import pwrite_full
+from artfs.system.oserrors import translate_os_errors
 
 _OUTCOME = ".outcome"
+_OUTCOME_BYTES = 4096
 _MAX_OUTCOMES = 20
+
+
+_UNREADABLE = (ArtfsError, msgspec.DecodeError, sqlite3.Error)
+"""What reading a damaged area ends with."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,31 +71,72 @@ class AreaRecord(msgspec.Struct, frozen=True, kw_only=True):
 def staging_areas(store: StoreInfo) -> list[AreaRecord]:
     """All areas of a store on this host, oldest first; one that cannot be read is left out.
 
-    Raises: OSError.
+    Raises: PermissionDenied, BackendUnavailable.
     """
-    remove_leftovers(store)
-    paths: list[Path] = []
-    with suppress(FileNotFoundError):
-        paths.extend(staging_path(store).iterdir())
-    records = [_record(path) for path in paths if AREA_ID.fullmatch(path.name)]
-    return sorted(filter(None, records), key=lambda record: record.meta.created_at_ns)
+    records = []
+    for path in _area_paths(store):
+        with suppress(*_UNREADABLE):
+            records.append(_record(path))
+    return sorted(records, key=lambda record: record.meta.created_at_ns)
 
 
 def staged_trees(store: StoreInfo) -> list[Digest]:
     """The trees that show through the areas of a store on this host; gc keeps them.
 
-    Raises: OSError.
+    Raises: StoreFormatError for an area that cannot be read, for what it builds upon is unknown;
+    PermissionDenied, BackendUnavailable.
     """
-    trees = (record.meta.base_tree for record in staging_areas(store))
+    trees = []
+    for path in _area_paths(store):
+        try:
+            trees.append(_record(path).meta.base_tree)
+        except _UNREADABLE as error:
+            # One that was dropped meanwhile builds upon nothing.
+            if os.path.lexists(path):
+                raise StoreFormatError(
+                    str(path),
+                    f"this staging area cannot be read ({error})",
+                    hint=f"`artfs staging drop {path.name}` gives it up",
+                ) from error
     return [tree for tree in trees if tree is not None]
 
 
+def _area_paths(store: StoreInfo) -> list[Path]:
+    """Raises: PermissionDenied, BackendUnavailable."""
+    remove_leftovers(store)
+    parent = staging_path(store)
+    with translate_os_errors(parent), suppress(FileNotFoundError):
+        return [path for path in parent.iterdir() if AREA_ID.fullmatch(path.name)]
+    return []
+
+
+def reserve_outcome(area_path: Path) -> None:
+    """Take the room for the word that is left in the end: the disk may be full by then.
+
+    Word of an earlier attempt is forgotten.
+    """
+    with suppress(OSError):
+        area_path.with_name(area_path.name + _OUTCOME).unlink(missing_ok=True)
+        outcome_reserve(area_path).write_bytes(b" " * _OUTCOME_BYTES)
+
+
 def write_outcome(area_path: Path, outcome: Outcome) -> None:
-    """Leave word of what came of an area, in its place."""
-    path = area_path.with_name(area_path.name + _OUTCOME)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    temporary.write_bytes(msgspec.json.encode(outcome))
-    temporary.rename(path)
+    """Leave word of what came of an area, in its place. Raises: OSError."""
+    reserved = outcome_reserve(area_path)
+    # Over the spaces that are there already: JSON may end with such.
+    text = msgspec.json.encode(outcome).ljust(_OUTCOME_BYTES)
+    fd = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        pwrite_full(fd, text, 0)
+    finally:
+        os.close(fd)
+    reserved.rename(area_path.with_name(area_path.name + _OUTCOME))
+
+
+def remove_outcome(store: StoreInfo, area_id: str) -> None:
+    """Forget what came of an earlier attempt with an area that is gone."""
+    with suppress(OSError):
+        (staging_path(store) / (area_id + _OUTCOME)).unlink()
 
 
 def read_outcome(area_path: Path) -> Outcome | None:
@@ -113,15 +161,13 @@ def outcomes(store: StoreInfo) -> list[Outcome]:
     return [outcome for _, _, outcome in found[:_MAX_OUTCOMES]]
 
 
-def _record(path: Path) -> AreaRecord | None:
+def _record(path: Path) -> AreaRecord:
+    """Raises: what `_UNREADABLE` names."""
+    index = Index(path / INDEX_FILE, writes=False)
     try:
-        index = Index(path / INDEX_FILE, writes=False)
-        try:
-            meta = decode_meta(index.meta())
-        finally:
-            index.close()
-    except (ArtfsError, msgspec.DecodeError, sqlite3.Error):
-        return None
+        meta = decode_meta(index.meta())
+    finally:
+        index.close()
     files = size_bytes = 0
     with suppress(OSError), os.scandir(path / "files") as entries:
         for entry in entries:

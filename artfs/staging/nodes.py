@@ -9,10 +9,13 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 
+import msgspec
+
 from artfs.blobs.hashing import ContentHash
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.staging.plain import PlainFile
+from artfs.system.files import FileState
 
 ROOT_ID = 1
 
@@ -106,6 +109,16 @@ class Node:
         return "/".join(reversed(parts))
 
 
+class Hashed(msgspec.Struct, frozen=True, gc=False):
+    """The digests of a file's own content."""
+
+    generation: int
+    """Of the node, when it was hashed."""
+    state: FileState
+    """Of its plain file: anything else that changed it shows here."""
+    content: ContentHash
+
+
 class FileNode(Node):
     """A file: content of the base, or a plain file of the area."""
 
@@ -146,7 +159,7 @@ class FileNode(Node):
         """At least the size of the plain file; what it was once, where it was cut since."""
         self.sealed = False
         """The store shares the plain file: it must not be written to any more."""
-        self.hashed: tuple[int, ContentHash] | None = None
+        self.hashed: Hashed | None = None
         """The digests of the content, and the generation that they are of."""
 
 

@@ -19,7 +19,7 @@ class DirectFile:
     """A local file, read into buffers of huge pages; from the page cache only what is there."""
 
     def __init__(self, opened: OpenFile) -> None:
-        self._opened = opened
+        self.opened = opened
         self._direct: OpenFile | None = None
         with suppress(OSError):
             # The file may have no name any more; its descriptor always has one.
@@ -42,11 +42,11 @@ class DirectFile:
                 count = os.preadv(self._direct.fd, [buffer], offset)
                 if count >= length:
                     return buffer[:length]
-        return buffer[: fill_buffer(self._opened.fd, buffer[:length], offset)]
+        return buffer[: fill_buffer(self.opened.fd, buffer[:length], offset)]
 
     def _has(self, offset: int) -> bool:
         """Whether the page cache has the byte at `offset`, and so likely those behind it."""
         try:
-            return os.preadv(self._opened.fd, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+            return os.preadv(self.opened.fd, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
         except OSError:
             return False

@@ -18,9 +18,10 @@ _FICLONE = 0x40049409  # linux/fs.h; the same number on every architecture but a
 _COPY_CHUNK_BYTES = 1 << 30
 
 
-class FileState(msgspec.Struct, frozen=True):
-    """What changes when the content of a file does."""
+class FileState(msgspec.Struct, frozen=True, gc=False):
+    """What changes when the content of a file does, or another file takes its name."""
 
+    device: int
     inode: int
     size_bytes: int
     mtime_ns: int
@@ -51,8 +52,14 @@ def open_quietly(path: Path) -> int:
 
 def file_state(fd: int) -> FileState:
     """The present state of an open file. Raises: OSError."""
-    found = os.fstat(fd)
-    return FileState(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return state_of(os.fstat(fd))
+
+
+def state_of(found: os.stat_result) -> FileState:
+    """The state that a status tells."""
+    return FileState(
+        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    )
 
 
 def check_unchanged(fd: int, before: FileState, read_bytes: int) -> None:

@@ -8,45 +8,77 @@ from types import TracebackType
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
+    BlobNotFound,
     NotFound,
     OutOfSpace,
     PathNotFound,
     PermissionDenied,
+    Unreadable,
 )
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_BROKEN = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODATA, errno.EREMOTEIO})
+"""What disks and file systems say of a place that they cannot read: ext4 and XFS in other words."""
+_HINTS = {
+    **dict.fromkeys(_FULL, "free some space or raise the quota"),
+    **dict.fromkeys(_BROKEN, "the disk, or the way to it, fails: the system's log says more"),
+    errno.EROFS: "it can only be read",
+    errno.ESTALE: "its server has exported it anew: mount it again",
+    errno.ENOTCONN: "what was mounted there has ended: mount it again",
+}
 
 
 def translated(
-    error: OSError, subject: str, *, missing: type[NotFound] = PathNotFound
+    error: OSError,
+    subject: str,
+    *,
+    missing: type[NotFound] = PathNotFound,
+    is_content: bool = False,
 ) -> ArtfsError:
     """The artfs error that says the same as `error` about `subject`.
 
-    `missing` is the class for what does not exist.
+    `missing` is the class for what does not exist. With `is_content` the subject is stored
+    content, and a disk that cannot read it has damaged it.
     """
     reason = error.strerror or str(error) or type(error).__name__
+    hint = _HINTS.get(error.errno or 0, "")
     if error.errno == errno.ENOENT:
         return missing(subject, "does not exist")
+    if is_content and error.errno in _BROKEN:
+        return Unreadable(
+            subject,
+            f"its disk cannot read it ({reason})",
+            hint="`artfs verify` names the files that it damages",
+        )
     if error.errno in _FULL:
-        return OutOfSpace(subject, reason, hint="free some space or raise the quota")
+        return OutOfSpace(subject, reason, hint=hint)
     if error.errno in _REFUSED:
-        return PermissionDenied(subject, reason)
-    return BackendUnavailable(subject, reason)
+        return PermissionDenied(subject, reason, hint=hint)
+    return BackendUnavailable(subject, reason, hint=hint)
 
 
 class translate_os_errors:  # noqa: N801 - reads as a verb, like contextlib.suppress
     """A context that turns an OSError into the artfs error that says the same of `subject`.
 
     A class, for a generator would cost several times as much, a few times for every file.
-    Raises: OutOfSpace, PermissionDenied, `missing`, and BackendUnavailable for all others.
+    `missing` and `is_content` are those of `translated`.
+    Raises: OutOfSpace, PermissionDenied, `missing`, and BackendUnavailable for all others;
+    Unreadable with `is_content`.
     """
 
-    __slots__ = ("_missing", "_subject")
+    __slots__ = ("_is_content", "_missing", "_subject")
 
-    def __init__(self, subject: object, *, missing: type[NotFound] = PathNotFound) -> None:
+    def __init__(
+        self,
+        subject: object,
+        *,
+        missing: type[NotFound] = PathNotFound,
+        is_content: bool = False,
+    ) -> None:
         self._subject = subject
         self._missing = missing
+        self._is_content = is_content
 
     def __enter__(self) -> None:
         return None
@@ -58,4 +90,18 @@ class translate_os_errors:  # noqa: N801 - reads as a verb, like contextlib.supp
         _traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, OSError):
-            raise translated(error, str(self._subject), missing=self._missing) from error
+            raise translated(
+                error, str(self._subject), missing=self._missing, is_content=self._is_content
+            ) from error
+
+
+class reading_content(translate_os_errors):  # noqa: N801 - as above
+    """The same for reading what was stored under `subject`, an object's key.
+
+    Raises: BlobNotFound, Unreadable, PermissionDenied, BackendUnavailable.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, subject: object) -> None:
+        super().__init__(subject, missing=BlobNotFound, is_content=True)

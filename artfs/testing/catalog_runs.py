@@ -28,6 +28,14 @@ class RunsContract:
         assert ended.finished_at_ns >= run.created_at_ns
         assert catalog.projects()[0].artifact_count == 0
 
+    def test_a_config_takes_further_values(self, catalog: Catalog) -> None:
+        run = catalog.create_run("team", name=None, job_type=None, config={"lr": 0.1, "n": 1})
+        catalog.configure_run(run.id, {"n": 2})
+        catalog.configure_run(run.id, {"data": {"id": "x"}})
+        assert catalog.run(run.id).config == {"lr": 0.1, "n": 2, "data": {"id": "x"}}
+        with pytest.raises(RunNotFound):
+            catalog.configure_run("nobody00", {"n": 1})
+
     def test_a_run_without_a_name_gets_one(self, catalog: Catalog) -> None:
         names = [
             catalog.create_run("team", name=None, job_type=None, config={}).name for _ in range(2)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
-from artfs.blobs.s3 import make_client
+from artfs.blobs.s3client import make_client
 from artfs.testing.starting import free_ports, wait_until_it_answers
 
 if TYPE_CHECKING:

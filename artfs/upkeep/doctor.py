@@ -9,6 +9,7 @@ import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject
 from artfs.catalog.records import LeaseKind
+from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.repository.facade import Repository
 from artfs.repository.opening import CATALOG_FILE, LEASES, STORE_FILE
 from artfs.upkeep.quarantine import DIRECTORY
@@ -23,6 +24,7 @@ _OWN_NAMES = {
     CATALOG_FILE,
     f"{CATALOG_FILE}-wal",
     f"{CATALOG_FILE}-shm",
+    RESERVE_FILE,
     DIRECTORY,
 }
 

@@ -26,6 +26,7 @@ And why no commit fails for it, as long as its process holds its lease:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -33,10 +34,13 @@ import msgspec
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject
 from artfs.catalog.base import BlobsGone
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord, VersionRecord
+from artfs.errors import OutOfSpace
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
 from artfs.upkeep.repack import PackContent, sparse_packs, write_anew
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_GRACE_S = 7 * 86_400.0
 
@@ -162,6 +166,7 @@ class _Collection:
     def _expire(self) -> set[str]:
         """The ids of versions whose time is over and that nothing holds: they are deleted."""
         expired: set[str] = set()
+        self._report.kept.clear()
         for version, _ in self._catalog.live_trees():
             if not self._is_expired(version):
                 continue
@@ -233,7 +238,12 @@ class _Collection:
         self._doom_blobs([blob.sha256 for blob in stale.values() if blob.pack is None], unused)
         packs = sparse_packs(self._catalog, stale)
         if not self._dry_run:
-            write_anew(self._repository, [pack for pack in packs if pack.alive])
+            # On a disk that is full all else needs the room of what goes.
+            self._catalog.sweep(self._repository.delete_object)
+            try:
+                write_anew(self._repository, [pack for pack in packs if pack.alive])
+            except OutOfSpace as error:
+                logger.warning("packs that hold little of use stay until there is room: %s", error)
         self._doom_packs(packs, unused)
 
     def _doom_blobs(self, digests: list[Digest], unused: dict[Digest, int]) -> None:

@@ -23,6 +23,8 @@ from artfs.repository.facade import Repository
 from artfs.system.files import fsync_directory
 from artfs.system.oserrors import translate_os_errors
 
+_WHOLE_PACK = ByteRange(0, 1 << 62)
+
 DIRECTORY = "damaged"
 """Where objects are moved to, below the directory of the store."""
 
@@ -39,8 +41,10 @@ class SetAside(msgspec.Struct, frozen=True):
 def set_aside(repository: Repository, suspects: Iterable[Digest]) -> SetAside:
     """Set aside those of the suspects whose bytes are not what their names say.
 
-    Each is read once more: what was healed meanwhile, or is only referred to wrongly, stays.
-    Blocks: on reading the suspects. Raises: Unsupported for a shared store; BackendUnavailable,
+    Each is read once more, and so is what lies in the same packs: what was healed meanwhile, or is
+    only referred to wrongly, stays.
+
+    Blocks: on reading all that. Raises: Unsupported for a shared store; BackendUnavailable,
     PermissionDenied.
     """
     root = repository.info.root
@@ -50,10 +54,20 @@ def set_aside(repository: Repository, suspects: Iterable[Digest]) -> SetAside:
             "only content of a store in a directory can be set aside",
             hint="restore the damaged objects from a backup",
         )
-    records = repository.catalog.locate(sorted(set(suspects))).values()
-    damaged = [record for record in records if _is_damaged(repository, record)]
-    moved = [_move(root, record) for record in damaged if record.pack is None]
-    forgotten = repository.catalog.forget([record for record in damaged if record.pack])
+    located = repository.catalog.locate(sorted(set(suspects))).values()
+    own = [record for record in located if record.pack is None]
+    moved = [
+        _move(root, stored_object(record)) for record in own if _is_damaged(repository, record)
+    ]
+    forgotten = 0
+    for pack in sorted({record.pack for record in located if record.pack is not None}):
+        # What a damaged directory leads to lies beside it, and nobody could look at that.
+        held = repository.catalog.pack_contents(pack, _WHOLE_PACK)
+        damaged = [record for record in held if _is_damaged(repository, record)]
+        forgotten += repository.catalog.forget(damaged)
+        if damaged and len(damaged) == len(held):
+            # The same content, put again, makes a pack of the same name.
+            moved.append(_move(root, ObjectKey(Namespace.PACKS, pack)))
     return SetAside(tuple(str(path) for path in moved), forgotten)
 
 
@@ -71,10 +85,10 @@ def _is_damaged(repository: Repository, record: BlobRecord) -> bool:
     return state.digest() != record.sha256
 
 
-def _move(root: Path, record: BlobRecord) -> Path:
+def _move(root: Path, key: ObjectKey) -> Path:
     directory = root / DIRECTORY
-    source = root / str(ObjectKey(Namespace.BLOBS, record.sha256))
-    target = directory / record.sha256.hex()
+    source = root / str(key)
+    target = directory / key.sha256.hex()
     with translate_os_errors(source):
         directory.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):

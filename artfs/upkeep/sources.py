@@ -11,6 +11,7 @@ import msgspec
 
 from artfs.catalog.records import VersionRecord
 from artfs.errors import (
+    Archived,
     ArtfsError,
     BackendUnavailable,
     BlobNotFound,
@@ -41,6 +42,8 @@ class SourceState(StrEnum):
     MISSING = "missing"
     REFUSED = "refused"
     """Not with these credentials."""
+    ARCHIVED = "archived"
+    """It is there as it was pinned, and must be restored before it can be read."""
     UNREACHABLE = "unreachable"
     UNREADABLE = "unreadable"
     """Of a scheme that cannot be read here."""
@@ -149,6 +152,8 @@ class _Inquiry:
             state, reason = SourceState.CHANGED, error.reason
         except PermissionDenied as error:
             state, reason = SourceState.REFUSED, error.reason
+        except Archived as error:
+            state, reason = SourceState.ARCHIVED, error.reason
         except Unsupported as error:
             state, reason = SourceState.UNREADABLE, error.reason
         except ArtfsError as error:
@@ -178,6 +183,8 @@ class _Inquiry:
                 entry.uri,
                 f"pinned at {target.size_bytes} bytes, it now says {observed.size_bytes}",
             )
+        if observed.archived:
+            raise Archived(entry.uri, observed.archived)
         return SourceState.UNPINNED if target.pin == Pin() else SourceState.SAME
 
 
@@ -191,6 +198,6 @@ def exit_code(report: SourcesReport) -> int:
     states = {finding.state for finding in report.findings}
     if states & {SourceState.CHANGED, SourceState.MISSING}:
         return ReferenceChanged.exit_code
-    if SourceState.UNREACHABLE in states:
+    if states & {SourceState.UNREACHABLE, SourceState.ARCHIVED}:
         return BackendUnavailable.exit_code
     return PermissionDenied.exit_code if states else 0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import logging
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import trio
@@ -17,6 +17,8 @@ from artfs.manifest.entries import ReferenceEntry
 from artfs.model import Buffer, Digest
 from artfs.repository.facade import Repository
 from artfs.vfs.contents import ContentEntry, Contents
+
+logger = logging.getLogger(__name__)
 
 _SAMPLED_ENTRIES = 16
 """Directories with references mostly have nothing else."""
@@ -58,8 +60,7 @@ class Service:
 
     async def prepare(self, digest: Digest) -> None:
         """Get ready for a directory that will most likely be asked for."""
-        with suppress(ArtfsError):
-            await self.directory(digest)
+        await _ahead(partial(self.directory, digest))
 
     def _prepare_references(self, directory: Directory) -> None:
         """Have clients for what a directory refers to when the first of it is read.
@@ -74,9 +75,19 @@ class Service:
                     self._nursery.start_soon(self._prepare_handler, entry.uri)
 
     async def _prepare_handler(self, uri: str) -> None:
-        # What is wrong with it is told to whoever reads.
-        with suppress(ArtfsError):
-            await self.threads.run(Work.NETWORK, self.repository.references.prepare, uri)
+        prepare = self.repository.references.prepare
+        await _ahead(partial(self.threads.run, Work.NETWORK, prepare, uri))
+
+
+async def _ahead(work: Callable[[], Awaitable[object]]) -> None:
+    """Do what nobody waits for: it never ends the mount, whatever becomes of it."""
+    try:
+        await work()
+    except ArtfsError:
+        # Whoever reads is told.
+        return
+    except Exception:
+        logger.exception("what was to be done ahead failed")
 
 
 class TreeFile:

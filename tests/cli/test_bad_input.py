@@ -322,6 +322,7 @@ def test_lost_objects_are_named_by_verify_and_doctor(cli: Cli) -> None:
     (cli.directory / "large.bin").write_bytes(os.urandom(LARGE_BYTES))
     cli.ok("put", "large.bin", "-n", "demo/data")
     (blob,) = objects(cli, "blobs")
+    blob.chmod(0o600)
     os.truncate(blob, 100)
     value = cli.run("doctor", "--json")
     assert value.code == 5

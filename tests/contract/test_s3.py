@@ -14,7 +14,8 @@ from random import Random
 import pytest
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
-from artfs.blobs.s3 import S3ObjectStore, make_client
+from artfs.blobs.s3 import S3ObjectStore
+from artfs.blobs.s3client import make_client
 from artfs.errors import (
     BackendUnavailable,
     BlobNotFound,

@@ -254,7 +254,7 @@ def test_a_damaged_store_is_refused(
         mounted(repository)
 
 
-def test_a_mount_of_another_runtime_directory_is_not_taken_for_dead(
+def test_a_mount_of_another_runtime_directory_is_found(
     repository: Repository, mounted: Mounter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     status = mounted.start(repository)
@@ -262,7 +262,7 @@ def test_a_mount_of_another_runtime_directory_is_not_taken_for_dead(
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("XDG_RUNTIME_DIR", str(tmp_path / "elsewhere"))
         (tmp_path / "elsewhere").mkdir(mode=0o700)
-        assert client.status(place).state is MountState.UNRESPONSIVE
+        assert client.status(place).state is MountState.MOUNTED
         request = MountRequest(store=repository.info.location, target=None, mountpoint=place)
         with pytest.raises(MountError, match="already mounted"):
             client.start(request)

@@ -92,7 +92,7 @@ def test_w4_a_block_whose_mount_is_killed_raises_and_keeps_what_was_staged(
     pid = client.status(path).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(MountError, match="killed: everything is kept: see `artfs staging ls`"):
+    with pytest.raises(MountError, match="everything is kept: `artfs staging commit"):
         block.__exit__(None, None, None)
     assert not path.exists()
     (record,) = staging_areas(store.info)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -31,7 +32,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         """The same person, who lets others do more or less."""
         return msgspec.structs.replace(self, umask=umask)
 
-    def start(self, command: Sequence[str], **options: object) -> subprocess.Popen[str]:
+    def start(self, command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
         """Begin a command as this user."""
         groups = f"--groups={','.join(map(str, self.groups))}" if self.groups else "--clear-groups"
         wrapped = ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", groups, *command]
@@ -43,7 +44,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             "PYTHONDONTWRITEBYTECODE": "1",
             **self.environment,
         }
-        return subprocess.Popen(
+        process: subprocess.Popen[str] = subprocess.Popen(
             wrapped,
             cwd=_ROOT,
             env=environment,
@@ -51,8 +52,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **options,  # type: ignore[call-overload]
+            **options,
         )
+        return process
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command as this user, however it ends."""

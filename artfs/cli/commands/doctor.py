@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import msgspec
@@ -18,11 +16,11 @@ from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
 from artfs.errors import ArtfsError, IntegrityError, MountError
 from artfs.mounts import client
+from artfs.mounts.refusals import problems
 from artfs.references.credentials import without_credentials
 from artfs.settings import store_location
 from artfs.upkeep.doctor import Finding, Severity, examine
 
-_FUSE_DEVICE = Path("/dev/fuse")
 _COMPONENTS = ("artfs", "pyfuse3", "trio", "SQLAlchemy", "msgspec", "boto3")
 _PROBLEM = "problem"
 
@@ -77,13 +75,13 @@ def _store_findings(location: str) -> tuple[list[Finding], int]:
 
 
 def _machine_findings() -> Iterator[Finding]:
-    try:
-        os.close(os.open(_FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
-    except OSError as error:
-        hint = "load the kernel module fuse; a container needs `--device /dev/fuse`"
-        yield _problem(f"{_FUSE_DEVICE} cannot be opened ({error.strerror})", hint)
-    if shutil.which("fusermount3") is None:
-        yield _problem("fusermount3 is not installed", "install the package fuse3")
+    for problem in problems():
+        yield Finding(
+            severity=Severity.DAMAGE,
+            kind=_PROBLEM,
+            text=f"{problem.subject}: {problem.reason}",
+            hint=problem.hint,
+        )
 
 
 def _mount_findings() -> Iterator[Finding]:
@@ -99,10 +97,6 @@ def _mount_findings() -> Iterator[Finding]:
             count=len(dead),
             names=tuple(dead),
         )
-
-
-def _problem(text: str, hint: str) -> Finding:
-    return Finding(severity=Severity.DAMAGE, kind=_PROBLEM, text=text, hint=hint)
 
 
 def _versions() -> dict[str, str]:

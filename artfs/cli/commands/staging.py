@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +139,7 @@ def commit(
     from artfs.staging.area import Area  # noqa: PLC0415 - takes long to import
     from artfs.staging.commit import commit_area, set_expected  # noqa: PLC0415 - takes long to import
     from artfs.staging.intake import Progress  # noqa: PLC0415 - takes long to import
+    from artfs.staging.listing import Outcome, write_outcome  # noqa: PLC0415 - takes long to import
 
     with open_repository(store) as repository, ByteProgress("committing") as bar:
         opened = Area.open(repository, area)
@@ -150,12 +153,24 @@ def commit(
                 opened, Progress(lambda at: bar.show(at.bytes_done, at.bytes_total))
             )
             artifact = opened.meta.path
+            version = None if report.version is None else report.version.path
+            with suppress(OSError):
+                # For whoever asks for what became of the mount that it had.
+                write_outcome(
+                    opened.path,
+                    Outcome(
+                        id=opened.id,
+                        artifact=artifact,
+                        version=version,
+                        created=report.created,
+                        finished_at_ns=time.time_ns(),
+                    ),
+                )
             dropped = True
             opened.drop()
         finally:
             if not dropped:
                 opened.close()
-    version = None if report.version is None else report.version.path
     print_outcome(artifact, version, created=report.created, as_json=as_json)
 
 
@@ -172,7 +187,7 @@ def drop(*, area: str, yes: bool, store: str | None, as_json: bool) -> None:
       artfs staging drop 1f3a9c04
     """
     from artfs.staging.area import drop_area  # noqa: PLC0415 - takes long to import
-    from artfs.staging.listing import staging_areas  # noqa: PLC0415 - takes long to import
+    from artfs.staging.listing import remove_outcome, staging_areas  # noqa: PLC0415 - takes long
 
     with open_repository(store) as repository:
         records = {record.meta.id: record for record in staging_areas(repository.info)}
@@ -184,6 +199,7 @@ def drop(*, area: str, yes: bool, store: str | None, as_json: bool) -> None:
             area,
             ask=lambda: confirm(f"Drop {what}?", yes=yes, command="staging drop"),
         )
+        remove_outcome(repository.info, area)
     if as_json:
         print_json({"dropped": area})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,20 +11,25 @@ import click
 import msgspec
 
 from artfs.cli.frame import open_repository
-from artfs.cli.mounts import mount_value, mounted_name
+from artfs.cli.mounts import mount_value, mounted_name, owner_name
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import (
+    format_age,
     format_count,
     format_duration,
     format_size,
+    iso_time,
     plural,
     print_json,
     print_line,
     print_note,
     print_table,
 )
-from artfs.errors import StoreNotFound
+from artfs.cli.staged import outcome_text
+from artfs.errors import ArtfsError, MountError, StoreNotFound
 from artfs.mounts import client
+from artfs.mounts.outcomes import failure_of, last_outcome
+from artfs.staging.listing import Outcome
 
 if TYPE_CHECKING:
     from artfs.catalog.records import StoreTotals
@@ -44,11 +50,7 @@ def command(*, mountpoint: Path | None, store: str | None, as_json: bool) -> Non
       artfs status /mnt/artfs
     """
     if mountpoint is not None:
-        status = client.status(mountpoint)
-        if as_json:
-            print_json(mount_value(status))
-        else:
-            _print_mount(status)
+        _show_place(mountpoint, as_json=as_json)
         return
     mounts = client.mounts()
     try:
@@ -77,15 +79,64 @@ def command(*, mountpoint: Path | None, store: str | None, as_json: bool) -> Non
     _print_mounts(mounts)
 
 
+def _show_place(mountpoint: Path, *, as_json: bool) -> None:
+    """One mount; where nothing is mounted any more, what became of what was staged there.
+
+    Raises: MountError; what made that commit fail.
+    """
+    try:
+        status = client.status(mountpoint)
+    except MountError:
+        outcome = last_outcome(mountpoint)
+        if outcome is None:
+            raise
+        error = failure_of(outcome)
+        if as_json:
+            print_json(_outcome_value(mountpoint, outcome, error))
+        if error is not None:
+            raise error from None
+        if not as_json:
+            became = (
+                "dropped"
+                if outcome.dropped
+                else outcome_text(outcome.artifact, outcome.version, created=outcome.created)
+            )
+            when = format_age(outcome.finished_at_ns)
+            print_line(f"{mountpoint} is not mounted; staged there until {when}: {became}")
+        return
+    if as_json:
+        print_json(mount_value(status))
+    else:
+        _print_mount(status)
+
+
+def _outcome_value(mountpoint: Path, outcome: Outcome, error: ArtfsError | None) -> dict[str, Any]:
+    return {
+        "mountpoint": str(mountpoint),
+        "state": "unmounted",
+        "artifact": outcome.artifact or None,
+        "area": outcome.id,
+        "version": outcome.version,
+        "created": outcome.created,
+        "dropped": outcome.dropped,
+        "error": None if error is None else str(error),
+        "finished_at": iso_time(outcome.finished_at_ns),
+    }
+
+
 def _print_mounts(mounts: list[client.MountStatus]) -> None:
     if not mounts:
         print_line("Nothing is mounted")
         return
     print_line("")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (str(each.mountpoint), each.state.value, _age(each), mounted_name(each)) for each in mounts
     ]
-    print_table(("MOUNTPOINT", "STATE", "FOR", "SHOWS"), rows)
+    header: tuple[str, ...] = ("MOUNTPOINT", "STATE", "FOR", "SHOWS")
+    if any(each.owner not in {None, os.geteuid()} for each in mounts):
+        header += ("OWNER",)
+        rows = [(*row, owner_name(each)) for row, each in zip(rows, mounts, strict=True)]
+    print_table(header, rows)
 
 
 def _age(status: client.MountStatus) -> str:
@@ -101,9 +152,12 @@ def _print_mount(status: client.MountStatus) -> None:
         ("shows", mounted_name(status)),
         ("store", status.store or "-"),
         ("process", "-" if status.pid is None else str(status.pid)),
+        ("owner", owner_name(status)),
         ("mounted for", _age(status)),
         ("log", "-" if status.log is None else str(status.log)),
     ]
+    if status.held_by:
+        facts.append(("held by", ", ".join(status.held_by)))
     if status.counters is not None:
         facts += _counter_facts(msgspec.to_builtins(status.counters))
     width = max(len(name) for name, _ in facts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from artfs.cli.options import json_option
-from artfs.cli.output import print_json, print_line
+from artfs.cli.output import print_json, print_line, print_note
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import print_outcome, watcher
 from artfs.mounts import client
@@ -31,25 +32,66 @@ def command(*, mountpoint: Path, force: bool, timeout_s: float, as_json: bool) -
     """End the mount on MOUNTPOINT and return when it is gone; also clean up a dead one.
 
     What was staged on it becomes a version. With --force a staging mount that is in use is cut
-    off, and becomes a version unless files are open for writing: then it is kept.
+    off, and becomes a version unless files are open for writing: then it is kept. What became of
+    the work is always said; kept without a version, the exit code is not 0.
 
     \b
     Example:
       artfs umount /mnt/artfs
     """
-    if not force and stageclient.is_staging(mountpoint):
+    # Whoever calls us from inside the mount is a user of it; we are not.
+    place = mountpoint.expanduser()
+    if not place.is_absolute():
+        place = Path.cwd() / place
+    os.chdir("/")
+    if stageclient.is_staging(place):
         with ByteProgress("committing") as progress:
-            outcome = stageclient.finish(mountpoint, on_progress=watcher(progress))
+            ending = stageclient.conclude(
+                place, force=force, timeout_s=timeout_s, on_progress=watcher(progress)
+            )
+        _print_ending(mountpoint, ending, as_json=as_json)
+        if ending.error is not None:
+            raise ending.error
+        return
+    held = tuple(map(str, client.stop(place, timeout_s=timeout_s, force=force)))
+    if as_json:
+        print_json({"unmounted": str(mountpoint)} | ({"held_by": held} if held else {}))
+        return
+    print_line(f"{mountpoint} is unmounted")
+    _note_holders(held)
+
+
+def _print_ending(mountpoint: Path, ending: stageclient.Ending, *, as_json: bool) -> None:
+    outcome, error = ending.outcome, ending.error
+    if error is None:
         print_outcome(
             outcome.artifact,
             outcome.version,
             created=outcome.created,
             as_json=as_json,
-            besides={"unmounted": str(mountpoint)},
+            besides={"unmounted": str(mountpoint)}
+            | ({"held_by": ending.held_by} if ending.held_by else {}),
         )
-        return
-    client.stop(mountpoint, timeout_s=timeout_s, force=force)
-    if as_json:
-        print_json({"unmounted": str(mountpoint)})
+    elif as_json:
+        print_json(
+            {
+                "artifact": outcome.artifact or None,
+                "version": None,
+                "created": False,
+                "unmounted": str(mountpoint),
+                "area": outcome.id or None,
+                "error": str(error),
+            }
+        )
     else:
-        print_line(f"{mountpoint} is unmounted")
+        print_line(f"{mountpoint} is unmounted, and no version was made")
+    if not as_json:
+        _note_holders(ending.held_by)
+
+
+def _note_holders(held: tuple[str, ...]) -> None:
+    if held:
+        print_note(
+            f"other mount namespaces have it mounted still, where it no longer answers: "
+            f"{', '.join(held)}"
+        )

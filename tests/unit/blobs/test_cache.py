@@ -63,7 +63,7 @@ def test_a_block_at_hand_is_an_open_file_that_begins_with_its_bytes(cache: Block
     cache.put(KEY, 3, b"0123456789")
     opened = cache.opened(KEY, 3)
     assert opened is not None
-    assert os.pread(opened.fd, 4, 2) == b"2345"
+    assert os.pread(opened.file.fd, 4, 2) == b"2345"
     assert cache.opened(KEY, 4) is None
 
 
@@ -87,7 +87,7 @@ def test_a_full_block_is_read_past_the_page_cache(cache: BlockCache, at_hand: bo
     assert bytes(found) == data
     opened = cache.opened(KEY, 0)
     assert opened is not None
-    assert os.pread(opened.fd, 10, 5) == data[5:15]
+    assert os.pread(opened.file.fd, 10, 5) == data[5:15]
 
 
 @pytest.mark.parametrize("directly", [False, True])
@@ -128,7 +128,7 @@ def test_the_cache_may_vanish_under_its_users(root: Path, cache: BlockCache) -> 
     shutil.rmtree(root)
     assert cache.read(KEY, 0) is None
     assert opened is not None
-    assert os.pread(opened.fd, 4, 0) == b"zero"
+    assert os.pread(opened.file.fd, 4, 0) == b"zero"
     with cache.flight(KEY, 0, timeout_s=1):
         assert cache.put(KEY, 0, b"again")
     assert cache.read(KEY, 0) == b"again"

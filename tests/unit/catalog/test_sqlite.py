@@ -17,7 +17,7 @@ from threading import Event
 import pytest
 from sqlalchemy import Connection, create_engine, exc
 
-from artfs.catalog import engine
+from artfs.catalog import engine, sqlite
 from artfs.catalog.failures import translate
 from artfs.catalog.sql import SqlCatalog
 from artfs.errors import (
@@ -28,6 +28,7 @@ from artfs.errors import (
     StoreFormatError,
 )
 from artfs.testing.catalog_samples import a_pack, commit, put
+from tests.support.privileges import needs_root
 
 NOBODY = 65534
 
@@ -129,7 +130,7 @@ def test_a_catalog_is_durable_and_lets_readers_read(path: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     with closing(engine.sqlite_database(path, create=False)) as database:
         for pragmas in _both_ways(database):
-            assert pragmas == (2, 1, int(engine.LOCK_TIMEOUT_S * 1000))
+            assert pragmas == (2, 1, int(sqlite.LOCK_TIMEOUT_S * 1000))
 
 
 def _both_ways(database: engine.Database) -> list[tuple[int, int, int]]:
@@ -235,7 +236,7 @@ def test_a_writer_waits_for_another(path: Path) -> None:
 def test_a_lock_that_is_never_released_is_an_error(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT_S", 0.05)
     with (
         closing(SqlCatalog.sqlite(path)) as catalog,
         closing(sqlite3.connect(path, isolation_level=None)) as other,
@@ -360,6 +361,7 @@ def test_writing_without_access_is_denied(guarded: Path) -> None:
             SqlCatalog.sqlite(guarded, create=True)
 
 
+@needs_root
 def test_a_reader_without_write_access_sees_what_a_writer_commits(guarded: Path) -> None:
     with powerless(), closing(SqlCatalog.sqlite(guarded)) as catalog:
         assert len(catalog.artifacts()) == 1
@@ -369,6 +371,7 @@ def test_a_reader_without_write_access_sees_what_a_writer_commits(guarded: Path)
         assert len(catalog.artifacts()) == 2
 
 
+@needs_root
 def test_the_log_of_a_killed_writer_is_never_ignored(guarded: Path) -> None:
     with _holding(guarded) as writer:
         writer.send_signal(signal.SIGKILL)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+import tempfile
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,10 +18,13 @@ from artfs.blobs.packs import PackWriter
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.content.base import Content, read_blocks, read_range
 from artfs.content.blobs import stored_object
+from artfs.content.proofs import ProvenBlocks
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
 from artfs.repository.facade import Repository
+from artfs.system.files import file_state
+from tests.support.faults import wait_until
 from tests.support.stores import commit, new_store
 
 LARGE = random.Random(7).randbytes(2 * BLOCK_SIZE_BYTES + 12345)
@@ -103,15 +109,88 @@ def test_r2_a_truncated_blob_is_an_error_never_short_bytes(repository: Repositor
         repository.content(entry).load_block(2)
 
 
+def prove(content: Content, *indices: int) -> None:
+    """Load blocks until they can be served without: a file that changed just now is not trusted."""
+    for index in indices:
+
+        def is_proved(index: int = index) -> bool:
+            content.load_block(index)
+            return content.try_read(ByteRange(index * BLOCK_SIZE_BYTES, 1)) is not None
+
+        wait_until(is_proved)
+
+
 def test_try_read_serves_only_what_was_verified(repository: Repository) -> None:
     content = repository.content(entry_of(repository, "large"))
     assert content.try_read(ByteRange(0, 10)) is None
-    content.load_block(0)
+    prove(content, 0)
     assert content.try_read(ByteRange(5, 10)) == LARGE[5:15]
     across = ByteRange(BLOCK_SIZE_BYTES - 5, 10)
     assert content.try_read(across) is None
-    content.load_block(1)
+    prove(content, 1)
     assert content.try_read(across) == LARGE[across.start : across.stop]
+
+
+@pytest.mark.parametrize("path", ["large", "small"])
+def test_r2_a_proof_ends_when_the_file_is_changed_in_place(
+    repository: Repository, path: str
+) -> None:
+    """A blob of its own, and one in a pack."""
+    entry = entry_of(repository, path)
+    content = repository.content(entry)
+    prove(content, 0)
+    where, offset = stored_at(repository, entry)
+    status = where.stat()
+    tamper(where, offset + 3)
+    os.utime(where, ns=(status.st_atime_ns, status.st_mtime_ns))
+    where.chmod(status.st_mode)
+    # Whoever opens it anew is not told otherwise.
+    for found in (content, repository.content(entry)):
+        assert found.try_read(ByteRange(0, 5)) is None
+        with pytest.raises(IntegrityError):
+            found.load_block(0)
+        assert found.try_read(ByteRange(0, 5)) is None
+
+
+@pytest.mark.parametrize("path", ["large", "small"])
+def test_a_proof_is_made_anew_where_only_the_status_of_the_file_changed(
+    repository: Repository, tmp_path: Path, path: str
+) -> None:
+    entry = entry_of(repository, path)
+    content = repository.content(entry)
+    prove(content, 0)
+    where, _ = stored_at(repository, entry)
+    (tmp_path / "link").hardlink_to(where)
+    assert content.try_read(ByteRange(0, 5)) is None
+    prove(content, 0)
+    assert content.try_read(ByteRange(0, 5)) == (LARGE if path == "large" else SMALL)[:5]
+
+
+def test_proofs_of_the_other_blocks_end_with_the_one_of_a_file_that_changed() -> None:
+    proven = ProvenBlocks(3 * BLOCK_SIZE_BYTES)
+    with tempfile.TemporaryFile() as file:
+        old = file_state(file.fileno())
+        one, two = (msgspec.structs.replace(old, ctime_ns=ctime_ns) for ctime_ns in (1, 2))
+        for index in range(3):
+            proven.prove(index, one)
+        assert proven.seem_proved(0, 2)
+        # In another state than the file's, so nothing holds of it.
+        assert not proven.are_proved(0, 2, file.fileno())
+        proven.prove(1, two)
+        assert proven.seem_proved(1, 1)
+        assert not proven.seem_proved(0, 0)
+        assert not proven.seem_proved(0, 2)
+
+
+def test_what_changed_a_moment_ago_is_not_trusted_yet() -> None:
+    """Within one tick of an older kernel's clock a second change does not show."""
+    proven = ProvenBlocks(1)
+    with tempfile.TemporaryFile() as file:
+        state = file_state(file.fileno())
+        proven.prove(0, msgspec.structs.replace(state, ctime_ns=time.time_ns()))
+        assert not proven.seem_proved(0, 0)
+        proven.prove(0, msgspec.structs.replace(state, ctime_ns=time.time_ns() + 10**12))
+        assert proven.seem_proved(0, 0)
 
 
 def test_a_blob_that_is_lost_is_named(repository: Repository) -> None:

@@ -16,12 +16,13 @@ import pytest
 
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.records import CommitRequest
-from artfs.content.base import read_blocks
+from artfs.content.base import Content, read_blocks
 from artfs.content.cached import CachedContent
 from artfs.content.references import ReferenceReader
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
+    IntegrityError,
     PathNotFound,
     ReferenceChanged,
     Unsupported,
@@ -32,6 +33,7 @@ from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.manifest.tree import walk
 from artfs.manifest.wandb import tree_entries
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_count
+from artfs.references.file import FileHandler
 from artfs.references.http import HttpHandler
 from artfs.references.registry import References
 from artfs.repository.facade import Repository
@@ -157,6 +159,38 @@ def test_a_damaged_block_is_fetched_again(nginx: Nginx, tmp_path: Path) -> None:
     with victim.path.open("r+b") as file:
         file.write(b"damage")
     assert reading.bytes_of(entry) == DATA
+
+
+def test_a_local_file_that_is_changed_in_place_is_compared_with_its_md5_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "local.bin"
+    path.write_bytes(DATA)
+    reading = Reading(tmp_path / "cache", {"file": FileHandler()})
+    entry = reading.one(f"file://{path}")
+    span = ByteRange(10, 20)
+
+    def read(content: Content) -> bytes:
+        return b"".join(read_blocks(content))
+
+    content = reading.reader.content(entry)
+    assert read(content) == DATA
+    assert content.try_read(span) == DATA[10:30]
+    status = path.stat()
+    (tmp_path / "link").hardlink_to(path)
+    # Nothing but its names has changed.
+    assert read(content) == DATA
+    assert content.try_read(span) == DATA[10:30]
+    with path.open("r+b") as file:
+        file.seek(15)
+        file.write(b"changed")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    # Whether it is open already, is opened anew, or is read by another process.
+    others = Reading(tmp_path / "cache", {"file": FileHandler()}).reader.content(entry)
+    for found in (content, reading.reader.content(entry), others):
+        assert found.try_read(span) is None
+        with pytest.raises(IntegrityError):
+            read(found)
 
 
 def test_reading_goes_on_when_the_cache_is_deleted_or_cannot_be_written(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,8 @@ import pytest
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.cache import BlockCache
 from artfs.blobs.local import LocalObjectStore
-from artfs.blobs.s3 import S3ObjectStore, make_client
+from artfs.blobs.s3 import S3ObjectStore
+from artfs.blobs.s3client import make_client
 from artfs.catalog.sql import SqlCatalog
 from artfs.content.base import read_blocks
 from artfs.content.cached import CachedContent
@@ -177,3 +179,30 @@ def test_a_lost_object_is_told_by_its_name(remote: Remote, seaweedfs: SeaweedFS)
         client.delete_object(Bucket=seaweedfs.bucket, Key=f"{remote.prefix}/{key}")
         with pytest.raises(BlobNotFound, match="does not exist"):
             repository.content(entry).load_block(0)
+
+
+def test_r2_a_block_of_the_cache_that_is_changed_in_place_is_fetched_again(
+    remote: Remote, seaweedfs: SeaweedFS
+) -> None:
+    store(remote, seaweedfs)
+    with remote.open() as repository:
+        entry = repository.find(repository.resolve("p/a").tree, "large.bin")
+        assert isinstance(entry, FileEntry)
+        content = repository.content(entry)
+        assert isinstance(content, CachedContent)
+        span = ByteRange(100, 50)
+        # Once as it was fetched, once as it is read from the disk again.
+        for index in range(2):
+            assert content.load_block(0) == LARGE[:BLOCK_SIZE_BYTES]
+            assert content.try_read(span) == LARGE[100:150]
+            path = repository.cache.layout.block(entry.sha256, 0)
+            status = path.stat()
+            path.chmod(0o600)
+            with path.open("r+b") as file:
+                file.seek(120)
+                file.write(b"damage")
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            path.chmod(status.st_mode)
+            assert content.try_read(span) is None, index
+            assert content.load_block(0) == LARGE[:BLOCK_SIZE_BYTES]
+            repository.cache.read(entry.sha256, 0)

@@ -84,7 +84,7 @@ def test_the_kernel_s_escapes_in_paths_are_undone(
     monkeypatch.setattr(mountinfo, "_MOUNTINFO", table)
     (found,) = mountinfo.mounted_file_systems()
     assert found.mountpoint == Path("/mnt/a b\tc")
-    assert (found.device, found.owner, found.is_artfs) == ("0:25", 12, True)
+    assert (found.mount_id, found.device, found.owner, found.is_artfs) == (29, "0:25", 12, True)
 
 
 def test_messages_survive_their_journey() -> None:

@@ -12,7 +12,7 @@ from random import Random
 import msgspec
 import pytest
 
-from artfs.blobs.s3 import make_client
+from artfs.blobs.s3client import make_client
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,

@@ -107,3 +107,16 @@ def test_runs_are_found_by_id_and_project(api: artfs.Api, run: artfs.Run) -> Non
         api.run("nothing")
     with pytest.raises(RunNotFound):
         api.run(f"other/{run.id}")
+
+
+def test_an_api_looks_at_the_store_of_the_current_run(tmp_path: Path) -> None:
+    elsewhere = str(tmp_path / "elsewhere")
+    logged(artfs.init(project="demo"), {"x": "default store"})
+    artfs.finish()
+    with artfs.init(project="demo", store=elsewhere) as run:
+        logged(run, {"x": "of the run"})
+        assert artfs.Api().artifact("data:latest").get_path("x").read_bytes() == b"of the run"
+        assert artfs.Api().run(run.id).id == run.id
+        chosen = artfs.Api(store=str(tmp_path / "store"))
+        assert chosen.artifact("data:latest").get_path("x").read_bytes() == b"default store"
+    assert artfs.Api().artifact("data:latest").get_path("x").read_bytes() == b"default store"

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 import artfs
-from artfs.catalog.records import CommitRequest, VersionRecord
+from artfs.catalog.records import BlobRecord, CommitRequest, VersionRecord
+from artfs.content.blobs import BlobReader
 from artfs.errors import Conflict, IntegrityError
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
+from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
 from tests.unit.sdk.helpers import files_below, logged, write
@@ -246,15 +247,15 @@ def test_reading_one_entry_reads_nothing_else(
     run: artfs.Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     artifact = logged(run, {"a": "1", "b/c": "2"})
-    spans: list[Digest] = []
+    located: list[Digest] = []
     blobs = type(run.repository.blobs)
-    read_span = blobs.read_span
+    locate = blobs.locate
 
-    def recording(self: object, digest: Digest, span: ByteRange) -> bytes:
-        spans.append(digest)
-        return read_span(run.repository.blobs, digest, span)
+    def recording(self: BlobReader, digest: Digest) -> BlobRecord:
+        located.append(digest)
+        return locate(self, digest)
 
     artifact.get_path("a")
-    monkeypatch.setattr(blobs, "read_span", recording)
+    monkeypatch.setattr(blobs, "locate", recording)
     assert artifact.get_path("a").read_bytes() == b"1"
-    assert len(spans) == 1
+    assert len(set(located)) == 1

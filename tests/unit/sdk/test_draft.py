@@ -60,7 +60,7 @@ def test_is_tmp_names_a_file_after_its_content(workplace: Path) -> None:
     assert entry.path == "dir/5d41402abc4b2a76b971.tar.gz"
 
 
-@pytest.mark.parametrize("path", ["../x", "/abs", "a//b", "./x", "a/../b", "x\0y", "a/", "."])
+@pytest.mark.parametrize("path", ["../x", "/abs", "a//b", "..", "a/../b", "x\0y"])
 def test_a_path_that_no_mount_can_show_is_refused(path: str, workplace: Path) -> None:
     write(workplace, {"x": "1"})
     with pytest.raises(ValueError, match="path"):
@@ -263,3 +263,30 @@ def test_content_of_another_store_cannot_be_logged(workplace: Path, tmp_path: Pa
         pytest.raises(InvalidArgument, match="content is in the store"),
     ):
         run.log_artifact(artifact)
+
+
+@pytest.mark.parametrize("name", [".", "./", Path(), "", None])
+def test_the_root_of_an_artifact_has_many_names(workplace: Path, name: str | Path | None) -> None:
+    write(workplace, {"data/sub/file": "x", "other": "y"})
+    artifact = draft()
+    artifact.add_dir("data", name=name)
+    artifact.add_file(workplace / "other", name=name)
+    artifact.add_reference((workplace / "other").as_uri(), name="ref")
+    assert sorted(artifact.manifest.entries) == ["other", "ref", "sub/file"]
+
+
+def test_paths_inside_are_taken_as_programs_write_them(workplace: Path, run: artfs.Run) -> None:
+    write(workplace, {"data/file": "x"})
+    artifact = draft()
+    artifact.add_dir(Path("data"), name="./d/")
+    artifact.add_file("data/file", name=Path("e") / "file")
+    artifact.add_reference((workplace / "data").as_uri(), name=Path("refs"))
+    artifact.add_bytes(b"b", Path("f/bytes"))
+    with artifact.new_file(Path("./f/new")) as file:
+        file.write("new")
+    artifact.remove(Path("refs/./file"))
+    assert sorted(artifact.manifest.entries) == ["d/file", "e/file", "f/bytes", "f/new"]
+    logged = run.log_artifact(artifact)
+    for name in ("d/file", "./d/file", Path("d/file")):
+        assert logged.get_path(name).path == "d/file"
+    assert logged.get(Path("d/file")) is None
