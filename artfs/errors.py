@@ -28,6 +28,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from artfs.credentials import shown
+
 
 class ArtfsError(Exception):
     """Base of all errors that artfs raises on purpose."""
@@ -35,6 +37,7 @@ class ArtfsError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, subject: str, reason: str = "", *, hint: str = "") -> None:
+        subject, reason, hint = shown(subject), shown(reason), shown(hint)
         super().__init__(subject, reason, hint)
         self.subject = subject
         self.reason = reason

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+
+import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
 from artfs.blobs.temporaries import Temporaries
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import ByteRange, Digest
-from artfs.system import forks
-from artfs.system.files import copy_file, fsync_directory, pread_full
+from artfs.system.directories import Directory
+from artfs.system.files import copy_file, pread_full
 from artfs.system.oserrors import reading_content, translate_os_errors
+from artfs.system.ownership import Ownership
 
 _TEMPORARY = "tmp"
-_OBJECT_MODE = 0o444
+_LAYOUT = (*(each.value for each in Namespace), _TEMPORARY)
+# No link is followed, and nothing that is no file can make us wait.
+_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _EXECUTABLE = 0o111
 # Somebody else's file, another file system behind the same device number, or no (more) links.
 _CANNOT_TAKE = frozenset({errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP})
@@ -31,8 +35,9 @@ _REST = re.compile(r"[0-9a-f]{62}")
 class LocalObjectStore:
     """An ObjectStore below `root`: `blobs/ab/cdef…`, `packs/ab/cdef…`, and `tmp/`.
 
-    `root` must exist. An object appears under its name by one rename, whole and durable, with
-    mode 0444. Thread-safe; any number of processes may share one root.
+    `root` must exist. An object appears under its name by one rename, whole and durable, and can
+    only be read. Its owner, group and mode are those of `root` (system/ownership.py), and no link
+    below `root` is followed. Thread-safe; any number of processes may share one root.
     """
 
     def __init__(self, root: Path) -> None:
@@ -40,10 +45,11 @@ class LocalObjectStore:
         self.temporaries = Temporaries(root / _TEMPORARY)
         """What is on its way into the store, on the store's own file system."""
         # Shards whose names in their parent are known to be durable.
-        self._durable_shards: set[Path] = set()
+        self._durable_shards: set[tuple[Namespace, str]] = set()
         # A reader of somebody else's store may not create anything, and need not.
         with suppress(OSError):
-            self._create_layout()
+            if root.stat().st_uid in {os.geteuid(), 0}:
+                create_layout(root)
 
     def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
@@ -53,12 +59,12 @@ class LocalObjectStore:
         Blocks: disk.
         Raises: SourceChanged, PathNotFound, OutOfSpace, PermissionDenied, BackendUnavailable.
         """
-        target = self._path(key)
         with translate_os_errors(f"storing {key}"):
             self._require_layout(key.namespace)
-            self._create_shard(target.parent)
-            if not _is_stored(target, source) and not self._take_in(source, target, transfer):
-                self._copy_in(source, target)
+            with self._shard(key, create=True) as shard:
+                target = _Target(shard, _file_name(key))
+                if not _is_stored(target, source) and not self._take_in(source, target, transfer):
+                    self._copy_in(source, target)
             if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
 
@@ -86,7 +92,7 @@ class LocalObjectStore:
         """
         with reading_content(key):
             try:
-                return os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+                return os.open(self._path(key), _READ_FLAGS)
             except FileNotFoundError:
                 self._require_layout(key.namespace)
                 raise
@@ -108,11 +114,11 @@ class LocalObjectStore:
 
         Raises: PermissionDenied, BackendUnavailable.
         """
-        path = self._path(key)
+        name = _file_name(key)
         with translate_os_errors(key):
             try:
-                with _locked(path.parent, durably=False):
-                    path.unlink()
+                with self._shard(key) as shard, shard.locked():
+                    shard.unlink(name)
             except FileNotFoundError:
                 self._require_layout(key.namespace)
 
@@ -124,21 +130,20 @@ class LocalObjectStore:
         directory = self._root / namespace.value
         with translate_os_errors(directory):
             self._require_layout(namespace)
-            shards = [path for path in directory.iterdir() if _SHARD.fullmatch(path.name)]
-        for shard in sorted(shards):
-            with translate_os_errors(shard):
-                found = _list_shard(namespace, shard)
+            with Directory.at(self._root) as root, root.below(namespace.value) as shards:
+                names = [name for name in shards.names() if _SHARD.fullmatch(name)]
+        for name in names:
+            with (
+                translate_os_errors(directory / name),
+                Directory.at(self._root) as root,
+                root.below(namespace.value) as shards,
+                shards.below(name) as shard,
+            ):
+                found = _list_shard(namespace, name, shard)
             yield from found
 
     def _path(self, key: ObjectKey) -> Path:
         return self._root / str(key)
-
-    def _create_layout(self) -> None:
-        missing = [name for name in (*Namespace, _TEMPORARY) if not (self._root / name).is_dir()]
-        for name in missing:
-            (self._root / name).mkdir(exist_ok=True)
-        if missing:
-            fsync_directory(self._root)
 
     def _require_layout(self, namespace: Namespace) -> None:
         # A disk that is not mounted must not look like a store that lost its objects.
@@ -148,13 +153,18 @@ class LocalObjectStore:
                 str(directory), "is not there", hint="is the store's file system mounted?"
             )
 
-    def _create_shard(self, shard: Path) -> None:
-        if shard not in self._durable_shards:
-            shard.mkdir(exist_ok=True)
-            fsync_directory(shard.parent)
-            self._durable_shards.add(shard)
+    def _shard(self, key: ObjectKey, *, create: bool = False) -> Directory:
+        """The open directory of an object. Raises: FileNotFoundError; as Directory.below."""
+        name = key.sha256.hex()[:2]
+        with Directory.at(self._root) as root, root.below(key.namespace.value) as shards:
+            shard = shards.below(name, create=create)
+            if create and (key.namespace, name) not in self._durable_shards:
+                # Somebody else may have made it, and not be done.
+                shards.sync()
+                self._durable_shards.add((key.namespace, name))
+            return shard
 
-    def _take_in(self, source: Path, target: Path, transfer: Transfer) -> bool:
+    def _take_in(self, source: Path, target: _Target, transfer: Transfer) -> bool:
         """Make the source itself the object, moved or linked; False where only a copy will do."""
         if transfer is Transfer.COPY:
             return False
@@ -165,12 +175,16 @@ class LocalObjectStore:
         # With another name, whoever holds it could write to the object.
         if transfer is Transfer.MOVE and found.st_nlink != 1:
             return False
+        ownership = target.shard.ownership
+        # With a link, the owner of the store would also own what keeps its other name.
+        if transfer is Transfer.LINK and os.geteuid() == 0 and ownership.uid != found.st_uid:
+            return False
         fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             executable = found.st_mode & _EXECUTABLE if transfer is Transfer.LINK else 0
-            os.fchmod(fd, _OBJECT_MODE | executable)
+            ownership.claim(fd, _sealed(ownership, executable))
             os.fsync(fd)
-            _install(source, target, transfer)
+            _install(source, fd, target, transfer)
         except OSError as error:
             # The caller keeps the file, as it was.
             with suppress(OSError):
@@ -182,84 +196,110 @@ class LocalObjectStore:
             os.close(fd)
         return True
 
-    def _copy_in(self, source: Path, target: Path) -> None:
+    def _copy_in(self, source: Path, target: _Target) -> None:
+        # In place of a file of ours somebody may have put a link.
+        nofollow = os.O_NOFOLLOW if self.temporaries.made(source) else 0
         with translate_os_errors(source):
-            source_fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            source_fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | nofollow)
         temporary = self.temporaries.new("put")
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             target_fd = os.open(temporary, flags, 0o600)
             try:
                 copy_file(source_fd, target_fd)
-                os.fchmod(target_fd, _OBJECT_MODE)
+                ownership = target.shard.ownership
+                ownership.claim(target_fd, ownership.sealed_mode)
                 os.fsync(target_fd)
+                _install(temporary, target_fd, target, Transfer.MOVE)
             finally:
                 os.close(target_fd)
-            _install(temporary, target, Transfer.MOVE)
         finally:
             os.close(source_fd)
             temporary.unlink(missing_ok=True)
 
 
-@contextmanager
-def _locked(directory: Path, *, durably: bool) -> Iterator[None]:
-    """Keep others from adding, renewing and deleting in a directory; its names become durable."""
-    fd = forks.open_private(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # Where there are no locks, two puts of one key replace the same bytes by the same bytes.
-        with suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-        with suppress(OSError):
-            fcntl.flock(fd, fcntl.LOCK_UN)
-        if durably:
-            os.fsync(fd)
-    finally:
-        forks.close_private(fd)
+class _Target(msgspec.Struct, frozen=True):
+    """Where an object is, or is to be."""
+
+    shard: Directory
+    name: str
 
 
-def _install(source: Path, target: Path, transfer: Transfer) -> None:
+def create_layout(root: Path) -> None:
+    """Make the directories of a store that are missing. Raises: PermissionDenied; OSError."""
+    if all((root / name).is_dir() for name in _LAYOUT):
+        return
+    with Directory.at(root) as directory, directory.locked():
+        fill_layout(directory)
+
+
+def fill_layout(root: Directory) -> None:
+    """As `create_layout`, for who holds the lock. Raises: PermissionDenied; OSError."""
+    for name in _LAYOUT:
+        root.make(name).close()
+
+
+def _file_name(key: ObjectKey) -> str:
+    return key.sha256.hex()[2:]
+
+
+def _sealed(ownership: Ownership, executable: int) -> int:
+    """The mode of an object: who may read one that is executable may execute it."""
+    mode = ownership.sealed_mode
+    return mode | executable & mode >> 2
+
+
+def _install(source: Path, source_fd: int, target: _Target, transfer: Transfer) -> None:
     """Give a durable file its name, durably; the first of several puts of a key stays."""
-    with _locked(target.parent, durably=True):
-        if _is_whole(target, source):
-            return
-        if transfer is Transfer.LINK:
-            target.unlink(missing_ok=True)
-            target.hardlink_to(source)
+    shard, name = target.shard, target.name
+    with shard.locked():
+        if _is_whole(target, os.fstat(source_fd).st_size):
+            pass
+        elif transfer is Transfer.LINK:
+            with suppress(FileNotFoundError):
+                shard.unlink(name)
+            # By descriptor: the file that was looked at.
+            os.link(f"/proc/self/fd/{source_fd}", name, dst_dir_fd=shard.fd, follow_symlinks=True)
         else:
-            source.rename(target)
+            os.rename(source, name, dst_dir_fd=shard.fd)
+    shard.sync()
 
 
-def _is_stored(target: Path, source: Path) -> bool:
+def _is_stored(target: _Target, source: Path) -> bool:
     """Whether there is an object, which then is durable: whoever stored it may not be done yet.
 
     False where there is none, or only what a damaged disk has left of it.
     """
-    if not _is_whole(target, source):
-        return False
-    with _locked(target.parent, durably=True):
-        return _is_whole(target, source)
-
-
-def _is_whole(target: Path, source: Path) -> bool:
-    """Whether there is an object, with as many bytes as its source."""
-    try:
-        found = target.stat()
-        return found.st_size == source.stat().st_size
-    except FileNotFoundError:
+    size_bytes: int | None = None
+    with suppress(FileNotFoundError):
         # A source that was given away is no proof of anything.
-        return target.exists()
+        size_bytes = source.stat().st_size
+    if not _is_whole(target, size_bytes):
+        return False
+    with target.shard.locked():
+        is_stored = _is_whole(target, size_bytes)
+    target.shard.sync()
+    return is_stored
 
 
-def _list_shard(namespace: Namespace, shard: Path) -> list[StoredObject]:
+def _is_whole(target: _Target, size_bytes: int | None) -> bool:
+    """Whether there is an object, with as many bytes as its source, where that is known."""
+    try:
+        found = target.shard.status(target.name)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and size_bytes in {None, found.st_size}
+
+
+def _list_shard(namespace: Namespace, shard_name: str, shard: Directory) -> list[StoredObject]:
     found = []
-    with os.scandir(shard) as entries:
+    with os.scandir(shard.fd) as entries:
         for entry in entries:
             if _REST.fullmatch(entry.name) is None:
                 continue
             with suppress(FileNotFoundError):
                 status = entry.stat(follow_symlinks=False)
-                digest = Digest(bytes.fromhex(shard.name + entry.name))
+                digest = Digest(bytes.fromhex(shard_name + entry.name))
                 key = ObjectKey(namespace, digest)
                 found.append(StoredObject(key, status.st_size, status.st_ctime))
     return found

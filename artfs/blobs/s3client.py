@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from boto3.session import Session
@@ -21,6 +20,7 @@ from botocore.session import get_session
 from botocore.utils import parse_timestamp
 
 from artfs.blobs.s3errors import CREDENTIAL_CODES, UNTOLD_CODES, code_of
+from artfs.system import forks
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -97,7 +97,7 @@ class RenewedCredentials(Credentials):
         """`ask_chain` is called here, and whenever credentials are refused or missing."""
         # Not the constructor above: what it would set is what the chain has.
         self._ask_chain = ask_chain
-        self._lock = Lock()
+        self._lock = forks.turn()
         self._found = ask_chain()
         self._asked = 0
         self._round = 0

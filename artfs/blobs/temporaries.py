@@ -8,9 +8,9 @@ in TMP is not ours.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.system import forks
+from artfs.system.directories import Directory
 from artfs.system.locks import Held, hold_new_directory, is_held, take_abandoned
 from artfs.system.oserrors import translate_os_errors
 
@@ -53,52 +54,76 @@ class Temporaries:
         """
         return self._directory() / f"{prefix}.{secrets.token_hex(8)}"
 
+    def made(self, path: Path) -> bool:
+        """Whether a path is one that `new` gave to this process."""
+        return any(path.parent == self._shown(own, held) for own, held in self._held)
+
     def all(self) -> Iterator[TemporaryFile]:
         """Everything that has not its place yet, whoever made it.
 
         Raises: PermissionDenied, BackendUnavailable.
         """
-        for directory in self._directories():
-            held = is_held(directory)
-            with suppress(FileNotFoundError, PermissionError):
-                for path in sorted(directory.iterdir()):
-                    yield TemporaryFile(path, _size_bytes(path), held)
+        with self._open() as root:
+            for name in _ours(root):
+                held = is_held(name, dir_fd=root.fd)
+                with suppress(FileNotFoundError, PermissionError), root.below(name) as directory:
+                    for each in directory.names():
+                        size_bytes = _size_bytes(each, directory.fd)
+                        yield TemporaryFile(directory.path / each, size_bytes, held)
 
     def remove_abandoned(self) -> list[TemporaryFile]:
-        """Remove what nobody holds; what it was.
+        """Remove what nobody holds; what it was. What is another user's stays, for them or root.
 
         Raises: PermissionDenied, BackendUnavailable.
         """
         removed: list[TemporaryFile] = []
-        for directory in self._directories():
-            held = take_abandoned(directory)
-            if held is None:
-                continue
-            with translate_os_errors(directory):
-                paths = sorted(directory.iterdir())
-                removed += [TemporaryFile(path, _size_bytes(path), is_held=False) for path in paths]
-                shutil.rmtree(directory)
-            held.close()
+        with self._open() as root:
+            for name in _ours(root):
+                held = take_abandoned(name, dir_fd=root.fd)
+                if held is None:
+                    continue
+                with translate_os_errors(root.path / name), suppress(NotADirectoryError):
+                    with os.scandir(held.fd) as entries:
+                        names = sorted(entry.name for entry in entries)
+                    removed += [
+                        TemporaryFile(
+                            root.path / name / each, _size_bytes(each, held.fd), is_held=False
+                        )
+                        for each in names
+                    ]
+                    root.remove(name)
+                held.close()
         return removed
 
-    def _directories(self) -> list[Path]:
-        with translate_os_errors(self._root):
-            return sorted(path for path in self._root.iterdir() if _OURS.fullmatch(path.name))
+    def _open(self) -> Directory:
+        with translate_os_errors(self._root), Directory.at(self._root.parent) as parent:
+            return parent.below(self._root.name)
 
     def _directory(self) -> Path:
         for path, held in self._held:
             if held.is_at(path):
-                return path
-        path = self._root / secrets.token_hex(8)
-        with translate_os_errors(path):
-            held = hold_new_directory(path)
+                return self._shown(path, held)
+        with self._open() as root:
+            path = root.path / secrets.token_hex(8)
+            with translate_os_errors(path):
+                held = hold_new_directory(path.name, dir_fd=root.fd)
+            self._is_among_others = root.ownership.is_shared or root.ownership.uid != os.geteuid()
         self._held.append((path, held))
         forks.finalize(self, _leave, path)
-        return path
+        return self._shown(path, held)
+
+    def _shown(self, path: Path, held: Held) -> Path:
+        """The directory's path; where others can rename it, one that leads to no other."""
+        return Path(f"/proc/self/fd/{held.fd}") if self._is_among_others else path
 
     def _leave_to_parent(self) -> None:
         # A forked child has its own, and does not hold what its parent alone can end.
         self._held = []
+
+
+def _ours(root: Directory) -> list[str]:
+    with translate_os_errors(root.path):
+        return [name for name in root.names() if _OURS.fullmatch(name)]
 
 
 def _leave(path: Path) -> None:
@@ -107,11 +132,15 @@ def _leave(path: Path) -> None:
         path.rmdir()
 
 
-def _size_bytes(path: Path) -> int:
+def _size_bytes(name: str, directory_fd: int) -> int:
     """The size of a file, or of all files in a directory; 0 where it is gone meanwhile."""
     with suppress(OSError):
-        status = path.lstat()
+        status = os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
         if not stat.S_ISDIR(status.st_mode):
             return status.st_size
-        return sum(_size_bytes(inner) for inner in path.iterdir())
+        return sum(
+            os.stat(each, dir_fd=fd, follow_symlinks=False).st_size
+            for _, _, files, fd in os.fwalk(name, dir_fd=directory_fd)
+            for each in files
+        )
     return 0

@@ -67,6 +67,18 @@ def create_schema(database: Database) -> None:
     database.use_log()
 
 
+def _check_encoding(connection: Connection, database: Database) -> None:
+    if connection.dialect.name != "postgresql":
+        return
+    encoding = str(connection.execute(text("SHOW server_encoding")).scalar_one())
+    if encoding != "UTF8":
+        raise StoreFormatError(
+            database.subject,
+            f"a database in the encoding {encoding}, which cannot keep all names",
+            hint="make another with `createdb -E UTF8 -T template0 NAME`",
+        )
+
+
 def _create(connection: Connection, database: Database) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
@@ -74,6 +86,7 @@ def _create(connection: Connection, database: Database) -> None:
     if settings.name in present:
         _check_version(database, _schema_version(connection))
         return
+    _check_encoding(connection, database)
     # A server's database may be shared with other programs, a store's file may not.
     foreign = (
         present & metadata.tables.keys() if connection.dialect.name == "postgresql" else present

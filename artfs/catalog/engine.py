@@ -297,6 +297,7 @@ def postgresql_database(url: str) -> Database:
         parsed = _unambiguous(url).set(drivername="postgresql+psycopg")
         parsed = parsed.update_query_dict(
             {key: value for key, value in _PG_DEFAULTS.items() if key not in parsed.query}
+            | {"client_encoding": "UTF8"}
         )
     except (exc.ArgumentError, ValueError):
         raise ConfigError(

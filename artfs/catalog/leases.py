@@ -29,13 +29,16 @@ from artfs.catalog.times import now_ns
 from artfs.errors import OutOfSpace
 from artfs.model import Digest
 from artfs.system import forks
+from artfs.system.directories import Directory
+from artfs.system.files import OpenFile
 from artfs.system.locks import Held, hold_new_file, is_held, take_abandoned
-from artfs.system.oserrors import translate_os_errors, translated
+from artfs.system.oserrors import translate_os_errors
 
 SEES_NOTHING = -1
 """The number of a lease that does not say one, or not yet: nothing may be doomed beside it."""
 
-_FILE_MODE = 0o644
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOTE_BYTES = 4096
 
 
 class Leases(Protocol):
@@ -115,26 +118,28 @@ class _Name(msgspec.Struct, frozen=True):
 class FileLeases:
     """Leases as files in a directory, each held by a lock."""
 
-    def __init__(self, directory: Path, database: Database) -> None:
-        self._directory = directory
+    def __init__(self, path: Path, database: Database) -> None:
+        self._path = path
         self._database = database
 
     def begin(self, kind: LeaseKind, subject: str, tree: Digest | None) -> Lease:
         """See Leases. Raises: PermissionDenied, OutOfSpace, BackendUnavailable."""
         name = _Name(kind, SEES_NOTHING, subject, secrets.token_hex(8))
-        path = self._directory / str(name)
-        with translate_os_errors(path):
-            self._directory.mkdir(exist_ok=True)
-            held = hold_new_file(path, mode=_FILE_MODE)
+        with translate_os_errors(self._path), Directory.at(self._path.parent) as parent:
+            directory = parent.below(self._path.name, create=True)
+        mode = directory.ownership.file_mode
+        with translate_os_errors(self._path / str(name)):
+            held = hold_new_file(str(name), mode=mode, dir_fd=directory.fd)
+            directory.ownership.claim(held.fd, mode)
         # Held first: whoever looks before the number is there, dooms nothing.
         with self._database.reading() as connection:
-            name = msgspec.structs.replace(name, number=last_number(connection))
+            numbered = msgspec.structs.replace(name, number=last_number(connection))
             note = _Note(holder=holder(), began_at_ns=now_ns(connection), tree=tree)
-        lease = _FileLease(self._directory / str(name), held)
-        with translate_os_errors(path):
-            path.rename(self._directory / str(name))
+        with translate_os_errors(self._path / str(name)):
+            directory.move(str(name), directory, str(numbered))
+        lease = _FileLease(directory, str(numbered), held)
         try:
-            with translate_os_errors(path):
+            with translate_os_errors(self._path / str(numbered)):
                 os.pwrite(held.fd, msgspec.json.encode(note), 0)
         except OutOfSpace:
             # What frees space goes without a note.
@@ -146,21 +151,26 @@ class FileLeases:
     def all(self, connection: Connection) -> list[LeaseRecord]:
         """See Leases."""
         del connection
-        found = [self._record(name) for name in self._names()]
+        if (directory := self._opened()) is None:
+            return []
+        with directory:
+            found = [_record(directory, name) for name in _names(directory)]
         return sorted(found, key=lambda lease: (lease.began_at_ns, lease.id))
 
     def revoke_abandoned(self, connection: Connection) -> int:
         """See Leases."""
         del connection
         count = 0
-        for name in self._names():
-            path = self._directory / str(name)
-            held = take_abandoned(path)
-            if held is not None:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
-                    count += 1
-                held.close()
+        if (directory := self._opened()) is None:
+            return count
+        with directory:
+            for name in _names(directory):
+                held = take_abandoned(str(name), dir_fd=directory.fd)
+                if held is not None:
+                    with suppress(OSError):
+                        directory.unlink(str(name))
+                        count += 1
+                    held.close()
         return count
 
     def keep(self) -> None:
@@ -169,42 +179,51 @@ class FileLeases:
     def running(self, connection: Connection) -> set[str]:
         """See Leases."""
         del connection
-        return {
-            name.subject
-            for name in self._names()
-            if name.kind is LeaseKind.RUN and is_held(self._directory / str(name))
-        }
+        if (directory := self._opened()) is None:
+            return set()
+        with directory:
+            return {
+                name.subject
+                for name in _names(directory)
+                if name.kind is LeaseKind.RUN and is_held(str(name), dir_fd=directory.fd)
+            }
 
-    def _names(self) -> list[_Name]:
-        try:
-            found = sorted(path.name for path in self._directory.iterdir())
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise translated(error, str(self._directory)) from error
-        return [name for text in found if (name := _parsed(text)) is not None]
+    def _opened(self) -> Directory | None:
+        """The directory; None before the first lease."""
+        with translate_os_errors(self._path), Directory.at(self._path.parent) as parent:
+            try:
+                return parent.below(self._path.name)
+            except FileNotFoundError:
+                return None
 
-    def _record(self, name: _Name) -> LeaseRecord:
-        path, note = self._directory / str(name), _Note()
-        held = is_held(path)
-        with suppress(OSError, msgspec.DecodeError):
-            note = msgspec.json.decode(path.read_bytes(), type=_Note)
-        return LeaseRecord(
-            id=str(name),
-            kind=name.kind,
-            subject=name.subject,
-            number=name.number,
-            holder=note.holder,
-            began_at_ns=note.began_at_ns,
-            tree=note.tree,
-            is_held=held,
-        )
+
+def _names(directory: Directory) -> list[_Name]:
+    with translate_os_errors(directory.path):
+        return [name for text in directory.names() if (name := _parsed(text)) is not None]
+
+
+def _record(directory: Directory, name: _Name) -> LeaseRecord:
+    note = _Note()
+    held = is_held(str(name), dir_fd=directory.fd)
+    with suppress(OSError, msgspec.DecodeError):
+        opened = OpenFile(os.open(str(name), _READ_FLAGS, dir_fd=directory.fd))
+        note = msgspec.json.decode(os.pread(opened.fd, _NOTE_BYTES, 0), type=_Note)
+    return LeaseRecord(
+        id=str(name),
+        kind=name.kind,
+        subject=name.subject,
+        number=name.number,
+        holder=note.holder,
+        began_at_ns=note.began_at_ns,
+        tree=note.tree,
+        is_held=held,
+    )
 
 
 class _FileLease:
-    def __init__(self, path: Path, held: Held) -> None:
-        self.id = path.name
-        self._path = path
+    def __init__(self, directory: Directory, name: str, held: Held) -> None:
+        self.id = name
+        self._directory = directory.path
         self._held = held
         self._generation = forks.generation()
 
@@ -213,7 +232,7 @@ class _FileLease:
         # A forked child lets go of its share; the file is its parent's.
         if self._generation == forks.generation():
             with suppress(OSError):
-                self._path.unlink(missing_ok=True)
+                (self._directory / self.id).unlink(missing_ok=True)
         self._held.close()
 
     def abandon(self) -> None:

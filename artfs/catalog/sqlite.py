@@ -20,12 +20,13 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
-import weakref
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from artfs.errors import BackendUnavailable
+from artfs.system import forks
+from artfs.system.directories import Directory
 
 LOCK_TIMEOUT_S = 30.0
 """How long a writer waits for SQLite's write lock, or a thread for a free connection."""
@@ -97,33 +98,42 @@ class Connector:
 
         A writer that is at work has made the shared memory; where there is none and it cannot be
         made, nobody writes. A log without it, left by a writer that crashed, would be ignored.
+        Nothing is made: in a directory that is the reader's to write, log and shared memory would
+        be the reader's, and keep out whom the store belongs to.
         """
-        connection = self._connect("mode=ro")
+        has_both = all(self._beside(suffix).exists() for suffix in ("-wal", "-shm"))
+        if not has_both:
+            return self._connect_without_memory()
+        connection = self._connect("mode=ro&readonly_shm=1")
         try:
             _touch(connection)
         except sqlite3.OperationalError as error:
             connection.close()
             if not error.sqlite_errorname.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
                 raise
-            if not self._has_log():
-                return self._connect("immutable=1")
-            if not os.statvfs(self.path).f_flag & os.ST_RDONLY:
-                raise BackendUnavailable(
-                    str(self.path),
-                    "a writer ended before it was done",
-                    hint="open the store once with write access",
-                ) from error
-            return self._connect_to_copy()
+            return self._connect_without_memory()
         except BaseException:
             connection.close()
             raise
         return connection
 
+    def _connect_without_memory(self) -> sqlite3.Connection:
+        if not self._has_log():
+            return self._connect("immutable=1")
+        if not os.statvfs(self.path).f_flag & os.ST_RDONLY:
+            raise BackendUnavailable(
+                str(self.path),
+                "a writer ended before it was done",
+                hint="open the store once with write access",
+            )
+        return self._connect_to_copy()
+
     def _connect_to_copy(self) -> sqlite3.Connection:
         """A connection to a copy, made once: on a disk that can only be read nobody writes."""
         if self._copy is None:
             directory = tempfile.mkdtemp(prefix="artfs-catalog-")
-            weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+            forks.finalize(self, shutil.rmtree, directory, True)
+            forks.in_child(self._forget_copy)
             for suffix in ("", "-wal"):
                 shutil.copyfile(f"{self.path}{suffix}", f"{directory}/catalog{suffix}")
             self._copy = Path(directory) / "catalog"
@@ -131,8 +141,15 @@ class Connector:
         connection.execute("PRAGMA query_only = ON")
         return connection
 
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(f"{self.path.name}{suffix}")
+
+    def _forget_copy(self) -> None:
+        # It goes with the parent.
+        self._copy = None
+
     def _has_log(self) -> bool:
-        log = self.path.with_name(f"{self.path.name}-wal")
+        log = self._beside("-wal")
         return log.exists() and log.stat().st_size > 0
 
     def _connect(
@@ -231,7 +248,8 @@ def _touch(connection: sqlite3.Connection) -> None:
 
 def _write_anew(path: Path, size_bytes: int, final: Path | None = None) -> None:
     """Make a file that takes so much room; it stays as `final` alone. Raises: OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with Directory.at(path.parent) as directory:
+        fd = directory.open_new(path.name)
     try:
         os.posix_fallocate(fd, 0, size_bytes)
         if final is not None:

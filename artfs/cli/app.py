@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from artfs.cli.output import escaped, single_line
+from artfs.credentials import shown
 from artfs.errors import ArtfsError
 
 DEBUG_VARIABLE = "ARTFS_DEBUG"
@@ -201,21 +202,23 @@ def _usage_text(error: click.ClickException) -> str:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"artfs: {escaped(single_line(text))}\n")
+    sys.stderr.write(f"artfs: {escaped(single_line(shown(text)))}\n")
 
 
 def _log_if_asked() -> None:
     if os.environ.get(DEBUG_VARIABLE):
         import logging  # noqa: PLC0415 - only for debugging
 
-        logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s: %(message)s")
+        from artfs.system.logs import log_to_stderr  # noqa: PLC0415 - as above
+
+        log_to_stderr(logging.DEBUG)
 
 
 def _show_traceback_if_asked() -> None:
     if os.environ.get(DEBUG_VARIABLE):
         import traceback  # noqa: PLC0415 - only for debugging
 
-        traceback.print_exc()
+        sys.stderr.write(shown(traceback.format_exc()))
 
 
 def _unexpected_text(error: Exception) -> str:
@@ -232,7 +235,6 @@ def _keep_traceback() -> str | None:
     import traceback  # noqa: PLC0415 - only for bugs
     from datetime import UTC, datetime  # noqa: PLC0415 - only for bugs
 
-    from artfs.references.credentials import without_credentials  # noqa: PLC0415 - only for bugs
     from artfs.settings import state_path  # noqa: PLC0415 - only for bugs
     from artfs.system.user_places import open_log  # noqa: PLC0415 - only for bugs
 
@@ -241,8 +243,8 @@ def _keep_traceback() -> str | None:
         fd = open_log(name)
         with os.fdopen(fd, "a", encoding="utf-8", errors="backslashreplace") as file:
             now = datetime.now(UTC).isoformat(timespec="seconds")
-            arguments = [without_credentials(each) for each in sys.argv[1:]]
-            file.write(f"{now} artfs {arguments}\n{traceback.format_exc()}\n")
+            arguments = [shown(each) for each in sys.argv[1:]]
+            file.write(f"{now} artfs {arguments}\n{shown(traceback.format_exc())}\n")
     except (OSError, ArtfsError):
         return None
     return str(state_path() / name)

@@ -13,7 +13,7 @@ from artfs.blobs.cache import BlockCache
 from artfs.content.base import Content
 from artfs.content.cached import CachedContent, ContentToCheck, WholeCheck
 from artfs.content.streams import SourceBlocks, measure
-from artfs.errors import BackendUnavailable, ReferenceChanged
+from artfs.errors import ArtfsError, BackendUnavailable, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import Buffer, ByteRange, Digest, block_range
 from artfs.references.base import Observed, Source
@@ -106,10 +106,16 @@ class ReferenceReader:
         """Read everything for its size, and keep it, so that it is not read a second time."""
         pinned = _with(entry, observed)
         key = _key(b"content", pinned)
-        size_bytes = 0
-        for index, data in measure(self._references.open(pinned), entry.uri, policy=self._policy):
-            self._cache.put(key, index, data)
-            size_bytes += len(data)
+        size_bytes = count = 0
+        source = self._references.open(pinned)
+        try:
+            for index, data in measure(source, entry.uri, policy=self._policy):
+                self._cache.put(key, index, data)
+                size_bytes, count = size_bytes + len(data), index + 1
+        except ArtfsError:
+            for index in range(count):
+                self._cache.drop(key, index)
+            raise
         return Observed(size_bytes, observed.pin)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from hashlib import sha256
 
 from artfs.errors import BackendUnavailable, DeadlineExceeded, ReferenceChanged
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
@@ -83,25 +84,57 @@ class SourceBlocks:
 
 
 def measure(source: Source, subject: str, *, policy: RetryPolicy) -> Iterator[tuple[int, bytes]]:
-    """All blocks of a source that tells its size only by ending. Raises: as Source does."""
+    """All blocks of a source that tells its size only by ending.
+
+    They are the whole when the iteration ends: either the source told its end from that of the
+    connection, or a second reading had the same bytes and ended there as well.
+    Raises: as Source does; BackendUnavailable where two readings differ.
+    """
+    seen, size_bytes = sha256(), 0
+    index, pending = 0, bytearray()
+    tells_end = True
+    for piece, told in _everything(source, subject, policy):
+        tells_end = told
+        seen.update(piece)
+        size_bytes += len(piece)
+        pending += piece
+        while len(pending) >= BLOCK_SIZE_BYTES:
+            yield index, bytes(pending[:BLOCK_SIZE_BYTES])
+            del pending[:BLOCK_SIZE_BYTES]
+            index += 1
+    if pending:
+        yield index, bytes(pending)
+    if not tells_end:
+        again, again_bytes = sha256(), 0
+        for piece, _ in _everything(source, subject, policy):
+            again.update(piece)
+            again_bytes += len(piece)
+        if (size_bytes, seen.digest()) != (again_bytes, again.digest()):
+            raise BackendUnavailable(
+                subject,
+                f"does not say its length, and two readings of it differ ({size_bytes} and "
+                f"{again_bytes} bytes)",
+                hint="try again",
+            )
+
+
+def _everything(source: Source, subject: str, policy: RetryPolicy) -> Iterator[tuple[bytes, bool]]:
+    """One reading of a source of unknown size: its pieces, and whether its end will be told."""
     deadline = Deadline(policy)
     body = retrying(
         policy,
         lambda running: source.read(ByteRange(0, _ENDLESS), timeout_s=running.step_s),
         deadline=deadline,
     )
-    index, pending = 0, bytearray()
     with body:
+        if not body.whole:
+            raise BackendUnavailable(subject, "does not say its length, and sent a part of it")
+        # An empty body has an end, too.
+        yield b"", body.tells_end
         for piece in body:
-            pending += piece
-            while len(pending) >= BLOCK_SIZE_BYTES:
-                yield index, bytes(pending[:BLOCK_SIZE_BYTES])
-                del pending[:BLOCK_SIZE_BYTES]
-                index += 1
+            yield piece, body.tells_end
             if not deadline.remaining_s:
                 raise DeadlineExceeded(subject, "too slow to be read to its end for its size")
-    if pending:
-        yield index, bytes(pending)
 
 
 class _Stream:
@@ -205,6 +238,31 @@ class _Stream:
         data, self._pending = self._pending, self._pending[length:]
         del data[length:]
         self.index += 1
-        if self._pending and self.index * BLOCK_SIZE_BYTES >= self._size:
-            raise ReferenceChanged(self._subject, f"pinned at {self._size} bytes, more came")
+        if self.index * BLOCK_SIZE_BYTES >= self._size:
+            self._check_end()
         return data
+
+    def _check_end(self) -> None:
+        """Raises: ReferenceChanged where a body goes on behind what should be the last byte."""
+        goes_on = bool(self._pending)
+        try:
+            while self._body is not None and not goes_on:
+                piece = next(self._pieces, None)
+                if piece is None:
+                    break
+                goes_on = bool(piece)
+        except TransientFailure as error:
+            if not error.overlong:
+                # Everything came, but whether that is all of it nobody knows.
+                self._begin_again()
+                raise
+            goes_on = True
+        if goes_on:
+            self._begin_again()
+            raise ReferenceChanged(self._subject, f"pinned at {self._size} bytes, more came")
+
+    def _begin_again(self) -> None:
+        """Forget the block that was just cut."""
+        self.close()
+        self._pending.clear()
+        self.index -= 1

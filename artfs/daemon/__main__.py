@@ -18,6 +18,7 @@ from artfs.mounts.messages import (
     decode_line,
     encode_line,
 )
+from artfs.system.logs import log_to_stderr
 from artfs.system.oserrors import translated
 
 logger = logging.getLogger("artfs.daemon")
@@ -25,9 +26,7 @@ logger = logging.getLogger("artfs.daemon")
 
 def main() -> int:
     """Mount what the request on standard input says; return the exit code."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to_stderr(logging.INFO)
     request = decode_line(sys.stdin.buffer.readline(), MountRequest)
     try:
         from artfs.daemon.running import run_mount  # noqa: PLC0415 - said as an error if it fails

@@ -45,6 +45,7 @@ from artfs.staging.hasher import Background
 from artfs.staging.listing import Outcome, reserve_outcome, write_outcome
 from artfs.staging.meta import AreaMeta
 from artfs.system.oserrors import translated
+from artfs.vfs.contents import Contents
 from artfs.vfs.staged import StagedFiles
 
 logger = logging.getLogger(__name__)
@@ -109,9 +110,15 @@ class _StagingSession:
         fetcher = Fetcher(
             nursery, threads, self._serving.counters, timeout_s=timeout_s * FLIGHT_SHARE
         )
-        staged = StagedFiles(
-            self._area, self._background, threads, fetcher, read_timeout_s=timeout_s
+        shown = Contents(
+            self._area.repository,
+            threads,
+            fetcher,
+            nursery,
+            flight_timeout_s=timeout_s * FLIGHT_SHARE,
+            read_timeout_s=timeout_s,
         )
+        staged = StagedFiles(self._area, self._background, threads, shown)
         self._committer = Committer(self._area, staged, self._background)
         return StagedOperations(
             staged,

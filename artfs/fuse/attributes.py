@@ -9,8 +9,9 @@ import pyfuse3
 
 from artfs.vfs.tree import Attributes
 
-# The kernel counts timeouts in jiffies of 64 bits; a year is for ever, too.
-_FOREVER_S = 365 * 24 * 3600
+FOREVER_TIMEOUT_S = 365 * 24 * 3600
+"""The kernel counts timeouts in jiffies of 64 bits; a year is for ever, too."""
+
 _BLOCK_BYTES = 512
 _TRANSFER_BYTES = 1024 * 1024
 
@@ -25,7 +26,7 @@ class Ownership(msgspec.Struct, frozen=True):
 
 def timeout_of(ttl_s: float) -> float:
     """A time to live as the kernel takes it."""
-    return _FOREVER_S if math.isinf(ttl_s) else ttl_s
+    return FOREVER_TIMEOUT_S if math.isinf(ttl_s) else ttl_s
 
 
 def new_entry(ownership: Ownership) -> pyfuse3.EntryAttributes:
@@ -36,8 +37,8 @@ def new_entry(ownership: Ownership) -> pyfuse3.EntryAttributes:
     entry.st_nlink = 1
     entry.st_blksize = _TRANSFER_BYTES
     entry.generation = 0
-    entry.attr_timeout = _FOREVER_S
-    entry.entry_timeout = _FOREVER_S
+    entry.attr_timeout = FOREVER_TIMEOUT_S
+    entry.entry_timeout = FOREVER_TIMEOUT_S
     return entry
 
 
@@ -50,7 +51,7 @@ def fill_entry(
     size_bytes = attributes.size_bytes
     entry.st_size = size_bytes
     # Asked again before it is used: a listing shall not ask foreign servers for sizes.
-    entry.attr_timeout = _FOREVER_S if attributes.size_is_known else 0
+    entry.attr_timeout = FOREVER_TIMEOUT_S if attributes.size_is_known else 0
     entry.st_blocks = -(-size_bytes // _BLOCK_BYTES) if attributes.is_file else 0
     mtime_ns = attributes.mtime_ns
     entry.st_mtime_ns = mtime_ns

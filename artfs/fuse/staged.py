@@ -15,10 +15,12 @@ import os
 import re
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pyfuse3
 
-from artfs.fuse.attributes import Ownership, new_entry
+from artfs.errors import ArtfsError, Unsupported
+from artfs.fuse.attributes import FOREVER_TIMEOUT_S, Ownership, new_entry
 from artfs.fuse.guard import GuardedOperations
 from artfs.fuse.handles import Handles
 from artfs.model import MAX_ENTRY_NAME_BYTES
@@ -29,6 +31,8 @@ from artfs.staging.view import Listing
 from artfs.vfs.staged import OpenStaged, StagedFiles
 
 _DROPS_WRITTEN_PAGES_FROM = (6, 18)
+_EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+_SET_ID = stat.S_ISUID | stat.S_ISGID
 
 # `.` and `..` come before the names of a listing.
 _DOTS = 2
@@ -62,6 +66,8 @@ class StagedOperations(GuardedOperations):
         self._ownership = ownership
         self._on_ready = on_ready
         self._listed = new_entry(ownership)
+        # Inodes of which the kernel was told that their size is not known.
+        self._unmeasured: set[int] = set()
         self._writes_past_cache = drops_written_pages(os.uname().release)
 
     def init(self) -> None:
@@ -91,7 +97,7 @@ class StagedOperations(GuardedOperations):
     def _entry(self, node: Node) -> pyfuse3.EntryAttributes:
         """Attributes of a node, as a reply."""
         entry = new_entry(self._ownership)
-        _fill(entry, self.staged.status(node))
+        self._fill(entry, node)
         return entry
 
     def _known(self, node: Node) -> pyfuse3.EntryAttributes:
@@ -99,6 +105,27 @@ class StagedOperations(GuardedOperations):
         entry = self._entry(node)
         node.lookups += 1
         return entry
+
+    def _fill(self, entry: pyfuse3.EntryAttributes, node: Node) -> None:
+        status = self.staged.status(node)
+        _fill(entry, status)
+        if status.size_is_known:
+            if self._unmeasured:
+                self._unmeasured.discard(status.node_id)
+            entry.attr_timeout = entry.entry_timeout = FOREVER_TIMEOUT_S
+        else:
+            # Asked again by name before it is used: a listing shall not ask servers for sizes.
+            self._unmeasured.add(status.node_id)
+            entry.attr_timeout = entry.entry_timeout = 0
+
+    async def _measure(self, node: Node) -> None:
+        """Know a node's size if its source tells it; what is wrong is told to who opens it."""
+        node.lookups += 1
+        try:
+            with suppress(ArtfsError):
+                await self.staged.measure(node)
+        finally:
+            node.lookups -= 1
 
     # --- names and attributes ----------------------------------------------------------------
 
@@ -121,6 +148,8 @@ class StagedOperations(GuardedOperations):
             entry = new_entry(self._ownership)
             entry.st_ino = 0
             return entry
+        if self.staged.is_unmeasured(node):
+            await self._measure(node)
         return self._known(node)
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
@@ -130,10 +159,17 @@ class StagedOperations(GuardedOperations):
             if node is not None:
                 node.lookups -= lookups
                 self.tree.forget(node)
+                if inode not in self.tree.nodes:
+                    self._unmeasured.discard(inode)
 
     async def getattr(self, inode: int, _ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """What stat says."""
-        return self._entry(self.tree.nodes[inode])
+        node = self.tree.nodes[inode]
+        # What cannot be read at all is still listed, and tells why when it is read.
+        if self.staged.is_unmeasured(node):
+            with suppress(Unsupported):
+                await self.staged.measure(node)
+        return self._entry(node)
 
     async def setattr(
         self,
@@ -162,6 +198,15 @@ class StagedOperations(GuardedOperations):
                 mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
             )
         return self._entry(node)
+
+    async def access(self, inode: int, mode: int, _ctx: pyfuse3.RequestContext) -> bool:
+        """Whether it may be used so.
+
+        The kernel asks only where it does not check by itself: of root, who may do everything but
+        execute what nobody can.
+        """
+        node = self.tree.nodes[inode]
+        return not (mode & os.X_OK and isinstance(node, FileNode) and not node.mode & _EXECUTABLE)
 
     async def readlink(self, inode: int, _ctx: pyfuse3.RequestContext) -> bytes:
         """Where a symlink points."""
@@ -298,11 +343,11 @@ class StagedOperations(GuardedOperations):
         for next_id in range(start_id + 1, _DOTS + 1):
             # The kernel counts no lookup for these two.
             dot = opened.directory if next_id == 1 else opened.directory.parent
-            _fill(entry, self.staged.status(dot or opened.directory))
+            self._fill(entry, dot or opened.directory)
             if not reply(token, b"." * next_id, entry, next_id):
                 return
         for place, name, node in opened.listing.entries(max(start_id - _DOTS, 0)):
-            _fill(entry, self.staged.status(node))
+            self._fill(entry, node)
             if not reply(token, name.encode(), entry, place + _DOTS):
                 self.tree.forget(node)
                 return
@@ -322,7 +367,13 @@ class StagedOperations(GuardedOperations):
         """Open a file; fetches and copies nothing."""
         write = flags & os.O_ACCMODE != os.O_RDONLY
         truncate = bool(flags & os.O_TRUNC)
-        opened = await self.staged.open(self._file(inode), write=write, truncate=truncate)
+        node = self._file(inode)
+        if inode in self._unmeasured and not truncate:
+            # The kernel goes by the size that it was told, also when it appends: it must look the
+            # name up again, which it does by itself.
+            await self.staged.measure(node)
+            raise pyfuse3.FUSEError(errno.ESTALE)
+        opened = await self.staged.open(node, write=write, truncate=truncate)
         return self._opened(opened, flags)
 
     def _opened(self, opened: OpenStaged, flags: int) -> pyfuse3.FileInfo:
@@ -333,7 +384,10 @@ class StagedOperations(GuardedOperations):
             fh=self.files.add(opened),
             # Only through the kernel can a file be changed: the pages that it has are right.
             keep_cache=True,
-            direct_io=is_written_only and self._writes_past_cache,
+            # The kernel takes set-id bits away with a write through its cache only.
+            direct_io=is_written_only
+            and self._writes_past_cache
+            and not opened.node.mode & _SET_ID,
         )
 
     async def read(self, fh: int, off: int, size: int) -> bytes:

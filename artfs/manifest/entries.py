@@ -39,7 +39,7 @@ class Pin(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     etag: str | None = None
-    """The ETag as sent, with its quotes and any `W/`."""
+    """The ETag with its quotes and any `W/`; older entries have it as it was sent."""
     version_id: str | None = None
     generation: int | None = None
     mtime_ns: int | None = None
@@ -65,7 +65,10 @@ class ReferenceEntry(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     name: str
     uri: str
     digest: str
-    """The W&B digest of the entry: an ETag, a base64 md5, or the URI itself."""
+    """The W&B digest of the entry: an ETag, a base64 md5, or the URI itself.
+
+    Empty for what W&B's manifest and digest leave out: empty objects of S3.
+    """
     size_bytes: int | None
     pin: Pin
     extra: dict[str, Any]

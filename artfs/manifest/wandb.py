@@ -62,11 +62,14 @@ class TreeDigests(msgspec.Struct, frozen=True):
 
 
 def manifest_digest(entries: Iterable[tuple[str, str]]) -> str:
-    """W&B's artifact digest of `(path, digest)` pairs, which come sorted by path."""
+    """W&B's artifact digest of `(path, digest)` pairs, which come sorted by path.
+
+    What has no digest is not in W&B's manifest.
+    """
     state = md5(_HEADER, usedforsecurity=False)
     remaining = iter(entries)
     while batch := list(islice(remaining, _BATCH_LINES)):
-        state.update("".join([f"{path}:{digest}\n" for path, digest in batch]).encode())
+        state.update("".join([f"{path}:{digest}\n" for path, digest in batch if digest]).encode())
     return state.hexdigest()
 
 
@@ -84,7 +87,8 @@ def tree_digests(load: LoadDirectory, root: Digest) -> TreeDigests:
                     names.append(f"{'x' if entry.executable else 'f'}{prefix}{entry.name}")
                     values.append(entry.sha256)
                 elif isinstance(entry, ReferenceEntry):
-                    lines.append(f"{prefix}{entry.name}:{entry.digest}\n")
+                    if entry.digest:
+                        lines.append(f"{prefix}{entry.name}:{entry.digest}\n")
                     names.append(f"r{prefix}{entry.name}")
                     values.append(_digest_of(_source(entry)))
                 elif isinstance(entry, SymlinkEntry):
@@ -137,6 +141,8 @@ def tree_entries(load: LoadDirectory, root: Digest) -> Iterator[ManifestEntry]:
         if isinstance(entry, FileEntry):
             yield ManifestEntry(path, entry.digest, size_bytes=entry.size_bytes)
         elif isinstance(entry, ReferenceEntry):
+            if not entry.digest:
+                continue
             yield ManifestEntry(
                 path,
                 entry.digest,

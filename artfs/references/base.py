@@ -29,6 +29,24 @@ Described = tuple[str, ReferenceEntry]
 """The path in the artifact, and the entry that goes there."""
 
 
+class MarkedDirectory(msgspec.Struct, frozen=True):
+    """A directory that is there although nothing need be in it."""
+
+    path: str
+
+
+class UnusableKey(msgspec.Struct, frozen=True):
+    """Something below a URI that has a name which no path in an artifact can have."""
+
+    key: str
+    """As its source calls it."""
+    reason: str
+
+
+Found = Described | MarkedDirectory | UnusableKey
+"""What there is below a URI."""
+
+
 class TransientFailure(BackendUnavailable):
     """A failure that may well not happen again: the one kind that is worth a retry."""
 
@@ -40,8 +58,11 @@ class TransientFailure(BackendUnavailable):
         hint: str = "",
         retry_after_s: float | None = None,
         timed_out: bool = False,
+        overlong: bool = False,
     ) -> None:
         super().__init__(subject, reason, hint=hint)
+        self.overlong = overlong
+        """Whether more came than was promised."""
         self.timed_out = timed_out
         """Whether nothing came at all, in place of something wrong."""
         self.retry_after_s = retry_after_s
@@ -68,16 +89,24 @@ class Body:
 
     A piece comes as soon as there is one, however small. The body may end before the range that
     was asked for does: whoever wants the rest asks again. A source that cannot serve ranges sends
-    everything (`whole`), from its beginning.
+    everything (`whole`), from its beginning. Where nothing tells the end of a body from that of
+    its connection (`tells_end`), it may have been cut.
     """
 
-    __slots__ = ("_pieces", "_release", "start", "whole")
+    __slots__ = ("_pieces", "_release", "start", "tells_end", "whole")
 
     def __init__(
-        self, start: int, pieces: Iterator[bytes], release: Releasable, *, whole: bool = False
+        self,
+        start: int,
+        pieces: Iterator[bytes],
+        release: Releasable,
+        *,
+        whole: bool = False,
+        tells_end: bool = True,
     ) -> None:
         self.start = start
         self.whole = whole
+        self.tells_end = tells_end
         self._pieces = pieces
         self._release = release
 
@@ -143,12 +172,13 @@ class ReferenceHandler(Protocol):
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
-    ) -> Iterator[Described]:
+    ) -> Iterator[Found]:
         """Pin what `uri` names now: one object, or all below a directory or prefix.
 
         `name` is where it goes; None stands for the scheme's default. Without `checksum` nothing
         is verified when it is read. Entries hold no credentials. Digest, size and extra are W&B's
-        (docs/references.md). Blocks: on disk or network, while being iterated.
+        (docs/references.md); what W&B would leave out has no digest. Blocks: on disk or network,
+        while being iterated.
         Raises: InvalidArgument, PathNotFound, PermissionDenied, BackendUnavailable, Unsupported.
         """
         ...

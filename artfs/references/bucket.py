@@ -1,13 +1,17 @@
-"""What references to objects in buckets have in common: URIs, names, limits."""
+"""What references to objects in buckets have in common: URIs, listings, names, limits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from artfs.errors import InvalidArgument
-from artfs.references.base import DEFAULT_MAX_OBJECTS
+import msgspec
+
+from artfs.credentials import without_credentials
+from artfs.errors import InvalidArgument, InvalidName
+from artfs.model import split_entry_path
+from artfs.references.base import DEFAULT_MAX_OBJECTS, MarkedDirectory, UnusableKey
 from artfs.system.threads import in_parallel
 
 T = TypeVar("T")
@@ -19,6 +23,19 @@ Page = tuple[list[T], list[str]]
 """Objects, and with a delimiter the directories beside them."""
 Pages = Callable[[str, str], Iterator[Page[T]]]
 """All pages of a prefix; with a delimiter only what lies in it directly."""
+
+
+class Listed(msgspec.Struct, Generic[T], frozen=True):
+    """An object of a listing."""
+
+    key: str
+    size_bytes: int
+    found: T
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether it only says that there is a directory of this name."""
+        return self.key.endswith("/") and not self.size_bytes
 
 
 def listed(pages: Pages[T], prefix: str) -> Iterator[T]:
@@ -53,6 +70,12 @@ def split_uri(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.partition("://")[2].partition("/")
     if not bucket:
         raise InvalidArgument(uri, "names no bucket")
+    if without_credentials(uri) != uri:
+        raise InvalidArgument(
+            uri,
+            "holds credentials, which are not used from there",
+            hint="configure them for the tools of the bucket",
+        )
     return bucket, key
 
 
@@ -61,21 +84,92 @@ def single_path(key: str, name: str | None) -> str:
     return name or PurePosixPath(key).name
 
 
-def listed_path(key: str, prefix: str, name: str | None) -> str:
-    """Where an object of a listing goes: below `name`, by what follows the prefix in its key."""
-    relative = key[len(prefix) :].lstrip("/") or PurePosixPath(key).name
-    return str(PurePosixPath(name or "", relative))
+def prefix_of(key: str) -> str:
+    """What the keys below a key begin with."""
+    return f"{key.removesuffix('/')}/" if key else ""
 
 
-def limited(found: Iterable[T], uri: str, max_objects: int | None) -> Iterator[T]:
-    """What was found, as long as it is not too much or nothing at all. Raises: InvalidArgument."""
-    limit = max_objects or DEFAULT_MAX_OBJECTS
-    count = 0
-    for count, item in enumerate(found, 1):
+def limited(
+    found: Iterable[Listed[T]],
+    uri: str,
+    max_objects: int | None,
+    *,
+    counts: Callable[[Listed[T]], bool],
+) -> Iterator[Listed[T]]:
+    """What was found, as long as it is not too much. Raises: InvalidArgument."""
+    limit, count = max_objects or DEFAULT_MAX_OBJECTS, 0
+    for item in found:
+        count += counts(item)
         if count > limit:
             raise InvalidArgument(
                 uri, f"holds more than {limit} objects", hint="pass a larger max_objects"
             )
         yield item
-    if not count:
+
+
+def placed(
+    found: Iterable[Listed[T]], uri: str, prefix: str, name: str | None
+) -> Iterator[tuple[str, Listed[T]] | MarkedDirectory | UnusableKey]:
+    """Where the objects of a listing go: below `name`, by what follows the prefix in their keys.
+
+    A bucket knows no directories, so its keys may be what no path can be. What marks a directory
+    becomes one. Raises: InvalidArgument where nothing was found at all; InvalidName for `name`.
+    """
+    below = f"{name.rstrip('/')}/" if name else ""
+    if name:
+        split_entry_path(below[:-1])
+    files: dict[str, Listed[T]] = {}
+    marked: list[str] = []
+    unusable: list[UnusableKey] = []
+    for item in found:
+        relative = item.key[len(prefix) :]
+        path = below + (relative.removesuffix("/") if item.is_marker else relative)
+        if item.is_marker and not relative:
+            continue
+        if not _is_path(path):
+            unusable.append(UnusableKey(item.key, _why_no_path(relative)))
+        elif item.is_marker:
+            marked.append(path)
+        else:
+            files[path] = item
+    directories = {above for path in files for above in _above(path)}
+    unusable += [
+        UnusableKey(item.key, "other keys go on below it, like in a directory")
+        for path, item in files.items()
+        if path in directories and item.size_bytes
+    ]
+    if not files and not unusable:
         raise InvalidArgument(uri, "there is no object of this name or below it")
+    yield from ((path, item) for path, item in files.items() if path not in directories)
+    for path in marked:
+        if not any(above in files and above not in directories for above in (path, *_above(path))):
+            yield MarkedDirectory(path)
+    yield from unusable
+
+
+def _is_path(path: str) -> bool:
+    try:
+        split_entry_path(path)
+    except InvalidName:
+        return False
+    return True
+
+
+def _above(path: str) -> Iterator[str]:
+    """The directories that a path lies in, from the inmost."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _why_no_path(relative: str) -> str:
+    parts = relative.split("/")
+    if not relative or relative.endswith("/"):
+        return "it ends with '/', and has content"
+    if "" in parts:
+        return "it has an empty part"
+    if {".", ".."} & set(parts):
+        return "it has '.' or '..' as a part"
+    if "\0" in relative:
+        return "it contains NUL"
+    return "a part of it is too long for a file name, or not UTF-8"

@@ -14,18 +14,21 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
-from artfs.errors import InvalidArgument, ReferenceChanged
+from artfs.credentials import without_credentials
+from artfs.errors import InvalidArgument, InvalidName, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, split_entry_path
 from artfs.references.base import (
     Body,
-    Described,
+    Found,
     Observed,
     Source,
     SourceGone,
     TransientFailure,
+    UnusableKey,
     described,
 )
+from artfs.system.below import Below, open_directory
 from artfs.system.files import check_unchanged, file_state, pread_full
 from artfs.system.oserrors import translate_os_errors, translated
 from artfs.system.threads import in_parallel
@@ -45,7 +48,7 @@ class FileHandler:
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
-    ) -> Iterator[Described]:
+    ) -> Iterator[Found]:
         """See ReferenceHandler. Links to files are followed, links to directories are not."""
         uri, path = _local_path(uri)
         found = _listing(uri, path, name, max_objects)
@@ -142,7 +145,7 @@ def _local_path(uri: str) -> tuple[str, Path]:
 
     Raises: InvalidArgument for a host, or where there is neither a file nor a directory.
     """
-    host = urlsplit(uri).netloc
+    host = urlsplit(without_credentials(uri)).netloc
     if host not in {"", "localhost"}:
         raise InvalidArgument(uri, f"names a host, {host!r}", hint="write file:///path")
     for path in _candidates(uri):
@@ -170,24 +173,30 @@ def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) ->
     if path.is_file():
         return [_Found(path, path.name if name is None else name, uri)]
     found: list[_Found] = []
-    for directory, _, names in os.walk(path, onerror=_raise):
-        below = Path(directory).relative_to(path)
-        for file_name in names:
-            relative = (below / file_name).as_posix()
-            if max_objects is not None and len(found) >= max_objects:
-                raise InvalidArgument(
-                    uri, f"holds more than {max_objects} files", hint="pass a larger max_objects"
-                )
-            entry_path = relative if name is None else f"{name.rstrip('/')}/{relative}"
-            found.append(_Found(path / relative, entry_path, f"{uri.rstrip('/')}/{relative}"))
+    for relative in _files_below(path):
+        if max_objects is not None and len(found) >= max_objects:
+            raise InvalidArgument(
+                uri, f"holds more than {max_objects} files", hint="pass a larger max_objects"
+            )
+        entry_path = relative if name is None else f"{name.rstrip('/')}/{relative}"
+        found.append(_Found(path / relative, entry_path, f"{uri.rstrip('/')}/{relative}"))
     return sorted(found, key=lambda item: item.name)
 
 
-def _raise(error: OSError) -> None:
-    raise translated(error, str(error.filename)) from error
+def _files_below(path: Path) -> Iterator[str]:
+    with translate_os_errors(path):
+        for directory, _, names in Below(open_directory(path)).walk():
+            prefix = f"{directory}/" if directory else ""
+            # Links to directories are left out, those to nothing are errors later.
+            yield from (prefix + name for name in names if not (path / prefix / name).is_dir())
 
 
-def _describe(item: _Found, checksum: bool) -> Described:
+def _describe(item: _Found, checksum: bool) -> Found:
+    try:
+        split_entry_path(item.name)
+    except InvalidName as error:
+        shown = os.fsencode(item.path).decode(errors="backslashreplace")
+        return UnusableKey(shown, error.reason)
     with translate_os_errors(item.path):
         if not item.path.is_file():
             raise InvalidArgument(str(item.path), "is not a file, or a link to nothing")

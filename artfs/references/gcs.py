@@ -25,9 +25,18 @@ from artfs.errors import (
 )
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import web
-from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
-from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
+from artfs.references import bodies, web
+from artfs.references.base import Body, Found, Observed, Source, TransientFailure, described
+from artfs.references.bucket import (
+    Listed,
+    Page,
+    limited,
+    listed,
+    placed,
+    prefix_of,
+    single_path,
+    split_uri,
+)
 from artfs.references.retry import Deadline, RetryPolicy, retrying
 from artfs.system.lazy import Once
 
@@ -54,8 +63,8 @@ class GcsHandler:
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
-    ) -> Iterator[Described]:
-        """See ReferenceHandler. What only marks a directory is left out."""
+    ) -> Iterator[Found]:
+        """See ReferenceHandler."""
         location, generation = _split_generation(uri)
         bucket, key = split_uri(location)
         if generation is not None and not self._is_versioned(bucket):
@@ -64,16 +73,22 @@ class GcsHandler:
             plain = f"gs://{bucket}/{key}"
             yield described(name or key, plain, plain, pin=Pin(generation=generation))
             return
-        found = self._get(bucket, key, generation) if key else None
-        if found is not None:
+        # A key that ends with "/" marks a directory.
+        single = bool(key) and (not key.endswith("/") or generation is not None)
+        found = self._get(bucket, key, generation) if single else None
+        if found is None and generation is not None:
+            raise PathNotFound(uri, "there is no such generation")
+        prefix = prefix_of(key)
+        # An empty object may be there only to mark a directory.
+        if found is not None and (
+            found.size or generation or next(self._list(bucket, prefix), None) is None
+        ):
             yield _describe(bucket, found, single_path(key, name))
             return
-        if generation is not None:
-            raise PathNotFound(uri, "there is no such generation")
-        prefix = key.rstrip("/")
-        for blob in limited(self._list(bucket, f"{prefix}/" if prefix else ""), uri, max_objects):
-            if not blob.name.endswith("/"):
-                yield _describe(bucket, blob, listed_path(blob.name, prefix, name))
+        objects = (Listed(each.name, each.size or 0, each) for each in self._list(bucket, prefix))
+        counted = limited(objects, uri, max_objects, counts=lambda item: not item.is_marker)
+        for item in placed(counted, uri, prefix, name):
+            yield _describe(bucket, item[1].found, item[0]) if isinstance(item, tuple) else item
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
@@ -155,7 +170,7 @@ class GcsSource:
     def observe(self, *, timeout_s: float) -> Observed:
         """See Source."""
         response = self._get(self._url(""), {}, timeout_s)
-        found = web.json_of(response, subject=self._uri, timeout_s=timeout_s)
+        found = bodies.json_of(response, subject=self._uri, timeout_s=timeout_s)
         try:
             size_bytes, generation = int(found["size"]), int(found["generation"])
             pin = _pin(generation, found.get("md5Hash"))
@@ -183,7 +198,7 @@ class GcsSource:
             response.close()
             raise
         whole = response.status_code == 200
-        return web.body(response.raw, found, subject=self._uri, whole=whole)
+        return bodies.body(response.raw, found, subject=self._uri, whole=whole)
 
     def open_local(self) -> None:
         """See Source."""
@@ -276,7 +291,7 @@ def _pin(generation: int, md5_hash: str | None) -> Pin:
     return Pin(generation=generation, md5=md5 if md5 and len(md5) == _MD5_BYTES else None)
 
 
-def _describe(bucket: str, blob: Any, path: str) -> Described:
+def _describe(bucket: str, blob: Any, path: str) -> Found:
     mtime_ns = int(blob.updated.timestamp()) * 10**9 if blob.updated else 0
     return described(
         path,

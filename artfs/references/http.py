@@ -11,12 +11,20 @@ from posixpath import basename
 
 import requests
 
+from artfs.credentials import without_credentials
 from artfs.errors import PathNotFound, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import web
-from artfs.references.base import Body, Described, Observed, Source, TransientFailure, described
-from artfs.references.credentials import without_credentials
+from artfs.references import bodies, etags, web
+from artfs.references.base import (
+    Body,
+    Described,
+    Observed,
+    Source,
+    SourceGone,
+    TransientFailure,
+    described,
+)
 from artfs.references.retry import Deadline, RetryPolicy, retrying
 
 _IDENTITY = {"Accept-Encoding": "identity"}
@@ -93,7 +101,10 @@ class HttpSource:
 
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:
         """See Source."""
-        response = self._get({"Range": f"bytes={span.start}-{span.stop - 1}"}, timeout_s)
+        # A range of what has no known size says nothing about the rest.
+        is_all = self._size is None and span.start == 0
+        asked = {} if is_all else {"Range": f"bytes={span.start}-{span.stop - 1}"}
+        response = self._get(asked, timeout_s)
         if response.status_code == 206 and web.is_encoded(response.headers):
             # A range of compressed bytes is of no use; the whole can be decoded.
             response.close()
@@ -109,11 +120,12 @@ class HttpSource:
         return
 
     def _get(self, headers: dict[str, str], timeout_s: float) -> requests.Response:
-        return web.send(
+        return _ask(
             self._session,
             self._uri,
             subject=self._uri,
-            headers={**_IDENTITY, **_conditions(self._pin), **headers},
+            pin=self._pin,
+            headers=headers,
             timeout_s=timeout_s,
         )
 
@@ -121,12 +133,12 @@ class HttpSource:
         headers = response.headers
         _check_pin(headers, self._pin, subject=self._uri)
         if web.is_encoded(headers):
-            return web.decoded_body(response.raw, subject=self._uri)
+            return bodies.decoded_body(response.raw, subject=self._uri)
         found = web.extent(response.status_code, headers, subject=self._uri)
         self._check_size(found.total, has_etag="ETag" in headers)
         web.check_span(found, span, subject=self._uri)
         whole = response.status_code == 200
-        return web.body(response.raw, found, subject=self._uri, whole=whole)
+        return bodies.body(response.raw, found, subject=self._uri, whole=whole)
 
     def _check_size(self, total: int | None, *, has_etag: bool) -> None:
         if total is None or self._size is None or total == self._size:
@@ -142,14 +154,16 @@ def _observe(
     session: requests.Session, url: str, subject: str, *, pin: Pin | None = None, timeout_s: float
 ) -> Observed:
     """Size and pin by a request for one byte: unlike HEAD, signed URLs allow it."""
-    headers = {**_IDENTITY, **_conditions(pin or Pin()), "Range": "bytes=0-0"}
-    with web.send(session, url, subject=subject, headers=headers, timeout_s=timeout_s) as response:
+    wanted = pin or Pin()
+    first_byte = {"Range": "bytes=0-0"}
+    with _ask(
+        session, url, subject=subject, pin=wanted, headers=first_byte, timeout_s=timeout_s
+    ) as response:
         status, answer = response.status_code, response.headers
     if status == 416:
         # Nothing has no first byte; and this answer need not say what it is an answer about.
-        del headers["Range"]
-        with web.send(
-            session, url, subject=subject, headers=headers, timeout_s=timeout_s
+        with _ask(
+            session, url, subject=subject, pin=wanted, headers={}, timeout_s=timeout_s
         ) as response:
             status, answer = response.status_code, response.headers
     if pin is not None:
@@ -157,6 +171,34 @@ def _observe(
     if web.is_encoded(answer):
         return Observed(None, _pin(answer))
     return Observed(web.extent(status, answer, subject=subject).total, _pin(answer))
+
+
+def _ask(
+    session: requests.Session,
+    url: str,
+    *,
+    subject: str,
+    pin: Pin,
+    headers: dict[str, str],
+    timeout_s: float,
+) -> requests.Response:
+    """The answer to a GET that carries the pin; see web.send.
+
+    A server that compares spellings refuses an ETag that it would have spelled otherwise. Then
+    that of an answer without a condition decides, which is compared in any case.
+    """
+    conditions = _conditions(pin)
+    plain = {**_IDENTITY, **headers}
+    try:
+        return web.send(
+            session, url, subject=subject, headers={**conditions, **plain}, timeout_s=timeout_s
+        )
+    except SourceGone:
+        raise
+    except ReferenceChanged:
+        if "If-Match" not in conditions:
+            raise
+        return web.send(session, url, subject=subject, headers=plain, timeout_s=timeout_s)
 
 
 def _digest(etag: str | None) -> str | None:
@@ -168,15 +210,16 @@ def _digest(etag: str | None) -> str | None:
 
 def _pin(headers: requests.structures.CaseInsensitiveDict[str]) -> Pin:
     etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
-    if etag and not etag.startswith("W/"):
-        return Pin(etag=etag)
-    return Pin(etag=etag or None, last_modified=last_modified or None)
+    if etag and not etags.is_weak(etag):
+        return Pin(etag=etags.normal(etag))
+    return Pin(etag=etags.normal(etag), last_modified=last_modified or None)
 
 
 def _conditions(pin: Pin) -> dict[str, str]:
     # A weak ETag never matches If-Match: such a pin is compared with the answer's headers.
-    if pin.etag and not pin.etag.startswith("W/"):
-        return {"If-Match": pin.etag}
+    etag = etags.normal(pin.etag)
+    if etag and not etags.is_weak(etag):
+        return {"If-Match": etag}
     if pin.last_modified:
         return {"If-Unmodified-Since": pin.last_modified}
     return {}
@@ -187,7 +230,7 @@ def _check_pin(
 ) -> None:
     """Servers may ignore conditions, so every answer is compared as well."""
     etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
-    if pin.etag is not None and (etag or "").removeprefix("W/") != pin.etag.removeprefix("W/"):
+    if pin.etag is not None and not etags.agree(etag, pin.etag):
         raise ReferenceChanged(subject, f"pinned with ETag {pin.etag}, it now has {etag or 'none'}")
     if pin.last_modified is not None and last_modified != pin.last_modified:
         raise ReferenceChanged(

@@ -10,16 +10,18 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from artfs.errors import InvalidArgument, PermissionDenied
+from artfs.credentials import without_credentials
+from artfs.errors import InvalidArgument, InvalidName, PermissionDenied
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.references.base import (
     ENTRY_POINT_GROUP,
     Described,
+    MarkedDirectory,
     PreparingHandler,
     ReferenceHandler,
     Source,
+    UnusableKey,
 )
-from artfs.references.credentials import without_credentials
 from artfs.references.unknown import UnknownHandler
 from artfs.system import forks
 
@@ -61,13 +63,18 @@ class References:
         name: str | None = None,
         checksum: bool = True,
         max_objects: int | None = None,
+        skip_invalid: bool = False,
+        on_aside: Callable[[MarkedDirectory | UnusableKey], None] | None = None,
     ) -> Iterator[Described]:
         """Pin what `uri` names; see ReferenceHandler.describe.
 
         `max_objects` of None or 0 is the scheme's default: 10,000 for buckets, else no limit.
         Credentials in `uri` are used for the request and not stored; a warning is logged.
+        `on_aside` hears of directories, and of keys that cannot be paths: these are an error in
+        the end, unless told to skip them.
         Raises: InvalidArgument (a ValueError), also for a URI without a scheme or an unknown
-        scheme without a name; and what the handler raises.
+        scheme without a name; InvalidName for keys that cannot be paths; and what the handler
+        raises.
         """
         if max_objects is not None and max_objects < 0:
             raise InvalidArgument("max_objects", f"{max_objects} is negative")
@@ -80,8 +87,18 @@ class References:
         found = handler.describe(
             uri, name=name or None, checksum=checksum, max_objects=max_objects or None
         )
-        for path, entry in found:
-            yield path, _public(entry)
+        count, unusable = 0, list[UnusableKey]()
+        for item in found:
+            if isinstance(item, tuple):
+                count += 1
+                yield item[0], _public(item[1])
+                continue
+            if isinstance(item, UnusableKey):
+                unusable.append(item)
+            if on_aside is not None:
+                on_aside(item)
+        if unusable and (not skip_invalid or not count):
+            raise _invalid(public, unusable, can_skip=not skip_invalid)
 
     def refuse(self, scheme: str, reason: str, *, hint: str) -> None:
         """From now on, read nothing that entries of this scheme refer to."""
@@ -147,7 +164,9 @@ def _scheme(uri: str) -> str:
         raise InvalidArgument(without_credentials(uri), str(error)) from None
     if not scheme:
         raise InvalidArgument(
-            uri, "references must be URIs", hint="to reference a local file, use file://"
+            without_credentials(uri),
+            "references must be URIs",
+            hint="to reference a local file, use file://",
         )
     return scheme
 
@@ -165,6 +184,18 @@ def _load(scheme: str) -> ReferenceHandler:
         make = point.load()
         return make()
     return UnknownHandler()
+
+
+def _invalid(uri: str, unusable: list[UnusableKey], *, can_skip: bool) -> InvalidName:
+    first, more = unusable[0], len(unusable) - 1
+    beside = f", and so are {more:,} more" if more else ""
+    return InvalidName(
+        uri,
+        f"{first.key!r} cannot be a path in an artifact: {first.reason}{beside}",
+        hint="`--skip-invalid` (skip_invalid=True) leaves them out"
+        if can_skip
+        else "there is nothing else",
+    )
 
 
 def _public(entry: ReferenceEntry) -> ReferenceEntry:

@@ -5,6 +5,7 @@ Credentials, profiles, regions and endpoints come the way boto3 finds them.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,23 +41,34 @@ from artfs.errors import (
 )
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import web
+from artfs.references import bodies, etags, web
 from artfs.references.base import (
     Body,
-    Described,
+    Found,
     Observed,
     Source,
     SourceGone,
     TransientFailure,
     described,
 )
-from artfs.references.bucket import Page, limited, listed, listed_path, single_path, split_uri
+from artfs.references.bucket import (
+    Listed,
+    Page,
+    limited,
+    listed,
+    placed,
+    prefix_of,
+    single_path,
+    split_uri,
+)
 from artfs.references.retry import RetryPolicy, retrying
 from artfs.references.s3signed import SignedReads
 from artfs.system.lazy import Once
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -93,11 +105,12 @@ class S3Handler:
         self._policy = policy or RetryPolicy()
         self._client = Once(client or self._standard_client)
         self._reads = Once(lambda: SignedReads(self._client()))
+        self._unconditional: set[str] = set()
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
-    ) -> Iterator[Described]:
-        """See ReferenceHandler. Empty objects are left out, as W&B does."""
+    ) -> Iterator[Found]:
+        """See ReferenceHandler. Empty objects are left out by W&B: they have no digest."""
         try:
             yield from self._describe(uri, name, checksum, max_objects)
         except ReferenceChanged as error:
@@ -105,7 +118,7 @@ class S3Handler:
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
-        return S3Source(self._client, self._reads, entry)
+        return S3Source(self._client, self._reads, entry, self._unconditional)
 
     def prepare(self) -> None:
         """See PreparingHandler."""
@@ -113,7 +126,7 @@ class S3Handler:
 
     def _describe(
         self, uri: str, name: str | None, checksum: bool, max_objects: int | None
-    ) -> Iterator[Described]:
+    ) -> Iterator[Found]:
         location, version_id = _split_version(uri)
         bucket, key = split_uri(location)
         if version_id is not None and not self._is_versioned(bucket):
@@ -122,21 +135,40 @@ class S3Handler:
             plain = f"s3://{bucket}/{key}"
             yield described(name or key, plain, plain, pin=Pin(version_id=version_id))
             return
-        found = self._head(bucket, key, version_id) if key else None
-        if found is not None:
-            if found.size_bytes:
-                # W&B tells the version of what it did not list even where there is none.
-                version = {} if found.version_id == "null" else {"versionID": found.version_id}
-                yield _describe(bucket, found, single_path(key, name), version)
-            return
-        if version_id is not None:
+        # A key that ends with "/" marks a directory; HEAD would only tell that it does.
+        single = bool(key) and (not key.endswith("/") or version_id is not None)
+        found = self._head(bucket, key, version_id) if single else None
+        if found is None and version_id is not None:
             raise PathNotFound(uri, "there is no such version")
-        prefix = key.rstrip("/")
-        listing = self._list(bucket, f"{prefix}/" if prefix else "")
-        for item in limited(listing, uri, max_objects):
-            if item.size_bytes:
-                version = _only_set(versionID=_pin(item.etag, item.version_id).version_id)
-                yield _describe(bucket, item, listed_path(item.key, prefix, name), version)
+        if found is not None and (
+            found.size_bytes or version_id or not self._has_below(bucket, key)
+        ):
+            # W&B tells the version of what it did not list even where there is none.
+            version = {} if found.version_id == "null" else {"versionID": found.version_id}
+            _tell_empty(uri, not found.size_bytes)
+            yield _describe(bucket, found, single_path(key, name), version)
+            return
+        yield from self._describe_below(bucket, key, uri, name, max_objects)
+
+    def _describe_below(
+        self, bucket: str, key: str, uri: str, name: str | None, max_objects: int | None
+    ) -> Iterator[Found]:
+        prefix, empty = prefix_of(key), 0
+        objects = (Listed(each.key, each.size_bytes, each) for each in self._list(bucket, prefix))
+        counted = limited(objects, uri, max_objects, counts=lambda item: item.size_bytes > 0)
+        for item in placed(counted, uri, prefix, name):
+            if not isinstance(item, tuple):
+                yield item
+                continue
+            path, found = item[0], item[1].found
+            empty += not found.size_bytes
+            version = _only_set(versionID=_pin(found.etag, found.version_id).version_id)
+            yield _describe(bucket, found, path, version)
+        _tell_empty(uri, empty)
+
+    def _has_below(self, bucket: str, key: str) -> bool:
+        """Whether an empty object is there to mark a directory."""
+        return next(self._list(bucket, prefix_of(key)), None) is not None
 
     def _standard_client(self) -> S3Client:
         return make_client(
@@ -227,8 +259,12 @@ class S3Source:
         client: Callable[[], S3Client],
         reads: Callable[[], SignedReads],
         entry: ReferenceEntry,
+        unconditional: set[str],
     ) -> None:
+        """`unconditional` are buckets whose servers compare how an ETag is spelled."""
         self._bucket, self._key = split_uri(entry.uri)
+        self._unconditional = unconditional
+        self._was_refused = False
         self._client = client
         self._reads = reads
         self._uri = entry.uri
@@ -237,10 +273,15 @@ class S3Source:
 
     def observe(self, *, timeout_s: float) -> Observed:  # noqa: ARG002 - the client has one
         """See Source."""
-        pinned = _only_set(IfMatch=self._pin.etag, VersionId=self._pin.version_id)
-        answer = _translating(
-            self._uri,
-            lambda: head_object(self._client(), Bucket=self._bucket, Key=self._key, **pinned),
+        version = _only_set(VersionId=self._pin.version_id)
+        answer = self._conditionally(
+            lambda etag: head_object(
+                self._client(),
+                Bucket=self._bucket,
+                Key=self._key,
+                **_only_set(IfMatch=etag),
+                **version,
+            )
         )
         self._check(answer.get("ETag"), answer.get("VersionId"), answer["ContentLength"])
         pin = _pin(answer["ETag"], answer.get("VersionId"))
@@ -249,13 +290,13 @@ class S3Source:
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:  # noqa: ARG002 - see above
         """See Source."""
         headers = {"Range": f"bytes={span.start}-{span.stop - 1}"}
-        if self._pin.etag is not None:
-            headers["If-Match"] = self._pin.etag
-        answer = _translating(
-            self._uri,
-            lambda: self._reads().get(
-                self._bucket, self._key, version_id=self._pin.version_id, headers=headers
-            ),
+        answer = self._conditionally(
+            lambda etag: self._reads().get(
+                self._bucket,
+                self._key,
+                version_id=self._pin.version_id,
+                headers={**headers, **({"If-Match": etag} if etag else {})},
+            )
         )
         if answer.status >= 400:
             answer.raw.close()
@@ -271,14 +312,32 @@ class S3Source:
         except BaseException:
             answer.raw.close()
             raise
-        return web.body(answer.raw, found, subject=self._uri, whole=answer.status == 200)
+        return bodies.body(answer.raw, found, subject=self._uri, whole=answer.status == 200)
 
     def open_local(self) -> None:
         """See Source."""
         return
 
+    def _conditionally(self, ask: Callable[[str | None], T]) -> T:
+        """The answer to a request that carries the pinned ETag, if the server understands it.
+
+        One that compares spellings refuses what it would have spelled otherwise. Then the ETag of
+        an answer without a condition decides, which is compared in any case.
+        """
+        etag = etags.normal(self._pin.etag)
+        if etag is None or etags.is_weak(etag) or self._bucket in self._unconditional:
+            return _translating(self._uri, lambda: ask(None))
+        try:
+            return _translating(self._uri, lambda: ask(etag))
+        except SourceGone:
+            raise
+        except ReferenceChanged:
+            answer = _translating(self._uri, lambda: ask(None))
+            self._was_refused = True
+            return answer
+
     def _check(self, etag: str | None, version_id: str | None, total: int | None) -> None:
-        if self._pin.etag is not None and etag != self._pin.etag:
+        if self._pin.etag is not None and not etags.agree(etag, self._pin.etag):
             raise ReferenceChanged(
                 self._uri, f"pinned with ETag {self._pin.etag}, it now has {etag}"
             )
@@ -286,12 +345,21 @@ class S3Source:
             raise ReferenceChanged(
                 self._uri, f"pinned at version {self._pin.version_id}, {version_id} came"
             )
+        if self._was_refused:
+            self._unconditional.add(self._bucket)
         if total is not None and self._size is not None and total != self._size:
             text = f"pinned at {self._size} bytes, it now says {total}"
             if self._pin.etag is not None or self._pin.version_id is not None:
                 # The same object: somebody on the way lies about its length.
                 raise TransientFailure(self._uri, text)
             raise ReferenceChanged(self._uri, text)
+
+
+def _tell_empty(uri: str, count: int) -> None:
+    if count:
+        logger.warning(
+            "%s: %d empty object(s) that W&B's manifest and digest leave out are kept", uri, count
+        )
 
 
 def _split_version(uri: str) -> tuple[str, str | None]:
@@ -306,13 +374,13 @@ def _objects(page: dict[str, Any]) -> Iterator[_Object]:
             yield _Object(item["Key"], item["ETag"], item["Size"], item.get("VersionId"), mtime_ns)
 
 
-def _describe(bucket: str, found: _Object, path: str, version: dict[str, str | None]) -> Described:
+def _describe(bucket: str, found: _Object, path: str, version: dict[str, str | None]) -> Found:
     pin = _pin(found.etag, found.version_id)
-    digest = found.etag[1:-1]
+    digest = etags.opaque(found.etag)
     return described(
         path,
         f"s3://{bucket}/{found.key}",
-        digest,
+        digest if found.size_bytes else "",
         size_bytes=found.size_bytes,
         pin=pin,
         extra={"etag": digest, **version},
@@ -322,7 +390,7 @@ def _describe(bucket: str, found: _Object, path: str, version: dict[str, str | N
 
 def _pin(etag: str, version_id: str | None) -> Pin:
     # The version "null" is what stands there without one, and may be replaced.
-    return Pin(etag=etag, version_id=None if version_id == "null" else version_id)
+    return Pin(etag=etags.normal(etag), version_id=None if version_id == "null" else version_id)
 
 
 def _only_set(**values: str | None) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
+from artfs.credentials import without_credentials
 from artfs.errors import InvalidArgument, Unsupported
 from artfs.manifest.entries import ReferenceEntry
 from artfs.references.base import Described, Source, described
-from artfs.references.credentials import without_credentials
 
 logger = logging.getLogger(__name__)
 

@@ -1,28 +1,23 @@
-"""Ranged reads over HTTP for all schemes that end up there: answers, bodies, errors.
+"""Ranged reads over HTTP for all schemes that end up there: requests, answers, errors.
 
 Servers are not trusted to do what they were asked for. An answer is used only if its status and
-its Content-Range say which bytes it holds; a body is used only as far as its length is right.
+its Content-Range say which bytes it holds; of its body see bodies.py.
 Texts of errors never hold a URL that a request was redirected to: it may be signed. Credentials
 go to the origin (scheme, host and port) that a URL names, and with no redirect to another one.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import msgspec
 import requests
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
-from urllib3.response import BaseHTTPResponse, HTTPResponse
 from urllib3.util import Retry
 
 from artfs.errors import (
@@ -33,7 +28,7 @@ from artfs.errors import (
     ReferenceChanged,
 )
 from artfs.model import ByteRange
-from artfs.references.base import Body, SourceGone, TransientFailure
+from artfs.references.base import SourceGone, TransientFailure
 from artfs.references.destinations import DirectAdapter, check_host
 from artfs.system import forks
 
@@ -273,54 +268,6 @@ def check_span(found: Extent, span: ByteRange, *, subject: str) -> None:
         found.length is not None and found.start + found.length <= span.start
     ):
         raise TransientFailure(subject, "the server answered with another range")
-
-
-def body(raw: BaseHTTPResponse, found: Extent, *, subject: str, whole: bool) -> Body:
-    """The body of an answer; a length other than it says is a TransientFailure."""
-    return Body(found.start, pieces(raw, found.length, subject=subject), raw, whole=whole)
-
-
-def decoded_body(raw: BaseHTTPResponse, *, subject: str) -> Body:
-    """The whole content, decompressed; nobody says how long it is."""
-    return Body(0, pieces(raw, None, subject=subject, decode=True), raw, whole=True)
-
-
-def pieces(
-    raw: BaseHTTPResponse, expected: int | None, *, subject: str, decode: bool = False
-) -> Iterator[bytes]:
-    """What arrives, as it arrives. Raises: TransientFailure where it breaks off."""
-    assert isinstance(raw, HTTPResponse)
-    received = 0
-    try:
-        while data := raw.read1(PIECE_BYTES, decode_content=decode):
-            received += len(data)
-            if expected is not None and received > expected:
-                break
-            yield data
-    except (HTTPError, HTTPException, OSError) as error:
-        raise TransientFailure(
-            subject,
-            f"broke off after {received} bytes ({reason(error)})",
-            timed_out=is_timeout(error),
-        ) from None
-    if expected is not None and received != expected:
-        raise TransientFailure(subject, f"{received} bytes came where {expected} were promised")
-    raw.release_conn()
-
-
-def json_of(response: requests.Response, *, subject: str, timeout_s: float) -> Any:
-    """A small JSON document. Blocks: about `timeout_s`. Raises: TransientFailure."""
-    deadline_s = time.monotonic() + timeout_s
-    text = bytearray()
-    with response:
-        for piece in pieces(response.raw, None, subject=subject, decode=True):
-            text += piece
-            if len(text) > PIECE_BYTES or time.monotonic() > deadline_s:
-                raise TransientFailure(subject, "a small answer does not come to its end")
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise TransientFailure(subject, "the server answered with nonsense") from None
 
 
 def failure(subject: str, error: BaseException) -> TransientFailure:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import secrets
+import stat
 import tomllib
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
-from artfs.blobs.local import LocalObjectStore
+from artfs.blobs.local import LocalObjectStore, fill_layout
 from artfs.catalog.sqlite import RESERVE_FILE
-from artfs.errors import Conflict, InvalidArgument, PathNotFound, StoreFormatError, StoreNotFound
+from artfs.errors import (
+    Conflict,
+    InvalidArgument,
+    PathNotFound,
+    PermissionDenied,
+    StoreFormatError,
+    StoreNotFound,
+)
 from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
+from artfs.repository.sharing import group_id, mend, take_over
 from artfs.settings import default_entity, is_url
-from artfs.system import forks
-from artfs.system.files import fsync_directory
+from artfs.system.directories import Directory, make_parents
 from artfs.system.oserrors import translate_os_errors
 
 STORE_FILE = "artfs.toml"
@@ -43,6 +51,8 @@ _UNFINISHED = frozenset(
 class _StoreFile(msgspec.Struct, frozen=True):
     format: int
     entity: str
+    group: str | None = None
+    """Whose members may all write to it; None: its owner alone."""
 
 
 def open_store(location: str, *, create: bool = False) -> Repository:
@@ -63,11 +73,16 @@ def open_store(location: str, *, create: bool = False) -> Repository:
     return _open_embedded(root)
 
 
-def make_store(address: str, *, blobs: str | None, entity: str | None) -> bool:
+def make_store(
+    address: str, *, blobs: str | None, entity: str | None, group: str | None = None
+) -> bool:
     """Make the directory or database at `address` a store; False where it is one already.
 
-    Raises: InvalidArgument, Conflict; as `create_store` and `create_shared`.
+    A store that is there already becomes one of the `group`. Raises: InvalidArgument, Conflict; as
+    `create_store` and `create_shared`.
     """
+    if group is not None and is_url(address):
+        raise InvalidArgument("--group", "is for a store in a directory", hint="leave it out")
     if is_url(address):
         from artfs.repository.shared import create_shared  # noqa: PLC0415 - few need it
 
@@ -78,11 +93,32 @@ def make_store(address: str, *, blobs: str | None, entity: str | None) -> bool:
         )
     root = Path(address).expanduser().absolute()
     is_new = not _is_store(root)
-    create_store(root, entity=entity or default_entity())
-    found = _read_store_file(root).entity
-    if entity not in {None, found}:
-        raise Conflict(str(root), f"is a store of the entity {found!r}")
+    create_store(root, entity=entity or default_entity(), group=group)
+    found = _read_store_file(root)
+    if entity not in {None, found.entity}:
+        raise Conflict(str(root), f"is a store of the entity {found.entity!r}")
+    if group not in {None, found.group}:
+        assert group is not None
+        _give_to_group(root, found, group)
     return is_new
+
+
+def _give_to_group(root: Path, settings: _StoreFile, group: str) -> None:
+    """Let the members of a group share a store that is there.
+
+    Raises: PermissionDenied where it is not all ours.
+    """
+    gid = group_id(group)
+    with translate_os_errors(root), Directory.at(root) as directory, directory.locked():
+        with take_over(directory, gid) as shared:
+            _write_settings(shared, msgspec.structs.replace(settings, group=group))
+        left = mend(root)
+    if left:
+        raise PermissionDenied(
+            str(left[0].path),
+            f"is {left[0].what}, and so not the group's",
+            hint="`artfs doctor --repair` as root mends all of it",
+        )
 
 
 def _is_store(root: Path) -> bool:
@@ -90,46 +126,52 @@ def _is_store(root: Path) -> bool:
         return (root / STORE_FILE).exists()
 
 
-def create_store(root: Path, *, entity: str) -> None:
+def create_store(root: Path, *, entity: str, group: str | None = None) -> None:
     """Make `root`, a directory that is missing or empty, an embedded store.
 
-    Where another process makes it at the same time, that one's store stays.
+    It is for its owner alone, or for the members of `group`. Where another process makes it at the
+    same time, that one's store stays.
     Raises: InvalidName, StoreFormatError where it holds something else, PermissionDenied,
     OutOfSpace, BackendUnavailable.
     """
     check_name(entity, kind="entity")
     with translate_os_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
-        fd = forks.open_private(root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            # Where there are no locks, the worst that can happen is an error to the slower one.
-            with suppress(OSError):
-                fcntl.flock(fd, fcntl.LOCK_EX)
+        make_parents(root)
+        with suppress(FileExistsError):
+            root.mkdir(mode=0o700)
+        # Where there are no locks, the worst that can happen is an error to the slower one.
+        with Directory.at(root) as directory, directory.locked():
             if not (root / STORE_FILE).exists():
-                _fill_store(root, entity)
-        finally:
-            forks.close_private(fd)
+                _fill_store(directory, _StoreFile(STORE_FORMAT, entity, group))
 
 
-def _fill_store(root: Path, entity: str) -> None:
+def _fill_store(directory: Directory, settings: _StoreFile) -> None:
     from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
 
-    strangers = sorted(path.name for path in root.iterdir() if path.name not in _UNFINISHED)
+    strangers = [name for name in directory.names() if name not in _UNFINISHED]
     if strangers:
         raise StoreFormatError(
-            str(root),
+            str(directory.path),
             f"not a store, and not empty ({strangers[0]})",
             hint="name another directory",
         )
-    SqlCatalog.sqlite(root / CATALOG_FILE, create=True).close()
-    text = f'format = {STORE_FORMAT}\nentity = "{entity}"\n'
-    _write_durably(root / STORE_FILE, text)
+    gid = None if settings.group is None else group_id(settings.group)
+    with take_over(directory, gid) as root:
+        fill_layout(root)
+        # Its log and shared memory get the mode, and from root also the owner, that it has.
+        with suppress(FileExistsError):
+            os.close(root.open_new(CATALOG_FILE))
+        _check_catalog(root)
+        SqlCatalog.sqlite(root.path / CATALOG_FILE, create=True).close()
+        _write_settings(root, settings)
 
 
 def _open_embedded(root: Path) -> Repository:
     from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
 
     settings = _read_store_file(root)
+    with translate_os_errors(root), Directory.at(root) as directory:
+        _check_catalog(directory)
     catalog = SqlCatalog.sqlite(root / CATALOG_FILE)
     objects = LocalObjectStore(root)
     info = StoreInfo(str(root), settings.entity, root)
@@ -162,11 +204,30 @@ def check_format(subject: str, found: int) -> None:
         )
 
 
-def _write_durably(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".new")
-    with temporary.open("w", encoding="utf-8") as file:
+def _check_catalog(root: Directory) -> None:
+    """Refuse a catalog that is a link: what it leads to may be anything.
+
+    Raises: PermissionDenied; OSError.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(root.status(CATALOG_FILE).st_mode):
+            raise PermissionDenied(
+                str(root.path / CATALOG_FILE), "is not a file", hint="restore it from a backup"
+            )
+
+
+def _write_settings(root: Directory, settings: _StoreFile) -> None:
+    text = f'format = {settings.format}\nentity = "{settings.entity}"\n'
+    if settings.group is not None:
+        text += f'group = "{settings.group}"\n'
+    _write_durably(root, STORE_FILE, text)
+
+
+def _write_durably(root: Directory, name: str, text: str) -> None:
+    temporary = f".{name}.{secrets.token_hex(8)}"
+    with os.fdopen(root.open_new(temporary), "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    temporary.rename(path)
-    fsync_directory(path.parent)
+    root.move(temporary, root, name)
+    root.sync()

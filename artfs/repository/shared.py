@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from artfs.blobs.local import LocalObjectStore
 from artfs.blobs.places import DirectoryPlace, Place, parse_place, with_endpoint
+from artfs.credentials import without_credentials
 from artfs.errors import (
     Conflict,
     InvalidArgument,
@@ -14,7 +15,6 @@ from artfs.errors import (
     Unsupported,
 )
 from artfs.model import check_name
-from artfs.references.credentials import without_credentials
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.repository.opening import STORE_FORMAT, check_format
 from artfs.settings import cache_path, default_entity

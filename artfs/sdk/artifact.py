@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,16 @@ from artfs.sdk.entry import ArtifactManifestEntry
 from artfs.sdk.labels import check_use_as
 from artfs.sdk.logged import Logged
 from artfs.sdk.manifest import ArtifactManifest
+from artfs.sdk.referring import ReferenceRequest, Skipped
 from artfs.sdk.session import current_run
 
 if TYPE_CHECKING:
     from artfs.sdk.intake import OnProgress
     from artfs.sdk.run import Run
     from artfs.sdk.values import ArtifactValue
+
+
+logger = logging.getLogger(__name__)
 
 
 class Artifact(ArtifactAttributes):
@@ -170,6 +175,8 @@ class Artifact(ArtifactAttributes):
         name: StrPath | None = None,
         checksum: bool = True,
         max_objects: int | None = None,
+        *,
+        skip_invalid: bool = False,
     ) -> list[ArtifactManifestEntry]:
         """Add references to what a URI names; the bytes stay where they are.
 
@@ -187,7 +194,9 @@ class Artifact(ArtifactAttributes):
                 root for a directory or prefix.
             checksum: Whether to pin it. Without, it is added faster and read unverified.
             max_objects: The most objects that a directory or prefix may have. Default: 10,000
-                for buckets, else no limit.
+                for buckets, else no limit. Empty objects of S3 do not count.
+            skip_invalid: Whether to leave out, with a warning, what has a key that cannot be a
+                path, like `a//b`. By default it is an error.
 
         Raises:
             ArtifactFinalizedError: if nothing can be added any more.
@@ -201,9 +210,14 @@ class Artifact(ArtifactAttributes):
         """
         draft = self._draft("add_reference")
         text = uri.ref_url() if isinstance(uri, ArtifactManifestEntry) else uri
-        added = draft.add_references(
-            text, _inside(name), checksum=checksum, max_objects=max_objects
+        request = ReferenceRequest(
+            uri=text,
+            name=_inside(name),
+            checksum=checksum,
+            max_objects=max_objects,
+            skip_invalid=skip_invalid,
         )
+        added = draft.add_references(request, on_skipped=_tell_skipped)
         return [ArtifactManifestEntry(self, path, entry) for path, entry in added]
 
     def add(self, obj: ArtifactValue, name: StrPath) -> ArtifactManifestEntry:
@@ -487,6 +501,10 @@ class Artifact(ArtifactAttributes):
             ValueError: if a file is missing, additional or different.
         """
         return self._logged("verify").verify(root)
+
+
+def _tell_skipped(each: Skipped) -> None:
+    logger.warning("%s: left out %r: %s", each.uri, each.key, each.reason)
 
 
 def _inside(name: StrPath | None) -> str | None:

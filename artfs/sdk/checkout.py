@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from artfs.manifest.tree import walk
 from artfs.model import Digest
 from artfs.repository.facade import Repository
 from artfs.sdk.placing import file_has_content
+from artfs.system.below import Below, open_directory
+from artfs.system.files import OpenFile
 from artfs.system.names import local_name, name_of
 from artfs.system.oserrors import translate_os_errors
 
@@ -28,7 +31,10 @@ def verify_directory(repository: Repository, tree: Digest, root: Path) -> None:
     additional or different; PathNotFound, PermissionDenied, BackendUnavailable.
     """
     entries = dict(walk(repository.directory, tree))
-    faults = [*_additional(root, entries), *_different(root, entries)]
+    with translate_os_errors(root):
+        # Somebody may have put a link to another disk where a directory was.
+        below = Below(open_directory(root), follow_links=True)
+        faults = [*_additional(below, entries), *_different(below, entries)]
     if faults:
         named = ", ".join(faults[:_MAX_NAMED])
         more = f" and {len(faults) - _MAX_NAMED} more" if len(faults) > _MAX_NAMED else ""
@@ -41,50 +47,61 @@ def prune_directory(repository: Repository, tree: Digest, root: Path) -> None:
     Blocks: on the disk. Raises: PermissionDenied, BackendUnavailable.
     """
     entries = dict(walk(repository.directory, tree))
-    for directory, names, files in os.walk(root, topdown=False, followlinks=False):
-        for name in (*names, *files):
-            path = Path(directory, name)
-            with translate_os_errors(path):
-                _prune(path, entries.get(name_of(path.relative_to(root).as_posix())))
-
-
-def _prune(path: Path, entry: Entry | None) -> None:
-    if path.is_dir() and not path.is_symlink():
-        if not isinstance(entry, DirectoryEntry):
-            path.rmdir()
-    elif entry is None or isinstance(entry, DirectoryEntry):
-        path.unlink()
-
-
-def _additional(root: Path, entries: dict[str, Entry]) -> Iterator[str]:
     with translate_os_errors(root):
-        root.stat()
-    for directory, names, files in os.walk(root, followlinks=False):
-        links = [name for name in names if Path(directory, name).is_symlink()]
-        for name in (*links, *files):
-            path = name_of(Path(directory, name).relative_to(root).as_posix())
+        below = Below(open_directory(root))
+        # What is in a directory goes before it does.
+        for directory, names, others in reversed(list(below.walk())):
+            prefix = f"{directory}/" if directory else ""
+            fd = below.open(directory)[0].fd
+            for name in others:
+                entry = entries.get(name_of(prefix + name))
+                if entry is None or isinstance(entry, DirectoryEntry):
+                    with translate_os_errors(f"{root}/{prefix}{name}"):
+                        os.unlink(name, dir_fd=fd)
+            for name in names:
+                if not isinstance(entries.get(name_of(prefix + name)), DirectoryEntry):
+                    with translate_os_errors(f"{root}/{prefix}{name}"):
+                        os.rmdir(name, dir_fd=fd)
+
+
+def _additional(below: Below, entries: dict[str, Entry]) -> Iterator[str]:
+    for directory, _, others in below.walk():
+        prefix = f"{directory}/" if directory else ""
+        for name in others:
+            path = name_of(prefix + name)
             if path not in entries:
                 yield f"{path!r} is not in it"
 
 
-def _different(root: Path, entries: dict[str, Entry]) -> Iterator[str]:
+def _different(below: Below, entries: dict[str, Entry]) -> Iterator[str]:
     for path, entry in entries.items():
         if isinstance(entry, ReferenceEntry):
             logger.warning("%s: references are not verified", path)
-        elif isinstance(entry, FileEntry) and not _is_right(root / local_name(path), entry):
+        elif isinstance(entry, FileEntry) and not _is_right(below, path, entry):
             yield f"{path!r} is missing or has other content"
-        elif isinstance(entry, SymlinkEntry) and not _leads_to(
-            root / local_name(path), entry.target
-        ):
+        elif isinstance(entry, SymlinkEntry) and not _leads_to(below, path, entry.target):
             yield f"{path!r} is missing or leads elsewhere"
 
 
-def _is_right(path: Path, entry: FileEntry) -> bool:
-    if not path.is_file():
+def _is_right(below: Below, path: str, entry: FileEntry) -> bool:
+    try:
+        directory, name = _place(below, path)
+        if not stat.S_ISREG(os.stat(name, dir_fd=directory.fd).st_mode):
+            return False
+        file = OpenFile(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory.fd))
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    with translate_os_errors(path), path.open("rb") as file:
-        return file_has_content(file.fileno(), entry)
+    return file_has_content(file.fd, entry)
 
 
-def _leads_to(path: Path, target: str) -> bool:
-    return path.is_symlink() and name_of(str(path.readlink())) == target
+def _leads_to(below: Below, path: str, target: str) -> bool:
+    try:
+        directory, name = _place(below, path)
+        return name_of(os.readlink(name, dir_fd=directory.fd)) == target
+    except OSError:
+        return False
+
+
+def _place(below: Below, path: str) -> tuple[OpenFile, str]:
+    directory, _, name = local_name(path).rpartition("/")
+    return below.open(directory)[0], name

@@ -109,12 +109,14 @@ class Contents:
     def _make_directory(self, directory: str) -> None:
         if directory in self._directories:
             return
-        parts = directory.split("/")
-        for depth in range(len(parts)):
-            above = "/".join(parts[: depth + 1])
+        missing: list[str] = []
+        above = directory
+        while above not in self._directories:
             if above in self._leaves:
                 raise InvalidName(directory, f"{above!r} is a file in this artifact")
-            self._directories.add(above)
+            missing.append(above)
+            above = above.rpartition("/")[0]
+        self._directories.update(missing)
 
     def _prune(self, directory: str) -> None:
         """Take out directories that hold nothing any more, from here upwards."""

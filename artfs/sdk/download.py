@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -19,10 +18,11 @@ from artfs.errors import ArtfsError, Conflict, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, LeafEntry, SymlinkEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
-from artfs.sdk.aside import DIRECTORY_FLAGS, Aside, opened_root
+from artfs.sdk.aside import Aside, opened_root
 from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.placing import Placements, Placer
 from artfs.sdk.workers import Workers
+from artfs.system.below import Below
 from artfs.system.files import OpenFile
 from artfs.system.names import local_name, name_of
 from artfs.system.oserrors import translate_os_errors, translated
@@ -118,7 +118,7 @@ class _Target:
     ) -> None:
         self._repository = repository
         self._root = root
-        self._opened = opened
+        self._below = Below(opened)
         self._aside = aside
         self._meter = ProgressMeter(None) if meter is None else meter
         self._workers = Workers("artfs-download")
@@ -133,52 +133,35 @@ class _Target:
 
     def make_directory(self, directory: str) -> bool:
         """Make a directory, which may stay empty; whether it was not there."""
-        with self._directory(directory) as (_, is_new):
-            return is_new
+        return self._directory(directory)[1]
 
     def _write_chunk(self, chunk: _Chunk) -> None:
         self._repository.prepare(chunk.entries)
-        with self._directory(chunk.directory) as (directory_fd, _):
-            for entry in chunk.entries:
-                try:
-                    self._write_entry(directory_fd, entry, is_new=chunk.is_new)
-                except OSError as error:
-                    raise self._translated(error, chunk.directory, entry.name) from error
-                self._meter.advance(files=1)
+        directory, _ = self._directory(chunk.directory)
+        for entry in chunk.entries:
+            try:
+                self._write_entry(directory.fd, entry, is_new=chunk.is_new)
+            except OSError as error:
+                raise self._translated(error, chunk.directory, entry.name) from error
+            self._meter.advance(files=1)
 
     def _translated(self, error: OSError, directory: str, name: str) -> ArtfsError:
-        subject = self._root / directory / name
+        subject = "/".join(part for part in (str(self._root), directory, name) if part)
         if isinstance(error, IsADirectoryError):
             return _in_the_way(subject, "a directory", "a file")
-        return translated(error, str(subject))
+        return translated(error, subject)
 
-    @contextmanager
-    def _directory(self, directory: str) -> Iterator[tuple[int, bool]]:
-        """A descriptor of a directory below the root, and whether it was made for this.
+    def _directory(self, directory: str) -> tuple[OpenFile, bool]:
+        """A directory below the root, and whether it was made for this.
 
         It is made if need be; no link is followed.
         """
-        fd = os.dup(self._opened.fd)
-        is_new = False
-        try:
-            for part in directory.split("/") if directory else ():
-                subject = self._root / directory
-                with translate_os_errors(subject):
-                    try:
-                        os.mkdir(local_name(part), dir_fd=fd)
-                        is_new = True
-                    except FileExistsError:
-                        is_new = False
-                    try:
-                        flags = DIRECTORY_FLAGS | os.O_NOFOLLOW
-                        below = os.open(local_name(part), flags, dir_fd=fd)
-                    except NotADirectoryError:
-                        raise _in_the_way(subject, "a file or link", "a directory") from None
-                os.close(fd)
-                fd = below
-            yield fd, is_new
-        finally:
-            os.close(fd)
+        subject = f"{self._root}/{directory}"
+        with translate_os_errors(subject):
+            try:
+                return self._below.open(local_name(directory), create=True)
+            except NotADirectoryError:
+                raise _in_the_way(subject, "a file or link", "a directory") from None
 
     def _write_entry(self, directory_fd: int, entry: LeafEntry, *, is_new: bool) -> None:
         if not isinstance(entry, SymlinkEntry):
@@ -196,9 +179,9 @@ def _same_link(directory_fd: int, entry: SymlinkEntry) -> bool:
         return False
 
 
-def _in_the_way(subject: Path, found: str, wanted: str) -> Conflict:
+def _in_the_way(subject: str, found: str, wanted: str) -> Conflict:
     return Conflict(
-        str(subject),
+        subject,
         f"there is {found} where the version has {wanted}",
         hint="remove it, or name another root",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,7 @@ from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, file_entry
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.newfile import check_same_process, written_file
+from artfs.sdk.referring import ReferenceRequest, Skipped, refer
 from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
 from artfs.system import forks
@@ -164,16 +165,10 @@ class Draft:
         self.local_names.update(intake.add_directory(local_path, prefix, follow_links=True))
 
     def add_references(
-        self, uri: str, name: str | None, *, checksum: bool, max_objects: int | None
+        self, request: ReferenceRequest, *, on_skipped: Callable[[Skipped], None]
     ) -> list[tuple[str, ReferenceEntry]]:
-        """Pin what a URI names. Raises: what References.describe raises."""
-        found = self.repository().references.describe(
-            uri, name=name, checksum=checksum, max_objects=max_objects
-        )
-        added = list(found)
-        for path, entry in added:
-            self.contents.add(path, entry)
-        return added
+        """Pin what a URI names. Raises: what `refer` raises."""
+        return refer(self.repository().references, self.contents, request, on_skipped=on_skipped)
 
     def remove(self, path: str, *, project: str) -> None:
         """Remove a file or reference, or a directory with all that is in it.

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from artfs.manifest.entries import FileEntry, ReferenceEntry
-from artfs.manifest.wandb import manifest_digest, manifest_text, manifest_value
+from artfs.manifest.wandb import ManifestEntry, manifest_digest, manifest_text, manifest_value
 from artfs.sdk.contents import manifest_entry
 from artfs.sdk.entry import ArtifactManifestEntry
 
@@ -47,12 +47,16 @@ class ArtifactManifest:
 
     def to_manifest_json(self) -> dict[str, Any]:
         """The value of `wandb_manifest.json`, as the wandb client 0.15.0 writes it."""
-        return manifest_value(manifest_entry(path, leaf) for path, leaf in self._list_entries())
+        return manifest_value(self._listed())
 
     def to_manifest_text(self) -> str:
         """The text of `wandb_manifest.json`, byte for byte."""
-        return manifest_text(manifest_entry(path, leaf) for path, leaf in self._list_entries())
+        return manifest_text(self._listed())
 
     def digest(self) -> str:
         """The artifact's W&B digest."""
         return manifest_digest((path, leaf.digest) for path, leaf in self._list_entries())
+
+    def _listed(self) -> Iterator[ManifestEntry]:
+        """What W&B's manifest lists: what has no digest is not in it."""
+        return (manifest_entry(path, leaf) for path, leaf in self._list_entries() if leaf.digest)

@@ -16,21 +16,13 @@ from artfs.repository.facade import Repository
 from artfs.sdk.commit import commit_contents
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
+from artfs.sdk.referring import ReferenceRequest, Skipped, refer
 from artfs.sdk.scan import scan_directory
 from artfs.settings import default_project
 from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors
 
 DEFAULT_TYPE = "dataset"
-
-
-class ReferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A URI that a version refers to; see References.describe."""
-
-    uri: str
-    name: str | None = None
-    checksum: bool = True
-    max_objects: int | None = None
 
 
 class PutRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +51,13 @@ def put(
     transfer: Transfer = Transfer.COPY,
     on_progress: OnProgress | None = None,
     on_references: Callable[[int], None] | None = None,
+    on_skipped: Callable[[Skipped], None] | None = None,
 ) -> CommitOutcome:
     """Make a version of references, and of local files and directories with their links.
 
     The content of a single directory comes into the root; of several sources each one goes under
-    its base name. `on_references` hears how many references there are so far.
+    its base name. `on_references` hears how many references there are so far, `on_skipped` what a
+    request that may skip what is invalid left out.
     Blocks: on disk and network. Raises: InvalidArgument for two sources of one name, and for
     sockets and the like; PathNotFound, SourceChanged, PermissionDenied, OutOfSpace, Conflict,
     InvalidName, BackendUnavailable. Nothing is visible before it succeeds.
@@ -81,7 +75,7 @@ def put(
                 intake.add_link(source, path)
             else:
                 intake.add_file(source, path)
-        _add_references(repository, contents, request.references, on_references)
+        _add_references(repository, contents, request.references, on_references, on_skipped)
         return commit_contents(repository, ingest, contents, commit)
     finally:
         ingest.discard()
@@ -92,17 +86,24 @@ def _add_references(
     contents: Contents,
     wanted: Sequence[ReferenceRequest],
     on_references: Callable[[int], None] | None,
+    on_skipped: Callable[[Skipped], None] | None,
 ) -> None:
     count = 0
+
+    def counted() -> None:
+        nonlocal count
+        count += 1
+        if on_references is not None:
+            on_references(count)
+
     for each in wanted:
-        found = repository.references.describe(
-            each.uri, name=each.name, checksum=each.checksum, max_objects=each.max_objects
+        refer(
+            repository.references,
+            contents,
+            each,
+            on_skipped=on_skipped or (lambda _: None),
+            on_entry=counted,
         )
-        for path, entry in found:
-            contents.add(path, entry)
-            count += 1
-            if on_references is not None:
-                on_references(count)
 
 
 def _commit_request(repository: Repository, request: PutRequest) -> CommitRequest:

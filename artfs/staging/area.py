@@ -27,7 +27,7 @@ from typing import Self
 
 import msgspec
 
-from artfs.errors import StagingBusy, StagingNotFound, StoreFormatError
+from artfs.errors import PermissionDenied, StagingBusy, StagingNotFound, StoreFormatError
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import state_path
 from artfs.staging.changes import Changes
@@ -41,6 +41,7 @@ from artfs.staging.rows import row_of
 from artfs.staging.tree import StagedTree
 from artfs.staging.view import Owner
 from artfs.staging.writers import Writers
+from artfs.system.directories import Directory, own_directory
 from artfs.system.files import fsync_directory
 from artfs.system.locks import hold_new_directory, is_held
 from artfs.system.oserrors import translate_os_errors
@@ -111,7 +112,7 @@ class Area:
         path = parent / meta.id
         unfinished = parent / f"{_UNFINISHED}{meta.id}"
         with translate_os_errors(path):
-            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _create_parent(repository.info)
             # Nobody takes it for a leftover before it has its lock.
             making = hold_new_directory(unfinished)
             (unfinished / _FILES).mkdir(mode=0o700)
@@ -141,6 +142,7 @@ class Area:
         """
         path = _existing(repository.info, area_id)
         with translate_os_errors(path):
+            _check_own(path)
             if not (path / INDEX_FILE).exists():
                 raise StoreFormatError(str(path), "damaged (it has no index)")
             lock_fd = _lock(path, area_id)
@@ -294,14 +296,17 @@ def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> Non
         lock_fd = _lock(path, area_id)
     try:
         ask()
-        dropped = path.with_name(_DROPPED + path.name)
-        with translate_os_errors(path):
-            path.rename(dropped)
+        with translate_os_errors(path), opened_areas(store) as parent:
+            parent.move(area_id, parent, _DROPPED + area_id)
+            os.close(lock_fd)
+            lock_fd = -1
+            with suppress(OSError):
+                parent.unlink(outcome_reserve(path).name)
+            with suppress(OSError):
+                parent.remove(_DROPPED + area_id)
     finally:
-        os.close(lock_fd)
-    with suppress(OSError):
-        outcome_reserve(path).unlink()
-    shutil.rmtree(dropped, ignore_errors=True)
+        if lock_fd >= 0:
+            os.close(lock_fd)
 
 
 def outcome_reserve(area_path: Path) -> Path:
@@ -311,22 +316,57 @@ def outcome_reserve(area_path: Path) -> Path:
 
 def _existing(store: StoreInfo, area_id: str) -> Path:
     path = staging_path(store) / area_id
-    with translate_os_errors(path):
-        is_there = AREA_ID.fullmatch(area_id) is not None and path.is_dir()
-    if not is_there:
-        raise StagingNotFound(area_id, "no such staging area", hint="see `artfs staging ls`")
-    return path
+    if AREA_ID.fullmatch(area_id):
+        with (
+            suppress(FileNotFoundError),
+            translate_os_errors(path, missing=StagingNotFound),
+            opened_areas(store) as parent,
+            parent.below(area_id),
+        ):
+            return path
+    raise StagingNotFound(area_id, "no such staging area", hint="see `artfs staging ls`")
+
+
+def _check_own(path: Path) -> None:
+    """Refuse another user's area: what is in it could lead to anything that we may read.
+
+    Raises: PermissionDenied; OSError.
+    """
+    owner = path.lstat().st_uid
+    if owner != os.geteuid():
+        raise PermissionDenied(
+            str(path), f"is a staging area of user {owner}", hint="it is for that user to go on"
+        )
+
+
+def opened_areas(store: StoreInfo) -> Directory:
+    """What the areas of a store are in. Raises: OSError; PermissionDenied."""
+    if store.root is not None:
+        with Directory.at(store.root) as root:
+            return root.below(staging_path(store).name)
+    return own_directory(staging_path(store))
+
+
+def _create_parent(store: StoreInfo) -> None:
+    """Make what the areas of a store are in. Raises: OSError; PermissionDenied."""
+    if store.root is None:
+        own_directory(staging_path(store).parent).close()
+        own_directory(staging_path(store)).close()
+        return
+    with Directory.at(store.root) as root:
+        root.below(staging_path(store).name, create=True).close()
 
 
 def remove_leftovers(store: StoreInfo) -> None:
     """Remove areas that were being made or dropped when their process was killed."""
-    parent = staging_path(store)
-    with suppress(OSError):
-        for path in parent.iterdir():
-            if not path.name.startswith((_DROPPED, _UNFINISHED)):
+    with suppress(OSError, PermissionDenied), opened_areas(store) as parent:
+        for name in parent.names():
+            if not name.startswith((_DROPPED, _UNFINISHED)):
                 continue
-            if not (is_held(path) or is_held(path / _LOCK_FILE)):
-                shutil.rmtree(path, ignore_errors=True)
+            lock = f"{name}/{_LOCK_FILE}"
+            if not (is_held(name, dir_fd=parent.fd) or is_held(lock, dir_fd=parent.fd)):
+                with suppress(OSError):
+                    parent.remove(name)
 
 
 def owner_of(path: Path) -> AreaOwner | None:
@@ -343,7 +383,8 @@ def _lock(path: Path, area_id: str) -> int:
 
     Raises: StagingBusy; OSError.
     """
-    fd = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path / _LOCK_FILE, flags, 0o600)
     try:
         _take_lock(fd)
         os.ftruncate(fd, 0)

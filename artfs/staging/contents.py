@@ -43,6 +43,8 @@ class Status(msgspec.Struct, frozen=True, gc=False):
     atime_ns: int
     mtime_ns: int
     ctime_ns: int
+    size_is_known: bool = True
+    """A reference of the base may not say its size: then `size_bytes` is 0, and means nothing."""
 
 
 class Contents:
@@ -60,8 +62,9 @@ class Contents:
 
     def status(self, node: Node) -> Status:
         """The attributes of a node. Raises: OSError."""
-        atime_ns, mtime_ns, ctime_ns = node.mtime_ns, node.mtime_ns, node.ctime_ns
-        blocks = 0
+        mtime_ns, ctime_ns = node.mtime_ns, node.ctime_ns
+        atime_ns = mtime_ns if node.atime_ns is None else node.atime_ns
+        blocks, is_known = 0, True
         if isinstance(node, DirectoryNode):
             size_bytes = _DIRECTORY_SIZE_BYTES
         elif isinstance(node, SymlinkNode):
@@ -74,8 +77,9 @@ class Contents:
                 atime_ns, mtime_ns = found.st_atime_ns, found.st_mtime_ns
                 ctime_ns = max(ctime_ns, found.st_ctime_ns)
             else:
+                is_known = node.content.size_bytes is not None
                 size_bytes = node.content.size_bytes or 0
-                blocks = -(-size_bytes // _STAT_BLOCK_BYTES)
+                blocks = stat_blocks(size_bytes)
         return Status(
             node.id,
             node.full_mode,
@@ -87,6 +91,7 @@ class Contents:
             atime_ns,
             mtime_ns,
             ctime_ns,
+            is_known,
         )
 
     def set_times(self, node: Node, *, atime_ns: int | None, mtime_ns: int | None) -> None:
@@ -99,8 +104,8 @@ class Contents:
                     found.st_mtime_ns if mtime_ns is None else mtime_ns,
                 )
                 os.utime(self._plain_handle(node), ns=times)
-            elif mtime_ns is not None:
-                self._tree.change(node, mtime_ns=mtime_ns)
+            else:
+                self._tree.change(node, atime_ns=atime_ns, mtime_ns=mtime_ns)
 
     # --- opening -----------------------------------------------------------------------------
 
@@ -321,6 +326,11 @@ class Contents:
         node.generation += 1
         if node.opens:
             node.plain = opened
+
+
+def stat_blocks(size_bytes: int) -> int:
+    """How many blocks stat(2) says that content has."""
+    return -(-size_bytes // _STAT_BLOCK_BYTES)
 
 
 def is_sealed(found: os.stat_result) -> bool:

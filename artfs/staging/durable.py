@@ -53,7 +53,7 @@ def read_durable(path: Path) -> Durable | None:
 
 def write_durable(path: Path, durable: Durable) -> None:
     """Note it, durably once the directory is. Blocks: disk. Raises: OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         # In place: it is shorter than what a disk writes at once, and always equally long.
         os.pwrite(fd, msgspec.json.encode(durable), 0)

@@ -55,6 +55,7 @@ _DROP_LINK = "DELETE FROM links WHERE parent = ? AND name = ?"
 _DROP_LINKS = "DELETE FROM links WHERE parent = ?"
 _PUT_APPLIED = "UPDATE journals SET applied = ?"
 _BUSY_TIMEOUT_S = 30.0
+_LOG_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOG_RESERVE_BYTES = 4 * 1024 * 1024
 _LONG_JOURNAL_BYTES = RESERVE_BYTES // 2
 
@@ -78,7 +79,7 @@ class Index:
                 self._create()
             else:
                 self._check_format(upgrade=writes)
-            self._wal_fd = os.open(f"{path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._wal_fd = os.open(f"{path}-wal", _LOG_FLAGS, 0o600)
             if writes:
                 # SQLite takes the zeros behind what it wrote for the end of its log.
                 with suppress(OSError):

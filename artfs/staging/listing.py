@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.errors import ArtfsError, StoreFormatError
+from artfs.errors import ArtfsError, PermissionDenied, StoreFormatError
 from artfs.model import Digest
 from artfs.repository.facade import StoreInfo
 from artfs.staging.area import (
     AREA_ID,
     INDEX_FILE,
     AreaOwner,
+    opened_areas,
     outcome_reserve,
     owner_of,
     remove_leftovers,
@@ -88,6 +89,12 @@ def staged_trees(store: StoreInfo) -> list[Digest]:
     """
     trees = []
     for path in _area_paths(store):
+        if path.exists() and not os.access(path, os.R_OK | os.X_OK):
+            raise PermissionDenied(
+                str(path),
+                "is another user's staging area, and what it builds upon cannot be seen",
+                hint="let that user commit or drop it, or root run this",
+            )
         try:
             trees.append(_record(path).meta.base_tree)
         except _UNREADABLE as error:
@@ -102,11 +109,14 @@ def staged_trees(store: StoreInfo) -> list[Digest]:
 
 
 def _area_paths(store: StoreInfo) -> list[Path]:
-    """Raises: PermissionDenied, BackendUnavailable."""
+    """Raises: PermissionDenied, also where something else is in their place; BackendUnavailable."""
     remove_leftovers(store)
-    parent = staging_path(store)
-    with translate_os_errors(parent), suppress(FileNotFoundError):
-        return [path for path in parent.iterdir() if AREA_ID.fullmatch(path.name)]
+    with (
+        translate_os_errors(staging_path(store)),
+        suppress(FileNotFoundError),
+        opened_areas(store) as areas,
+    ):
+        return [areas.path / name for name in areas.names() if AREA_ID.fullmatch(name)]
     return []
 
 
@@ -150,14 +160,18 @@ def read_outcome(area_path: Path) -> Outcome | None:
 def outcomes(store: StoreInfo) -> list[Outcome]:
     """What came of the areas that are gone, newest first; older word is removed."""
     found = []
-    with suppress(OSError):
-        for path in staging_path(store).glob(f"*{_OUTCOME}"):
-            outcome = read_outcome(path.with_suffix(""))
+    with suppress(OSError), opened_areas(store) as areas:
+        for name in areas.names():
+            if not name.endswith(_OUTCOME):
+                continue
+            outcome = read_outcome(areas.path / name.removesuffix(_OUTCOME))
             if outcome is not None and outcome.failure is None:
-                found.append((outcome.finished_at_ns, path, outcome))
-    found.sort(key=lambda item: item[0], reverse=True)
-    for _, path, _ in found[_MAX_OUTCOMES:]:
-        path.unlink(missing_ok=True)
+                found.append((outcome.finished_at_ns, name, outcome))
+        found.sort(key=lambda item: item[0], reverse=True)
+        for _, name, _ in found[_MAX_OUTCOMES:]:
+            # Another member of a group keeps theirs.
+            with suppress(OSError):
+                areas.unlink(name)
     return [outcome for _, _, outcome in found[:_MAX_OUTCOMES]]
 
 

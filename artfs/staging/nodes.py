@@ -31,6 +31,7 @@ class Node:
     """What files, directories and symlinks have in common."""
 
     __slots__ = (
+        "atime_ns",
         "ctime_ns",
         "gid",
         "id",
@@ -55,6 +56,8 @@ class Node:
         self.mtime_ns = mtime_ns
         """Of a file with content of its own, its plain file knows better."""
         self.ctime_ns = mtime_ns
+        self.atime_ns: int | None = None
+        """As somebody set it, for what has no plain file; kept in memory alone."""
         self.parent: DirectoryNode | None = None
         self.name = ""
         self.more_places: list[tuple[DirectoryNode, str]] | None = None

@@ -42,7 +42,7 @@ class PlainFiles:
 
     def create(self, node_id: int) -> PlainFile:
         """A new empty plain file; one that a crash left behind gives way."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         return PlainFile(os.open(self.path(node_id), flags, _FILE_MODE))
 
     def open(self, node_id: int) -> PlainFile:
@@ -85,7 +85,7 @@ class PlainFiles:
         """Copy a node's plain file, sharing extents where the file system can."""
         source = os.open(self.path(node_id), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             target = os.open(scratch, flags, _FILE_MODE)
             try:
                 copy_file(source, target)

@@ -144,12 +144,16 @@ class StagedTree(TreeView):
             self._hide(changes, parent, name)
             if target is not None:
                 self._unname(changes, target)
+                if target.link_count > 1:
+                    changes.nodes.append(row_of(target, ctime_ns=now_ns))
             changes.links.append((new_parent.id, new_name, node.id))
             changes.nodes.append(row_of(node, ctime_ns=now_ns))
             self._touch(changes, now_ns, parent, new_parent)
             self.index.apply(changes)
             self._applied(changes, now_ns, parent, new_parent)
             if target is not None:
+                # Its other names tell that it has one less.
+                target.ctime_ns = now_ns
                 self._erase(new_parent, new_name, target)
                 self.forget(target)
             # The new name first: a node without any is gone.
@@ -194,11 +198,12 @@ class StagedTree(TreeView):
         mode: int | None = None,
         uid: int | None = None,
         gid: int | None = None,
+        atime_ns: int | None = None,
         mtime_ns: int | None = None,
     ) -> None:
-        """Change mode, owner or the mtime of what has no plain file; ctime becomes now.
+        """Change mode, owner or the times of what has no plain file; ctime becomes now.
 
-        Where only ctime changes, the index is not told.
+        Where only ctime changes, the index is not told. It does not keep an atime, but the node.
         """
         with self.lock:
             values = {
@@ -214,7 +219,8 @@ class StagedTree(TreeView):
             }
             node.ctime_ns = time.time_ns()
             # tar and rsync say for each file what it is already.
-            if chosen and node.link_count:
+            is_forgettable = atime_ns is not None and not node.persisted
+            if (chosen or is_forgettable) and node.link_count:
                 changes = Changes()
                 self._persist(changes, node)
                 changes.nodes.append(row_of(node, **chosen))
@@ -222,6 +228,8 @@ class StagedTree(TreeView):
                 self._applied(changes)
             for name, value in chosen.items():
                 setattr(node, name, value)
+            if atime_ns is not None:
+                node.atime_ns = atime_ns
 
     def set_content(self, node: FileNode, content: BaseContent | None) -> None:
         """Say what a file shows: content that a version has, or its plain file."""
@@ -260,6 +268,8 @@ class StagedTree(TreeView):
         changes = Changes()
         self._hide(changes, parent, name)
         self._unname(changes, node)
+        if node.link_count > 1:
+            changes.nodes.append(row_of(node, ctime_ns=now_ns))
         self._touch(changes, now_ns, parent)
         self.index.apply(changes)
         self._applied(changes, now_ns, parent)

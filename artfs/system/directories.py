@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from artfs.errors import PermissionDenied
+from artfs.system import forks
 from artfs.system.files import OpenFile
 from artfs.system.ownership import Ownership
 
@@ -35,10 +36,11 @@ class Directory:
     Methods raise OSError, and PermissionDenied for what somebody has put in the way.
     """
 
-    __slots__ = ("_opened", "ownership", "path")
+    __slots__ = ("_fd", "ownership", "path")
 
-    def __init__(self, opened: OpenFile, path: Path, ownership: Ownership) -> None:
-        self._opened: OpenFile | None = opened
+    def __init__(self, fd: int, path: Path, ownership: Ownership) -> None:
+        # Of `forks.open_private`: a lock on it is none of a forked child's.
+        self._fd = fd
         self.path = path
         """What errors call it."""
         self.ownership = ownership
@@ -47,18 +49,23 @@ class Directory:
     @classmethod
     def at(cls, path: Path) -> Self:
         """Open a directory that the user named, who is to know what the links on its way are."""
-        opened = OpenFile(os.open(path, _FLAGS))
-        return cls(opened, path, Ownership.of(os.fstat(opened.fd)))
+        fd = forks.open_private(path, _FLAGS)
+        return cls(fd, path, Ownership.of(os.fstat(fd)))
 
     @property
     def fd(self) -> int:
         """Its descriptor."""
-        assert self._opened is not None, "it is closed"
-        return self._opened.fd
+        assert self._fd >= 0, "it is closed"
+        return self._fd
 
     def close(self) -> None:
         """Let go of it."""
-        self._opened = None
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            forks.close_private(fd)
+
+    def __del__(self) -> None:
+        self.close()
 
     def __enter__(self) -> Self:
         return self
@@ -156,19 +163,20 @@ class Directory:
     def _open(self, name: str) -> Self:
         path = self.path / name
         try:
-            opened = OpenFile(os.open(name, _FLAGS | os.O_NOFOLLOW, dir_fd=self.fd))
+            fd = forks.open_private(name, _FLAGS | os.O_NOFOLLOW, dir_fd=self.fd)
         except OSError as error:
             if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
                 raise
             raise _in_the_way(path, self.status(name)) from None
-        status = os.fstat(opened.fd)
+        found = type(self)(fd, path, self.ownership)
+        status = os.fstat(fd)
         if not self._is_trusted(status):
             raise PermissionDenied(
                 str(path),
                 f"belongs to user {status.st_uid}, who has no business here",
                 hint="remove it, or give it to the owner of the directory that it is in",
             )
-        return type(self)(opened, path, self.ownership)
+        return found
 
     def _is_trusted(self, status: os.stat_result) -> bool:
         if status.st_uid in {self.ownership.uid, os.geteuid(), 0}:
@@ -206,13 +214,15 @@ def own_directory(path: Path, *, follow: bool = True) -> Directory:
         _check_own(path, status)
     elif not (follow and stat.S_ISLNK(status.st_mode) and status.st_uid in {os.geteuid(), 0}):
         raise _in_the_way(path, status)
-    opened = OpenFile(os.open(path, flags))
-    status = os.fstat(opened.fd)
+    fd = forks.open_private(path, flags)
+    status = os.fstat(fd)
+    opened = Directory(fd, path, Ownership.of(status))
     _check_own(path, status)
     if status.st_mode & _FOR_OTHERS:
         with suppress(PermissionError):
-            os.fchmod(opened.fd, 0o700)
-    return Directory(opened, path, Ownership.of(os.fstat(opened.fd)))
+            os.fchmod(fd, 0o700)
+            opened.ownership = Ownership.of(os.fstat(fd))
+    return opened
 
 
 def _check_own(path: Path, status: os.stat_result) -> None:

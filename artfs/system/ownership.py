@@ -69,16 +69,15 @@ class Ownership(msgspec.Struct, frozen=True):
                 os.fchmod(fd, mode)
 
     def differs(self, status: os.stat_result) -> bool:
-        """Whether a file or directory is not as all below the directory should be.
+        """Whether a file or directory keeps somebody out who belongs here, or lets others write.
 
         Who writes into a shared store owns what they write; only the owner of a private one does.
         """
         mode = stat.S_IMODE(status.st_mode)
-        if self.is_shared and status.st_gid != self.gid:
+        if status.st_gid != self.gid if self.is_shared else status.st_uid != self.uid:
             return True
-        if not self.is_shared and status.st_uid != self.uid:
-            return True
-        if stat.S_ISDIR(status.st_mode):
-            return mode != self.directory_mode
-        # Content is sealed, and may be executable for a hard link's sake.
-        return mode & 0o666 not in {self.file_mode, self.sealed_mode}
+        needed = self.directory_mode if stat.S_ISDIR(status.st_mode) else self.sealed_mode
+        # Who may write to what is not sealed, all may that should.
+        if not stat.S_ISDIR(status.st_mode) and mode & 0o200:
+            needed = self.file_mode
+        return mode & needed != needed or bool(mode & 0o022 & ~self.directory_mode)

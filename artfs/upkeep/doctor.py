@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 
 import msgspec
 
@@ -12,9 +13,15 @@ from artfs.catalog.records import LeaseKind
 from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.repository.facade import Repository
 from artfs.repository.opening import CATALOG_FILE, LEASES, STORE_FILE
+from artfs.repository.sharing import mend, misfits
+from artfs.system.oserrors import translate_os_errors
 from artfs.upkeep.quarantine import DIRECTORY
 
 _MAX_NAMED = 5
+
+OWNERSHIP = "ownership"
+"""The kind of finding that `repair` mends."""
+
 _OWN_NAMES = {
     *Namespace,
     "tmp",
@@ -69,6 +76,16 @@ def examine(repository: Repository) -> list[Finding]:
         *_lease_findings(repository),
         *_root_findings(repository),
     ]
+
+
+def repair(root: Path) -> int:
+    """Give all of a store in a directory the owner, group and mode of that; how much was mended.
+
+    Root can mend everything, others what is theirs. Raises: PermissionDenied, BackendUnavailable.
+    """
+    with translate_os_errors(root):
+        before = len(list(misfits(root)))
+        return before - len(mend(root))
 
 
 def _catalog_findings(repository: Repository) -> Iterator[Finding]:
@@ -184,6 +201,24 @@ def _lease_findings(repository: Repository) -> Iterator[Finding]:
                 count=len(group),
                 names=tuple(f"{lease.kind.value}: {lease.holder}" for lease in group[:_MAX_NAMED]),
             )
+
+
+def examine_ownership(root: Path) -> Iterator[Finding]:
+    """Look for what keeps owner or group out of a store in a directory, be it from opening it.
+
+    Blocks: on listing all of it. Raises: PermissionDenied, BackendUnavailable.
+    """
+    with translate_os_errors(root):
+        found = list(misfits(root))
+    if found:
+        yield Finding(
+            severity=Severity.DAMAGE,
+            kind=OWNERSHIP,
+            text="files and directories that are not the store's owner's or group's to use",
+            hint="`artfs doctor --repair` as root mends them",
+            count=len(found),
+            names=tuple(f"{each.path} is {each.what}" for each in found[:_MAX_NAMED]),
+        )
 
 
 def _root_findings(repository: Repository) -> Iterator[Finding]:

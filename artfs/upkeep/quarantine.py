@@ -20,7 +20,7 @@ from artfs.content.blobs import stored_object
 from artfs.errors import BlobNotFound, IntegrityError, Unsupported
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
 from artfs.repository.facade import Repository
-from artfs.system.files import fsync_directory
+from artfs.system.directories import Directory
 from artfs.system.oserrors import translate_os_errors
 
 _WHOLE_PACK = ByteRange(0, 1 << 62)
@@ -86,13 +86,16 @@ def _is_damaged(repository: Repository, record: BlobRecord) -> bool:
 
 
 def _move(root: Path, key: ObjectKey) -> Path:
-    directory = root / DIRECTORY
-    source = root / str(key)
-    target = directory / key.sha256.hex()
-    with translate_os_errors(source):
-        directory.mkdir(exist_ok=True)
+    digest = key.sha256.hex()
+    with (
+        translate_os_errors(root / str(key)),
+        Directory.at(root) as store,
+        store.below(DIRECTORY, create=True) as aside,
+        store.below(key.namespace.value) as shards,
+        shards.below(digest[:2]) as shard,
+    ):
         with suppress(FileNotFoundError):
-            source.rename(target)
-        fsync_directory(directory)
-        fsync_directory(source.parent)
-    return target
+            shard.move(digest[2:], aside, digest)
+        aside.sync()
+        shard.sync()
+    return root / DIRECTORY / digest

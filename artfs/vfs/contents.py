@@ -86,19 +86,22 @@ class Contents:
         assert entry.size_bytes
         return bool(self._fetcher.prefetch(self._source(entry, entry.size_bytes, locate), 0, 1))
 
+    def known_size(self, entry: ContentEntry) -> int | None:
+        """The size of a file's content as far as it is known by now."""
+        if entry.size_bytes is not None:
+            return entry.size_bytes
+        return self._sizes.get(_key(entry))
+
     async def size_of(self, entry: ContentEntry, locate: Callable[[], None] | None = None) -> int:
         """The size of a file's content; of a reference that does not say it, by opening it once.
 
         Raises: Unsupported where nobody can know it; what Repository.content does.
         """
-        if entry.size_bytes is not None:
-            return entry.size_bytes
-        key = _key(entry)
-        known = self._sizes.get(key)
+        known = self.known_size(entry)
         if known is None:
             origin = self._origin(entry)
             assert origin is not None
-            open_content = partial(self._open, entry, locate)
+            key, open_content = _key(entry), partial(self._open, entry, locate)
             opening = partial(origin.run, self._threads, Work.NETWORK, open_content)
             content = await self._opening.join(key, opening).landed()
             known = self._sizes[key] = content.size_bytes

@@ -13,19 +13,17 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
+import msgspec
 import trio
 
-from artfs.engine.fetch import Fetcher, Source
-from artfs.engine.origins import server_of
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
-from artfs.manifest.entries import FileEntry
 from artfs.model import Buffer
 from artfs.staging.area import Area
-from artfs.staging.contents import Status
+from artfs.staging.contents import Status, stat_blocks
 from artfs.staging.hasher import Background
 from artfs.staging.nodes import BaseContent, DirectoryNode, FileNode, Node
-from artfs.vfs.contents import file_key, reference_key
+from artfs.vfs.contents import Contents
 
 T = TypeVar("T")
 
@@ -97,10 +95,9 @@ class StagedFiles:
         area: Area,
         background: Background,
         threads: Threads,
-        fetcher: Fetcher,
-        *,
-        read_timeout_s: float,
+        shown: Contents,
     ) -> None:
+        """`shown` is what versions hold that shows through."""
         self.area = area
         self.tree = area.tree
         self.contents = area.contents
@@ -109,8 +106,7 @@ class StagedFiles:
         """Set, and replaced, whenever the last writer of a file is gone."""
         self._background = background
         self._threads = threads
-        self._fetcher = fetcher
-        self._read_timeout_s = read_timeout_s
+        self._shown = shown
         self._slow_until_s = 0.0
         self._limiter = trio.CapacityLimiter(_THREADS)
         self._work = Work.DISK if area.repository.info.root is not None else Work.NETWORK
@@ -132,8 +128,29 @@ class StagedFiles:
         self._background.changed()
 
     def status(self, node: Node) -> Status:
-        """The attributes of a node."""
-        return self.contents.status(node)
+        """The attributes of a node, as far as they are known by now."""
+        found = self.contents.status(node)
+        if found.size_is_known:
+            return found
+        assert isinstance(node, FileNode)
+        assert node.content is not None
+        size_bytes = self._shown.known_size(node.content)
+        if size_bytes is None:
+            return found
+        return msgspec.structs.replace(
+            found, size_bytes=size_bytes, block_count=stat_blocks(size_bytes), size_is_known=True
+        )
+
+    def is_unmeasured(self, node: Node) -> bool:
+        """Whether only a source can tell the size of a file."""
+        if not isinstance(node, FileNode) or node.content is None:
+            return False
+        return self._shown.known_size(node.content) is None
+
+    async def measure(self, node: Node) -> None:
+        """Know the size of a file. Raises: ArtfsError where its source does not tell it."""
+        if isinstance(node, FileNode) and node.content is not None:
+            await self._shown.size_of(node.content)
 
     # --- files -------------------------------------------------------------------------------
 
@@ -181,10 +198,12 @@ class StagedFiles:
             return await self._in_thread(partial(self.contents.read, node, offset, length))
         if node.content is None:
             return b""
-        if opened.reader is None or opened.content is not node.content:
-            opened.content = node.content
-            opened.reader = self._reader(node.content)
-        return await opened.reader.read(offset, length)
+        reader = opened.reader
+        if reader is None or opened.content is not node.content:
+            content = node.content
+            reader = await self._shown.reader(content)
+            opened.content, opened.reader = content, reader
+        return await reader.read(offset, length)
 
     async def write(self, opened: OpenStaged, offset: int, data: bytes) -> int:
         """Write into a file; how many bytes. Raises: OSError, ArtfsError."""
@@ -221,19 +240,6 @@ class StagedFiles:
     async def _in_thread(self, work: Callable[[], T]) -> T:
         # Never abandoned: what is half done to a file must be finished before it is closed.
         return await trio.to_thread.run_sync(work, limiter=self._limiter)
-
-    def _reader(self, entry: BaseContent) -> Reader:
-        repository = self.area.repository
-        if isinstance(entry, FileEntry):
-            key, work, origin = file_key(entry), self._work, None
-        else:
-            key, work = reference_key(entry), Work.NETWORK
-            origin = self._fetcher.origins.get(server_of(entry.uri))
-        open_content = partial(repository.content, entry)
-        source = self._fetcher.source(
-            key, lambda: Source(key, entry.size_bytes or 0, work, open_content, origin=origin)
-        )
-        return Reader(self._fetcher, source, timeout_s=self._read_timeout_s)
 
 
 def _read_now(fd: int, offset: int, length: int) -> Buffer | None:

@@ -56,3 +56,53 @@ def test_what_is_in_an_archive_is_told_by_its_head_and_by_whoever_reads_it(
     cli.fails(
         7, "get", "p/a", "--root", tmp_path / "out", says=("archived in GLACIER", "restore it")
     )
+
+
+def test_markers_and_empty_objects_become_directories_and_files(
+    cli: Cli, server: LyingS3, tmp_path: Path
+) -> None:
+    for key, data in (
+        ("dir/", b""),
+        ("dir/a", b"content"),
+        ("dir/__init__.py", b""),
+        ("dir/nothing/", b""),
+    ):
+        server.put(key, data)
+    done = cli.run("put", "-n", "p/a", "-r", f"s3://{BUCKET}/dir/")
+    assert "p/a:v0: 2 files" in done.out
+    assert "1 empty object" in done.err
+    assert cli.run("get", "p/a", "--root", tmp_path / "out").code == 0
+    assert (tmp_path / "out/__init__.py").read_bytes() == b""
+    assert (tmp_path / "out/nothing").is_dir()
+    # W&B would have made a manifest without them.
+    manifest = cli.run("manifest", "p/a").json
+    assert list(manifest["contents"]) == ["a"]
+    server.put("other/a", b"content")
+    alone = cli.run("put", "-n", "p/b", "-r", f"s3://{BUCKET}/other", "--json").json
+    assert (
+        cli.run("put", "-n", "p/c", "-r", f"s3://{BUCKET}/dir", "--json").json["digest"]
+        == (alone["digest"])
+    )
+
+
+def test_a_prefix_without_objects_makes_no_version(cli: Cli, server: LyingS3) -> None:
+    server.put("dir/", b"")
+    for uri in (f"s3://{BUCKET}/dir/", f"s3://{BUCKET}/nothing"):
+        cli.fails(10, "put", "-n", "p/a", "-r", uri, says="there is no object of this name")
+    assert cli.run("ls", "p/a").code == 3
+
+
+def test_keys_that_cannot_be_paths_are_one_line_or_are_skipped_by_name(
+    cli: Cli, server: LyingS3
+) -> None:
+    for key in ("good", "a//b", "x/../y"):
+        server.put(f"top/{key}", b"content")
+    uri = f"s3://{BUCKET}/top"
+    cli.fails(10, "put", "-n", "p/a", "-r", uri, says=("a//b", "1 more", "--skip-invalid"))
+    assert cli.run("ls", "p/a").code == 3
+    done = cli.run("put", "-n", "p/a", "-r", uri, "--skip-invalid")
+    assert done.code == 0
+    assert "left out 2 keys" in done.out
+    assert "'top/a//b'" in done.out
+    value = cli.run("put", "-n", "p/a", "-r", uri, "--skip-invalid", "--json").json
+    assert [each["key"] for each in value["skipped"]] == ["top/a//b", "top/x/../y"]

@@ -28,7 +28,8 @@ from artfs.mounts.messages import MountRequest, StageOrder
 from artfs.repository.facade import Repository
 from artfs.repository.opening import create_store, open_store
 from artfs.sdk.download import download_tree
-from artfs.sdk.publish import PutRequest, ReferenceRequest, put
+from artfs.sdk.publish import PutRequest, put
+from artfs.sdk.referring import ReferenceRequest
 from artfs.staging.area import Area, drop_area
 from artfs.staging.commit import commit_area
 from artfs.staging.listing import outcomes, staging_areas

@@ -187,6 +187,7 @@ def test_a_reference_has_the_entries_that_wandb_gives_it(
             path, entry.digest, ref=entry.uri, size_bytes=entry.size_bytes, extra=entry.extra
         )
         for path, entry in references.describe(uri, **given)
+        if entry.digest  # empty objects of S3 are in no manifest of W&B
     ]
     entries.sort(key=lambda entry: entry.path)
     answer = normal(

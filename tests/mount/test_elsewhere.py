@@ -108,7 +108,9 @@ def test_what_was_unmounted_and_is_held_elsewhere_is_found_and_ended(staged: Sta
     assert not is_alive(status.pid)
 
 
+@needs_root
 def test_a_mount_is_ended_from_a_namespace_that_does_not_have_it(staged: Stager) -> None:
+    # In a namespace that a user makes, what was mounted before is locked, and stays.
     place = staged()
     (place / "file").write_bytes(b"x")
     with holding(place):

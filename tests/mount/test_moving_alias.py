@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -65,8 +64,8 @@ def test_r4_tar_in_an_alias_that_moves_gets_one_version(
         assert process.wait(60) == 0
     assert flag.exists()
     assert (root / "latest/c/7").read_bytes()[:1] == b"1"
-    with tarfile.open(archive) as found:
-        found.extractall(tmp_path / "out", filter="data")
+    (tmp_path / "out").mkdir()
+    subprocess.run(["tar", "xf", archive, "-C", tmp_path / "out"], check=True)
     assert versions_in(tmp_path / "out") == {b"0"}
 
 

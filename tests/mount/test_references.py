@@ -93,7 +93,7 @@ OTHER_UID = 65534
 def mounted_for_all(runtime: Path) -> Iterator[Mounter]:
     """Like `mounted`, at a place that other users reach."""
     if os.geteuid() != 0:
-        pytest.skip("only root may be somebody else")
+        pytest.skip("needs root")
     with tempfile.TemporaryDirectory(prefix="artfs-") as name:
         Path(name).chmod(0o755)
         with mounting(Path(name)) as mounter:

@@ -52,7 +52,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **options,
+            **{"stdin": subprocess.PIPE, **options},
         )
         return process
 

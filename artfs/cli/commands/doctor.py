@@ -6,6 +6,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import msgspec
@@ -14,32 +15,41 @@ from artfs.cli.components import installed_version
 from artfs.cli.frame import open_repository
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
-from artfs.errors import ArtfsError, IntegrityError, MountError
+from artfs.credentials import without_credentials
+from artfs.errors import ArtfsError, IntegrityError, MountError, PermissionDenied
 from artfs.mounts import client
 from artfs.mounts.refusals import problems
-from artfs.references.credentials import without_credentials
-from artfs.settings import store_location
-from artfs.upkeep.doctor import Finding, Severity, examine
+from artfs.repository.opening import STORE_FILE
+from artfs.settings import is_url, store_location
+from artfs.upkeep.doctor import OWNERSHIP, Finding, Severity, examine, examine_ownership
+from artfs.upkeep.doctor import repair as mend_ownership
 
 _COMPONENTS = ("artfs", "pyfuse3", "trio", "SQLAlchemy", "msgspec", "boto3")
 _PROBLEM = "problem"
 
 
 @click.command(short_help="Look for damage, leftovers and what is missing on this machine.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="First mend owners, groups and modes in the store's directory; root can mend all.",
+)
 @store_option
 @json_option
-def command(*, store: str | None, as_json: bool) -> int:
+def command(*, repair: bool, store: str | None, as_json: bool) -> int:
     """Check the store, the mounts of this user and this machine, without reading any content.
 
-    Ends with exit code 5 for a damaged store, 13 where mounting cannot work, and with that of
+    Ends with exit code 5 for a damaged store, 8 where files in it keep its owner or group out, 13
+    where mounting cannot work, and with that of
     the error where the store cannot be opened. Leftovers are harmless: `artfs gc` removes them.
 
     \b
-    Example:
+    Examples:
       artfs doctor
+      artfs doctor --repair
     """
     location = store_location(store)
-    findings, code = _store_findings(location)
+    findings, code = _store_findings(location, repair=repair)
     environment = [*_machine_findings(), *_mount_findings()]
     if code == 0 and any(finding.kind == _PROBLEM for finding in environment):
         code = MountError.exit_code
@@ -63,15 +73,28 @@ def command(*, store: str | None, as_json: bool) -> int:
     return code
 
 
-def _store_findings(location: str) -> tuple[list[Finding], int]:
+def _store_findings(location: str, *, repair: bool) -> tuple[list[Finding], int]:
+    findings: list[Finding] = []
     try:
+        root = None if is_url(location) else Path(location).expanduser().absolute()
+        if root is not None and (root / STORE_FILE).exists():
+            # Before it is opened, for it may be that which does not work.
+            mended = mend_ownership(root) if repair else 0
+            if mended:
+                text = "files and directories were given to the store's owner or group"
+                note = Finding(severity=Severity.NOTE, kind="mended", text=text, count=mended)
+                findings.append(note)
+            findings += examine_ownership(root)
         with open_repository(location) as repository:
-            findings = examine(repository)
+            findings += examine(repository)
     except ArtfsError as error:
         text = f"the store cannot be examined: {error}"
-        return [Finding(severity=Severity.DAMAGE, kind="store", text=text)], error.exit_code
-    damaged = any(finding.severity is Severity.DAMAGE for finding in findings)
-    return findings, IntegrityError.exit_code if damaged else 0
+        findings.append(Finding(severity=Severity.DAMAGE, kind="store", text=text))
+        return findings, error.exit_code
+    kinds = {each.kind for each in findings if each.severity is Severity.DAMAGE}
+    if kinds - {OWNERSHIP}:
+        return findings, IntegrityError.exit_code
+    return findings, PermissionDenied.exit_code if kinds else 0
 
 
 def _machine_findings() -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from artfs.settings import RUN_VARIABLE
 
 if TYPE_CHECKING:
     from artfs.catalog.records import CommitOutcome
-    from artfs.sdk.publish import ReferenceRequest
+    from artfs.sdk.referring import ReferenceRequest, Skipped
 
 
 @click.command(short_help="Store files and directories as a new version.")
@@ -54,6 +54,11 @@ if TYPE_CHECKING:
     metavar="N",
     help="The most objects that one URI may stand for (10,000 in a bucket).",
 )
+@click.option(
+    "--skip-invalid",
+    is_flag=True,
+    help="Leave out keys of a bucket that cannot be paths, like a//b, and name them.",
+)
 @store_option
 @json_option
 def command(
@@ -68,6 +73,7 @@ def command(
     references: tuple[str, ...],
     no_checksum: bool,
     max_objects: int | None,
+    skip_invalid: bool,
     store: str | None,
     as_json: bool,
 ) -> None:
@@ -98,10 +104,16 @@ def command(
         aliases=aliases,
         run_id=os.environ.get(RUN_VARIABLE),
         references=tuple(
-            _reference(text, checksum=not no_checksum, max_objects=max_objects)
+            _reference(
+                text,
+                checksum=not no_checksum,
+                max_objects=max_objects,
+                skip_invalid=skip_invalid,
+            )
             for text in references
         ),
     )
+    skipped: list[Skipped] = []
     with open_repository(store, create=True) as repository, ByteProgress("storing") as progress:
         outcome = put(
             repository,
@@ -113,21 +125,42 @@ def command(
             if progress.is_watched
             else None,
             on_references=progress.note_count,
+            on_skipped=skipped.append,
         )
     if as_json:
-        print_json(version_value(outcome.version) | {"created": outcome.created})
+        print_json(
+            version_value(outcome.version) | {"created": outcome.created} | _skipped_value(skipped)
+        )
     else:
         print_line(_summary(outcome))
+        if skipped:
+            print_line(f"left out {plural(len(skipped), 'key')} that cannot be paths:")
+        for each in skipped:
+            print_line(f"  {each.key!r} of {each.uri}: {each.reason}")
 
 
-def _reference(text: str, *, checksum: bool, max_objects: int | None) -> ReferenceRequest:
+def _reference(
+    text: str, *, checksum: bool, max_objects: int | None, skip_invalid: bool
+) -> ReferenceRequest:
     """What `[NAME=]URI` says; a URI's own `=` comes behind its first colon."""
-    from artfs.sdk.publish import ReferenceRequest  # noqa: PLC0415 - takes long to import
+    from artfs.sdk.referring import ReferenceRequest  # noqa: PLC0415 - takes long to import
 
     name, sign, uri = text.partition("=")
     if not sign or ":" in name:
         name, uri = "", text
-    return ReferenceRequest(uri=uri, name=name or None, checksum=checksum, max_objects=max_objects)
+    return ReferenceRequest(
+        uri=uri,
+        name=name or None,
+        checksum=checksum,
+        max_objects=max_objects,
+        skip_invalid=skip_invalid,
+    )
+
+
+def _skipped_value(skipped: list[Skipped]) -> dict[str, object]:
+    return {
+        "skipped": [{"uri": each.uri, "key": each.key, "reason": each.reason} for each in skipped]
+    }
 
 
 def _summary(outcome: CommitOutcome) -> str:

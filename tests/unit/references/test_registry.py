@@ -12,7 +12,6 @@ from artfs.errors import InvalidArgument, Unsupported
 from artfs.manifest.entries import ReferenceEntry
 from artfs.references import registry
 from artfs.references.base import ENTRY_POINT_GROUP, Described, Source, described
-from artfs.references.credentials import without_credentials
 from artfs.references.registry import References
 
 
@@ -68,31 +67,3 @@ def test_no_handler_gets_credentials_into_an_entry(caplog: pytest.LogCaptureFixt
     assert "without the credentials" in caplog.text
     assert "secret" not in caplog.text
     assert "abc" not in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("uri", "public"),
-    [
-        ("https://user:pw@h/a?b=1#c", "https://h/a?b=1#c"),
-        ("https://token@h/a", "https://h/a"),
-        ("sftp://me:pw@h/a", "sftp://me@h/a"),
-        ("ssh://git@h/a", "ssh://git@h/a"),
-        ("https://h/a@b", "https://h/a@b"),
-        ("mailto:me@example.org", "mailto:me@example.org"),
-        (
-            "https://h/k?X-Amz-Credential=C&X-Amz-Date=D&X-Amz-Expires=6&versionId=7&X-Amz-Signature=S",
-            "https://h/k?versionId=7",
-        ),
-        ("https://h/k?AWSAccessKeyId=A&Signature=S%3D&Expires=1", "https://h/k"),
-        ("https://h/k?X-Goog-Signature=S&X-Goog-Date=D&generation=3", "https://h/k?generation=3"),
-        ("https://a.blob/k?sv=1&se=2&sr=b&sp=r&sig=S&snapshot=4", "https://a.blob/k?snapshot=4"),
-        ("https://h/k?access_token=a&v=1", "https://h/k?v=1"),
-        ("https://h/k?Expires=7&policy=x", "https://h/k?Expires=7&policy=x"),
-        ("https://h/q?v=1&&x", "https://h/q?v=1&&x"),
-        ("file:///a?token=1", "file:///a?token=1"),
-        ("s3://b/a?token=1", "s3://b/a?token=1"),
-    ],
-)
-def test_credentials_are_taken_out_of_uris_and_nothing_else(uri: str, public: str) -> None:
-    assert without_credentials(uri) == public
-    assert without_credentials(public) == public

@@ -1,0 +1,99 @@
+"""The examples of every command's `--help` work: each is run, in a place that has what it names."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from artfs.mounts.mountinfo import mounted_at
+from tests.cli.conftest import Cli
+from tests.cli.test_help import commands
+
+_SERVERS = ("postgresql:", "s3:", "https:")
+_UNREACHABLE = {3, 7, 8}
+"""What an example ends with whose servers are not there; 2 and 10 would say that it is wrong."""
+_STAGED = {"abort", "commit"}
+_KEPT = {"staging resume", "staging commit", "staging drop"}
+_MOUNTED = {"umount", "status"}
+_ROOTS = ("/mnt", "/data", "/scratch")
+_AREA = "1f3a9c04"
+
+
+def examples() -> list[tuple[str, str]]:
+    """Every example, with the name of its command."""
+    return [
+        (name, line.strip())
+        for name, command in commands()
+        for line in (command.help or "").splitlines()
+        if line.strip().startswith("artfs ")
+    ]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the store and the files that the examples speak of."""
+    cli = Cli(tmp_path_factory.mktemp("examples"))
+    digits = cli.directory / "digits"
+    for number in range(4):
+        for name in ("7", "train"):
+            (digits / name).mkdir(parents=True, exist_ok=True)
+            (digits / name / f"{number}.txt").write_text(f"{number}")
+        (digits / f"{number}.png").write_bytes(b"png%d" % number)
+        cli.ok("put", digits, "-n", "demo/digits")
+    cli.ok("alias", "add", "demo/digits:v1", "best")
+    for name in ("model.pt", "labels.json", "README.md"):
+        (cli.directory / name).write_text(name)
+    cli.ok("put", cli.directory / "model.pt", "-n", "demo/model", "-t", "model")
+    (cli.directory / "train.py").write_text("print('trained')\n")
+    return cli.directory
+
+
+@pytest.fixture
+def place(tmp_path: Path, store: Path) -> Iterator[Cli]:
+    shutil.copytree(store, tmp_path, symlinks=True, dirs_exist_ok=True)
+    cli = Cli(tmp_path)
+    for name in ("artfs", "digits", "demo", "new", "model"):
+        (tmp_path / "mnt" / name).mkdir(parents=True)
+    yield cli
+    for path in (tmp_path / "mnt").iterdir():
+        if mounted_at(path) is not None:
+            cli.run("umount", "--force", path)
+
+
+def prepared(cli: Cli, name: str) -> str:
+    """See to what the command works on; the id of a staging area that is kept, if there is one."""
+    new = cli.directory / "mnt" / "new"
+    if name in _STAGED | _KEPT:
+        area = str(cli.ok("stage", "demo/digits", new, "--json").json["staging"]["id"])
+        (new / "file").write_text("staged")
+        if name in _KEPT:
+            with (new / "half").open("w"):
+                cli.run("umount", "--force", new)
+        return area
+    if name in _MOUNTED:
+        cli.ok("mount", cli.directory / "mnt" / "artfs")
+    return _AREA
+
+
+@pytest.mark.parametrize(("name", "example"), examples())
+def test_an_example_of_the_help_works(place: Cli, name: str, example: str) -> None:
+    area = prepared(place, name)
+    text = example.replace(_AREA, area)
+    for root in _ROOTS:
+        text = text.replace(f"{root}/", f"{place.directory}{root}/")
+    command, _, _ = text.partition(" > ")
+    words = shlex.split(command)[1:]
+    if name in {"abort", "rm", "staging drop"}:
+        words.insert(len(name.split()), "--yes")
+    done = place.run(*words)
+    if any(server in example for server in _SERVERS):
+        assert done.code in {0, *_UNREACHABLE}, done
+    elif name == "staging commit":
+        # What is kept here has half a file, which the command names.
+        assert (done.code, "half" in done.err) == (4, True), done
+    else:
+        assert done.code == 0, done
