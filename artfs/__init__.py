@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ArtifactFinalizedError,
         ArtifactNotLoggedError,
         ArtifactStatusError,
+        CommError,
         WaitTimeoutError,
     )
     from artfs.media.audio import Audio
@@ -72,6 +73,7 @@ _MODULES = {
     "Bokeh": "artfs.media.bokeh",
     "BoundingBoxes2D": "artfs.media.boxes",
     "Classes": "artfs.media.classes",
+    "CommError": _ERRORS,
     "Html": "artfs.media.html",
     "Image": "artfs.media.image",
     "ImageMask": "artfs.media.mask",
@@ -104,6 +106,7 @@ __all__ = [
     "Bokeh",
     "BoundingBoxes2D",
     "Classes",
+    "CommError",
     "Html",
     "Image",
     "ImageMask",

@@ -1,9 +1,12 @@
 """Every error that artfs raises on purpose, in one tree.
 
     ArtfsError
-    ├─ NotFound             ArtifactNotFound, VersionNotFound, AliasNotFound, PathNotFound →
-    │                       EntryNotFound (also a KeyError), BlobNotFound, RunNotFound,
-    │                       StagingNotFound, StoreNotFound
+    ├─ NotFound             PathNotFound → EntryNotFound (also a KeyError), SourceNotFound (also
+    │                       an OSError); BlobNotFound, StagingNotFound, StoreNotFound;
+    │                       ArtifactNotFound, VersionNotFound, AliasNotFound, RunNotFound (also
+    │                       a CommError and a ValueError, as in W&B)
+    ├─ CommError            what W&B's scripts catch: BackendUnavailable, PermissionDenied, and
+    │                       those of NotFound that name a version or run
     ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
     ├─ IntegrityError       stored bytes do not match their digest or size; Unreadable
     ├─ ReferenceChanged     a foreign object no longer matches its pin
@@ -26,6 +29,7 @@ classes to errno, and `exit_code` is what the command line returns.
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from artfs.credentials import shown
@@ -53,15 +57,23 @@ class NotFound(ArtfsError):
     exit_code = 3
 
 
-class ArtifactNotFound(NotFound):
+class CommError(ArtfsError):
+    """W&B's class for what a server does not have, refuses or does not answer.
+
+    Scripts that were written for W&B catch it, as `wandb.errors.CommError` or
+    `wandb.CommError`, or ValueError, which it is as well where a name leads to nothing.
+    """
+
+
+class ArtifactNotFound(NotFound, CommError, ValueError):
     """The store has no artifact of this name."""
 
 
-class VersionNotFound(NotFound):
+class VersionNotFound(NotFound, CommError, ValueError):
     """The artifact has no such version."""
 
 
-class AliasNotFound(NotFound):
+class AliasNotFound(NotFound, CommError, ValueError):
     """The artifact has no such alias."""
 
 
@@ -73,11 +85,22 @@ class EntryNotFound(PathNotFound, KeyError):
     """The version has no file or reference at this path."""
 
 
+class SourceNotFound(PathNotFound, OSError):
+    """A web server has nothing at the address that a new reference names.
+
+    W&B raises an HTTPError of requests there, which is an OSError.
+    """
+
+    def __init__(self, subject: str, reason: str = "", *, hint: str = "") -> None:
+        super().__init__(subject, reason, hint=hint)
+        self.errno = errno.ENOENT
+
+
 class BlobNotFound(NotFound):
     """The store lost, or never had, these bytes."""
 
 
-class RunNotFound(NotFound):
+class RunNotFound(NotFound, CommError, ValueError):
     """The store knows no such run."""
 
 
@@ -127,7 +150,7 @@ class ReferenceChanged(ArtfsError):
     exit_code = 6
 
 
-class BackendUnavailable(ArtfsError):
+class BackendUnavailable(CommError):
     """A store, catalog or foreign server could not be reached, or answered nonsense."""
 
     exit_code = 7
@@ -145,7 +168,7 @@ class Archived(BackendUnavailable):
     """A foreign object is there, but in an archive that must bring it back before it is read."""
 
 
-class PermissionDenied(ArtfsError):
+class PermissionDenied(CommError):
     """The operating system or a backend refused access."""
 
     exit_code = 8

@@ -13,7 +13,6 @@ import tomllib
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from artfs.errors import ConfigError
 
@@ -56,7 +55,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def config_path() -> Path:
     """Where the configuration file is looked for."""
-    return platformdirs.user_config_path("artfs") / "config.toml"
+    return _user_path("XDG_CONFIG_HOME", ".config") / "config.toml"
 
 
 def load_config() -> Config:
@@ -64,7 +63,13 @@ def load_config() -> Config:
 
     Raises: ConfigError for a file that cannot be read or has unknown or wrong keys.
     """
-    path = config_path()
+    try:
+        path = config_path()
+        # One in a home that is closed to this user is not theirs.
+        if not path.exists():
+            return Config()
+    except (ConfigError, PermissionError, NotADirectoryError):
+        return Config()
     try:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Config)
     except FileNotFoundError:
@@ -76,7 +81,14 @@ def load_config() -> Config:
 def store_location(explicit: str | None = None) -> str:
     """The store to use: a directory or a URL. Raises: ConfigError."""
     chosen = explicit or os.environ.get(STORE_VARIABLE) or load_config().store
-    return chosen or str(platformdirs.user_data_path("artfs") / "store")
+    if chosen:
+        return chosen
+    try:
+        return str(_user_path("XDG_DATA_HOME", ".local", "share") / "store")
+    except ConfigError as error:
+        raise ConfigError(
+            "store", error.reason, hint=f"say --store, or set {STORE_VARIABLE}"
+        ) from None
 
 
 def is_url(location: str) -> bool:
@@ -101,13 +113,30 @@ def runtime_base() -> Path:
 
 
 def cache_path() -> Path:
-    """Where the block cache and the workspace of shared stores live."""
-    return platformdirs.user_cache_path("artfs")
+    """Where the block cache and the workspace of shared stores live. Raises: ConfigError."""
+    return _user_path("XDG_CACHE_HOME", ".cache")
 
 
 def state_path() -> Path:
-    """Where logs of daemons live."""
-    return platformdirs.user_state_path("artfs")
+    """Where logs of daemons live, and what is remembered. Raises: ConfigError."""
+    return _user_path("XDG_STATE_HOME", ".local", "state")
+
+
+def _user_path(variable: str, *below_home: str) -> Path:
+    """A directory of this user, which need not be there.
+
+    A variable that is no absolute path does not count. Raises: ConfigError without a home.
+    """
+    chosen = os.environ.get(variable, "")
+    if chosen.startswith("/"):
+        return Path(chosen) / "artfs"
+    # Of somebody without an entry in passwd and without HOME it stays as it is.
+    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
+    if not home.startswith("/"):
+        raise ConfigError(
+            variable, "this user has no home directory", hint=f"set {variable} or HOME to one"
+        )
+    return Path(home).joinpath(*below_home, "artfs")
 
 
 def cache_limit_bytes() -> int | None:

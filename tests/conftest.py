@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 import pytest
 
 from tests.servers.gcs import gcs
@@ -20,6 +23,11 @@ _FIRST = (
     "tests/model/",
 )
 """Long files, which mostly wait: begun first, they end while others are still running."""
+
+
+def pytest_configure() -> None:
+    """Keep what artfs remembers of stores out of the home of whoever runs the tests."""
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="artfs-test-state-")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,6 +21,7 @@ from artfs.blobs.base import ObjectStore
 from artfs.blobs.deferred import DeferredObjectStore
 from artfs.blobs.local import LocalObjectStore
 from artfs.errors import InvalidArgument, StoreFormatError, Unsupported
+from artfs.settings import timeout_s
 from artfs.system.files import create_durably
 from artfs.system.oserrors import translate_os_errors
 
@@ -34,7 +35,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _OWN_NAMES = frozenset({OWNER_NAME, "blobs", "packs", "tmp"})
 _HINT = "write s3://BUCKET/PREFIX or file:///DIRECTORY"
 # Together with retries less than the deadline of a read.
-_READ_TIMEOUT_S = 12.0
+_READ_TIMEOUT_SHARE = 1 / 5
 _ATTEMPTS = 3
 
 
@@ -76,7 +77,7 @@ class BucketPlace(msgspec.Struct, frozen=True):
             client = make_client(
                 endpoint_url=self.endpoint,
                 region=self.region,
-                read_timeout_s=_READ_TIMEOUT_S,
+                read_timeout_s=timeout_s() * _READ_TIMEOUT_SHARE,
                 attempts=_ATTEMPTS,
             )
         return S3ObjectStore(client, self.bucket, self.prefix)

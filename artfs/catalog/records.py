@@ -204,6 +204,8 @@ class CommitOutcome(msgspec.Struct, frozen=True):
 
     version: VersionRecord
     created: bool
+    changed: tuple[str, ...] = ()
+    """What the request changed of a version that was there: its description, metadata and so on."""
 
 
 class VersionUpdate(msgspec.Struct, frozen=True, kw_only=True):

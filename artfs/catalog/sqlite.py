@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from artfs.errors import BackendUnavailable
+from artfs.errors import BackendUnavailable, StoreFormatError
 from artfs.system import forks
 from artfs.system.directories import Directory
 
@@ -58,8 +58,12 @@ class Connector:
         self._copy: Path | None = None
 
     def connect(self) -> sqlite3.Connection:
-        """A new connection. Raises: sqlite3.Error; BackendUnavailable."""
-        return self._connect_to_write() if self.writable else self._connect_to_read()
+        """A new connection. Raises: sqlite3.Error; StoreFormatError, BackendUnavailable."""
+        try:
+            return self._connect_to_write() if self.writable else self._connect_to_read()
+        except UnicodeDecodeError as error:
+            # The words of SQLite's error quote what it has found.
+            raise StoreFormatError(str(self.path), "the catalog is damaged") from error
 
     def _connect_to_write(self) -> sqlite3.Connection:
         connection = self._connect("mode=rwc" if self._create else "mode=rw")

@@ -235,8 +235,7 @@ def _keep_traceback() -> str | None:
     import traceback  # noqa: PLC0415 - only for bugs
     from datetime import UTC, datetime  # noqa: PLC0415 - only for bugs
 
-    from artfs.settings import state_path  # noqa: PLC0415 - only for bugs
-    from artfs.system.user_places import open_log  # noqa: PLC0415 - only for bugs
+    from artfs.system.user_places import log_directory, open_log  # noqa: PLC0415 - only for bugs
 
     name = "errors.log"
     try:
@@ -247,4 +246,4 @@ def _keep_traceback() -> str | None:
             file.write(f"{now} artfs {arguments}\n{shown(traceback.format_exc())}\n")
     except (OSError, ArtfsError):
         return None
-    return str(state_path() / name)
+    return str(log_directory() / name)

@@ -7,6 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from artfs.cli.output import format_size
 from artfs.system import forks
 
 if TYPE_CHECKING:
@@ -83,12 +84,14 @@ class ByteProgress:
         if self._bar is None:
             self._bar = _new_bar()
             self._bar.start()
-            self._bar.add_task(self._title, total=self._total_bytes)
+            self._bar.add_task(self._title, total=self._total_bytes, speed="")
+        speed = self._bar.tasks[0].speed
         self._bar.update(
             self._bar.task_ids[0],
             description=self._title + self._suffix,
             completed=self._done_bytes,
             total=self._total_bytes,
+            speed="" if speed is None else f"{format_size(round(speed))}/s",
         )
 
 
@@ -100,14 +103,14 @@ def _new_bar() -> Progress:
         Progress,
         TextColumn,
         TimeRemainingColumn,
-        TransferSpeedColumn,
     )
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+        # Its own column counts in powers of 1,000, all else that is printed in those of 1,024.
+        TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,

@@ -6,12 +6,19 @@ from pathlib import Path
 
 from artfs.blobs.cache import BlockCache
 from artfs.blobs.eviction import Quota
+from artfs.errors import ConfigError
 from artfs.settings import cache_limit_bytes, cache_path
+
+_NOWHERE = Path("/proc/no-home/artfs")
 
 
 def cache_root() -> Path:
     """Where the block cache is."""
-    return cache_path() / "blocks"
+    try:
+        return cache_path() / "blocks"
+    except ConfigError:
+        # Of somebody without a home: nothing can be made there, so nothing is kept.
+        return _NOWHERE
 
 
 def open_cache() -> BlockCache:

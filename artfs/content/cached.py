@@ -14,8 +14,9 @@ from typing import Protocol
 import msgspec
 
 from artfs.blobs.cache import BlockCache
-from artfs.errors import DeadlineExceeded, IntegrityError
+from artfs.errors import BackendUnavailable, DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
+from artfs.settings import timeout_s
 from artfs.system import forks
 from artfs.system.files import file_state
 
@@ -23,8 +24,13 @@ logger = logging.getLogger(__name__)
 
 MAX_RUN_BLOCKS = 8
 """The most blocks that one request asks for."""
-FLIGHT_TIMEOUT_S = 45.0
-"""How long to wait for another process that fetches a block; longer than any fetch may take."""
+_FLIGHT_SHARE = 0.8
+
+
+def flight_timeout_s() -> float:
+    """How long to wait for another process that fetches a block; longer than any fetch may take."""
+    return timeout_s() * _FLIGHT_SHARE
+
 
 _MAX_RUN_S = 10.0
 """A run that takes longer ends with the block that it is at: others may wait for the next ones."""
@@ -59,6 +65,7 @@ class CachedContent:
         "__weakref__",
         "_cache",
         "_fetcher",
+        "_given_up",
         "_in_turn",
         "_key",
         "_size",
@@ -81,6 +88,7 @@ class CachedContent:
         self._fetcher = fetcher
         self._whole = whole
         self._in_turn = forks.turn()
+        self._given_up: BackendUnavailable | None = None
         self.fetched_count = 0
 
     @property
@@ -141,7 +149,7 @@ class CachedContent:
                 index += 1
                 continue
             # Its locks and its connection must not live as long as an error's traceback.
-            with self._turn(), closing(self._fetch(index, stop)) as found:
+            with self._turn(index), closing(self._fetch(index, stop)) as found:
                 for block in found:
                     yield self._seen(index, block)
                     index += 1
@@ -175,7 +183,7 @@ class CachedContent:
             with closing(self._wanted(index, stop - index)) as wanted:
                 yield from (data for _, data in wanted)
             return
-        with self._cache.flight(self._key, index, timeout_s=FLIGHT_TIMEOUT_S) as flight:
+        with self._cache.flight(self._key, index, timeout_s=flight_timeout_s()) as flight:
             data = self._cached(index)
             if data is not None:
                 yield data
@@ -196,18 +204,27 @@ class CachedContent:
                         return
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self, index: int) -> Iterator[None]:
         """One after the other, where each request would make the source begin all over.
 
-        Whoever gets his turn may find that what he wants has come by. Raises: DeadlineExceeded.
+        Whoever gets his turn may find that what he wants has come by. One who waited while another
+        gave the source up shares that failure. Raises: DeadlineExceeded; that failure.
         """
         if not self._fetcher.sends_all:
             yield
             return
-        if not self._in_turn.acquire(timeout=FLIGHT_TIMEOUT_S):
+        known = self._given_up
+        if not self._in_turn.acquire(timeout=flight_timeout_s()):
             raise DeadlineExceeded("source", "others read it for too long")
         try:
-            yield
+            if self._given_up not in {known, None} and not self.is_cached(index):
+                assert self._given_up is not None
+                raise self._given_up.with_traceback(None)
+            try:
+                yield
+            except BackendUnavailable as error:
+                self._given_up = error
+                raise
         finally:
             self._in_turn.release()
 

@@ -19,7 +19,7 @@ from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import BlobRecord
-from artfs.content.cached import FLIGHT_TIMEOUT_S
+from artfs.content.cached import flight_timeout_s
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, ByteRange, Digest
 from artfs.system import forks
@@ -62,7 +62,7 @@ class PackedBlobs:
         if self._cache.bypassed:
             return self._fetch(record, [record])
         window = record.offset // WINDOW_BYTES
-        with self._cache.flight(record.pack, window, timeout_s=FLIGHT_TIMEOUT_S):
+        with self._cache.flight(record.pack, window, timeout_s=flight_timeout_s()):
             kept = self._cache.read(record.sha256, 0, expected=record.sha256)
             if kept is not None:
                 return bytes(kept)

@@ -38,7 +38,7 @@ class ReferenceReader:
     ) -> None:
         self._references = references
         self._cache = cache
-        self._policy = policy or RetryPolicy()
+        self._policy = policy or RetryPolicy.standard()
         self._lock = forks.lock()
         self._observed: LRUCache[Digest, Observed] = LRUCache(_MAX_OBSERVED)
         self._contents: WeakValueDictionary[Digest, CachedContent] = WeakValueDictionary()

@@ -9,7 +9,7 @@ from hashlib import sha256
 from artfs.errors import BackendUnavailable, DeadlineExceeded, ReferenceChanged
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
 from artfs.references.base import Body, Source, TransientFailure
-from artfs.references.retry import Deadline, RetryPolicy, retrying
+from artfs.references.retry import Deadline, RetryPolicy, limit_hint, retrying
 from artfs.system import forks
 
 _PROGRESS_BYTES = 64 * 1024
@@ -41,12 +41,13 @@ class SourceBlocks:
         stream = self._take_parked(first)
         stop = first + count
         span_stop = min(stop * BLOCK_SIZE_BYTES, self._size)
-        deadline = Deadline(self._policy)
+        deadline, reached = Deadline(self._policy), first
         try:
             while stream.index < stop:
-                if stream.index > first:
-                    # Each block that was asked for has its own; the way to the first is one.
-                    deadline = Deadline(self._policy)
+                if stream.index > reached:
+                    # Each block that was asked for has its own budget; the way to one is part of
+                    # it, however often a server makes us begin all over.
+                    deadline, reached = Deadline(self._policy), stream.index
                 data = retrying(
                     self._policy,
                     lambda running: stream.advance(self._source, span_stop, running),
@@ -134,7 +135,9 @@ def _everything(source: Source, subject: str, policy: RetryPolicy) -> Iterator[t
         for piece in body:
             yield piece, body.tells_end
             if not deadline.remaining_s:
-                raise DeadlineExceeded(subject, "too slow to be read to its end for its size")
+                raise DeadlineExceeded(
+                    subject, "too slow to be read to its end for its size", hint=limit_hint(policy)
+                )
 
 
 class _Stream:
@@ -172,10 +175,14 @@ class _Stream:
             if len(self._pending) >= wanted:
                 return self._cut(wanted)
             if not deadline.remaining_s:
-                raise DeadlineExceeded(self._subject, "too slow: not there within its deadline")
+                raise DeadlineExceeded(
+                    self._subject,
+                    f"too slow: not there within its deadline ({deadline.account})",
+                    hint=limit_hint(deadline.policy),
+                )
             if self._body is None:
                 self._open(source, span_stop, deadline)
-            self._receive()
+            deadline.received_bytes += self._receive()
             elapsed_s = time.monotonic() - self._opened_s
             if deadline.is_too_slow(self._body_bytes, elapsed_s):
                 self.close()
@@ -215,23 +222,25 @@ class _Stream:
         self._body, self._pieces, self._body_bytes = body, iter(body), 0
         self._opened_s = time.monotonic()
 
-    def _receive(self) -> None:
+    def _receive(self) -> int:
+        """Take the next piece; its length."""
         try:
             piece = next(self._pieces, b"")
         except TransientFailure:
             self.close()
             if self._body_bytes >= _PROGRESS_BYTES and not self.is_whole:
-                return
+                return 0
             raise
         if not piece:
             self.close()
             if self._body_bytes < _PROGRESS_BYTES or self.is_whole:
                 raise TransientFailure(self._subject, "the server sent less than it has")
-            return
+            return 0
         self._body_bytes += len(piece)
         skipped = min(self._skip_bytes, len(piece))
         self._skip_bytes -= skipped
         self._pending += memoryview(piece)[skipped:]
+        return len(piece)
 
     def _cut(self, length: int) -> bytearray:
         # What comes behind the block is little: it is copied, and the block is not.

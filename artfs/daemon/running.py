@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
 
 from artfs.daemon.serving import Report
 from artfs.mounts.client import prepare
 from artfs.mounts.messages import MountRequest
+from artfs.settings import TIMEOUT_VARIABLE
 
 
 def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
@@ -16,6 +18,8 @@ def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
     Raises: MountError; those of opening a store, of resolving a target, and of committing.
     """
     _raise_file_limit()
+    # A process serves one mount: its limit is that of whatever it asks.
+    os.environ[TIMEOUT_VARIABLE] = str(request.options.read_timeout_s)
     if request.stage is None:
         from artfs.daemon.session import run_read_only  # noqa: PLC0415 - each takes long to import
 

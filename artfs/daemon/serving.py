@@ -32,7 +32,7 @@ from artfs.mounts.messages import (
 from artfs.mounts.mountinfo import mounted_at
 from artfs.mounts.refusals import explain
 from artfs.repository.facade import Repository
-from artfs.settings import state_path
+from artfs.system.user_places import log_directory
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Serving:
             started_at_s=self._started_at_s,
             options=self._request.options,
             counters=self.counters,
-            log=state_path() / log_name(self._request.mountpoint),
+            log=log_directory() / log_name(self._request.mountpoint),
         )
 
     async def _run(self, session: Session, on_ready: Report) -> None:

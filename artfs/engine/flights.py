@@ -2,8 +2,8 @@
 
 A flight belongs to a nursery and not to the task that asked first: a task that gives up does not
 take the result from the others. What fails reaches every waiter and is forgotten, so that the
-next one tries again. Only what came too late is remembered for a moment: where the kernel's
-read-ahead fails it reads the same place once more, for the same caller, whose time is up by then.
+next one tries again. Only that a source was given up is remembered for a moment: where the
+kernel's read-ahead fails it reads the same place once more, for the same caller.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ K = TypeVar("K", bound=Hashable)
 Land = Callable[[T], None]
 
 ECHO_S = 1.0
-"""How long a flight that came too late is what others join."""
+"""How long a flight that failed for want of its source is what others join."""
+_AT_ONCE_S = 0.25
+"""Several attempts take longer than that."""
 
 
 class Flight(Generic[T]):
@@ -38,7 +40,7 @@ class Flight(Generic[T]):
 
     @property
     def is_late(self) -> bool:
-        """Whether it failed because there was no answer in time, and has just done so."""
+        """Whether it failed because its source was given up, and has just done so."""
         return _is_late(self._error, self.started)
 
     async def landed(self) -> T:
@@ -160,11 +162,13 @@ class Flights(Generic[T]):
 
 def _is_late(error: Exception | None, started_s: float) -> bool:
     """Whether it took time to fail like this: what is refused at once may be asked for at once."""
-    return isinstance(error, DeadlineExceeded) and trio.current_time() - started_s > ECHO_S
+    return isinstance(error, BackendUnavailable) and trio.current_time() - started_s > _AT_ONCE_S
 
 
 def _too_late(timeout_s: float) -> DeadlineExceeded:
-    return DeadlineExceeded("the store", f"no answer within {timeout_s:g} s")
+    return DeadlineExceeded(
+        "the store", f"no answer within {timeout_s:g} s", hint="`-o timeout=S` waits longer"
+    )
 
 
 def _ended() -> BackendUnavailable:

@@ -51,7 +51,9 @@ class Reader:
             return found
         with trio.move_on_after(self._timeout_s):
             return await self._fetch(offset, stop)
-        raise DeadlineExceeded("read", f"no answer within {self._timeout_s:g} s")
+        raise DeadlineExceeded(
+            "read", f"no answer within {self._timeout_s:g} s", hint="`-o timeout=S` waits longer"
+        )
 
     async def _fetch(self, offset: int, stop: int) -> Buffer:
         first, last = offset // BLOCK_SIZE_BYTES, (stop - 1) // BLOCK_SIZE_BYTES

@@ -12,6 +12,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
+from weakref import WeakSet
 
 import pyfuse3
 
@@ -50,6 +51,7 @@ class GuardedOperations(pyfuse3.Operations):
     def __init__(self, counters: Counters) -> None:
         super().__init__()
         self.counters = counters
+        self.told: WeakSet[Exception] = WeakSet()
 
     def planned_errno(self, error: Exception) -> int | None:
         """The errno of an error that is part of the plan; None for all others, which are logged."""
@@ -100,6 +102,9 @@ def _report(operations: GuardedOperations, handler: Handler, error: Exception) -
     if number is None:
         logger.error("%s failed", handler.__name__, exc_info=error)
         return errno.EIO
-    if isinstance(error, ArtfsError) and number not in _QUIET:
+    # Several requests may fail by the same: a read and the kernel's repetitions of it.
+    is_new = isinstance(error, ArtfsError) and error not in operations.told
+    if is_new and number not in _QUIET:
+        operations.told.add(error)
         logger.warning("%s: %s", handler.__name__, error)
     return number

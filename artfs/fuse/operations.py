@@ -135,14 +135,16 @@ class ReadOperations(GuardedOperations):
         return True
 
     async def statfs(self, _ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        """How much there is: all of it in use."""
+        """How much there is: none of it in use, for nothing of it can run out.
+
+        Who watches disks acts on the share that is in use.
+        """
         space = await self.tree.space()
         data = pyfuse3.StatvfsData()
         data.f_bsize = data.f_frsize = _STATFS_BLOCK_BYTES
-        data.f_blocks = -(-space.used_bytes // _STATFS_BLOCK_BYTES)
-        data.f_bfree = data.f_bavail = 0
-        data.f_files = space.files
-        data.f_ffree = data.f_favail = 0
+        blocks = -(-space.size_bytes // _STATFS_BLOCK_BYTES)
+        data.f_blocks = data.f_bfree = data.f_bavail = blocks
+        data.f_files = data.f_ffree = data.f_favail = space.files
         data.f_namemax = _MAX_NAME_BYTES
         return data
 

@@ -12,6 +12,8 @@ from artfs.media.types.media import MediaFileType
 from artfs.media.value import Media
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from artfs.media.types.base import Type
     from artfs.sdk.artifact import Artifact
 
@@ -37,17 +39,38 @@ class Audio(Media):
     media_directory: ClassVar[str] = "media/audio"
     declared_type: ClassVar[Type] = MediaFileType("audio-file")
 
+    _sample_rate: int | None = None
+    _duration_s: float | None = None
+
     def __init__(
         self, data_or_path: Any, sample_rate: int | None = None, caption: str | None = None
     ) -> None:
         data_or_path = as_text(data_or_path)
         self._caption = caption
+        self._sample_rate = sample_rate
         if not isinstance(data_or_path, str):
             self._content = MadeFile(_encode(data_or_path, sample_rate), ".wav")
+            self._duration_s = len(data_or_path) / float(sample_rate or 1)
         elif is_url(data_or_path):
             self._content = UrlContent(data_or_path)
         else:
             self._content = LocalFile(data_or_path)
+
+    @classmethod
+    def durations(cls, sounds: Sequence[Audio]) -> list[float | None]:
+        """How long sounds are, in seconds; None for those that are files."""
+        return [sound._duration_s for sound in sounds]  # noqa: SLF001 - its own class
+
+    @classmethod
+    def sample_rates(cls, sounds: Sequence[Audio]) -> list[int | None]:
+        """The samples per second that sounds were given with, or None."""
+        return [sound._sample_rate for sound in sounds]  # noqa: SLF001 - its own class
+
+    @classmethod
+    def captions(cls, sounds: Sequence[Audio]) -> list[str] | bool:
+        """The captions of sounds, empty where there is none; False where none has one."""
+        found = [sound._caption or "" for sound in sounds]  # noqa: SLF001 - its own class
+        return found if any(found) else False
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Audio):

@@ -23,13 +23,13 @@ class EncodedVideo(msgspec.Struct, frozen=True):
 def encode_frames(frames: Any, fps: int, suffix: str) -> EncodedVideo:
     """The video of an array: time x channels x height x width, or a batch of them, tiled.
 
-    Blocks: as long as moviepy takes. Raises: InvalidArgument for fewer dimensions; Unsupported
+    Blocks: as long as moviepy takes. Raises: InvalidArgument for another shape; Unsupported
     where moviepy is not installed.
     """
+    pictures = tiled(frames)
     clips = require("moviepy", "Video of an array")
     if not hasattr(clips, "ImageSequenceClip"):  # before its version 2
         clips = require("moviepy.editor", "Video of an array")
-    pictures = tiled(frames)
     _, height, width, _ = pictures.shape
     clip = clips.ImageSequenceClip(list(pictures), fps=fps)
     with tempfile.TemporaryDirectory(prefix="artfs-video-") as directory:
@@ -45,12 +45,17 @@ def tiled(frames: Any) -> Any:
     """The pictures in order, as time x height x width x channels, of bytes.
 
     A batch becomes a grid of as many rows as columns, or half as many; what is left is black.
-    Raises: InvalidArgument for fewer than four dimensions.
+    Raises: InvalidArgument for fewer than four dimensions, or more than five.
     """
     np = numpy("Video")
     frames = np.asarray(frames)
     if frames.ndim < 4:
         raise InvalidArgument("Video must be atleast 4 dimensions: time, channels, height, width")
+    if frames.ndim > 5 or 0 in frames.shape:
+        raise InvalidArgument(
+            f"Video of the shape {frames.shape}",
+            "takes time, channels, height and width, maybe with a batch before them",
+        )
     if frames.ndim == 4:
         frames = frames[None]
     count, steps, channels, height, width = frames.shape

@@ -168,6 +168,23 @@ class Image(Media):
         image = self.image
         return image.mode, image.tobytes()
 
+    @classmethod
+    def all_captions(cls, images: Sequence[Image]) -> list[str | None] | bool:
+        """The captions of images, or False where the first has none.
+
+        Example:
+            >>> artfs.Image.all_captions([artfs.Image(pixels, caption="cat")])
+            ['cat']
+        """
+        if not images or not images[0]._caption:  # noqa: SLF001 - its own class
+            return False
+        return [image._caption for image in images]  # noqa: SLF001 - its own class
+
+    @classmethod
+    def captions(cls, images: Sequence[Image]) -> list[str | None] | bool:
+        """Another name of `all_captions`."""
+        return cls.all_captions(images)
+
     def column_type(self) -> ImageFileType:
         """The type of a cell that holds this image."""
         boxes, classes = self._boxes, self.classes

@@ -13,7 +13,7 @@ from artfs.media.tables.columns import ColumnTypes, cast_cells
 from artfs.media.tables.decode import decode_columns, without_file
 from artfs.media.tables.encode import MAX_INLINE_LENGTH
 from artfs.media.tables.equality import equal_rows
-from artfs.media.tables.inputs import columns_and_rows
+from artfs.media.tables.inputs import columns_and_rows, is_frame
 from artfs.media.tables.keys import Keys
 from artfs.media.tables.links import TableIndex, TableLink
 from artfs.media.tables.stored import store_rows
@@ -79,6 +79,10 @@ class Table(Value):
         self._keys = Keys()
         self._types = ColumnTypes()
         self._rows: list[list[Any]] = []
+        if dataframe is not None and not is_frame(dataframe):
+            raise InvalidValue(
+                "Table", "dataframe argument expects a `pandas.core.frame.DataFrame` object"
+            )
         given = next((each for each in (dataframe, data, rows) if each is not None), None)
         self._columns, new_rows = columns_and_rows(columns, given)
         self._declare(AnyType() if allow_mixed_types else dtype, optional)
@@ -398,8 +402,9 @@ class Table(Value):
         types, data = store_rows(self._columns, rows, self._types, artifact)
         return {
             "_type": self.artifact_suffix,
-            "columns": self._columns,
-            "data": data,
+            "columns": list(self._columns),
+            # Lists of their own, as W&B gives them: whoever changes one changes no table.
+            "data": [list(row) for row in data],
             "ncols": len(self._columns),
             "nrows": len(rows),
             "column_types": types.to_json(artifact),
@@ -407,15 +412,19 @@ class Table(Value):
 
     @classmethod
     def from_json(cls, value: dict[str, Any], artifact: Artifact) -> Self:
-        """Make it again from its JSON value; media in its cells are read when they are used."""
+        """Make it again from its JSON value; media in its cells are read when they are used.
+
+        The value stays as it is, whatever is done with the table.
+        """
         table = cls(columns=[])
-        table._columns = value["columns"]
+        table._columns = list(value["columns"])
         types: list[Type | None] = [None] * len(table._columns)
         if value.get("column_types") is not None:
             row_type = type_from_json(value["column_types"], artifact)
             assert isinstance(row_type, TypedDictType)
             types = [row_type.type_map.get(str(name)) for name in table._columns]
-        table._rows = decode_columns(value["data"], types, artifact)
+        rows = [list(row) for row in value["data"]]
+        table._rows = decode_columns(rows, types, artifact)
         for name, column_type in zip(table._columns, types, strict=True):
             if column_type is not None:
                 table._types[name] = without_file(column_type)

@@ -38,9 +38,9 @@ from artfs.mounts.options import AliasStyle, MountOptions, parse_options
 from artfs.mounts.processes import child_environment
 from artfs.mounts.refusals import allows_others, explain, problems
 from artfs.mounts.unmounting import unmount
-from artfs.settings import is_url, state_path
+from artfs.settings import is_url
 from artfs.system.oserrors import translate_os_errors
-from artfs.system.user_places import open_log, runtime_directory
+from artfs.system.user_places import log_directory, open_log, runtime_directory
 
 __all__ = [
     "AliasStyle",
@@ -70,7 +70,7 @@ def start(request: MountRequest) -> MountStatus:
     unknown target; StoreNotFound, StoreFormatError, BackendUnavailable.
     """
     request = prepare(request)
-    log = state_path() / log_name(request.mountpoint)
+    log = log_directory() / log_name(request.mountpoint)
     with translate_os_errors(log), os.fdopen(open_log(log.name), "ab") as log_file:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "artfs.daemon", str(request.mountpoint)],

@@ -60,6 +60,16 @@ def parse_mountinfo(text: bytes) -> list[MountedFileSystem]:
     return found
 
 
+def artfs_mountpoints(below: str) -> frozenset[str]:
+    """The mounts of artfs below a directory, as paths without symlinks."""
+    prefix = f"{os.path.realpath(below).rstrip('/')}/"
+    return frozenset(
+        path
+        for each in mounted_file_systems()
+        if each.is_artfs and (path := str(each.mountpoint)).startswith(prefix)
+    )
+
+
 def mounted_at(mountpoint: Path) -> MountedFileSystem | None:
     """What is mounted exactly here; the path is absolute and without symlinks."""
     found = [each for each in mounted_file_systems() if each.mountpoint == mountpoint]

@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 
 from artfs.errors import InvalidArgument
+from artfs.settings import MAX_TIMEOUT_S, timeout_s
 
 DEFAULT_ALIAS_TTL_S = 1.0
-DEFAULT_READ_TIMEOUT_S = 60.0
 MAX_ALIAS_TTL_S = 3600.0
-MAX_READ_TIMEOUT_S = 3600.0
 _MAX_ID = 2**32 - 2
 
 
@@ -41,8 +40,8 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
     gid: int | None = None
     umask: int = 0
     """Bits taken from the modes 0444 and 0555."""
-    read_timeout_s: float = DEFAULT_READ_TIMEOUT_S
-    """No read takes longer: it fails with ETIMEDOUT."""
+    read_timeout_s: float = msgspec.field(default_factory=timeout_s)
+    """No read takes longer: it fails with ETIMEDOUT. Else the setting."""
     file_references: bool | None = None
     """Whether local files that a version refers to are read; None: unless `allow_other`."""
 
@@ -130,8 +129,8 @@ _VALUES: dict[str, tuple[str, Callable[[str], Any], str]] = {
     ),
     "timeout": (
         "read_timeout_s",
-        _seconds(MAX_READ_TIMEOUT_S, positive=True),
-        f"seconds, more than 0 and at most {MAX_READ_TIMEOUT_S:.0f}",
+        _seconds(MAX_TIMEOUT_S, positive=True),
+        f"seconds, more than 0 and at most {MAX_TIMEOUT_S:.0f}",
     ),
     "uid": ("uid", _id, "a numeric user id"),
     "gid": ("gid", _id, "a numeric group id"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Generic, TypeVar
@@ -13,6 +15,8 @@ from artfs.errors import InvalidArgument, InvalidName
 from artfs.model import split_entry_path
 from artfs.references.base import DEFAULT_MAX_OBJECTS, MarkedDirectory, UnusableKey
 from artfs.system.threads import in_parallel
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -98,6 +102,11 @@ def limited(
 ) -> Iterator[Listed[T]]:
     """What was found, as long as it is not too much. Raises: InvalidArgument."""
     limit, count = max_objects or DEFAULT_MAX_OBJECTS, 0
+    began_s = time.monotonic()
+    # Word for word what W&B says.
+    logger.info(
+        'Generating checksum for up to %d objects with prefix "%s"...', limit, split_uri(uri)[1]
+    )
     for item in found:
         count += counts(item)
         if count > limit:
@@ -105,6 +114,7 @@ def limited(
                 uri, f"holds more than {limit} objects", hint="pass a larger max_objects"
             )
         yield item
+    logger.info("Done. %.1fs", time.monotonic() - began_s)
 
 
 def placed(

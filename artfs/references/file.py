@@ -30,6 +30,7 @@ from artfs.references.base import (
 )
 from artfs.system.below import Below, open_directory
 from artfs.system.files import check_unchanged, file_state, pread_full
+from artfs.system.names import is_own_path
 from artfs.system.oserrors import translate_os_errors, translated
 from artfs.system.threads import in_parallel
 
@@ -185,7 +186,7 @@ def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) ->
 
 def _files_below(path: Path) -> Iterator[str]:
     with translate_os_errors(path):
-        for directory, _, names in Below(open_directory(path)).walk():
+        for directory, _, names in Below(open_directory(path)).walk(leave_out=is_own_path):
             prefix = f"{directory}/" if directory else ""
             # Links to directories are left out, those to nothing are errors later.
             yield from (prefix + name for name in names if not (path / prefix / name).is_dir())

@@ -59,7 +59,7 @@ class GcsHandler:
     ) -> None:
         """`client` is called once, when one is needed."""
         self._client = Once(client or _standard_client)
-        self._policy = policy or RetryPolicy()
+        self._policy = policy or RetryPolicy.standard()
 
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None

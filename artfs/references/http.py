@@ -12,7 +12,7 @@ from posixpath import basename
 import requests
 
 from artfs.credentials import without_credentials
-from artfs.errors import PathNotFound, ReferenceChanged
+from artfs.errors import ReferenceChanged, SourceNotFound
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
 from artfs.references import bodies, etags, web
@@ -37,7 +37,7 @@ class HttpHandler:
         self, session: requests.Session | None = None, *, policy: RetryPolicy | None = None
     ) -> None:
         self._session = session or web.new_session()
-        self._policy = policy or RetryPolicy()
+        self._policy = policy or RetryPolicy.standard()
 
     def describe(
         self,
@@ -56,7 +56,7 @@ class HttpHandler:
         try:
             yield retrying(self._policy, lambda deadline: self._ask(uri, public, path, deadline))
         except ReferenceChanged as error:
-            raise PathNotFound(public, error.reason) from None
+            raise SourceNotFound(public, error.reason) from None
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""

@@ -102,7 +102,7 @@ class S3Handler:
         policy: RetryPolicy | None = None,
     ) -> None:
         """`client` makes one that does not retry by itself; it is called once, when needed."""
-        self._policy = policy or RetryPolicy()
+        self._policy = policy or RetryPolicy.standard()
         self._client = Once(client or self._standard_client)
         self._reads = Once(lambda: SignedReads(self._client()))
         self._unconditional: set[str] = set()
@@ -173,7 +173,8 @@ class S3Handler:
     def _standard_client(self) -> S3Client:
         return make_client(
             endpoint_url=configured_endpoint(),
-            read_timeout_s=self._policy.step_timeout_s,
+            # One client has one limit: two attempts fit.
+            read_timeout_s=self._policy.deadline_s / 2,
             attempts=1,
             connections=web.POOL_SIZE,
         )

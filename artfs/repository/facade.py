@@ -113,6 +113,8 @@ class Repository:
         `address` opens the store again, where the location alone does not.
         """
         self.info = info
+        self.is_new = False
+        """Whether it was made for whoever opened it."""
         self.address = address or info.location
         """What opens this store in another process. It may hold a password: never show it."""
         self.catalog = catalog

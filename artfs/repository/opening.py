@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import stat
@@ -27,6 +28,9 @@ from artfs.repository.sharing import group_id, mend, take_over
 from artfs.settings import default_entity, is_url
 from artfs.system.directories import Directory, make_parents
 from artfs.system.oserrors import translate_os_errors
+from artfs.system.user_places import is_remembered, remember_store
+
+logger = logging.getLogger(__name__)
 
 STORE_FILE = "artfs.toml"
 CATALOG_FILE = "catalog.sqlite"
@@ -55,11 +59,12 @@ class _StoreFile(msgspec.Struct, frozen=True):
     """Whose members may all write to it; None: its owner alone."""
 
 
-def open_store(location: str, *, create: bool = False) -> Repository:
+def open_store(location: str, *, create: bool = False, entity: str | None = None) -> Repository:
     """Open the store that a directory or URL names.
 
-    With `create` a directory that is missing or empty becomes a new store; a shared store is made
-    by `create_shared` alone, for it has to be told where its blobs are.
+    With `create` a directory that is missing or empty becomes a new store, unless this user has
+    used one there before; it belongs to `entity`, else to the one of the settings. A shared store
+    is made by `create_shared` alone, for it has to be told where its blobs are.
     Raises: StoreNotFound, StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable,
     Unsupported.
     """
@@ -68,9 +73,23 @@ def open_store(location: str, *, create: bool = False) -> Repository:
 
         return open_shared(location)
     root = Path(location).expanduser().absolute()
+    is_new = False
     if create and not _is_store(root):
-        create_store(root, entity=default_entity())
-    return _open_embedded(root)
+        # Another process may be making it at this moment.
+        if is_remembered(root) and not _is_store(root):
+            raise StoreNotFound(
+                str(root),
+                "the store that you have used here is gone",
+                hint=f"is its disk mounted? `artfs init --store {root}` makes a new one",
+            )
+        entity = entity or default_entity()
+        create_store(root, entity=entity)
+        logger.warning("%s: a new store of %s was made here", root, entity)
+        is_new = True
+    repository = _open_embedded(root)
+    repository.is_new = is_new
+    remember_store(root)
+    return repository
 
 
 def make_store(

@@ -13,6 +13,7 @@ import msgspec
 
 from artfs.errors import InvalidArgument, PermissionDenied, Unsupported
 from artfs.system.directories import Directory
+from artfs.system.files import set_mode
 
 _PRIVATE = 0o700
 _SHARED = 0o2770
@@ -67,8 +68,7 @@ def take_over(root: Directory, gid: int | None) -> Directory:
                 f"you are no member of the group {group_name(gid)}",
                 hint="let one of its members make the store, or root",
             ) from None
-    with suppress(PermissionError):
-        os.fchmod(root.fd, _PRIVATE if gid is None else _SHARED)
+    set_mode(root.fd, _PRIVATE if gid is None else _SHARED)
     opened = Directory.at(root.path)
     if gid is not None and not (opened.ownership.is_shared and opened.ownership.gid == gid):
         raise Unsupported(

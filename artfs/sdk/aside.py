@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +12,9 @@ from pathlib import Path
 from artfs.system import forks
 from artfs.system.files import OpenFile
 from artfs.system.locks import hold_new_directory, take_abandoned
-from artfs.system.names import local_name
+from artfs.system.names import is_own_path, local_name, new_own_name
 from artfs.system.oserrors import translate_os_errors
 
-_PREFIX = ".artfs-download-"
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -65,13 +63,13 @@ def opened_root(root: Path) -> Iterator[tuple[OpenFile, Aside]]:
 
 
 def _make(root_fd: int) -> tuple[str, OpenFile]:
-    name = _PREFIX + secrets.token_hex(8)
+    name = new_own_name()
     return name, OpenFile(hold_new_directory(name, dir_fd=root_fd).detach())
 
 
 def _remove_abandoned(root_fd: int) -> None:
     for name in os.listdir(root_fd):
-        if name.startswith(_PREFIX):
+        if is_own_path(name):
             held = take_abandoned(name, dir_fd=root_fd)
             if held is not None:
                 shutil.rmtree(name, ignore_errors=True, dir_fd=root_fd)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from artfs.errors import InvalidArgument
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.tree import walk
 from artfs.model import Digest
+from artfs.mounts.mountinfo import artfs_mountpoints
 from artfs.repository.facade import Repository
 from artfs.sdk.placing import file_has_content
 from artfs.system.below import Below, open_directory
 from artfs.system.files import OpenFile
-from artfs.system.names import local_name, name_of
+from artfs.system.names import is_own_path, local_name, name_of
 from artfs.system.oserrors import translate_os_errors
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def verify_directory(repository: Repository, tree: Digest, root: Path) -> None:
     with translate_os_errors(root):
         # Somebody may have put a link to another disk where a directory was.
         below = Below(open_directory(root), follow_links=True)
-        faults = [*_additional(below, entries), *_different(below, entries)]
+        faults = [*_additional(below, _not_theirs(root), entries), *_different(below, entries)]
     if faults:
         named = ", ".join(faults[:_MAX_NAMED])
         more = f" and {len(faults) - _MAX_NAMED} more" if len(faults) > _MAX_NAMED else ""
@@ -50,7 +51,7 @@ def prune_directory(repository: Repository, tree: Digest, root: Path) -> None:
     with translate_os_errors(root):
         below = Below(open_directory(root))
         # What is in a directory goes before it does.
-        for directory, names, others in reversed(list(below.walk())):
+        for directory, names, others in reversed(list(below.walk(leave_out=_not_theirs(root)))):
             prefix = f"{directory}/" if directory else ""
             fd = below.open(directory)[0].fd
             for name in others:
@@ -64,8 +65,17 @@ def prune_directory(repository: Repository, tree: Digest, root: Path) -> None:
                         os.rmdir(name, dir_fd=fd)
 
 
-def _additional(below: Below, entries: dict[str, Entry]) -> Iterator[str]:
-    for directory, _, others in below.walk():
+def _not_theirs(root: Path) -> Callable[[str], bool]:
+    """What below a root is not compared with a version, nor pruned: what artfs writes or mounts."""
+    place = os.path.realpath(root)
+    mountpoints = {os.path.relpath(path, place) for path in artfs_mountpoints(place)}
+    return lambda path: path in mountpoints or is_own_path(path)
+
+
+def _additional(
+    below: Below, leave_out: Callable[[str], bool], entries: dict[str, Entry]
+) -> Iterator[str]:
+    for directory, _, others in below.walk(leave_out=leave_out):
         prefix = f"{directory}/" if directory else ""
         for name in others:
             path = name_of(prefix + name)

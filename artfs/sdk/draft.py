@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,10 +26,13 @@ from artfs.sdk.intake import Intake, file_entry
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.newfile import check_same_process, written_file
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
+from artfs.sdk.scan import Selection
 from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
 from artfs.system import forks
 from artfs.system.names import name_of
+
+logger = logging.getLogger(__name__)
 
 _TMP_DIGEST_CHARS = 20
 
@@ -162,7 +166,9 @@ class Draft:
             raise InvalidArgument(local_path, "is not a directory")
         prefix = (name or "").rstrip("/")
         intake = Intake(self.ingest(), self.contents)
-        self.local_names.update(intake.add_directory(local_path, prefix, follow_links=True))
+        self.local_names.update(
+            intake.add_directory(local_path, prefix, Selection(follow_links=True))
+        )
 
     def add_references(
         self, request: ReferenceRequest, *, on_skipped: Callable[[Skipped], None]
@@ -198,7 +204,7 @@ class Draft:
         parts = split_entry_path(name)
         with self._lock:
             if name in self._new_files:
-                raise InvalidArgument(name, "was made with new_file before")
+                raise InvalidArgument(f"File with name {name!r} already exists")
             self._new_files.add(name)
         if "b" not in mode and encoding is None:
             encoding = "utf-8"
@@ -260,14 +266,21 @@ class Draft:
             tags=tuple(self.tags),
             ttl_s=self.ttl_s,
         )
-        return commit_contents(
+        outcome = commit_contents(
             repository,
             self.ingest(),
             self.contents,
             request,
             base=self.base,
             incremental=self.incremental,
-        ).version
+        )
+        if not outcome.created and _says_otherwise(request, outcome.version):
+            logger.warning(
+                "%s has the same content and stays as it is: "
+                "change its description and metadata with save()",
+                outcome.version.path,
+            )
+        return outcome.version
 
     def _use(self, repository: Repository) -> None:
         with self._lock:
@@ -280,6 +293,11 @@ class Draft:
                     f"not in {repository.info.location}",
                     hint="call artfs.init() before adding to it",
                 )
+
+
+def _says_otherwise(request: CommitRequest, version: VersionRecord) -> bool:
+    described = request.description not in {None, version.description}
+    return described or bool(request.metadata and request.metadata != version.metadata)
 
 
 def _tmp_name(path: str, entry: FileEntry) -> str:

@@ -16,7 +16,7 @@ from artfs.manifest.entries import FileEntry, LeafEntry, SymlinkEntry
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.sdk.contents import Contents
-from artfs.sdk.scan import check_regular, scan_directory
+from artfs.sdk.scan import Selection, check_regular, scan_directory
 from artfs.system import forks
 from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors
@@ -118,7 +118,7 @@ class Intake:
             target = name_of(os.readlink(source))  # noqa: PTH115 - as in scan.py
         self._contents.add(path, SymlinkEntry(path.rpartition("/")[2], target))
 
-    def add_directory(self, source: str, path: str, *, follow_links: bool) -> list[tuple[str, str]]:
+    def add_directory(self, source: str, path: str, selection: Selection) -> list[tuple[str, str]]:
         """Take in everything below a directory, under `path` or, where it is empty, the root.
 
         Returns the local path of each file with its path in the version.
@@ -127,7 +127,7 @@ class Intake:
         names: list[tuple[str, str]] = []
         large: deque[tuple[str, Future[FileEntry]]] = deque()
         with self._workers() as pool:
-            for found in scan_directory(source, follow_links=follow_links):
+            for found in scan_directory(source, selection):
                 directory = "/".join(part for part in (path, found.path) if part)
                 entries: list[LeafEntry] = [
                     SymlinkEntry(link.name, link.target) for link in found.links

@@ -44,6 +44,7 @@ _CANNOT_LINK = {
     errno.EACCES: "the store belongs to somebody else",
     errno.EMLINK: "its file system allows no more links",
     errno.EOPNOTSUPP: "its file system has no hard links",
+    errno.ENOSYS: "its file system has no hard links",
     errno.ENOENT: "its file was moved meanwhile",
 }
 

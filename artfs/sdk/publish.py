@@ -13,11 +13,19 @@ from artfs.catalog.records import CommitOutcome, CommitRequest
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import Metadata
 from artfs.repository.facade import Repository
+from artfs.repository.ignore import (
+    IGNORE_FILE,
+    MAX_IGNORE_BYTES,
+    IsIgnored,
+    ignore_rules,
+    own_names_ignored,
+)
+from artfs.repository.labels import set_labels
 from artfs.sdk.commit import commit_contents
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
-from artfs.sdk.scan import scan_directory
+from artfs.sdk.scan import OnLeftOut, Selection, log_left_out, scan_directory
 from artfs.settings import default_project
 from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors
@@ -52,12 +60,14 @@ def put(
     on_progress: OnProgress | None = None,
     on_references: Callable[[int], None] | None = None,
     on_skipped: Callable[[Skipped], None] | None = None,
+    on_left_out: OnLeftOut = log_left_out,
 ) -> CommitOutcome:
     """Make a version of references, and of local files and directories with their links.
 
     The content of a single directory comes into the root; of several sources each one goes under
     its base name. `on_references` hears how many references there are so far, `on_skipped` what a
-    request that may skip what is invalid left out.
+    request that may skip what is invalid left out, `on_left_out` which mounts of artfs below a
+    directory are not taken in. What the `.artfsignore` in a directory's root names is left out.
     Blocks: on disk and network. Raises: InvalidArgument for two sources of one name, and for
     sockets and the like; PathNotFound, SourceChanged, PermissionDenied, OutOfSpace, Conflict,
     InvalidName, BackendUnavailable. Nothing is visible before it succeeds.
@@ -66,17 +76,22 @@ def put(
     named = _named(sources, required=not request.references)
     ingest, contents = repository.ingest(), Contents()
     try:
-        meter = _meter(named, on_progress)
+        selections = {source: _selection(source, on_left_out) for _, source in named}
+        meter = _meter(named, selections, on_progress)
         intake = Intake(ingest, contents, transfer=transfer, meter=meter)
         for path, source in named:
             if Path(source).is_dir() and (path == "" or not Path(source).is_symlink()):
-                intake.add_directory(source, path, follow_links=False)
+                intake.add_directory(source, path, selections[source])
             elif Path(source).is_symlink():
                 intake.add_link(source, path)
             else:
                 intake.add_file(source, path)
         _add_references(repository, contents, request.references, on_references, on_skipped)
-        return commit_contents(repository, ingest, contents, commit)
+        outcome = commit_contents(repository, ingest, contents, commit)
+        if outcome.created:
+            return outcome
+        version, changed = set_labels(repository.catalog, outcome.version, commit)
+        return CommitOutcome(version, created=False, changed=changed)
     finally:
         ingest.discard()
 
@@ -155,14 +170,29 @@ def _named(sources: Sequence[str | os.PathLike[str]], *, required: bool) -> list
     return list(named.items())
 
 
-def _meter(named: Sequence[tuple[str, str]], on_progress: OnProgress | None) -> ProgressMeter:
+def _selection(source: str, on_left_out: OnLeftOut) -> Selection:
+    is_ignored: IsIgnored = own_names_ignored
+    path = Path(source, IGNORE_FILE)
+    if path.is_file():
+        with translate_os_errors(path), path.open("rb") as file:
+            is_ignored = ignore_rules(file.read(MAX_IGNORE_BYTES))
+    return Selection(follow_links=False, is_ignored=is_ignored, on_left_out=on_left_out)
+
+
+def _meter(
+    named: Sequence[tuple[str, str]],
+    selections: dict[str, Selection],
+    on_progress: OnProgress | None,
+) -> ProgressMeter:
     """A meter with totals; they are only counted where somebody looks."""
     if on_progress is None:
         return ProgressMeter(None)
     files = size_bytes = 0
     for _, source in named:
         if Path(source).is_dir():
-            for found in scan_directory(source, follow_links=False):
+            # What is left out is said when the files are taken in.
+            counted = msgspec.structs.replace(selections[source], on_left_out=lambda _: None)
+            for found in scan_directory(source, counted):
                 files += len(found.files)
                 size_bytes += sum(file.size_bytes for file in found.files)
         elif Path(source).is_file():

@@ -6,16 +6,24 @@ version can hold: sockets, devices, fifos, and names that are not UTF-8.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from artfs.errors import InvalidArgument, InvalidName, PathNotFound
 from artfs.model import check_entry_name
+from artfs.mounts.mountinfo import artfs_mountpoints
+from artfs.repository.ignore import IsIgnored, own_names_ignored
 from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors, translated
+
+logger = logging.getLogger(__name__)
+
+OnLeftOut = Callable[[str], None]
+"""Given the path of a mount of artfs that is not taken in."""
 
 _KINDS = {
     stat.S_IFSOCK: "a socket",
@@ -58,22 +66,40 @@ class _Pending(msgspec.Struct, frozen=True):
     """Device and inode of every directory above; only filled where links are followed."""
 
 
+def log_left_out(path: str) -> None:
+    """Say in the log what is left out."""
+    logger.warning("%s: left out: it is a mount of artfs", path)
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a local directory is taken in."""
+
+    follow_links: bool
+    """Take what a link leads to; one that leads to nothing or back to a directory above it is
+    refused. Else links are kept."""
+    is_ignored: IsIgnored = own_names_ignored
+    on_left_out: OnLeftOut = log_left_out
+
+
 def scan_directory(
-    root: str | os.PathLike[str], *, follow_links: bool
+    root: str | os.PathLike[str], selection: Selection
 ) -> Iterator[ScannedDirectory]:
     """Every directory from `root` down, in name order, parents first.
 
-    With `follow_links` a link stands for what it leads to, and one that leads to nothing or back
-    to a directory above it is refused; otherwise links are kept. `root` is always followed.
+    `root` is always followed. A mount of artfs below it is left out: what is in it is in a store.
     Blocks: on the disk. Raises: PathNotFound, PermissionDenied, InvalidArgument for what is no
     file, directory or link, InvalidName for a name that a version cannot hold.
     """
+    mountpoints = artfs_mountpoints(os.fspath(root))
     waiting = [_Pending("", os.fspath(root), frozenset())]
     while waiting:
         pending = waiting.pop()
-        if follow_links:
+        if mountpoints and pending.path and os.path.realpath(pending.source) in mountpoints:
+            selection.on_left_out(pending.source)
+            continue
+        if selection.follow_links:
             pending = _with_own_identity(pending)
-        found, below = _scan_one(pending, follow_links=follow_links)
+        found, below = _scan_one(pending, selection)
         yield found
         waiting.extend(reversed(below))
 
@@ -100,7 +126,8 @@ def _with_own_identity(pending: _Pending) -> _Pending:
     return _Pending(pending.path, pending.source, pending.ancestors | {identity})
 
 
-def _scan_one(pending: _Pending, *, follow_links: bool) -> tuple[ScannedDirectory, list[_Pending]]:
+def _scan_one(pending: _Pending, selection: Selection) -> tuple[ScannedDirectory, list[_Pending]]:
+    follow_links = selection.follow_links
     files: list[ScannedFile] = []
     links: list[ScannedLink] = []
     below: list[_Pending] = []
@@ -108,7 +135,10 @@ def _scan_one(pending: _Pending, *, follow_links: bool) -> tuple[ScannedDirector
     for entry in _listed(pending.source):
         name = _checked_name(entry)
         with translate_os_errors(entry.path):
-            if entry.is_dir(follow_symlinks=follow_links):
+            is_directory = entry.is_dir(follow_symlinks=follow_links)
+            if selection.is_ignored(prefix + name, is_directory):
+                continue
+            if is_directory:
                 below.append(_Pending(prefix + name, entry.path, pending.ancestors))
             elif not follow_links and entry.is_symlink():
                 target = name_of(os.readlink(entry.path))  # noqa: PTH115 - as above

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from artfs.errors import InvalidArgument
 from artfs.repository.facade import Repository
-from artfs.repository.opening import STORE_FILE, create_store, open_store
+from artfs.repository.opening import open_store
 from artfs.settings import is_url, store_location
 from artfs.system import forks
 
@@ -43,7 +43,5 @@ def shared_repository(
 
 def _open(location: str, entity: str | None, *, create: bool) -> Repository:
     if create and entity is not None and not is_url(location):
-        root = Path(location)
-        if not (root / STORE_FILE).exists():
-            create_store(root, entity=entity)
+        return open_store(location, create=create, entity=entity)
     return open_store(location, create=create)

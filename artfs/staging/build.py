@@ -9,9 +9,9 @@ import msgspec
 from artfs.manifest.changes import changed_directory
 from artfs.manifest.directory import totals
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
+from artfs.repository.ignore import IsIgnored
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.staging.area import Area
-from artfs.staging.ignore import IsIgnored
 from artfs.staging.nodes import DirectoryNode, FileNode, Node, SymlinkNode
 
 _OWNER_MAY_EXECUTE = 0o100

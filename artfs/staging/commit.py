@@ -18,14 +18,15 @@ from hashlib import sha256
 
 import msgspec
 
-from artfs.catalog.records import CommitOutcome, CommitRequest, VersionRecord, VersionUpdate
+from artfs.catalog.records import CommitOutcome, CommitRequest, VersionRecord
 from artfs.errors import ArtfsError, StagingBusy
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry
 from artfs.repository.facade import Repository
+from artfs.repository.labels import set_labels
 from artfs.staging.area import Area
 from artfs.staging.build import Builder
-from artfs.staging.ignore import ignore_rules
+from artfs.staging.ignore import area_ignore_rules
 from artfs.staging.intake import Intake, Progress
 from artfs.staging.meta import AreaState
 from artfs.staging.rebase import rebase
@@ -62,7 +63,7 @@ class Commit:
         BackendUnavailable.
         """
         refuse_unfinished(self._area)
-        self._intake.take(ignore_rules(self._area), strict=False)
+        self._intake.take(area_ignore_rules(self._area), strict=False)
 
     def finish(self) -> CommitReport:
         """Make the version, and rebase the area onto it. Nobody may change the area meanwhile.
@@ -85,7 +86,7 @@ class Commit:
         area = self._area
         refuse_unfinished(area)
         refuse_writers(area)
-        is_ignored = ignore_rules(area)
+        is_ignored = area_ignore_rules(area)
         self._intake.take(is_ignored, strict=True)
         builder = Builder(area, self._ingest, self._intake.stored, is_ignored)
         tree = builder.build()
@@ -104,19 +105,28 @@ class Commit:
         meta = self._area.meta
         # The same for the same content on the same base, and only for that.
         key = sha256(f"{meta.id} {meta.commits} {tree.sha256.hex()}".encode()).hexdigest()
-        request = CommitRequest(
-            project=meta.project,
-            name=meta.name,
-            type=meta.type,
-            description=meta.description,
-            metadata=meta.metadata,
-            aliases=meta.aliases,
-            base_ids=(meta.base_id,) if meta.base_id is not None else (),
-            commit_key=key,
-            expect_latest=meta.expect,
-            run_id=meta.run_id,
-        )
-        return self._area.repository.commit(self._ingest, tree, request)
+        repository, request = self._area.repository, _request(self._area, commit_key=key)
+        outcome = repository.commit(self._ingest, tree, request)
+        if outcome.created:
+            return outcome
+        version, changed = set_labels(repository.catalog, outcome.version, request)
+        return CommitOutcome(version, created=False, changed=changed)
+
+
+def _request(area: Area, *, commit_key: str | None = None) -> CommitRequest:
+    meta = area.meta
+    return CommitRequest(
+        project=meta.project,
+        name=meta.name,
+        type=meta.type,
+        description=meta.description,
+        metadata=meta.metadata,
+        aliases=meta.aliases,
+        base_ids=(meta.base_id,) if meta.base_id is not None else (),
+        commit_key=commit_key,
+        expect_latest=meta.expect,
+        run_id=meta.run_id,
+    )
 
 
 def refuse_writers(area: Area) -> None:
@@ -177,16 +187,12 @@ def commit_area(area: Area, progress: Progress | None = None) -> CommitReport:
 
 
 def _unchanged(area: Area) -> VersionRecord | None:
-    """The version that the area shows still; the aliases that were asked for go to it."""
-    meta = area.meta
-    if meta.base_id is None:
+    """The version that the area shows still; what was asked of a new one is said of it."""
+    if area.meta.base_id is None:
         return None
     catalog = area.repository.catalog
-    version = catalog.version_by_id(meta.base_id)
-    missing = tuple(alias for alias in meta.aliases if alias not in version.aliases)
-    if missing:
-        version = catalog.update_version(version.id, VersionUpdate(add_aliases=missing))
-    return version
+    version = catalog.version_by_id(area.meta.base_id)
+    return set_labels(catalog, version, _request(area))[0]
 
 
 def _note_failure(area: Area, error: ArtfsError) -> None:

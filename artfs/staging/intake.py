@@ -12,10 +12,10 @@ import msgspec
 from artfs.blobs.base import Transfer
 from artfs.errors import PathNotFound, SourceChanged
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
+from artfs.repository.ignore import IsIgnored
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.staging.area import Area
 from artfs.staging.hasher import hash_node
-from artfs.staging.ignore import IsIgnored
 from artfs.staging.nodes import DirectoryNode, FileNode
 from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors

@@ -10,8 +10,8 @@ import msgspec
 from artfs.catalog.records import VersionRecord
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry, SymlinkEntry
+from artfs.repository.ignore import IsIgnored
 from artfs.staging.area import Area
-from artfs.staging.ignore import IsIgnored
 from artfs.staging.meta import AreaState
 from artfs.staging.nodes import (
     DIRECTORY_MODE,

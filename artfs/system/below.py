@@ -7,7 +7,7 @@ opened from the one above it, of which the last ones stay open.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from cachetools import LRUCache
 
@@ -48,22 +48,27 @@ class Below:
                 self._open[above] = found
         return found, is_new
 
-    def walk(self) -> Iterator[tuple[str, list[str], list[str]]]:
+    def walk(
+        self, *, leave_out: Callable[[str], bool]
+    ) -> Iterator[tuple[str, list[str], list[str]]]:
         """Each directory from the root down, with the names of those in it and of all else in it.
 
-        A link is no directory here, wherever it leads. Raises: OSError.
+        A link is no directory here, wherever it leads. `leave_out` is given each path; what it
+        says yes to is passed over, and not looked into. Raises: OSError.
         """
         waiting = [""]
         while waiting:
             path = waiting.pop()
             directories: list[str] = []
             others: list[str] = []
+            prefix = f"{path}/" if path else ""
             with os.scandir(self.open(path)[0].fd) as entries:
                 for entry in entries:
+                    if leave_out(prefix + entry.name):
+                        continue
                     is_directory = entry.is_dir(follow_symlinks=False)
                     (directories if is_directory else others).append(entry.name)
             yield path, directories, others
-            prefix = f"{path}/" if path else ""
             waiting.extend(prefix + name for name in directories)
 
     def _known(self, path: str) -> OpenFile | None:

@@ -21,7 +21,7 @@ from typing import Self
 
 from artfs.errors import PermissionDenied
 from artfs.system import forks
-from artfs.system.files import OpenFile
+from artfs.system.files import OpenFile, set_mode, sync_directory
 from artfs.system.ownership import Ownership
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -144,7 +144,7 @@ class Directory:
 
     def sync(self) -> None:
         """Make its names durable. Blocks: disk."""
-        os.fsync(self.fd)
+        sync_directory(self.fd)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -220,7 +220,7 @@ def own_directory(path: Path, *, follow: bool = True) -> Directory:
     _check_own(path, status)
     if status.st_mode & _FOR_OTHERS:
         with suppress(PermissionError):
-            os.fchmod(fd, 0o700)
+            set_mode(fd, 0o700)
             opened.ownership = Ownership.of(os.fstat(fd))
     return opened
 

@@ -141,11 +141,39 @@ def pwrite_full(fd: int, data: Buffer, offset: int) -> None:
         offset += written
 
 
-def fsync_directory(path: Path) -> None:
-    """Make the names in a directory durable. Raises: OSError."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+_NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EBADF})
+"""What file systems say that cannot sync a directory: CIFS, some of FUSE, some of NFS."""
+_NO_MODES = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+"""What file systems say that have no modes: vfat, exFAT, CIFS."""
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
+
+
+def sync_directory(fd: int) -> None:
+    """Make the names in an open directory durable, where its file system can. Raises: OSError."""
     try:
         os.fsync(fd)
+    except OSError as error:
+        # Names are as durable there as the file system makes them by itself.
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+def set_mode(file: int | Path, mode: int) -> bool:
+    """Give a file of ours a mode; False where its file system has none. Raises: OSError."""
+    try:
+        os.chmod(file, mode)  # noqa: PTH101 - of a descriptor, too
+    except OSError as error:
+        if error.errno not in _NO_MODES:
+            raise
+        return False
+    return True
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names in a directory durable, where its file system can. Raises: OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync_directory(fd)
     finally:
         os.close(fd)
 
@@ -158,8 +186,16 @@ def create_durably(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileExistsError):
+        try:
             path.hardlink_to(temporary)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # Without links the last of several that come at the same moment stays.
+            if not path.exists():
+                temporary.rename(path)
     finally:
         temporary.unlink(missing_ok=True)
     fsync_directory(path.parent)

@@ -14,6 +14,8 @@ from typing import Self
 
 import msgspec
 
+from artfs.system.files import set_mode
+
 _OWNER = 0o700
 _GROUP_WRITE = 0o020
 
@@ -65,8 +67,7 @@ class Ownership(msgspec.Struct, frozen=True):
             with suppress(PermissionError):
                 os.fchown(fd, uid, gid)
         if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
-            with suppress(PermissionError):
-                os.fchmod(fd, mode)
+            set_mode(fd, mode)
 
     def differs(self, status: os.stat_result) -> bool:
         """Whether a file or directory keeps somebody out who belongs here, or lets others write.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
+from artfs.errors import ArtfsError
 from artfs.settings import runtime_base, state_path
 from artfs.system.directories import Directory, own_directory
+from artfs.system.files import set_mode
 from artfs.system.oserrors import translate_os_errors
 
 
@@ -37,10 +41,47 @@ def open_log(name: str) -> int:
 
     Raises: PermissionDenied; OSError.
     """
-    with state_directory() as directory:
+    with own_directory(log_directory()) as directory:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(name, flags, 0o600, dir_fd=directory.fd)
-        with suppress(PermissionError):
-            # Of a log from before it was private.
-            os.fchmod(fd, 0o600)
+        # Of a log from before it was private.
+        set_mode(fd, 0o600)
         return fd
+
+
+def log_directory() -> Path:
+    """Where logs of daemons live: where this user has no place for them, beside the sockets.
+
+    Raises: PermissionDenied; BackendUnavailable, OutOfSpace.
+    """
+    try:
+        state_directory().close()
+        return state_path()
+    except (OSError, ArtfsError):
+        return runtime_directory()
+
+
+# --- stores that were used ---------------------------------------------------------------------
+
+
+def remember_store(root: Path) -> None:
+    """Take note that this user has a store at `root`; where that cannot be, it is not known."""
+    with suppress(OSError, ArtfsError):
+        path = _note_of(root)
+        if path.exists():
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+        temporary.write_bytes(os.fsencode(root))
+        temporary.rename(path)
+
+
+def is_remembered(root: Path) -> bool:
+    """Whether this user is known to have used a store at `root`."""
+    with suppress(OSError, ArtfsError):
+        return _note_of(root).exists()
+    return False
+
+
+def _note_of(root: Path) -> Path:
+    return state_path() / "stores" / sha256(os.fsencode(root)).hexdigest()[:32]

@@ -92,7 +92,7 @@ def check_sources(
     """
     surveyed = list(versions)
     distinct = {_key(entry): entry for _, _, entry in _references(repository, surveyed)}
-    inquiry = _Inquiry(repository, policy or RetryPolicy())
+    inquiry = _Inquiry(repository, policy or RetryPolicy.standard())
     verdicts: dict[_Key, _Verdict] = {}
     answers = in_parallel(inquiry.ask, distinct.values(), workers=_THREADS)
     for key, verdict in zip(distinct, answers, strict=True):

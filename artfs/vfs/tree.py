@@ -143,9 +143,9 @@ class DirectoryNode(Node, Protocol):
 
 
 class Space(msgspec.Struct, frozen=True):
-    """What statfs(2) says."""
+    """How much a mount shows."""
 
-    used_bytes: int
+    size_bytes: int
     files: int
 
 

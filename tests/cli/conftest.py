@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 60
+STORE_MADE = "was made here"
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -24,6 +25,8 @@ class Result(msgspec.Struct, frozen=True):
     code: int
     out: str
     err: str
+    stores_made: int = 0
+    """How often it said that it made one."""
 
     @property
     def json(self) -> Any:
@@ -70,7 +73,10 @@ class Cli:
             timeout=_TIMEOUT_S,
             check=False,
         )
-        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+        # That a store is made is said once, and of no interest to most tests.
+        said = done.stderr.decode().splitlines(keepends=True)
+        err = "".join(line for line in said if STORE_MADE not in line)
+        return Result(done.returncode, done.stdout.decode(), err, len(said) - err.count("\n"))
 
     def ok(self, *arguments: str | Path) -> Result:
         """Run what must succeed, and say nothing on standard error."""

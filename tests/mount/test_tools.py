@@ -216,7 +216,12 @@ def test_python_s_own_tools_work(version: Path, plain: Path, tmp_path: Path) -> 
     change_and_remove(target)
 
 
-def test_df_knows_the_mount(version: Path) -> None:
-    line = run('df --output=source,fstype,used "$where" | tail -1', where=version).split()
-    assert line[:2] == ["artfs", "fuse.artfs"]
-    assert int(line[2]) * 1024 >= len(NOISE)
+def test_df_knows_how_much_the_mount_shows_and_calls_it_never_full(version: Path) -> None:
+    for options, least in (
+        ("-B1 --output=source,fstype,size,used,pcent", len(NOISE)),
+        ("--output=source,fstype,itotal,iused,ipcent", 8),
+    ):
+        line = run(f'df {options} "$where" | tail -1', where=version).split()
+        assert line[:2] == ["artfs", "fuse.artfs"]
+        assert int(line[2]) >= least
+        assert line[3:] == ["0", "0%"]

@@ -18,6 +18,7 @@ from artfs.cli.output import format_count, format_size, print_json, print_line
 from artfs.credentials import without_credentials
 from artfs.errors import ArtfsError, IntegrityError, MountError, PermissionDenied
 from artfs.mounts import client
+from artfs.mounts.crawlers import FILE_SYSTEM_TYPE, UPDATEDB_CONF, is_crawled
 from artfs.mounts.refusals import problems
 from artfs.repository.opening import STORE_FILE
 from artfs.settings import is_url, store_location
@@ -108,6 +109,13 @@ def _machine_findings() -> Iterator[Finding]:
 
 
 def _mount_findings() -> Iterator[Finding]:
+    if is_crawled():
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="crawler",
+            text="updatedb reads the names of every version of the mounts that it may look into",
+            hint=f"add {FILE_SYSTEM_TYPE} to PRUNEFS in {UPDATEDB_CONF}",
+        )
     dead = [
         str(each.mountpoint) for each in client.mounts() if each.state is client.MountState.DEAD
     ]

@@ -16,7 +16,7 @@ from artfs.cli.options import (
     store_option,
     type_option,
 )
-from artfs.cli.output import format_size, plural, print_json, print_line
+from artfs.cli.output import format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ByteProgress
 from artfs.settings import RUN_VARIABLE
 
@@ -80,8 +80,10 @@ def command(
     """Store each PATH, file or directory, as the next version of PROJECT/NAME.
 
     The content of a single directory comes into the version's root; of several, each PATH goes
-    under its own name. Symbolic links are kept as links. The store is made when there is none.
-    Content that equals that of `latest` makes no new version.
+    under its own name. Symbolic links are kept as links. What `.artfsignore` in the root of a
+    directory names is left out; the syntax is that of .gitignore. So are mounts of artfs below it.
+    The store is made when there is none. Content that equals that of `latest` makes no new
+    version; a description and metadata are then set on the one that is there.
 
     A reference (http, https, s3, gs, file, artfs) is pinned as it is now and read from there,
     through the cache. A directory or prefix stands for all that is below it. It goes under the
@@ -126,10 +128,17 @@ def command(
             else None,
             on_references=progress.note_count,
             on_skipped=skipped.append,
+            on_left_out=_note_left_out,
         )
     if as_json:
         print_json(
-            version_value(outcome.version) | {"created": outcome.created} | _skipped_value(skipped)
+            version_value(outcome.version)
+            | {
+                "created": outcome.created,
+                "changed": list(outcome.changed),
+                "store_created": repository.is_new,
+            }
+            | _skipped_value(skipped)
         )
     else:
         print_line(_summary(outcome))
@@ -157,6 +166,10 @@ def _reference(
     )
 
 
+def _note_left_out(path: str) -> None:
+    print_note(f"artfs: {path}: left out: it is a mount of artfs")
+
+
 def _skipped_value(skipped: list[Skipped]) -> dict[str, object]:
     return {
         "skipped": [{"uri": each.uri, "key": each.key, "reason": each.reason} for each in skipped]
@@ -167,4 +180,7 @@ def _summary(outcome: CommitOutcome) -> str:
     version = outcome.version
     size = format_size(version.size_bytes)
     content = f"{version.path}: {plural(version.file_count, 'file')}, {size}"
-    return content if outcome.created else f"{content}: the same content, so no new version"
+    if outcome.created:
+        return content
+    set_now = f"; {' and '.join(outcome.changed)} set" if outcome.changed else ""
+    return f"{content}: the same content, so no new version{set_now}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -13,7 +12,7 @@ import click
 
 from artfs.cli.frame import default_project, json_object, open_repository, run_value
 from artfs.cli.options import store_option
-from artfs.cli.output import print_note
+from artfs.cli.output import json_text, print_note
 from artfs.errors import ArtfsError, InvalidArgument
 from artfs.model import RunState, check_name
 from artfs.settings import RUN_VARIABLE, STORE_VARIABLE
@@ -93,7 +92,7 @@ def command(
         finally:
             run = _finish(repository, run, failed=code != 0)
     if as_json:
-        sys.stderr.write(f"{json.dumps(run_value(run) | {'exit_code': code}, indent=2)}\n")
+        sys.stderr.write(f"{json_text(run_value(run) | {'exit_code': code})}\n")
     elif not quiet:
         print_note(f"run {run.name} ({run.project}, {run.id}) {run.state.value}")
     return code

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import json_object
+from artfs.cli.frame import json_object, open_repository
 from artfs.cli.mounts import mount_value
 from artfs.cli.options import (
     alias_option,
@@ -22,7 +22,7 @@ from artfs.cli.options import (
 from artfs.cli.output import print_json, print_line
 from artfs.mounts import client
 from artfs.mounts.messages import MountRequest, StageOrder
-from artfs.settings import RUN_VARIABLE, store_location
+from artfs.settings import RUN_VARIABLE, is_url, store_location
 
 
 @click.command(short_help="Mount a writable directory that becomes the next version.")
@@ -72,6 +72,10 @@ def command(
       artfs stage demo/digits /mnt/new --base latest
       artfs stage demo/model /mnt/model -t model -a candidate
     """
+    address = store_location(store)
+    if not is_url(address):
+        # Here it is said that a store is made, and asked whether it should be.
+        open_repository(address, create=True).close()
     order = StageOrder(
         type=type_name,
         base=base,
@@ -82,7 +86,7 @@ def command(
         expect=expect,
     )
     request = MountRequest(
-        store=store_location(store),
+        store=address,
         target=artifact,
         mountpoint=mountpoint,
         options=client.parse_options(options),

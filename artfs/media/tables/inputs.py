@@ -15,7 +15,7 @@ def columns_and_rows(columns: Any, data: Any) -> tuple[list[Any], list[list[Any]
 
     Raises: InvalidValue for columns or data of another kind.
     """
-    if _is_frame(data):
+    if is_frame(data):
         return checked_columns(list(data.columns)), _frame_rows(data)
     names = checked_columns(list(_DEFAULT_COLUMNS) if columns is None else columns)
     if data is None:
@@ -34,7 +34,8 @@ def checked_columns(columns: Any) -> list[Any]:
     return columns
 
 
-def _is_frame(data: object) -> bool:
+def is_frame(data: object) -> bool:
+    """Whether it is a pandas DataFrame; pandas is not imported for that."""
     return type(data).__name__ == "DataFrame" and is_from(data, "pandas")
 
 

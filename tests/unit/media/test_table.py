@@ -183,7 +183,7 @@ def test_a_logged_artifact_can_be_a_cell(run: artfs.Run) -> None:
     run.log_artifact(model)
     table = artfs.Table(columns=["a"], data=[[model]])
     assert str(table._column_types.type_map["a"]) == "Artifactversion or None"
-    assert stored(table)["data"] == [(model.json_encode(),)]
+    assert stored(table)["data"] == [[model.json_encode()]]
 
 
 def test_arrays_with_a_gap_cannot_be_stored_as_one() -> None:
@@ -213,7 +213,7 @@ def test_frames_of_every_kind_of_column_become_tables() -> None:
     )
     table = artfs.Table(dataframe=frame)
     data = stored(table)["data"]
-    assert data[0][:3] == (2**62 + 1, "x", "x")
-    assert data[1][:3] == (None, None, "y")
+    assert data[0][:3] == [2**62 + 1, "x", "x"]
+    assert data[1][:3] == [None, None, "y"]
     assert data[0][3] == 1577833200000
     assert data[1][3] is None

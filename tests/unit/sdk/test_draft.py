@@ -223,7 +223,7 @@ def test_new_file_twice_is_refused() -> None:
     artifact = draft()
     with artifact.new_file("x"):
         pass
-    with pytest.raises(ValueError, match="new_file"), artifact.new_file("x"):
+    with pytest.raises(ValueError, match="already exists"), artifact.new_file("x"):
         pass
 
 

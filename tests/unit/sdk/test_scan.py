@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from artfs.errors import InvalidArgument, InvalidName, PathNotFound
-from artfs.sdk.scan import ScannedDirectory, scan_directory
+from artfs.sdk.scan import ScannedDirectory, Selection, scan_directory
 from tests.support.privileges import unprivileged
 
 
@@ -22,7 +22,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def scanned(top: Path, *, follow_links: bool = False) -> dict[str, ScannedDirectory]:
-    return {found.path: found for found in scan_directory(top, follow_links=follow_links)}
+    return {
+        found.path: found for found in scan_directory(top, Selection(follow_links=follow_links))
+    }
 
 
 def names(found: ScannedDirectory) -> list[str]:

@@ -1,0 +1,36 @@
+"""`.artfsignore`: which files beside it are left out of versions. The syntax is `.gitignore`'s.
+
+Only the file at the root counts, and it says what is left out of a version, not what is hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from artfs.system.names import is_own_path
+
+IGNORE_FILE = ".artfsignore"
+MAX_IGNORE_BYTES = 1024 * 1024
+
+IsIgnored = Callable[[str, bool], bool]
+"""Given a path below the root, and whether it is a directory."""
+
+
+def own_names_ignored(path: str, _is_directory: bool) -> bool:
+    """The rules where there is no ignore file: what artfs writes for a while is left out."""
+    return is_own_path(path)
+
+
+def ignore_rules(content: bytes) -> IsIgnored:
+    """The rules of an ignore file."""
+    # Most directories have no such file, and regular expressions take long to import.
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415
+
+    spec = GitIgnoreSpec.from_lines(content.decode(errors="replace").splitlines())
+
+    def is_ignored(path: str, is_directory: bool) -> bool:
+        return own_names_ignored(path, is_directory) or spec.match_file(
+            f"{path}/" if is_directory else path
+        )
+
+    return is_ignored
