@@ -6,6 +6,7 @@ to use from many threads; several processes may have the same store open.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -60,8 +61,10 @@ from artfs.repository.ingest import Ingest, IngestResult
 from artfs.repository.presence import Presence, require_objects
 from artfs.repository.reference_targets import LinkedBlobs
 from artfs.repository.workspace import Workspace
+from artfs.settings import file_references
 
 LATEST = "latest"
+_WRITABLE_FOR_OTHERS = 0o022
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -211,7 +214,23 @@ class Repository:
         if self._references is not None:
             return self._references
         artifacts = ArtifactHandler(StoreVersions(self))
-        return References({SCHEME: artifacts, OWN_SCHEME: artifacts})
+        references = References({SCHEME: artifacts, OWN_SCHEME: artifacts})
+        allowed = file_references()
+        if allowed is False:
+            references.refuse(
+                "file", "local files are not read", hint="ARTFS_FILE_REFERENCES=on reads them"
+            )
+        elif allowed is None and not self._is_own():
+            # Whoever writes a version chooses the files, and whoever reads it lends the rights.
+            references.limit_files(only_public=True)
+        return references
+
+    def _is_own(self) -> bool:
+        """Whether nobody but this user can write to the store."""
+        if self.info.root is None:
+            return False
+        status = self.info.root.stat()
+        return status.st_uid == os.geteuid() and not status.st_mode & _WRITABLE_FOR_OTHERS
 
     @cached_property
     def reference_reader(self) -> ReferenceReader:
