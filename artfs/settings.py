@@ -25,6 +25,7 @@ RUN_MARKER = "artfs-run:"
 RUN_MARKER_FDS = range(900, 908)
 """The descriptors at which mounts look for it: few, high enough to be free in most processes."""
 CACHE_SIZE_VARIABLE = "ARTFS_CACHE_SIZE"
+FILE_REFERENCES_VARIABLE = "ARTFS_FILE_REFERENCES"
 TIMEOUT_VARIABLE = "ARTFS_TIMEOUT"
 LINK_LOCAL_VARIABLE = "ARTFS_LINK_LOCAL"
 
@@ -47,6 +48,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The project of names that mention none."""
     cache_size: str | None = None
     """How much the block cache may keep, for example "200 GiB"."""
+    file_references: str | None = None
+    """`on` or `off`: whether local files are read that versions refer to."""
     timeout: float | None = None
     """How long a read may take, in seconds."""
     link_local: bool | None = None
@@ -137,6 +140,19 @@ def _user_path(variable: str, *below_home: str) -> Path:
             variable, "this user has no home directory", hint=f"set {variable} or HOME to one"
         )
     return Path(home).joinpath(*below_home, "artfs")
+
+
+def file_references() -> bool | None:
+    """Whether local files are read that versions refer to; None: as the store deserves.
+
+    Raises: ConfigError.
+    """
+    text = os.environ.get(FILE_REFERENCES_VARIABLE) or load_config().file_references
+    if not text:
+        return None
+    if text not in {"on", "off"}:
+        raise ConfigError(f"file_references {text!r}", "neither `on` nor `off`")
+    return text == "on"
 
 
 def cache_limit_bytes() -> int | None:

@@ -12,6 +12,7 @@ import msgspec
 
 from artfs.blobs.sealed import read_sealed
 from artfs.model import Digest
+from artfs.system.directories import make_parents
 from artfs.system.files import OpenFile
 
 NEW_MODE = 0o400
@@ -66,9 +67,9 @@ class CacheLayout:
 
     def create(self, directory: Path) -> None:
         """Make `tmp` and `directory`, for this user alone. Raises: OSError."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.tmp.mkdir(exist_ok=True)
-        directory.mkdir(parents=True, exist_ok=True)
+        make_parents(self.root)
+        for path in (self.root, self.tmp, directory.parent, directory):
+            path.mkdir(mode=0o700, exist_ok=True)
 
     def blocks(self) -> Iterator[CachedBlock]:
         """All blocks, in no order; those that vanish meanwhile may be left out.

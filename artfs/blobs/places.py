@@ -22,6 +22,7 @@ from artfs.blobs.deferred import DeferredObjectStore
 from artfs.blobs.local import LocalObjectStore
 from artfs.errors import InvalidArgument, StoreFormatError, Unsupported
 from artfs.settings import timeout_s
+from artfs.system.directories import make_parents
 from artfs.system.files import create_durably
 from artfs.system.oserrors import translate_os_errors
 
@@ -105,7 +106,9 @@ class DirectoryPlace(msgspec.Struct, frozen=True):
         """
         path = self.root / OWNER_NAME
         with translate_os_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
+            # One that several users share was made for them, with its group and mode.
+            make_parents(self.root)
+            self.root.mkdir(mode=0o700, exist_ok=True)
             strangers = sorted(each.name for each in self.root.iterdir())
             strangers = [name for name in strangers if not _is_own(name)]
             if strangers:

@@ -55,7 +55,7 @@ class KeptContent(Content, Protocol):
 
     @property
     def fetched_count(self) -> int:
-        """How many blocks came from where it is, and not from the disk."""
+        """A number that grows with whatever comes from where it is, and not from the disk."""
         ...
 
     def load_kept(self, index: int) -> Buffer | None:

@@ -373,6 +373,11 @@ class _StoredBlocks:
         """See BlockFetcher."""
         return False
 
+    @property
+    def answers(self) -> int:
+        """See BlockFetcher: they come whole or not at all."""
+        return 0
+
     def expected(self, index: int) -> bytes:
         """See BlockFetcher."""
         return self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from artfs.blobs.cache import BlockCache
 from artfs.blobs.eviction import Quota
 from artfs.errors import ConfigError
 from artfs.settings import cache_limit_bytes, cache_path
+from artfs.system.directories import own_directory
+from artfs.system.oserrors import translate_os_errors
 
 _NOWHERE = Path("/proc/no-home/artfs")
 
@@ -24,7 +27,11 @@ def cache_root() -> Path:
 def open_cache() -> BlockCache:
     """The block cache, with the quota of the configuration or the standard one.
 
-    Raises: ConfigError.
+    Raises: ConfigError; PermissionDenied for a cache that somebody else made or can write to: what
+    is in it would be taken for what was fetched.
     """
     root = cache_root()
+    if os.path.lexists(root):
+        with translate_os_errors(root):
+            own_directory(root).close()
     return BlockCache(root, Quota.standard(root, cache_limit_bytes()))

@@ -57,6 +57,11 @@ class BlockFetcher(Protocol):
         """Whether the source was seen to send everything, whatever was asked for."""
         ...
 
+    @property
+    def answers(self) -> int:
+        """A number that grows with the bytes that come, also of blocks that are never whole."""
+        ...
+
 
 class CachedContent:
     """Implements RunContent. Thread-safe."""
@@ -64,13 +69,13 @@ class CachedContent:
     __slots__ = (
         "__weakref__",
         "_cache",
+        "_fetched_count",
         "_fetcher",
         "_given_up",
         "_in_turn",
         "_key",
         "_size",
         "_whole",
-        "fetched_count",
     )
 
     def __init__(
@@ -89,12 +94,17 @@ class CachedContent:
         self._whole = whole
         self._in_turn = forks.turn()
         self._given_up: BackendUnavailable | None = None
-        self.fetched_count = 0
+        self._fetched_count = 0
 
     @property
     def size_bytes(self) -> int:
         """The exact size."""
         return self._size
+
+    @property
+    def fetched_count(self) -> int:
+        """See KeptContent."""
+        return self._fetched_count + self._fetcher.answers
 
     @property
     def cache_key(self) -> Digest:
@@ -232,7 +242,7 @@ class CachedContent:
         """The blocks that were asked for; others that come are kept, if they are missing."""
         with closing(self._fetcher.fetch(first, count)) as found:
             for number, data in found:
-                self.fetched_count += 1
+                self._fetched_count += 1
                 if first <= number < first + count:
                     yield number, data
                 else:

@@ -149,6 +149,11 @@ class LocalContent:
         """The exact size."""
         return self._size
 
+    @property
+    def mode(self) -> int:
+        """Who may read and write the file."""
+        return os.fstat(self._file.fd).st_mode & 0o777
+
     def try_read(self, span: ByteRange) -> Buffer | None:
         """See Content."""
         proof = self._proof

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from hashlib import sha256
 
 from artfs.errors import BackendUnavailable, DeadlineExceeded, ReferenceChanged
@@ -35,6 +35,7 @@ class SourceBlocks:
         self._parked: _Stream | None = None
         forks.in_child(self._forget_parked)
         self.sends_all = False
+        self.answers = 0
 
     def fetch(self, first: int, count: int) -> Generator[tuple[int, Buffer]]:
         """See BlockFetcher."""
@@ -73,7 +74,10 @@ class SourceBlocks:
             if parked is not None and parked.leads_to(index):
                 self._parked = None
                 return parked
-        return _Stream(self._subject, self._size, index)
+        return _Stream(self._subject, self._size, index, on_bytes=self._note_bytes)
+
+    def _note_bytes(self) -> None:
+        self.answers += 1
 
     def _park(self, stream: _Stream) -> None:
         stream.settle()
@@ -143,7 +147,10 @@ def _everything(source: Source, subject: str, policy: RetryPolicy) -> Iterator[t
 class _Stream:
     """The block that comes next, as much of it as has come, and the connection it comes by."""
 
-    def __init__(self, subject: str, size_bytes: int, index: int) -> None:
+    def __init__(
+        self, subject: str, size_bytes: int, index: int, *, on_bytes: Callable[[], None]
+    ) -> None:
+        self._on_bytes = on_bytes
         self._subject = subject
         self._size = size_bytes
         self.index = index
@@ -182,7 +189,10 @@ class _Stream:
                 )
             if self._body is None:
                 self._open(source, span_stop, deadline)
-            deadline.received_bytes += self._receive()
+            received = self._receive()
+            deadline.received_bytes += received
+            if received:
+                self._on_bytes()
             elapsed_s = time.monotonic() - self._opened_s
             if deadline.is_too_slow(self._body_bytes, elapsed_s):
                 self.close()

@@ -211,6 +211,8 @@ def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 def limit_references(request: MountRequest, repository: Repository) -> None:
     """Keep local files from those who have no right to them."""
+    if request.options.file_references:
+        repository.references.limit_files(only_public=False)
     if not request.options.reads_file_references:
         repository.references.refuse(
             "file",

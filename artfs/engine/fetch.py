@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from threading import Event
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import trio
@@ -19,6 +20,7 @@ from artfs.content.base import (
     as_run_content,
 )
 from artfs.engine.flights import Flight, Flights, Land
+from artfs.engine.lanes import Lane
 from artfs.engine.origins import Origin, Origins
 from artfs.engine.threads import Threads, Work
 from artfs.errors import IntegrityError
@@ -29,6 +31,10 @@ BUDGET_BYTES = 128 * 1024 * 1024
 RUN_BLOCKS = 4
 """The most blocks that are loaded with one request, where they are elsewhere."""
 _MAX_IDLE_SOURCES = 512
+_LANE_SHARE = 0.5
+"""The part of its server's memory that one object may have."""
+
+T = TypeVar("T")
 
 
 class Source:
@@ -38,11 +44,13 @@ class Source:
         "__weakref__",
         "_content",
         "_kept",
+        "_known",
         "_loads",
         "_open",
         "_opens_offline",
         "_runs",
         "key",
+        "lane",
         "origin",
         "run_blocks",
         "size_bytes",
@@ -67,6 +75,8 @@ class Source:
         self.size_bytes = size_bytes
         self.work = work
         self.origin = origin or Origin()
+        self.lane = None if origin is None else Lane()
+        """Its part of a server's requests."""
         self.run_blocks = 1
         """How many adjacent blocks are worth one request; known once the content is open."""
         self._open = open_content
@@ -76,11 +86,13 @@ class Source:
         self._kept: KeptContent | None = None
         self._runs: RunContent | None = None
         self._loads = 0
+        # What had come before it was opened here, for others.
+        self._known = 0
 
     @property
     def answers(self) -> int:
         """A number that grows with what comes from the origin, and not from what is kept."""
-        return self._loads if self._kept is None else self._kept.fetched_count
+        return self._loads if self._kept is None else self._kept.fetched_count - self._known
 
     def try_read(self, span: ByteRange) -> Buffer | None:
         """See Content.try_read; None also as long as the content was not opened."""
@@ -117,7 +129,9 @@ class Source:
         if content is None:
             # Two threads may both get here: the content that is kept last serves all.
             content = self._open()
-            self._kept, self._runs = as_kept_content(content), as_run_content(content)
+            kept = as_kept_content(content)
+            self._known = 0 if kept is None else kept.fetched_count - self._loads
+            self._kept, self._runs = kept, as_run_content(content)
             self.run_blocks = 1 if self._runs is None else RUN_BLOCKS
             self._content = content
         return content
@@ -184,15 +198,19 @@ class Fetcher:
         Returns the first block that was left, for want of memory: half of the budget stays for
         blocks that somebody waits for, so that under pressure windows shrink first.
         """
+        lane = source.lane
         if source.origin.is_silent:
             return start
         missing = [index for index in range(start, stop) if self._is_missing(source, index)]
         for run in _runs(missing, source.run_blocks):
             size_bytes = _size_bytes(source, run)
             is_much = self._reserved_bytes + size_bytes > self._budget_bytes // 2
-            if is_much or not self._has_room(source.origin, size_bytes):
+            is_full = lane is not None and lane.is_full
+            if is_much or is_full or not self._has_room(source, size_bytes):
                 return run.start
-            self._reserve(source.origin, size_bytes)
+            if lane is not None:
+                lane.enter_nowait()
+            self._reserve(source, size_bytes)
             self._flights.start_run(
                 [(source.key, index) for index in run],
                 partial(self._load_run, source, run),
@@ -209,30 +227,45 @@ class Fetcher:
         return source.try_read(ByteRange(index * BLOCK_SIZE_BYTES, 1)) is None
 
     async def _load(self, source: Source, index: int) -> Buffer:
-        origin = source.origin
+        origin, lane = source.origin, source.lane
         size_bytes = block_range(index, source.size_bytes).length
-        if origin.is_busy or (origin.budget_share < 1 and not self._has_room(origin, size_bytes)):
+        if origin.is_busy or (
+            lane is not None and (lane.is_full or not self._has_room(source, size_bytes))
+        ):
             # What was fetched before does not wait for those who wait for its server.
             kept = await self._threads.run(Work.DISK, source.load_kept, index)
             if kept is not None:
                 self._keep(source, index, kept)
                 return kept
-        while not self._has_room(origin, size_bytes):
-            await self._room.wait()
-        self._reserve(origin, size_bytes)
+        if lane is not None:
+            await lane.enter()
+        try:
+            while not self._has_room(source, size_bytes):
+                await self._room.wait()
+        except BaseException:
+            if lane is not None:
+                lane.leave(None)
+            raise
+        self._reserve(source, size_bytes)
         try:
             # Behind the room: whoever has the right to a request never waits for memory.
-            data = await origin.run(
-                self._threads,
-                source.work,
-                source.load_block,
-                index,
-                answers=lambda: source.answers,
-            )
+            data = await self._ask(source, partial(source.load_block, index))
         finally:
-            self._release(origin, size_bytes)
+            self._release(source, size_bytes)
         self._keep(source, index, data)
+        if lane is not None:
+            lane.note_block()
         return data
+
+    async def _ask(self, source: Source, load: Callable[[], T]) -> T:
+        """Make a request that has its place in the source's lane."""
+        return await source.origin.run(
+            self._threads,
+            source.work,
+            load,
+            answers=lambda: source.answers,
+            on_leave=None if source.lane is None else source.lane.leave,
+        )
 
     async def _load_run(self, source: Source, run: range, land: Land[Buffer]) -> None:
         """Load blocks whose room is reserved; each lands as soon as it is there."""
@@ -248,9 +281,11 @@ class Fetcher:
                 return
             if source.answers != answers:
                 source.origin.note_answer()
-            self._release(source.origin, len(data))
+            self._release(source, len(data))
             reserved_bytes -= len(data)
             self._keep(source, next(waiting), data)
+            if source.lane is not None:
+                source.lane.note_block()
             land(data)
 
         def load() -> None:
@@ -262,29 +297,32 @@ class Fetcher:
                         return
 
         try:
-            await source.origin.run(
-                self._threads, source.work, load, answers=lambda: source.answers
-            )
+            await self._ask(source, load)
         finally:
             given_up.set()
-            self._release(source.origin, reserved_bytes)
+            self._release(source, reserved_bytes)
 
-    def _has_room(self, origin: Origin, size_bytes: int) -> bool:
+    def _has_room(self, source: Source, size_bytes: int) -> bool:
         """Whether a block may be loaded; where nothing else is being loaded any block may."""
-        shares = (
-            (self._reserved_bytes, self._budget_bytes),
-            (origin.reserved_bytes, self._budget_bytes * origin.budget_share),
-        )
+        origin, lane = source.origin, source.lane
+        most = self._budget_bytes * origin.budget_share
+        shares = [(self._reserved_bytes, self._budget_bytes), (origin.reserved_bytes, most)]
+        if lane is not None:
+            shares.append((lane.reserved_bytes, most * _LANE_SHARE))
         return all(not held or held + size_bytes <= most for held, most in shares)
 
-    def _reserve(self, origin: Origin, size_bytes: int) -> None:
+    def _reserve(self, source: Source, size_bytes: int) -> None:
         self._reserved_bytes += size_bytes
-        origin.reserved_bytes += size_bytes
+        source.origin.reserved_bytes += size_bytes
+        if source.lane is not None:
+            source.lane.reserved_bytes += size_bytes
         self._make_room()
 
-    def _release(self, origin: Origin, size_bytes: int) -> None:
+    def _release(self, source: Source, size_bytes: int) -> None:
         self._reserved_bytes -= size_bytes
-        origin.reserved_bytes -= size_bytes
+        source.origin.reserved_bytes -= size_bytes
+        if source.lane is not None:
+            source.lane.reserved_bytes -= size_bytes
         self._room.set()
         self._room = trio.Event()
 

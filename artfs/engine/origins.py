@@ -88,26 +88,40 @@ class Origin:
         function: Callable[[*Ts], T],
         *arguments: *Ts,
         answers: Callable[[], int] | None = None,
+        on_leave: Callable[[DeadlineExceeded | None], None] | None = None,
     ) -> T:
         """Call `function`, a request to it, in a thread, once there is a place.
 
         Whoever cancels this does so because it took too long. The place is held until the thread
         ends, however long that takes. `answers` counts what has come from the origin, where the
-        function may get its result elsewhere.
+        function may get its result elsewhere, or fail in spite of an answer. `on_leave` is called
+        when the thread has ended, or is not going to begin, with its DeadlineExceeded.
         Raises: what `function` does; DeadlineExceeded at once where the origin is silent.
         """
-        request = _Request(self)
+        request = _Request(self, on_leave)
+        before = answers() if answers is not None else -1
+
+        def has_answered() -> bool:
+            return answers is not None and answers() != before
 
         def ask() -> T:
-            before = answers() if answers is not None else -1
-            result = function(*arguments)
-            request.answered = answers is None or answers() != before
+            try:
+                result = function(*arguments)
+            except Exception as error:
+                request.answered = has_answered()
+                request.error = error
+                raise
+            request.answered = answers is None or has_answered()
             return result
 
         try:
             return await threads.run(work, ask, door=request)
         except (trio.Cancelled, DeadlineExceeded):
-            self._note_silence(request)
+            if has_answered():
+                # It began to answer: that this one is not whole is no silence of the server.
+                self.note_answer()
+            else:
+                self._note_silence(request)
             raise
         except BackendUnavailable:
             # A refused connection, or an overloaded server: at least it does not hang.
@@ -118,6 +132,8 @@ class Origin:
         finally:
             if request.is_trial:
                 self._in_trial = False
+            if on_leave is not None and not request.has_entered:
+                on_leave(None)
 
     def note_answer(self) -> None:
         """It has answered something."""
@@ -163,10 +179,15 @@ class Origin:
 class _Request:
     """One request; implements Door."""
 
-    __slots__ = ("_origin", "answered", "began_s", "is_trial")
+    __slots__ = ("_on_leave", "_origin", "answered", "began_s", "error", "has_entered", "is_trial")
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(
+        self, origin: Origin, on_leave: Callable[[DeadlineExceeded | None], None] | None
+    ) -> None:
         self._origin = origin
+        self._on_leave = on_leave
+        self.error: Exception | None = None
+        self.has_entered = False
         self.answered = False
         """Set by the thread, also when nobody waits for it any more."""
         self.began_s = math.inf
@@ -175,6 +196,7 @@ class _Request:
     async def enter(self) -> None:
         """See Door."""
         self.is_trial = await self._origin._enter()  # noqa: SLF001 - its other half
+        self.has_entered = True
 
     def begin(self) -> None:
         """See Door."""
@@ -183,6 +205,9 @@ class _Request:
     def leave(self) -> None:
         """See Door."""
         self._origin._leave(self)  # noqa: SLF001 - its other half
+        if self._on_leave is not None:
+            error, self.error = self.error, None
+            self._on_leave(error if isinstance(error, DeadlineExceeded) else None)
 
 
 class Origins:

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 
 from artfs.credentials import without_credentials
-from artfs.errors import InvalidArgument, InvalidName, ReferenceChanged
+from artfs.errors import InvalidArgument, InvalidName, PermissionDenied, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, split_entry_path
 from artfs.references.base import (
@@ -47,6 +47,9 @@ class _Found(msgspec.Struct, frozen=True):
 class FileHandler:
     """Implements ReferenceHandler. Pins size and mtime; with a checksum the md5 as well."""
 
+    only_public = False
+    """Whether only files are read that everybody on this machine may read."""
+
     def describe(
         self, uri: str, *, name: str | None, checksum: bool, max_objects: int | None
     ) -> Iterator[Found]:
@@ -58,14 +61,15 @@ class FileHandler:
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
-        return FileSource(entry)
+        return FileSource(entry, only_public=self.only_public)
 
 
 class FileSource:
     """Implements Source."""
 
-    def __init__(self, entry: ReferenceEntry) -> None:
+    def __init__(self, entry: ReferenceEntry, *, only_public: bool = False) -> None:
         self._entry = entry
+        self._only_public = only_public
 
     def observe(self, *, timeout_s: float) -> Observed:  # noqa: ARG002 - the port's signature
         """See Source."""
@@ -92,6 +96,14 @@ class FileSource:
                 if error.errno not in _GONE:
                     refused = error
                 continue
+            if self._only_public and not is_public(fd):
+                # Before anything is told of it, its size and times among that.
+                os.close(fd)
+                raise PermissionDenied(
+                    self._entry.uri,
+                    "not everybody may read this file, and others can write to the store",
+                    hint="ARTFS_FILE_REFERENCES=on reads whatever files its versions name",
+                )
             changed = self.difference(fd)
             if changed is None:
                 return fd
@@ -124,6 +136,17 @@ class FileSource:
             if len(data) != length:
                 raise TransientFailure(self._entry.uri, f"ends before byte {start + length}")
             yield data
+
+
+def is_public(fd: int) -> bool:
+    """Whether everybody on this machine may read an open file at its path. Raises: OSError."""
+    if not os.fstat(fd).st_mode & stat.S_IROTH:
+        return False
+    # The kernel's word for where it is, whatever links led to it.
+    path = Path(f"/proc/self/fd/{fd}").readlink()
+    return path.is_absolute() and all(
+        parent.stat().st_mode & stat.S_IXOTH for parent in path.parents
+    )
 
 
 class _Descriptor:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _MAX_CHAIN = 64
+_FILE = "file"
 
 # Not real entry points, so that they work from a checkout and are found without a search.
 _BUILT_IN = {
@@ -55,6 +56,7 @@ class References:
         self._handlers = dict(self._given)
         forks.in_child(self._forget_loaded)
         self._refused: dict[str, tuple[str, str]] = {}
+        self._only_public_files = False
 
     def describe(
         self,
@@ -103,6 +105,17 @@ class References:
     def refuse(self, scheme: str, reason: str, *, hint: str) -> None:
         """From now on, read nothing that entries of this scheme refer to."""
         self._refused[scheme] = (reason, hint)
+
+    def limit_files(self, *, only_public: bool) -> None:
+        """From now on, read only those local files that everybody may read; or all of them."""
+        with self._lock:
+            self._only_public_files = only_public
+            self._refused.pop(_FILE, None)
+            self._limit(self._handlers.get(_FILE))
+
+    def _limit(self, handler: ReferenceHandler | None) -> None:
+        if handler is not None and hasattr(handler, "only_public"):
+            handler.only_public = self._only_public_files
 
     def open(self, entry: ReferenceEntry) -> Source:
         """Prepare reading an entry; no I/O.
@@ -154,6 +167,7 @@ class References:
             found = self._handlers.get(scheme)
             if found is None:
                 found = self._handlers[scheme] = _load(scheme)
+                self._limit(found)
             return found
 
 

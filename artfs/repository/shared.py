@@ -18,6 +18,7 @@ from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.repository.opening import STORE_FORMAT, check_format
 from artfs.settings import cache_path, default_entity
+from artfs.system.directories import own_directory
 from artfs.system.oserrors import translate_os_errors
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _workspace(store_id: str) -> LocalObjectStore:
     """Where files are made before they are uploaded; on this host, for this user."""
     root = cache_path() / "workspace" / store_id
     with translate_os_errors(root):
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_directory(root).close()
     return LocalObjectStore(root)
 
 

@@ -16,6 +16,7 @@ import msgspec
 from artfs.content.base import Content
 from artfs.content.blobs import BlobContent
 from artfs.content.cached import CachedContent
+from artfs.content.references import LocalContent
 from artfs.errors import SourceChanged
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, Buffer, block_count
@@ -178,7 +179,11 @@ class Placer:
     ) -> Placement:
         executable = isinstance(entry, FileEntry) and entry.executable
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        fd = os.open(name, flags, 0o777 if executable else 0o666, dir_fd=self._aside.fd)
+        mode = 0o777 if executable else 0o666
+        if isinstance(content, LocalContent):
+            # As `cp` does it: who may not read the file may not read its copy.
+            mode &= content.mode | stat.S_IRUSR | stat.S_IWUSR
+        fd = os.open(name, flags, mode, dir_fd=self._aside.fd)
         try:
             state = None if original is None else file_state(original.fd)
             if original is not None and state is not None and clone_file(original.fd, fd):

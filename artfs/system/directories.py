@@ -219,7 +219,7 @@ def own_directory(path: Path, *, follow: bool = True) -> Directory:
     opened = Directory(fd, path, Ownership.of(status))
     _check_own(path, status)
     if status.st_mode & _FOR_OTHERS:
-        with suppress(PermissionError):
+        with suppress(OSError):
             set_mode(fd, 0o700)
             opened.ownership = Ownership.of(os.fstat(fd))
     return opened

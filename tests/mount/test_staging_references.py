@@ -149,9 +149,9 @@ def test_a_file_of_unknown_size_is_copied_mapped_cut_and_committed_whole(
     os.link(ref, mountpoint / "link")
     ref.rename(mountpoint / "d/renamed")
     assert (mountpoint / "link").stat().st_size == len(DATA)
-    with (mountpoint / "d/renamed").open("r+b") as writable:
-        writable.seek(7)
-        writable.write(b"changed")
+    with (mountpoint / "d/renamed").open("r+b") as changing:
+        changing.seek(7)
+        changing.write(b"changed")
     changed = DATA[:7] + b"changed" + DATA[14:]
     assert (mountpoint / "link").read_bytes() == changed
     assert (mountpoint / "copy").read_bytes() == DATA

@@ -208,13 +208,16 @@ async def test_an_origin_that_hangs_does_not_stall_others() -> None:
         fetcher = Fetcher(nursery, Threads(), Counters(), timeout_s=40, budget_bytes=32 * BLOCK)
         content = DistantContent(60)
         content.gates = dict.fromkeys(range(60), gate := threading.Event())
-        hanging = Source(
-            b"h",
-            content.size_bytes,
-            Work.NETWORK,
-            lambda: content,
-            origin=fetcher.origins.get("http://a"),
-        )
+        hanging = [
+            Source(
+                b"h%d" % number,
+                content.size_bytes,
+                Work.NETWORK,
+                lambda: content,
+                origin=fetcher.origins.get("http://a"),
+            )
+            for number in range(60)
+        ]
         other = DistantContent(2)
         fine = Source(
             b"f",
@@ -223,7 +226,7 @@ async def test_an_origin_that_hangs_does_not_stall_others() -> None:
             lambda: other,
             origin=fetcher.origins.get("http://b"),
         )
-        waiting = [fetcher.fetch(hanging, index) for index in range(60)]
+        waiting = [fetcher.fetch(source, index) for index, source in enumerate(hanging)]
         await trio.testing.wait_all_tasks_blocked(0.05)
         # It takes its share and no more.
         assert len(content.requests) == 24
