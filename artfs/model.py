@@ -69,6 +69,8 @@ class RunState(StrEnum):
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
+    CRASHED = "crashed"
+    """Nobody holds it any more, and nobody ended it: its processes were killed."""
 
 
 class ArtifactPath(msgspec.Struct, frozen=True):

@@ -61,12 +61,10 @@ class ObjectStore(Protocol):
     Every method may raise BackendUnavailable, PermissionDenied and, when it writes, OutOfSpace.
     """
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        Storing a key that exists writes no bytes (same key, same bytes). Whether it counts as
-        stored now, so that `delete` with `stored_before_s` spares it: always where objects are
-        local files; elsewhere an object that was there keeps its age, and may be about to go.
+        Storing a key that exists writes no bytes (same key, same bytes).
         """
         ...
 
@@ -88,11 +86,8 @@ class ObjectStore(Protocol):
         """Return the object's size in bytes, or None where it does not exist."""
         ...
 
-    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
-        """Remove the object; one that does not exist is no error. Whether it is gone now.
-
-        With `stored_before_s`, seconds since the Unix epoch, one that was put since then stays.
-        """
+    def delete(self, key: ObjectKey) -> None:
+        """Remove the object; one that does not exist is no error."""
         ...
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:

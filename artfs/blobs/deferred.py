@@ -19,9 +19,9 @@ class DeferredObjectStore:
     def __init__(self, open_store: Callable[[], ObjectStore]) -> None:
         self._inner = Once(open_store)
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """See ObjectStore."""
-        return self._inner().put(key, source, transfer=transfer)
+        self._inner().put(key, source, transfer=transfer)
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
         """See ObjectStore."""
@@ -35,9 +35,9 @@ class DeferredObjectStore:
         """See ObjectStore."""
         return self._inner().size(key)
 
-    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
+    def delete(self, key: ObjectKey) -> None:
         """See ObjectStore."""
-        return self._inner().delete(key, stored_before_s=stored_before_s)
+        self._inner().delete(key)
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """See ObjectStore."""

@@ -17,7 +17,7 @@ from artfs.blobs.temporaries import Temporaries
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import ByteRange, Digest
 from artfs.system.directories import Directory
-from artfs.system.files import copy_file, pread_full, set_mode
+from artfs.system.files import copy_file, pread_full
 from artfs.system.oserrors import reading_content, translate_os_errors
 from artfs.system.ownership import Ownership
 
@@ -53,11 +53,11 @@ class LocalObjectStore:
             if root.stat().st_uid in {os.geteuid(), 0}:
                 create_layout(root)
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        A put that raises leaves the source where it is. A key that exists keeps its object,
-        which counts as stored now: True. Only one of another size, which is damaged, is replaced.
+        A put that raises leaves the source where it is. A key that exists keeps its object; only
+        one of another size, which is damaged, is replaced.
         Blocks: disk.
         Raises: SourceChanged, PathNotFound, OutOfSpace, PermissionDenied, BackendUnavailable.
         """
@@ -65,11 +65,10 @@ class LocalObjectStore:
             self._require_layout(key.namespace)
             with self._shard(key, create=True) as shard:
                 target = _Target(shard, _file_name(key))
-                if not _renew(target, source) and not self._take_in(source, target, transfer):
+                if not _is_stored(target, source) and not self._take_in(source, target, transfer):
                     self._copy_in(source, target)
             if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
-        return True
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
         """Return exactly the bytes of `span`, unverified. Blocks: disk.
@@ -112,24 +111,18 @@ class LocalObjectStore:
                 self._require_layout(key.namespace)
                 return None
 
-    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
+    def delete(self, key: ObjectKey) -> None:
         """Remove the object; one that does not exist is no error.
 
-        With `stored_before_s` one that was put, or put again, since then stays. Whether it is
-        gone now.
         Raises: PermissionDenied, BackendUnavailable.
         """
         name = _file_name(key)
         with translate_os_errors(key):
             try:
                 with self._shard(key) as shard, shard.locked():
-                    stored_s = _stored_s(shard.status(name))
-                    if stored_before_s is not None and stored_s >= stored_before_s:
-                        return False
                     shard.unlink(name)
             except FileNotFoundError:
                 self._require_layout(key.namespace)
-        return True
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """List a namespace, in no particular order; objects that vanish meanwhile may be left out.
@@ -262,7 +255,7 @@ def _install(source: Path, source_fd: int, target: _Target, transfer: Transfer) 
     """Give a durable file its name, durably; the first of several puts of a key stays."""
     shard, name = target.shard, target.name
     with shard.locked():
-        if _is_whole(target, os.fstat(source_fd).st_size) and _touch(target):
+        if _is_whole(target, os.fstat(source_fd).st_size):
             pass
         elif transfer is Transfer.LINK:
             with suppress(FileNotFoundError):
@@ -274,11 +267,10 @@ def _install(source: Path, source_fd: int, target: _Target, transfer: Transfer) 
     shard.sync()
 
 
-def _renew(target: _Target, source: Path) -> bool:
-    """Make an object count as stored now, and durable in any case.
+def _is_stored(target: _Target, source: Path) -> bool:
+    """Whether there is an object, which then is durable: whoever stored it may not be done yet.
 
-    False where there is none, only what a damaged disk has left of it, or another member's of a
-    group, which only that one could renew: it is stored anew then.
+    False where there is none, or only what a damaged disk has left of it.
     """
     size_bytes: int | None = None
     with suppress(FileNotFoundError):
@@ -286,14 +278,10 @@ def _renew(target: _Target, source: Path) -> bool:
         size_bytes = source.stat().st_size
     if not _is_whole(target, size_bytes):
         return False
-    try:
-        with target.shard.locked():
-            if not _touch(target):
-                return False
-    except FileNotFoundError:
-        return False
+    with target.shard.locked():
+        is_stored = _is_whole(target, size_bytes)
     target.shard.sync()
-    return True
+    return is_stored
 
 
 def _is_whole(target: _Target, size_bytes: int | None) -> bool:
@@ -303,31 +291,6 @@ def _is_whole(target: _Target, size_bytes: int | None) -> bool:
     except FileNotFoundError:
         return False
     return stat.S_ISREG(found.st_mode) and size_bytes in {None, found.st_size}
-
-
-def _touch(target: _Target) -> bool:
-    """Make an object count as stored now; False where only its owner could."""
-    # The time of the last change of an inode, unlike its mtime, cannot be old: moving a file in
-    # sets it, and it is not seen through a hard link that the user kept.
-    shard = target.shard
-    try:
-        fd = os.open(target.name, _READ_FLAGS, dir_fd=shard.fd)
-    except PermissionError:
-        return False
-    try:
-        executable = os.fstat(fd).st_mode & _EXECUTABLE
-        if not set_mode(fd, _sealed(shard.ownership, executable)):
-            # Only the owner may do this, either.
-            os.utime(fd)
-    except PermissionError:
-        return False
-    finally:
-        os.close(fd)
-    return True
-
-
-def _stored_s(status: os.stat_result) -> float:
-    return status.st_ctime
 
 
 def _list_shard(namespace: Namespace, shard_name: str, shard: Directory) -> list[StoredObject]:
@@ -340,5 +303,5 @@ def _list_shard(namespace: Namespace, shard_name: str, shard: Directory) -> list
                 status = entry.stat(follow_symlinks=False)
                 digest = Digest(bytes.fromhex(shard_name + entry.name))
                 key = ObjectKey(namespace, digest)
-                found.append(StoredObject(key, status.st_size, _stored_s(status)))
+                found.append(StoredObject(key, status.st_size, status.st_ctime))
     return found

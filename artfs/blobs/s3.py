@@ -40,11 +40,10 @@ class S3ObjectStore:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Store the file `source` under `key`, durably and atomically, before returning.
 
-        A put that raises leaves the source where it is. A key that exists keeps its object, and
-        that its age: False.
+        A put that raises leaves the source where it is. A key that exists keeps its object.
         Memory: at most 80 MiB. Blocks: disk, network.
         Raises: SourceChanged where the file is not the content that `key` names; PathNotFound,
         OutOfSpace, PermissionDenied, BackendUnavailable.
@@ -54,16 +53,13 @@ class S3ObjectStore:
                 size_bytes = os.fstat(file.fileno()).st_size
                 try:
                     if size_bytes <= _SINGLE_PUT_LIMIT_BYTES:
-                        stored = self._put_at_once(key, file)
-                    else:
-                        stored = self._head(key) is None and self._put_in_parts(
-                            key, file.fileno(), size_bytes
-                        )
+                        self._put_at_once(key, file)
+                    elif self._head(key) is None:
+                        self._put_in_parts(key, file.fileno(), size_bytes)
                 except ContentDiffers:
                     raise SourceChanged(str(source), f"is not the content of {key}") from None
             if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
-        return stored
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
         """Return exactly the bytes of `span`, unverified. Blocks: network.
@@ -94,19 +90,13 @@ class S3ObjectStore:
         with translate_s3_errors(self._url(key)):
             return self._head(key)
 
-    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
+    def delete(self, key: ObjectKey) -> None:
         """Remove the object; one that does not exist is no error. Blocks: network.
 
-        With `stored_before_s` one that was stored since then stays. Whether it is gone now.
         Raises: PermissionDenied, BackendUnavailable.
         """
         with translate_s3_errors(self._url(key)):
-            if stored_before_s is not None:
-                stored_s = self._stored_s(key)
-                if stored_s is None or stored_s >= stored_before_s:
-                    return stored_s is None
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
-        return True
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """List a namespace, page by page, in no particular order. Blocks: network.
@@ -177,15 +167,6 @@ class S3ObjectStore:
             raise
         return None
 
-    def _stored_s(self, key: ObjectKey) -> float | None:
-        try:
-            answer = head_object(self._client, Bucket=self._bucket, Key=self._name(key))
-        except ClientError as error:
-            if status_of(error) != 404:
-                raise
-            return None
-        return answer["LastModified"].timestamp()
-
     def _read_once(self, key: ObjectKey, span: ByteRange) -> bytes:
         answer = self._client.get_object(
             Bucket=self._bucket, Key=self._name(key), Range=f"bytes={span.start}-{span.stop - 1}"
@@ -200,7 +181,7 @@ class S3ObjectStore:
             )
         return data
 
-    def _put_at_once(self, key: ObjectKey, file: BinaryIO) -> bool:
+    def _put_at_once(self, key: ObjectKey, file: BinaryIO) -> None:
         def put(**condition: Any) -> None:
             file.seek(0)
             self._client.put_object(
@@ -212,18 +193,17 @@ class S3ObjectStore:
             )
 
         try:
-            return unless_it_exists(put)
+            unless_it_exists(put)
         except ClientError as error:
             if code_of(error) in WRONG_CHECKSUM_CODES:
                 raise ContentDiffers from error
             raise
 
-    def _put_in_parts(self, key: ObjectKey, fd: int, size_bytes: int) -> bool:
+    def _put_in_parts(self, key: ObjectKey, fd: int, size_bytes: int) -> None:
         target = (self._bucket, self._name(key))
         try:
-            return upload_in_parts(self._client, target, fd, size_bytes, expected=key.sha256)
+            upload_in_parts(self._client, target, fd, size_bytes, expected=key.sha256)
         except ClientError as error:
             # The answer to the last request may have been lost, and the request sent again.
             if code_of(error) != "NoSuchUpload" or self._head(key) != size_bytes:
                 raise
-            return False

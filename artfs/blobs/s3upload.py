@@ -53,11 +53,10 @@ def unless_it_exists(request: Callable[..., object]) -> bool:
 
 def upload_in_parts(
     client: S3Client, target: tuple[str, str], fd: int, size_bytes: int, *, expected: Digest
-) -> bool:
+) -> None:
     """Make the content of a file the object `target` (bucket, key), if its SHA-256 is `expected`.
 
-    S3 checks each part, and the object is only made when the whole is right; False where there
-    is one by then.
+    S3 checks each part, and the object is only made when the whole is right, and there is none.
     Raises: ContentDiffers; ClientError, BotoCoreError; OSError.
     """
     bucket, name = target
@@ -75,7 +74,6 @@ def upload_in_parts(
         if not completed:
             with suppress(ClientError, BotoCoreError):
                 client.abort_multipart_upload(**upload)
-    return completed
 
 
 def _send_parts(

@@ -122,7 +122,8 @@ class Temporaries:
 
 
 def _ours(root: Directory) -> list[str]:
-    return [name for name in root.names() if _OURS.fullmatch(name)]
+    with translate_os_errors(root.path):
+        return [name for name in root.names() if _OURS.fullmatch(name)]
 
 
 def _leave(path: Path) -> None:

@@ -13,8 +13,11 @@ from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
+    LeaseKind,
+    LeaseRecord,
     PackRecord,
     ProjectRecord,
+    Reserved,
     RunRecord,
     StoreTotals,
     VersionCommit,
@@ -42,9 +45,27 @@ class BlobsGone(Exception):
         self.packs = tuple(packs)
 
 
-Confirm = Callable[[], None]
-"""Called in the transaction, when everything is locked that gc would need to delete what was just
-recorded. Raises: BlobsGone where an object is not there, which undoes it all."""
+Confirm = Callable[[Sequence[PackRecord], Sequence[BlobRecord]], None]
+"""Called with what was just recorded as stored, in the transaction, when everything is locked that
+gc would need to delete any of it. Raises: BlobsGone where an object is not there, which undoes it
+all."""
+
+
+class Lease(Protocol):
+    """Word to everybody that its holder is at work: gc leaves what it may need, a run is running.
+
+    It ends with its holder, however that ends. A child that is forked holds it as well.
+    """
+
+    id: str
+
+    def release(self) -> None:
+        """Be done. Blocks: on the catalog. Never raises: what nobody renews ends by itself."""
+        ...
+
+    def abandon(self) -> None:
+        """As `release`, from anywhere, such as a finalizer: it never blocks."""
+        ...
 
 
 class Catalog(Protocol):
@@ -150,6 +171,14 @@ class Catalog(Protocol):
         """
         ...
 
+    def expire_version(self, version_id: str, *, dry_run: bool = False) -> str | None:
+        """Delete a version whose time is over, unless somebody has a use for it; what that is.
+
+        That is what makes `delete_version` ask, an alias, and a portfolio that it was linked into.
+        A version that is gone already is no error.
+        """
+        ...
+
     def delete_artifact(self, artifact_id: int) -> None:
         """Delete an artifact or portfolio with all its versions (or links) and aliases.
 
@@ -213,6 +242,7 @@ class Catalog(Protocol):
         blobs: Sequence[BlobRecord],
         *,
         condemned_at_ns: int | None = None,
+        confirm: Confirm | None = None,
     ) -> None:
         """Record stored objects without a version: to rebuild a catalog, or to adopt orphans.
 
@@ -226,25 +256,58 @@ class Catalog(Protocol):
         """Know damaged blobs no longer that are at these places in packs; how many there were."""
         ...
 
+    # --- leases ----------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        """What time it is; for all hosts that share a catalog on a server, by its clock."""
+        ...
+
+    def lease(self, kind: LeaseKind, *, subject: str = "", tree: Digest | None = None) -> Lease:
+        """Begin to hold a lease: before the first `reserve` of an intake, and gc's mark.
+
+        gc keeps `tree` meanwhile.
+        """
+        ...
+
+    def leases(self) -> list[LeaseRecord]:
+        """All leases, held or left behind, by when they began."""
+        ...
+
+    def revoke_abandoned(self) -> int:
+        """Forget the leases of those that are gone; how many there were."""
+        ...
+
+    def reserve(self, wanted: Sequence[Digest], *, packs: Sequence[Digest] = ()) -> Reserved:
+        """As `locate`, for who holds a lease and relies on what it finds until its commit.
+
+        What was condemned is so no longer, so that it stays at least as long as the lease. Of
+        `packs` it is only told which are doomed; those that no blob is in stay as well.
+        """
+        ...
+
     # --- garbage ---------------------------------------------------------------------------
     #
-    # gc marks what all live versions and staging areas reach, pardons and condemns accordingly,
-    # then dooms and sweeps what was condemned both before the grace period and before this mark
-    # began. A commit saves condemned blobs and refuses doomed ones; as a doomed blob stays known
-    # until its object is gone, no commit can mistake an object about to be deleted for a stored
-    # one. The grace period must be longer than any commit takes from `locate` to `commit`.
+    # gc marks what all live versions, staging areas and leases reach, pardons and condemns
+    # accordingly, then dooms and sweeps what was condemned before the grace period, and before
+    # every lease began that is held: its own, which it takes before it marks, among them. A commit
+    # saves condemned blobs and refuses doomed ones; as a doomed blob stays known until its object
+    # is gone, no commit can mistake an object about to be deleted for a stored one.
 
     def condemn(self, unreachable: Sequence[Digest], *, at_ns: int) -> None:
-        """Note that gc found no use for these blobs; those condemned before keep their time."""
+        """Note that gc found no use for these blobs; those condemned before keep their time.
+
+        None is condemned later than `at_ns`: a clock that was wrong holds nothing back.
+        """
         ...
 
     def pardon(self, reachable: Sequence[Digest]) -> int:
         """Undo `condemn` for blobs that turned out to be in use; returns how many there were."""
         ...
 
-    def condemned(self, *, before_ns: int) -> Iterator[BlobRecord]:
+    def condemned(self, *, before_ns: int, needed: bool = True) -> Iterator[BlobRecord]:
         """Blobs condemned before a time and not doomed, in the order of that.
 
+        Without those that are `needed` it is what may be doomed now: what no lease spares.
         Not one transaction.
         """
         ...
@@ -254,14 +317,15 @@ class Catalog(Protocol):
     ) -> list[BlobRecord]:
         """Decide to delete blobs that are objects of their own; returns those that it doomed.
 
-        Only those still condemned since before that time; there is no way back.
+        Only those still condemned since before that time, and before every lease that is held
+        began; there is no way back.
         """
         ...
 
     def doom_packs(self, packs: Sequence[Digest], *, condemned_before_ns: int) -> list[PackRecord]:
         """Decide to delete packs with all blobs in them; returns those that it doomed.
 
-        Only packs whose blobs are all still condemned since before that time, or moved away.
+        Only packs whose blobs may all be doomed as `doom_blobs` does, or were moved away.
         """
         ...
 
@@ -300,7 +364,18 @@ class Catalog(Protocol):
     def create_run(
         self, project: str, *, name: str | None, job_type: str | None, config: Metadata
     ) -> RunRecord:
-        """Start a run; a name is made where none is given."""
+        """Start a run, and hold it; a name is made where none is given.
+
+        It is RUNNING as long as somebody holds it, as this catalog does until it is closed or its
+        process ends, then CRASHED: unless it was finished before.
+        """
+        ...
+
+    def join_run(self, run_id: str) -> RunRecord:
+        """Hold a run as well that goes on: it is running as long as one of its holders is.
+
+        Raises: RunNotFound.
+        """
         ...
 
     def run(self, run_id: str) -> RunRecord:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, insert, select
@@ -26,6 +25,7 @@ from artfs.catalog.schema import (
     links,
     versions,
 )
+from artfs.catalog.times import now_ns
 from artfs.catalog.writes import add_link, lock_artifact, move_aliases, put_tags
 from artfs.errors import AliasMoved
 from artfs.model import VersionState
@@ -105,7 +105,7 @@ def _heal(connection: Connection, wanted: VersionCommit, confirm: Confirm | None
     inventory.store(connection, stored, again)
     inventory.restore(connection, again, wanted.lost)
     if confirm is not None:
-        confirm()
+        confirm(stored, again)
 
 
 def _insert_version(
@@ -116,7 +116,7 @@ def _insert_version(
     inventory.restore(connection, wanted.blobs, wanted.lost)
     inventory.reuse(connection, wanted.reused)
     if confirm is not None:
-        confirm()
+        confirm(wanted.packs, wanted.blobs)
     version_id = secrets.token_hex(16)
     connection.execute(
         insert(versions),
@@ -132,7 +132,7 @@ def _insert_version(
             "file_count": wanted.file_count,
             "description": wanted.description,
             "metadata": json.dumps(wanted.metadata),
-            "created_at_ns": time.time_ns(),
+            "created_at_ns": now_ns(connection),
             "ttl_s": wanted.ttl_s,
         },
     )

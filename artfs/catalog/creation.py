@@ -13,6 +13,7 @@ from artfs.catalog.schema import (
     SCHEMA_KEY,
     SCHEMA_VERSION,
     metadata,
+    numbers,
     settings,
 )
 from artfs.errors import StoreFormatError
@@ -22,7 +23,7 @@ _CREATION_LOCK = 0x61727466_73000001
 
 
 def check_schema(database: Database) -> None:
-    """Raises: StoreFormatError for a database that is foreign, damaged or of a newer artfs."""
+    """Raises: StoreFormatError for a database that is foreign, damaged or of another artfs."""
     try:
         with database.reading() as connection:
             version = _schema_version(connection)
@@ -43,6 +44,12 @@ def _schema_version(connection: Connection) -> str | None:
 def _check_version(database: Database, version: str | None) -> None:
     if version is None or not version.isdecimal():
         raise StoreFormatError(database.subject, "not a catalog of artfs, or damaged")
+    if int(version) < SCHEMA_VERSION:
+        raise StoreFormatError(
+            database.subject,
+            f"made by an artfs before the first release (schema {version}, not {SCHEMA_VERSION})",
+            hint="make a new store, and put what you need again",
+        )
     if int(version) > SCHEMA_VERSION:
         raise StoreFormatError(
             database.subject,
@@ -95,3 +102,4 @@ def _create(connection: Connection, database: Database) -> None:
     connection.execute(
         insert(settings), [{"key": key, "value": value} for key, value in values.items()]
     )
+    connection.execute(insert(numbers), {"last": 0})

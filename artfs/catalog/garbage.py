@@ -28,6 +28,7 @@ from artfs.catalog import inventory
 from artfs.catalog.base import Confirm
 from artfs.catalog.bulk import among
 from artfs.catalog.inventory import blob_query, blob_record, is_doomed
+from artfs.catalog.leases import next_number
 from artfs.catalog.records import BlobRecord, PackRecord, StoreTotals
 from artfs.catalog.schema import artifacts, blobs, packs, projects, versions
 from artfs.model import Digest, VersionState
@@ -70,15 +71,19 @@ def packed_blobs_page(
 
 
 def condemned_page(
-    connection: Connection, before_ns: int, after: tuple[int, bytes]
+    connection: Connection, before_ns: int, after: tuple[int, bytes], up_to: int | None
 ) -> tuple[list[BlobRecord], tuple[int, bytes]]:
-    """Blobs condemned before a time, behind a place (time, digest), and the next such place."""
+    """Blobs condemned before a time, behind a place (time, digest), and the next such place.
+
+    `up_to` leaves out those of later condemnations.
+    """
     rows = connection.execute(
         blob_query()
         .add_columns(blobs.c.condemned_at_ns)
         .where(
             blobs.c.condemned_at_ns.is_not(None),
             blobs.c.condemned_at_ns < before_ns,
+            true() if up_to is None else blobs.c.condemned_in <= up_to,
             tuple_(blobs.c.condemned_at_ns, blobs.c.sha256) > after,
             blobs.c.doomed == false(),
         )
@@ -125,11 +130,16 @@ def totals(connection: Connection) -> StoreTotals:
 
 def condemn(connection: Connection, digests: Sequence[Digest], at_ns: int) -> list[Digest]:
     """What Catalog.condemn says; returns none."""
+    number = next_number(connection)
+    for table in (blobs, packs):
+        connection.execute(
+            update(table).where(table.c.condemned_at_ns > at_ns).values(condemned_at_ns=at_ns)
+        )
     for some in among(connection, blobs.c.sha256, digests):
         connection.execute(
             update(blobs)
             .where(some, blobs.c.condemned_at_ns.is_(None))
-            .values(condemned_at_ns=at_ns)
+            .values(condemned_at_ns=at_ns, condemned_in=number)
         )
     return []
 
@@ -145,7 +155,7 @@ def move_blobs(
     inventory.store(connection, [target], [])
     ids = inventory.hold_packs(connection, {source, target.sha256})
     if confirm is not None:
-        confirm()
+        confirm([target], [])
     if not moved:
         return 0
     done = connection.execute(
@@ -165,9 +175,9 @@ def move_blobs(
 
 
 def doom_blobs(
-    connection: Connection, digests: Sequence[Digest], condemned_before_ns: int
+    connection: Connection, digests: Sequence[Digest], condemned_before_ns: int, up_to: int
 ) -> list[BlobRecord]:
-    """What Catalog.doom_blobs says."""
+    """What Catalog.doom_blobs says; nothing of condemnations after `up_to`."""
     doomed: list[BlobRecord] = []
     for some in among(connection, blobs.c.sha256, digests):
         rows = connection.execute(
@@ -176,6 +186,7 @@ def doom_blobs(
                 some,
                 blobs.c.pack_id.is_(None),
                 blobs.c.condemned_at_ns < condemned_before_ns,
+                blobs.c.condemned_in <= up_to,
                 blobs.c.doomed == false(),
             )
             .values(doomed=True)
@@ -186,9 +197,9 @@ def doom_blobs(
 
 
 def doom_packs(
-    connection: Connection, digests: Sequence[Digest], condemned_before_ns: int
+    connection: Connection, digests: Sequence[Digest], condemned_before_ns: int, up_to: int
 ) -> list[PackRecord]:
-    """What Catalog.doom_packs says."""
+    """What Catalog.doom_packs says; nothing of condemnations after `up_to`."""
     candidates = [
         row
         for some in among(connection, packs.c.sha256, digests)
@@ -201,6 +212,7 @@ def doom_packs(
                     packs.c.condemned_at_ns.is_(None),
                     packs.c.condemned_at_ns < condemned_before_ns,
                 ),
+                or_(packs.c.condemned_in.is_(None), packs.c.condemned_in <= up_to),
             )
             .order_by(packs.c.sha256)
             .with_for_update()
@@ -208,13 +220,16 @@ def doom_packs(
     ]
     doomed: list[PackRecord] = []
     for row_id, sha256, size_bytes in candidates:
-        held = connection.scalars(
-            select(blobs.c.condemned_at_ns)
+        held = connection.execute(
+            select(blobs.c.condemned_at_ns, blobs.c.condemned_in)
             .where(blobs.c.pack_id == row_id)
             .order_by(blobs.c.sha256)
             .with_for_update()
         ).all()
-        if all(at_ns is not None and at_ns < condemned_before_ns for at_ns in held):
+        if all(
+            at_ns is not None and at_ns < condemned_before_ns and number <= up_to
+            for at_ns, number in held
+        ):
             connection.execute(update(blobs).where(blobs.c.pack_id == row_id).values(doomed=True))
             connection.execute(update(packs).where(packs.c.id == row_id).values(doomed=True))
             doomed.append(PackRecord(Digest(bytes(sha256)), size_bytes))
@@ -261,6 +276,7 @@ def sweep_blobs(
     ).all()
     locked = [BlobRecord(Digest(bytes(row[0])), row[1], None, 0) for row in found]
     for blob in locked:
+        _require_locks(connection)
         delete_object(blob)
     connection.execute(delete(blobs).where(blobs.c.sha256.in_([blob.sha256 for blob in locked])))
     return len(locked)
@@ -279,7 +295,16 @@ def sweep_pack(
     ).one_or_none()
     if row is None:
         return 0
+    _require_locks(connection)
     delete_object(PackRecord(Digest(bytes(row[0])), row[1]))
     connection.execute(delete(blobs).where(blobs.c.pack_id == row_id))
     connection.execute(delete(packs).where(packs.c.id == row_id))
     return 1
+
+
+def _require_locks(connection: Connection) -> None:
+    """Make sure that the transaction is still open: a host that slept may have lost it, its locks
+    with it, and what was doomed may be stored anew by now. Fails as any statement does then.
+    """
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(1))

@@ -28,7 +28,8 @@ from sqlalchemy.dialects import sqlite
 
 from artfs.catalog.base import BlobsGone
 from artfs.catalog.bulk import among, put_columns, upsert
-from artfs.catalog.records import BlobRecord, PackRecord
+from artfs.catalog.leases import next_number
+from artfs.catalog.records import BlobRecord, PackRecord, Reserved
 from artfs.catalog.schema import blobs, packs
 from artfs.model import ByteRange, Digest
 
@@ -56,6 +57,54 @@ def locate(connection: Connection, wanted: Sequence[Digest]) -> dict[Digest, Blo
     return found
 
 
+def reserve(
+    connection: Connection, wanted: Sequence[Digest], packs_wanted: Sequence[Digest]
+) -> Reserved | None:
+    """What Catalog.reserve says, where nothing has to be changed for it; else None."""
+    found: dict[Digest, BlobRecord] = {}
+    doomed: list[Digest] = []
+    condition = blob_query().add_columns(blobs.c.condemned_at_ns, blobs.c.doomed)
+    for some in among(connection, blobs.c.sha256, wanted):
+        for row in connection.execute(condition.where(some)):
+            if row[6]:
+                doomed.append(Digest(bytes(row[0])))
+            elif row[5] is not None:
+                return None
+            else:
+                record = blob_record(row)
+                found[record.sha256] = record
+    for some in among(connection, packs.c.sha256, packs_wanted):
+        for sha256, is_lost in connection.execute(
+            select(packs.c.sha256, packs.c.doomed).where(some)
+        ):
+            if not is_lost:
+                return None
+            doomed.append(Digest(bytes(sha256)))
+    return Reserved(found, tuple(doomed))
+
+
+def reserve_condemned(
+    connection: Connection, wanted: Sequence[Digest], packs_wanted: Sequence[Digest]
+) -> Reserved:
+    """What Catalog.reserve says."""
+    if packs_wanted:
+        number = next_number(connection)
+        for some in among(connection, packs.c.sha256, packs_wanted):
+            connection.execute(
+                update(packs).where(some, packs.c.doomed == false()).values(condemned_in=number)
+            )
+    pardon(connection, wanted)
+    doomed: list[Digest] = []
+    for table, digests in ((blobs, wanted), (packs, packs_wanted)):
+        for some in among(connection, table.c.sha256, digests):
+            lost = connection.scalars(select(table.c.sha256).where(some, table.c.doomed))
+            doomed += [Digest(bytes(sha256)) for sha256 in lost]
+    found = locate(connection, wanted)
+    for digest in doomed:
+        found.pop(digest, None)
+    return Reserved(found, tuple(doomed))
+
+
 def pack_contents(connection: Connection, pack: Digest, span: ByteRange) -> list[BlobRecord]:
     """What Catalog.pack_contents says."""
     of_pack = select(packs.c.id).where(packs.c.sha256 == pack).scalar_subquery()
@@ -79,8 +128,14 @@ def _put_packs(
 ) -> None:
     if not stored:
         return
+    condemned_in = None if condemned_at_ns is None else next_number(connection)
     rows = [
-        {"sha256": pack.sha256, "size_bytes": pack.size_bytes, "condemned_at_ns": condemned_at_ns}
+        {
+            "sha256": pack.sha256,
+            "size_bytes": pack.size_bytes,
+            "condemned_at_ns": condemned_at_ns,
+            "condemned_in": condemned_in,
+        }
         for pack in sorted(stored, key=lambda pack: pack.sha256)
     ]
     connection.execute(_on_conflict(upsert(connection, packs), packs, condemned_at_ns), rows)
@@ -202,6 +257,8 @@ def _put_blobs(
         "offset_bytes": [blob.offset for blob in ordered],
         "condemned_at_ns": [condemned_at_ns] * len(ordered),
     }
+    if condemned_at_ns is not None:
+        columns["condemned_in"] = [next_number(connection)] * len(ordered)
     put_columns(
         connection, _on_conflict(upsert(connection, blobs), blobs, condemned_at_ns), columns
     )

@@ -18,7 +18,7 @@ from artfs.catalog.rows import (
     require_artifact,
     version_by_id,
 )
-from artfs.catalog.schema import LATEST, aliases, artifacts, links, tags, versions
+from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
 from artfs.catalog.writes import (
     add_link,
     lock_artifact,
@@ -122,27 +122,60 @@ def unlink(connection: Connection, version_id: str, project: str, portfolio: str
 
 def delete_version(connection: Connection, version_id: str, *, delete_aliases: bool) -> None:
     """What Catalog.delete_version says."""
+    made = _lock_version(connection, version_id)
+    if made.state is not VersionState.COMMITTED:
+        raise VersionNotFound(made.path, "the version was deleted")
+    names = _aliases_that_hold(connection, version_id)
+    if names and not delete_aliases:
+        raise Conflict(made.path, _as_reason(names), hint="delete its aliases as well")
+    _delete_versions(connection, [version_id])
+
+
+def expire_version(connection: Connection, version_id: str, *, dry_run: bool) -> str | None:
+    """What Catalog.expire_version says."""
+    made = _lock_version(connection, version_id)
+    if made.state is not VersionState.COMMITTED:
+        return None
+    if names := _aliases_that_hold(connection, version_id):
+        return _as_reason(names)
+    portfolio = connection.execute(
+        select(projects.c.name, artifacts.c.name)
+        .join_from(links, artifacts, artifacts.c.id == links.c.artifact_id)
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .where(links.c.version_id == version_id, artifacts.c.is_portfolio)
+        .order_by(projects.c.name, artifacts.c.name)
+        .limit(1)
+    ).one_or_none()
+    if portfolio is not None:
+        return f"it is linked into {portfolio[0]}/{portfolio[1]}"
+    if not dry_run:
+        _delete_versions(connection, [version_id])
+    return None
+
+
+def _lock_version(connection: Connection, version_id: str) -> VersionRecord:
+    """The version; nobody gives it an alias until the transaction ends. Raises: VersionNotFound."""
     holders = set(
         connection.scalars(select(links.c.artifact_id).where(links.c.version_id == version_id))
     )
     lock_artifacts(connection, holders)
-    made = version_by_id(connection, version_id)
-    if made.state is not VersionState.COMMITTED:
-        raise VersionNotFound(made.path, "the version was deleted")
-    names = connection.scalars(
+    connection.execute(select(versions.c.id).where(versions.c.id == version_id).with_for_update())
+    return version_by_id(connection, version_id)
+
+
+def _aliases_that_hold(connection: Connection, version_id: str) -> Sequence[str]:
+    """The aliases that somebody gave a version, here or in a portfolio: not `latest`."""
+    return connection.scalars(
         select(aliases.c.name)
         .where(aliases.c.version_id == version_id, aliases.c.name != LATEST)
         .order_by(aliases.c.name)
     ).all()
-    if names and not delete_aliases:
-        raise Conflict(
-            made.path,
-            f"it has the alias {names[0]!r}"
-            if len(names) == 1
-            else f"it has {len(names)} aliases ({', '.join(names[:8])})",
-            hint="delete its aliases as well",
-        )
-    _delete_versions(connection, [version_id])
+
+
+def _as_reason(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"it has the alias {names[0]!r}"
+    return f"it has {len(names)} aliases ({', '.join(names[:8])})"
 
 
 def delete_artifact(connection: Connection, artifact_id: int) -> None:

@@ -6,6 +6,7 @@ Times are nanoseconds since the Unix epoch, UTC. Records are snapshots.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 import msgspec
 
@@ -102,6 +103,36 @@ class RunRecord(msgspec.Struct, frozen=True):
     finished_at_ns: int | None
 
 
+class LeaseKind(StrEnum):
+    """What somebody is at work with."""
+
+    INTAKE = "intake"
+    """Stores content that a commit names later."""
+    STAGING = "staging"
+    """Shows a tree in a staging area."""
+    COLLECTION = "gc"
+    """Looks for what nothing needs, and moves what is needed."""
+    RUN = "run"
+    """Is a run, or a part of it; `subject` is the run's id."""
+
+
+class LeaseRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Word of somebody who is at work, or was when it ended without a word."""
+
+    id: str
+    kind: LeaseKind
+    subject: str
+    number: int
+    """What was condemned up to this number, its holder has seen condemned."""
+    holder: str
+    """Who it is, for people."""
+    began_at_ns: int
+    tree: Digest | None
+    """A tree that is needed as long as it is held."""
+    is_held: bool
+    """Whether its holder is still there."""
+
+
 class BlobRecord(msgspec.Struct, frozen=True):
     """A blob and where it is: an object of its own, or `size_bytes` at `offset` of a pack."""
 
@@ -157,6 +188,15 @@ class VersionCommit(CommitRequest, frozen=True, kw_only=True):
     """Those whose object is gone, and the pack that it was (None: none): they get a new place."""
     reused: Sequence[Digest] = ()
     """Blobs that the tree needs, that were stored before, and that no base version protects."""
+
+
+class Reserved(msgspec.Struct, frozen=True):
+    """What a store has of what was asked for."""
+
+    found: dict[Digest, BlobRecord]
+    """What can be relied upon, as long as a lease is held that began before."""
+    doomed: tuple[Digest, ...]
+    """Blobs and packs that are being deleted: to be stored anew once they are gone."""
 
 
 class CommitOutcome(msgspec.Struct, frozen=True):

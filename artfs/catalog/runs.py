@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import secrets
 import string
-import time
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, FromClause, Select, func, insert, select, update
 
 from artfs.catalog.bulk import put_rows
 from artfs.catalog.records import RunRecord, VersionRecord
 from artfs.catalog.rows import made_versions, version_by_id
 from artfs.catalog.schema import projects, run_inputs, run_outputs, runs, versions
+from artfs.catalog.times import now_ns
 from artfs.catalog.writes import ensure_project
 from artfs.errors import RunNotFound
 from artfs.model import Metadata, RunState
@@ -36,17 +38,35 @@ _ADJECTIVES = [
 _NOUNS = ["brook", "cedar", "comet", "dawn", "fern", "harbor", "meadow", "river", "star", "tide"]
 
 
+def new_run_id() -> str:
+    """An id that no run has."""
+    return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
+
+
+def with_crashes(found: list[RunRecord], running: Callable[[], set[str]]) -> list[RunRecord]:
+    """The records, where what is running still is told by the ids of those that are held."""
+    if not any(run.state is RunState.RUNNING for run in found):
+        return found
+    held = running()
+    return [
+        msgspec.structs.replace(run, state=RunState.CRASHED)
+        if run.state is RunState.RUNNING and run.id not in held
+        else run
+        for run in found
+    ]
+
+
 def create_run(
     connection: Connection,
     project: str,
     *,
+    run_id: str,
     name: str | None,
     job_type: str | None,
     config: Metadata,
 ) -> RunRecord:
-    """What Catalog.create_run says."""
+    """What Catalog.create_run says, of a run that somebody holds."""
     project_id = ensure_project(connection, project)
-    run_id = "".join(secrets.choice(_ID_CHARACTERS) for _ in range(_ID_LENGTH))
     if name is None:
         earlier = connection.execute(
             select(func.count()).select_from(runs).where(runs.c.project_id == project_id)
@@ -61,7 +81,7 @@ def create_run(
             "job_type": job_type,
             "state": RunState.RUNNING.value,
             "config": json.dumps(config),
-            "created_at_ns": time.time_ns(),
+            "created_at_ns": now_ns(connection),
         },
     )
     return get_run(connection, run_id)
@@ -96,7 +116,7 @@ def configure_run(connection: Connection, run_id: str, values: Metadata) -> None
 
 def finish_run(connection: Connection, run_id: str, state: RunState) -> RunRecord:
     """What Catalog.finish_run says."""
-    finished_at_ns = None if state is RunState.RUNNING else time.time_ns()
+    finished_at_ns = None if state is RunState.RUNNING else now_ns(connection)
     connection.execute(
         update(runs)
         .where(runs.c.id == run_id)
@@ -145,7 +165,7 @@ def record_use(connection: Connection, run_id: str, version_id: str, *, use_as: 
         "run_id": run_id,
         "version_id": version_id,
         "use_as": use_as,
-        "first_used_at_ns": time.time_ns(),
+        "first_used_at_ns": now_ns(connection),
     }
     put_rows(connection, run_inputs, [row])
 
@@ -153,7 +173,7 @@ def record_use(connection: Connection, run_id: str, version_id: str, *, use_as: 
 def record_output(connection: Connection, run_id: str, version_id: str) -> None:
     """Record a version as the run's output; twice is once. Raises: RunNotFound."""
     get_run(connection, run_id)
-    row = {"run_id": run_id, "version_id": version_id, "first_logged_at_ns": time.time_ns()}
+    row = {"run_id": run_id, "version_id": version_id, "first_logged_at_ns": now_ns(connection)}
     put_rows(connection, run_outputs, [row])
 
 

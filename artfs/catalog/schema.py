@@ -23,7 +23,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised by every change that an older artfs must not write to."""
 
 SCHEMA_KEY = "artfs_schema"
@@ -136,7 +136,7 @@ runs = Table(
     Column("project_id", ForeignKey("projects.id"), nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("job_type", Text),
-    Column("state", String(16), nullable=False, comment="running, finished or failed"),
+    Column("state", String(16), nullable=False, comment="running (or crashed), finished, failed"),
     Column("config", Text, nullable=False, comment="JSON object"),
     Column("created_at_ns", BigInteger, nullable=False),
     Column("finished_at_ns", BigInteger),
@@ -159,6 +159,27 @@ run_outputs = Table(
     Column("first_logged_at_ns", BigInteger, nullable=False),
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("id", String(32), primary_key=True, comment="random, 32 hexadecimal digits"),
+    Column("kind", String(16), nullable=False, comment="intake, staging, gc or run"),
+    Column("subject", Text, nullable=False, comment="of a run its id"),
+    Column("number", BigInteger, nullable=False, comment="numbers.last when it began"),
+    Column("holder", Text, nullable=False, comment="for people"),
+    Column("began_at_ns", BigInteger, nullable=False),
+    Column("renewed_at_ns", BigInteger, nullable=False, comment="by the server's clock"),
+    Column("tree", LargeBinary(32), comment="a root that is needed meanwhile"),
+    comment="who is at work with a catalog on a server; beside a file, leases are files",
+)
+
+numbers = Table(
+    "numbers",
+    metadata,
+    Column("last", BigInteger, primary_key=True, comment="how often something was condemned"),
+    comment="one row: the order of condemnations and leases, which no clock tells",
+)
+
 packs = Table(
     "packs",
     metadata,
@@ -166,6 +187,7 @@ packs = Table(
     Column("sha256", LargeBinary(32), nullable=False, unique=True, comment="of all its bytes"),
     Column("size_bytes", BigInteger, nullable=False),
     Column("condemned_at_ns", BigInteger, comment="when gc found that no commit had named it"),
+    Column("condemned_in", BigInteger, comment="the number of that condemnation"),
     Column("doomed", Boolean, nullable=False, server_default=false(), comment="as in blobs"),
 )
 
@@ -177,6 +199,7 @@ blobs = Table(
     Column("pack_id", ForeignKey("packs.id"), comment="null: an object of its own"),
     Column("offset_bytes", BigInteger, nullable=False, comment="in the pack; 0 without one"),
     Column("condemned_at_ns", BigInteger, comment="when gc found it unreachable; null: wanted"),
+    Column("condemned_in", BigInteger, comment="the number of that condemnation"),
     Column(
         "doomed",
         Boolean,

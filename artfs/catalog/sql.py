@@ -14,26 +14,36 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, select
 
 from artfs.catalog import commits, garbage, inventory, names, rows, runs
-from artfs.catalog.base import Confirm
+from artfs.catalog.base import Confirm, Lease
 from artfs.catalog.bulk import chunks, put_rows
 from artfs.catalog.creation import check_schema, create_schema
 from artfs.catalog.damage import find_damage
 from artfs.catalog.engine import Database, postgresql_database, sqlite_database
+from artfs.catalog.leases import FileLeases, Leases, free_number
 from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
+    LeaseKind,
+    LeaseRecord,
     PackRecord,
     ProjectRecord,
+    Reserved,
     RunRecord,
     StoreTotals,
     VersionCommit,
     VersionRecord,
     VersionUpdate,
 )
+from artfs.catalog.rowleases import RowLeases
 from artfs.catalog.schema import artifacts, projects, settings
+from artfs.catalog.times import now_ns
 from artfs.errors import OutOfSpace
 from artfs.model import ByteRange, Digest, Metadata, RunState
+from artfs.system import forks
+
+LEASES_DIRECTORY = "leases"
+"""Beside a catalog that is a file."""
 
 T = TypeVar("T")
 
@@ -44,11 +54,20 @@ _OBJECTS_IN_ONE_SWEEP = 64
 """Objects that are deleted in one transaction, while writers of a SQLite catalog wait."""
 
 
+def _leave(held: dict[str, Lease]) -> None:
+    while held:
+        held.popitem()[1].abandon()
+
+
 class SqlCatalog:
     """`Catalog` in an SQL database; safe for threads, processes and after a fork."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, leases: Leases) -> None:
         self._database = database
+        self._leases = leases
+        # Of runs, until they are finished, or nobody can ask this catalog any more.
+        self._runs: dict[str, Lease] = {}
+        forks.finalize(self, _leave, self._runs)
 
     @classmethod
     def sqlite(cls, path: Path, *, create: bool = False) -> Self:
@@ -57,7 +76,9 @@ class SqlCatalog:
         Without write access it can still be read.
         Raises: StoreFormatError, BackendUnavailable, PermissionDenied, OutOfSpace.
         """
-        return cls._checked(sqlite_database(path, create=create), create=create)
+        database = sqlite_database(path, create=create)
+        leases = FileLeases(path.parent / LEASES_DIRECTORY, database)
+        return cls._checked(database, leases, create=create)
 
     @classmethod
     def connect(cls, url: str, *, create: bool = False) -> Self:
@@ -65,10 +86,11 @@ class SqlCatalog:
 
         Raises: StoreFormatError, BackendUnavailable, PermissionDenied, ConfigError, Unsupported.
         """
-        return cls._checked(postgresql_database(url), create=create)
+        database = postgresql_database(url)
+        return cls._checked(database, RowLeases(database), create=create)
 
     @classmethod
-    def _checked(cls, database: Database, *, create: bool) -> Self:
+    def _checked(cls, database: Database, leases: Leases, *, create: bool) -> Self:
         try:
             if create:
                 create_schema(database)
@@ -76,9 +98,11 @@ class SqlCatalog:
         except BaseException:
             database.close()
             raise
-        return cls(database)
+        return cls(database, leases)
 
     def close(self) -> None:
+        while self._runs:
+            self._runs.popitem()[1].release()
         self._database.close()
 
     def _free(self, work: Callable[[Connection], T]) -> T:
@@ -184,6 +208,15 @@ class SqlCatalog:
             )
         )
 
+    def expire_version(self, version_id: str, *, dry_run: bool = False) -> str | None:
+        def work(connection: Connection) -> str | None:
+            return names.expire_version(connection, version_id, dry_run=dry_run)
+
+        if not dry_run:
+            return self._free(work)
+        with self._database.reading() as connection:
+            return work(connection)
+
     def delete_artifact(self, artifact_id: int) -> None:
         self._free(lambda connection: names.delete_artifact(connection, artifact_id))
 
@@ -244,17 +277,44 @@ class SqlCatalog:
         blobs: Sequence[BlobRecord],
         *,
         condemned_at_ns: int | None = None,
+        confirm: Confirm | None = None,
     ) -> None:
         # What nobody wants is taken in so that it can be removed.
-        self._database.write(
-            lambda connection: inventory.store(
-                connection, packs, blobs, condemned_at_ns=condemned_at_ns
-            ),
-            frees_space=condemned_at_ns is not None,
-        )
+        def work(connection: Connection) -> None:
+            inventory.store(connection, packs, blobs, condemned_at_ns=condemned_at_ns)
+            if confirm is not None:
+                confirm(packs, blobs)
+
+        self._database.write(work, frees_space=condemned_at_ns is not None)
 
     def forget(self, damaged: Sequence[BlobRecord]) -> int:
         return self._free(lambda connection: inventory.forget(connection, damaged))
+
+    # --- leases ----------------------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        with self._database.reading() as connection:
+            return now_ns(connection)
+
+    def lease(self, kind: LeaseKind, *, subject: str = "", tree: Digest | None = None) -> Lease:
+        return self._leases.begin(kind, subject, tree)
+
+    def leases(self) -> list[LeaseRecord]:
+        with self._database.reading() as connection:
+            return self._leases.all(connection)
+
+    def revoke_abandoned(self) -> int:
+        return self._free(self._leases.revoke_abandoned)
+
+    def reserve(self, wanted: Sequence[Digest], *, packs: Sequence[Digest] = ()) -> Reserved:
+        self._leases.keep()
+        with self._database.reading() as connection:
+            found = inventory.reserve(connection, wanted, packs)
+        if found is not None:
+            return found
+        return self._database.write(
+            lambda connection: inventory.reserve_condemned(connection, wanted, packs)
+        )
 
     # --- garbage ---------------------------------------------------------------------------
 
@@ -268,11 +328,15 @@ class SqlCatalog:
         wanted = sorted(set(reachable))
         return len(self._free(lambda connection: inventory.pardon(connection, wanted)))
 
-    def condemned(self, *, before_ns: int) -> Iterator[BlobRecord]:
+    def condemned(self, *, before_ns: int, needed: bool = True) -> Iterator[BlobRecord]:
+        up_to = None
+        if not needed:
+            with self._database.reading() as connection:
+                up_to = free_number(self._leases, connection)
         place = (-(2**62), b"")
         while True:
             with self._database.reading() as connection:
-                page, place = garbage.condemned_page(connection, before_ns, place)
+                page, place = garbage.condemned_page(connection, before_ns, place, up_to)
             if not page:
                 break
             yield from page
@@ -280,15 +344,22 @@ class SqlCatalog:
     def doom_blobs(
         self, digests: Sequence[Digest], *, condemned_before_ns: int
     ) -> list[BlobRecord]:
-        return self._free_rows(
-            digests,
-            lambda connection, some: garbage.doom_blobs(connection, some, condemned_before_ns),
-        )
+        def work(connection: Connection, some: Sequence[Digest]) -> list[BlobRecord]:
+            up_to = self._free_number(connection)
+            return garbage.doom_blobs(connection, some, condemned_before_ns, up_to)
+
+        return self._free_rows(digests, work)
 
     def doom_packs(self, packs: Sequence[Digest], *, condemned_before_ns: int) -> list[PackRecord]:
-        return self._free(
-            lambda connection: garbage.doom_packs(connection, packs, condemned_before_ns)
-        )
+        def work(connection: Connection) -> list[PackRecord]:
+            up_to = self._free_number(connection)
+            return garbage.doom_packs(connection, packs, condemned_before_ns, up_to)
+
+        return self._free(work)
+
+    def _free_number(self, connection: Connection) -> int:
+        self._leases.revoke_abandoned(connection)
+        return free_number(self._leases, connection)
 
     def move_blobs(
         self,
@@ -330,25 +401,45 @@ class SqlCatalog:
     def create_run(
         self, project: str, *, name: str | None, job_type: str | None, config: Metadata
     ) -> RunRecord:
-        return self._database.write(
-            lambda connection: runs.create_run(
-                connection, project, name=name, job_type=job_type, config=config
+        run_id = runs.new_run_id()
+        lease = self.lease(LeaseKind.RUN, subject=run_id)
+        try:
+            made = self._database.write(
+                lambda connection: runs.create_run(
+                    connection, project, run_id=run_id, name=name, job_type=job_type, config=config
+                )
             )
-        )
+        except BaseException:
+            lease.release()
+            raise
+        self._runs[run_id] = lease
+        return made
+
+    def join_run(self, run_id: str) -> RunRecord:
+        self.run(run_id)
+        if run_id not in self._runs:
+            self._runs[run_id] = self.lease(LeaseKind.RUN, subject=run_id)
+        return self.run(run_id)
 
     def run(self, run_id: str) -> RunRecord:
         with self._database.reading() as connection:
-            return runs.get_run(connection, run_id)
+            return self._with_crashes(connection, [runs.get_run(connection, run_id)])[0]
 
     def runs(self, *, project: str | None = None) -> list[RunRecord]:
         with self._database.reading() as connection:
-            return runs.list_runs(connection, project)
+            return self._with_crashes(connection, runs.list_runs(connection, project))
+
+    def _with_crashes(self, connection: Connection, found: list[RunRecord]) -> list[RunRecord]:
+        return runs.with_crashes(found, lambda: self._leases.running(connection))
 
     def configure_run(self, run_id: str, values: Metadata) -> None:
         self._database.write(lambda connection: runs.configure_run(connection, run_id, values))
 
     def finish_run(self, run_id: str, state: RunState) -> RunRecord:
-        return self._database.write(lambda connection: runs.finish_run(connection, run_id, state))
+        ended = self._database.write(lambda connection: runs.finish_run(connection, run_id, state))
+        if (lease := self._runs.pop(run_id, None)) is not None:
+            lease.release()
+        return ended
 
     def record_use(self, run_id: str, version_id: str, *, use_as: str | None) -> None:
         self._database.write(
@@ -365,8 +456,9 @@ class SqlCatalog:
 
     def users_of(self, version_id: str) -> list[RunRecord]:
         with self._database.reading() as connection:
-            return runs.users_of(connection, version_id)
+            return self._with_crashes(connection, runs.users_of(connection, version_id))
 
     def maker_of(self, version_id: str) -> RunRecord | None:
         with self._database.reading() as connection:
-            return runs.maker_of(connection, version_id)
+            maker = runs.maker_of(connection, version_id)
+            return None if maker is None else self._with_crashes(connection, [maker])[0]

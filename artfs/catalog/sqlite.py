@@ -27,6 +27,7 @@ from urllib.parse import quote
 from artfs.errors import BackendUnavailable, StoreFormatError
 from artfs.system import forks
 from artfs.system.directories import Directory
+from artfs.system.ownership import Ownership
 
 LOCK_TIMEOUT_S = 30.0
 """How long a writer waits for SQLite's write lock, or a thread for a free connection."""
@@ -257,6 +258,8 @@ def _write_anew(path: Path, size_bytes: int, final: Path | None = None) -> None:
     try:
         os.posix_fallocate(fd, 0, size_bytes)
         if final is not None:
+            ownership = Ownership.of(path.parent.stat())
+            ownership.claim(fd, ownership.file_mode)
             path.rename(final)
     finally:
         os.close(fd)

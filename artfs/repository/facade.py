@@ -7,19 +7,18 @@ to use from many threads; several processes may have the same store open.
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
+from artfs.blobs.base import ObjectStore
 from artfs.blobs.cache import BlockCache
-from artfs.catalog.base import BaseGone, BlobsGone, Catalog, Confirm
+from artfs.catalog.base import BaseGone, BlobsGone, Catalog
 from artfs.catalog.records import (
     BlobRecord,
     CommitOutcome,
@@ -59,16 +58,13 @@ from artfs.model import (
 from artfs.references.artifact import OWN_SCHEME, SCHEME, ArtifactHandler
 from artfs.references.registry import References
 from artfs.repository.ingest import Ingest, IngestResult
-from artfs.repository.presence import Presence
+from artfs.repository.presence import Presence, require_objects
 from artfs.repository.reference_targets import LinkedBlobs
 from artfs.repository.workspace import Workspace
 from artfs.settings import file_references
 
 LATEST = "latest"
 _WRITABLE_FOR_OTHERS = 0o022
-
-_LONGEST_COMMIT_S = 86_400.0
-"""What was put longer ago than this belongs to no commit that is on its way."""
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -277,17 +273,17 @@ class Repository:
             lost=taken.lost,
             **msgspec.structs.asdict(request),
         )
-        confirm = partial(self.require_objects, taken.found) if taken.found else None
         try:
-            outcome = self._commit(commit, confirm)
+            outcome = self._commit(commit)
         except BaseGone:
             # The base was deleted meanwhile: what it protected must be named blob by blob.
             written = {blob.sha256 for blob in taken.blobs}
             reused = tuple(self._blobs_of(load, tree.sha256) - written)
             commit = msgspec.structs.replace(commit, base_ids=(), reused=reused)
-            outcome = self._commit(commit, confirm)
+            outcome = self._commit(commit)
         if not outcome.created and taken.blobs and self.info.root is not None:
             self._heal(load, outcome.version.tree, taken)
+        ingest.release()
         return outcome
 
     def _heal(self, load: LoadDirectory, tree: Digest, taken: IngestResult) -> None:
@@ -300,30 +296,29 @@ class Repository:
         blobs = [blob for blob in taken.blobs if blob.sha256 in needed]
         packs = {blob.pack for blob in blobs}
         with suppress(BlobsGone):
-            self.catalog.add_blobs([pack for pack in taken.packs if pack.sha256 in packs], blobs)
-
-    def require_objects(self, keys: Iterable[ObjectKey]) -> None:
-        """Look whether objects that a put found there still are. Raises: BlobsGone.
-
-        Blocks: on the store.
-        """
-        gone = [key for key in keys if self.objects.size(key) is None]
-        if gone:
-            raise BlobsGone(
-                [key.sha256 for key in gone if key.namespace is Namespace.BLOBS],
-                packs=[key.sha256 for key in gone if key.namespace is Namespace.PACKS],
+            self.catalog.add_blobs(
+                [pack for pack in taken.packs if pack.sha256 in packs],
+                blobs,
+                confirm=self.require_objects,
             )
 
-    def _commit(self, commit: VersionCommit, confirm: Confirm | None) -> CommitOutcome:
+    def require_objects(self, packs: Sequence[PackRecord], blobs: Sequence[BlobRecord]) -> None:
+        """Prove that what was stored is there: a Confirm, as everything needs that names objects.
+
+        Blocks: on the store. Raises: BlobsGone; BackendUnavailable, PermissionDenied.
+        """
+        require_objects(self.objects, packs, blobs)
+
+    def _commit(self, commit: VersionCommit) -> CommitOutcome:
         try:
-            return self.catalog.commit(commit, confirm=confirm)
+            return self.catalog.commit(commit, confirm=self.require_objects)
         except BlobsGone as error:
             # What gc has begun to delete must be gone before it can be stored again. The error
             # may name packs alone, and the next one then blobs.
             packs = [pack.sha256 for pack in commit.packs]
             blobs = [blob.sha256 for blob in commit.blobs]
             doomed = (*error.missing, *error.packs, *packs, *blobs)
-            self.catalog.sweep(self._delete_object, only=doomed)
+            self.catalog.sweep(self.delete_object, only=doomed)
             raise Conflict(
                 f"{commit.project}/{commit.name}",
                 "gc removed content that this commit relied on",
@@ -338,7 +333,7 @@ class Repository:
         """What new references to other versions need, as far as it is there."""
         linked = self.linked_blobs(load)
         linked.follow(entries)
-        return list(self.catalog.locate(list(linked.found))) if linked.found else []
+        return list(self.catalog.reserve(list(linked.found)).found) if linked.found else []
 
     def _blobs_of(self, load: LoadDirectory, tree: Digest) -> set[Digest]:
         """Every blob that a tree needs: directory objects, contents, block lists."""
@@ -355,10 +350,12 @@ class Repository:
                 references.append(entry)
         return found.union(self._linked(load, references))
 
-    def _delete_object(self, record: BlobRecord | PackRecord) -> None:
-        # Another commit may rely on an object that it found there: what is young stays.
-        old_s = time.time() - _LONGEST_COMMIT_S
-        self.objects.delete(stored_object(record), stored_before_s=old_s)
+    def delete_object(self, record: BlobRecord | PackRecord) -> None:
+        """Delete an object that was doomed, for `Catalog.sweep`. Blocks: on the store.
+
+        Raises: BackendUnavailable, PermissionDenied.
+        """
+        self.objects.delete(stored_object(record))
 
 
 def _check(request: CommitRequest) -> None:

@@ -3,13 +3,14 @@
 Small content goes into packs in the order in which it comes; large content becomes objects of
 its own. What the store has already is not written again, unless its object turns out to
 be lost. Nothing is in the catalog before
-`Repository.commit`, so a crash leaves only orphans that gc removes.
+`Repository.commit` but a lease, which is taken before the first object: gc leaves what may be
+stored or found here. A crash leaves only orphans, which gc removes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,8 +19,9 @@ import msgspec
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, Transfer
 from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
 from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
-from artfs.catalog.base import Catalog
-from artfs.catalog.records import BlobRecord, PackRecord
+from artfs.catalog.base import Catalog, Lease
+from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord
+from artfs.content.blobs import stored_object
 from artfs.errors import ArtfsError, OutOfSpace
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import ReferenceEntry
@@ -56,8 +58,6 @@ class IngestResult(msgspec.Struct, frozen=True):
     packs: tuple[PackRecord, ...]
     blobs: tuple[BlobRecord, ...]
     reused: tuple[Digest, ...]
-    found: tuple[ObjectKey, ...] = ()
-    """Objects that nobody had recorded and that were there already: gc may be deleting them."""
     lost: Mapping[Digest, Digest | None] = {}
     """See VersionCommit."""
 
@@ -87,10 +87,10 @@ class Ingest:
         self._packs: list[PackRecord] = []
         self._blobs: list[BlobRecord] = []
         self._reused: list[Digest] = []
-        self._found: list[ObjectKey] = []
         self._lost: dict[Digest, Digest | None] = {}
         self._directories: dict[Digest, Directory] = {}
         self._linking: list[Directory] = []
+        self._lease: Lease | None = None
         # Once something could not be stored, what was taken in is no longer whole.
         self._failure: ArtfsError | None = None
         forks.before_fork(self._write_out)
@@ -175,14 +175,30 @@ class Ingest:
                 tuple(self._packs),
                 tuple(self._blobs),
                 tuple(self._reused),
-                tuple(self._found),
                 dict(self._lost),
             )
 
+    def release(self) -> None:
+        """Leave what was stored to gc, but for what a commit has named. Blocks: on the catalog."""
+        with self._lock:
+            lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()
+
     def discard(self) -> None:
-        """Remove what is still in the workspace; objects that are stored are left to gc."""
+        """Remove what is still in the workspace; objects that are stored are left to gc.
+
+        Blocks: on the catalog.
+        """
         with self._lock:
             self._discard_pack()
+        self.release()
+
+    def abandon(self) -> None:
+        """As `discard`, from anywhere, such as a finalizer: it waits for nothing."""
+        self._discard_pack()
+        if self._lease is not None:
+            self._lease.abandon()
 
     @contextmanager
     def _noting_failure(self) -> Iterator[None]:
@@ -238,10 +254,8 @@ class Ingest:
     def _store_large(self, hashed: ContentHash, source: Path, transfer: Transfer) -> None:
         key = ObjectKey(Namespace.BLOBS, hashed.sha256)
         with self._noting_failure():
-            stored = self._objects.put(key, source, transfer=transfer)
+            self._objects.put(key, source, transfer=transfer)
         with self._lock:
-            if not stored:
-                self._found.append(key)
             self._blobs.append(BlobRecord(hashed.sha256, hashed.size_bytes, None, 0))
 
     def _hash_large(
@@ -279,12 +293,26 @@ class Ingest:
             if digest in self._seen:
                 return False
             self._seen.add(digest)
-        known = self._catalog.locate([digest])
         with self._lock:
-            if digest in self._without_lost(known):
+            if digest in self._known([digest]):
                 self._reused.append(digest)
                 return False
         return True
+
+    def _known(
+        self, wanted: Sequence[Digest], *, packs: Sequence[Digest] = ()
+    ) -> dict[Digest, BlobRecord]:
+        """What the store has of this, to be relied upon; the lock is held."""
+        if self._lease is None:
+            self._lease = self._catalog.lease(LeaseKind.INTAKE)
+        reserved = self._catalog.reserve(wanted, packs=packs)
+        if reserved.doomed:
+            # What gc has begun to delete must be gone before it can be stored again.
+            self._catalog.sweep(self._delete, only=reserved.doomed)
+        return self._without_lost(reserved.found)
+
+    def _delete(self, record: BlobRecord | PackRecord) -> None:
+        self._objects.delete(stored_object(record))
 
     def _without_lost(self, known: dict[Digest, BlobRecord]) -> dict[Digest, BlobRecord]:
         """What is there of what the catalog knows; the lock is held."""
@@ -296,7 +324,9 @@ class Ingest:
     def _flush(self) -> None:
         """Write the waiting blobs that the store does not have; the lock is held."""
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        known = self._without_lost(self._catalog.locate([digest for digest, _ in waiting]))
+        if not waiting:
+            return
+        known = self._known([digest for digest, _ in waiting])
         for digest, data in waiting:
             if digest in known:
                 self._reused.append(digest)
@@ -352,9 +382,10 @@ class Ingest:
         pack, self._pack = self._pack, None
         try:
             finished = pack.finish()
+            # The same pack may be there, and be about to go.
+            self._known([], packs=[finished.sha256])
             key = ObjectKey(Namespace.PACKS, finished.sha256)
-            if not self._objects.put(key, pack.path, transfer=Transfer.MOVE):
-                self._found.append(key)
+            self._objects.put(key, pack.path, transfer=Transfer.MOVE)
         finally:
             pack.discard()
         self._packs.append(PackRecord(finished.sha256, finished.size_bytes))

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 STORE_FILE = "artfs.toml"
 CATALOG_FILE = "catalog.sqlite"
+LEASES = "leases"
+"""Beside the catalog; see artfs/catalog/leases.py."""
 STORE_FORMAT = 1
 """Of embedded and shared stores alike."""
 

@@ -1,14 +1,43 @@
-"""Whether the objects of blobs are there that a catalog knows, where it costs little to ask."""
+"""Whether the objects are there that a catalog knows, or is about to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
-from artfs.catalog.base import Catalog
-from artfs.catalog.records import BlobRecord
+from artfs.blobs.local import LocalObjectStore
+from artfs.catalog.base import BlobsGone, Catalog
+from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import Unreadable
 from artfs.model import Digest
+
+_PARALLEL_REQUESTS = 16
+
+
+def require_objects(
+    objects: ObjectStore, packs: Sequence[PackRecord], blobs: Sequence[BlobRecord]
+) -> None:
+    """Prove that what was stored is there, in the transaction that names it.
+
+    Blocks: for the status of each object; elsewhere than on a local disk for some requests at once.
+    Raises: BlobsGone; BackendUnavailable, PermissionDenied.
+    """
+    sizes = {ObjectKey(Namespace.PACKS, pack.sha256): pack.size_bytes for pack in packs}
+    for blob in blobs:
+        if blob.pack is None:
+            sizes[ObjectKey(Namespace.BLOBS, blob.sha256)] = blob.size_bytes
+    if len(sizes) > 1 and not isinstance(objects, LocalObjectStore):
+        with ThreadPoolExecutor(_PARALLEL_REQUESTS, "artfs proof") as threads:
+            found = list(threads.map(objects.size, sizes))
+    else:
+        found = [objects.size(key) for key in sizes]
+    gone = [key for key, size in zip(sizes, found, strict=True) if size != sizes[key]]
+    if gone:
+        raise BlobsGone(
+            [key.sha256 for key in gone if key.namespace is Namespace.BLOBS],
+            packs=[key.sha256 for key in gone if key.namespace is Namespace.PACKS],
+        )
 
 
 class Presence:

@@ -235,7 +235,7 @@ class Draft:
         with self._lock:
             if self._ingest is None:
                 self._ingest = self.repository().ingest()
-                forks.finalize(self, self._ingest.discard)
+                forks.finalize(self, self._ingest.abandon)
             return self._ingest
 
     # --- committing ------------------------------------------------------------------------

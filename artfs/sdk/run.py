@@ -86,7 +86,11 @@ class Run:
 
     @property
     def state(self) -> str:
-        """`running`, `finished` or `failed`, as the store knows it now. Blocks: on the catalog."""
+        """`running`, `finished`, `failed` or `crashed`, as the store knows it now.
+
+        A run has crashed when its processes were killed before one of them ended it.
+        Blocks: on the catalog.
+        """
         return self.repository.catalog.run(self.id).state.value
 
     @property

@@ -21,6 +21,8 @@ from artfs.settings import RUN_VARIABLE, default_project
 
 logger = logging.getLogger(__name__)
 
+_GOING_ON = frozenset({RunState.RUNNING, RunState.CRASHED})
+
 
 def init(
     project: str | None = None,
@@ -168,6 +170,7 @@ def _joined(repository: Repository, project: str | None) -> Run | None:
         record = repository.catalog.run(run_id)
     except RunNotFound:
         return None
-    if record.state is not RunState.RUNNING or project not in {None, record.project}:
+    # Also one whose first process was killed: as long as its command goes on, it is running.
+    if record.state not in _GOING_ON or project not in {None, record.project}:
         return None
-    return Run(repository, record)
+    return Run(repository, repository.catalog.join_run(run_id))

@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -167,6 +169,33 @@ def set_mode(file: int | Path, mode: int) -> bool:
             raise
         return False
     return True
+
+
+def missing_abilities(directory: Path) -> list[str]:
+    """What the file system of a directory does not do, in words: found out by trying.
+
+    Raises: OSError.
+    """
+    missing = []
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=directory) as name:
+        probe = Path(name)
+        file = probe / "file"
+        file.touch()
+        fd = os.open(probe, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        except OSError:
+            missing.append("names of new files may be lost with the host (no sync of directories)")
+        finally:
+            os.close(fd)
+        if not set_mode(file, 0o400) or stat.S_IMODE(file.stat().st_mode) != 0o400:
+            missing.append("who may read and change it is not kept (no modes)")
+        set_mode(file, 0o600)
+        try:
+            (probe / "link").hardlink_to(file)
+        except OSError:
+            missing.append("files are copied, never linked (no hard links)")
+    return missing
 
 
 def fsync_directory(path: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -52,7 +51,7 @@ class ObjectStoreContract:
         data = Random(size_bytes).randbytes(size_bytes)
         (tmp_path / "source").write_bytes(data)
         key = key_of(data, namespace)
-        assert store.put(key, tmp_path / "source", transfer=Transfer.COPY)
+        store.put(key, tmp_path / "source", transfer=Transfer.COPY)
         assert store.size(key) == size_bytes
         assert store.read(key, ByteRange(0, size_bytes)) == data
         other = next(name for name in Namespace if name is not namespace)
@@ -160,17 +159,6 @@ class ObjectStoreContract:
         store.delete(key)
         put_bytes(store, tmp_path, b"content")
         assert store.read(key, ByteRange(0, 7)) == b"content"
-
-    def test_an_object_is_deleted_only_if_it_is_old_enough(
-        self, store: ObjectStore, tmp_path: Path
-    ) -> None:
-        key = put_bytes(store, tmp_path, b"content")
-        assert not store.delete(key, stored_before_s=time.time() - 3_600)
-        assert store.size(key) == 7
-        # Clocks of servers differ, by less than this.
-        assert store.delete(key, stored_before_s=time.time() + 3_600)
-        assert store.size(key) is None
-        assert store.delete(key, stored_before_s=0)
 
     def test_a_listing_has_every_object_of_its_namespace_once(
         self, store: ObjectStore, tmp_path: Path

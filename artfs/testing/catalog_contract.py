@@ -17,6 +17,7 @@ from artfs.testing.catalog_changes import ChangesContract
 from artfs.testing.catalog_commits import CommitContract
 from artfs.testing.catalog_crowds import CrowdContract
 from artfs.testing.catalog_garbage import GarbageContract
+from artfs.testing.catalog_leases import LeasesContract
 from artfs.testing.catalog_names import NamesContract
 from artfs.testing.catalog_runs import RunsContract
 from artfs.testing.catalog_samples import OpenCatalog
@@ -25,7 +26,13 @@ __all__ = ["CatalogContract", "OpenCatalog"]
 
 
 class CatalogContract(
-    NamesContract, CommitContract, ChangesContract, RunsContract, GarbageContract, CrowdContract
+    NamesContract,
+    CommitContract,
+    ChangesContract,
+    RunsContract,
+    LeasesContract,
+    GarbageContract,
+    CrowdContract,
 ):
     """The promises of the port."""
 

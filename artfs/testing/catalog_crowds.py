@@ -12,8 +12,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from random import Random
 
-from artfs.catalog.base import BlobsGone, Catalog
-from artfs.catalog.records import BlobRecord, PackRecord, VersionUpdate
+from artfs.catalog.base import Catalog
+from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord, VersionUpdate
 from artfs.model import Digest
 from artfs.testing.catalog_samples import OpenCatalog, a_pack, commit, own_blobs, put
 
@@ -21,6 +21,7 @@ PROCESSES = 8
 COMMITS = 8
 ENOUGH_SWEPT = 40
 MOST_COMMITS = 2000
+NO_GRACE_NS = 2**62
 
 
 def commit_many(open_catalog: OpenCatalog, who: int) -> list[tuple[str, int]]:
@@ -200,7 +201,6 @@ class _Crowd:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._objects: set[Digest] = set()
-        self._begun: dict[int, int] = {}
         self._working = 0
         self._lock = threading.Lock()
         self._swept = 0
@@ -232,23 +232,24 @@ class _Crowd:
         (blob,) = own_blobs(random.randrange(12))
         version = None
         while version is None:
-            with self._lock:
-                self._begun[seed] = time.time_ns()
+            lease = self._catalog.lease(LeaseKind.INTAKE)
             try:
-                reused = list(self._catalog.locate([blob.sha256]))
+                reserved = self._catalog.reserve([blob.sha256])
+                if reserved.doomed:
+                    with suppress(_KilledError):
+                        self._catalog.sweep(self._deleter(random), only=reserved.doomed)
+                    continue
+                reused = list(reserved.found)
                 stored = [] if reused else [blob]
                 self._objects.update(each.sha256 for each in stored)
                 if random.random() < 0.5:
                     self._collect(random)
+                # It never fails: whoever holds a lease is waited for.
                 version = put(
                     self._catalog, (seed, number), tree=blob.sha256, blobs=stored, reused=reused
                 )
-            except BlobsGone as error:
-                with suppress(_KilledError):
-                    self._catalog.sweep(self._deleter(random), only=error.missing)
             finally:
-                with self._lock:
-                    del self._begun[seed]
+                lease.release()
         assert blob.sha256 in self._objects
         assert blob.sha256 in self._catalog.locate([blob.sha256])
         self._catalog.delete_version(version.id, delete_aliases=True)
@@ -259,15 +260,14 @@ class _Crowd:
             self._collect(random)
 
     def _collect(self, random: Random) -> None:
-        mark_ns = time.time_ns()
-        with self._lock:
-            # The grace period: longer than any commit that is under way.
-            before_ns = min([mark_ns, *self._begun.values()])
+        lease = self._catalog.lease(LeaseKind.COLLECTION)
         reached = {tree for _, tree in self._catalog.live_trees()}
         known = {blob.sha256 for blob in self._catalog.blobs()}
         self._catalog.pardon(sorted(reached))
-        self._catalog.condemn(sorted(known - reached), at_ns=time.time_ns())
-        self._catalog.doom_blobs(sorted(known - reached), condemned_before_ns=before_ns)
+        # A clock of no use: all that counts is who holds a lease.
+        self._catalog.condemn(sorted(known - reached), at_ns=random.randrange(1000))
+        self._catalog.doom_blobs(sorted(known - reached), condemned_before_ns=NO_GRACE_NS)
+        lease.release()
         if random.random() < 0.6:
             with suppress(_KilledError):
                 self._catalog.sweep(self._deleter(random))

@@ -59,12 +59,11 @@ class FaultyObjectStore:
         self._lock = threading.Lock()
         self._sleep = sleep
 
-    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> bool:
+    def put(self, key: ObjectKey, source: Path, *, transfer: Transfer) -> None:
         """Like the port's, or BackendUnavailable before or after the fact."""
         self._before_write(key)
-        stored = self._inner.put(key, source, transfer=transfer)
+        self._inner.put(key, source, transfer=transfer)
         self._maybe_fail(key)
-        return stored
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
         """Like the port's; or late, missing, unavailable, too short, or wrong."""
@@ -92,12 +91,11 @@ class FaultyObjectStore:
             return None
         return self._inner.size(key)
 
-    def delete(self, key: ObjectKey, *, stored_before_s: float | None = None) -> bool:
+    def delete(self, key: ObjectKey) -> None:
         """Like the port's, or BackendUnavailable before or after the fact."""
         self._before_write(key)
-        gone = self._inner.delete(key, stored_before_s=stored_before_s)
+        self._inner.delete(key)
         self._maybe_fail(key)
-        return gone
 
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """Like the port's; or late, or BackendUnavailable at any object."""

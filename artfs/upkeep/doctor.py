@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject
+from artfs.catalog.records import LeaseKind
 from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.repository.facade import Repository
-from artfs.repository.opening import CATALOG_FILE, STORE_FILE
+from artfs.repository.opening import CATALOG_FILE, LEASES, STORE_FILE
 from artfs.repository.sharing import mend, misfits
+from artfs.system.files import missing_abilities
 from artfs.system.oserrors import translate_os_errors
 from artfs.upkeep.quarantine import DIRECTORY
-
-YOUNG_S = 3600.0
-"""What no version uses and is younger than this may belong to a `put` that still runs."""
 
 _MAX_NAMED = 5
 
@@ -29,6 +28,7 @@ _OWN_NAMES = {
     *Namespace,
     "tmp",
     "staging",
+    LEASES,
     STORE_FILE,
     CATALOG_FILE,
     f"{CATALOG_FILE}-wal",
@@ -75,6 +75,7 @@ def examine(repository: Repository) -> list[Finding]:
         *_catalog_findings(repository),
         *_object_findings(repository),
         *_temporary_findings(repository),
+        *_lease_findings(repository),
         *_root_findings(repository),
     ]
 
@@ -115,7 +116,11 @@ def _object_findings(repository: Repository) -> Iterator[Finding]:
                 wrong.append(f"{found.key} has {found.size_bytes} bytes, not {size_bytes}")
     # What gc removed, and what was committed, while the objects were listed.
     known = _expected_objects(repository) if missing or orphans else {}
-    yield from _orphan_findings([found for found in orphans if found.key not in known])
+    storing = any(
+        lease.is_held and lease.kind is LeaseKind.INTAKE for lease in repository.catalog.leases()
+    )
+    orphans = [found for found in orphans if found.key not in known]
+    yield from _orphan_findings(orphans, storing=storing)
     lost = [key for key in missing if key in known and repository.objects.size(key) is None]
     if lost:
         yield Finding(
@@ -149,26 +154,20 @@ def _expected_objects(repository: Repository) -> dict[ObjectKey, int]:
     return expected
 
 
-def _orphan_findings(orphans: list[StoredObject]) -> Iterator[Finding]:
-    young_since_s = time.time() - YOUNG_S
+def _orphan_findings(orphans: list[StoredObject], *, storing: bool) -> Iterator[Finding]:
     for namespace, word in ((Namespace.PACKS, "pack"), (Namespace.BLOBS, "blob")):
-        for young in (False, True):
-            group = [
-                found
-                for found in orphans
-                if found.key.namespace is namespace and (found.stored_s >= young_since_s) is young
-            ]
-            if group:
-                yield Finding(
-                    severity=Severity.GARBAGE,
-                    kind=f"orphan-{word}",
-                    text=f"{word}s that no commit took"
-                    + (", of a `put` that runs or was ended within the hour" if young else ""),
-                    hint="`artfs gc` removes what stays so",
-                    count=len(group),
-                    size_bytes=sum(found.size_bytes for found in group),
-                    names=tuple(str(found.key) for found in group[:_MAX_NAMED]),
-                )
+        group = [found for found in orphans if found.key.namespace is namespace]
+        if group:
+            yield Finding(
+                severity=Severity.GARBAGE,
+                kind=f"orphan-{word}",
+                text=f"{word}s that no commit took"
+                + (", or none yet: something is being stored" if storing else ""),
+                hint="`artfs gc` removes what stays so",
+                count=len(group),
+                size_bytes=sum(found.size_bytes for found in group),
+                names=tuple(str(found.key) for found in group[:_MAX_NAMED]),
+            )
 
 
 def _temporary_findings(repository: Repository) -> Iterator[Finding]:
@@ -186,6 +185,23 @@ def _temporary_findings(repository: Repository) -> Iterator[Finding]:
                 count=len(group),
                 size_bytes=sum(found.size_bytes for found in group),
                 names=tuple(found.path.name for found in group[:_MAX_NAMED]),
+            )
+
+
+def _lease_findings(repository: Repository) -> Iterator[Finding]:
+    leases = [lease for lease in repository.catalog.leases() if lease.kind is not LeaseKind.RUN]
+    for held in (False, True):
+        group = [lease for lease in leases if lease.is_held is held]
+        if group:
+            yield Finding(
+                severity=Severity.NOTE if held else Severity.GARBAGE,
+                kind="lease" if held else "lease-left",
+                text="others at work, for whom `artfs gc` leaves what they may need"
+                if held
+                else "leases of processes that are gone",
+                hint="" if held else "`artfs gc` forgets them",
+                count=len(group),
+                names=tuple(f"{lease.kind.value}: {lease.holder}" for lease in group[:_MAX_NAMED]),
             )
 
 
@@ -211,6 +227,18 @@ def _root_findings(repository: Repository) -> Iterator[Finding]:
     root = repository.info.root
     if root is None:
         return
+    missing: list[str] = []
+    with suppress(OSError):
+        # Not where it cannot be written, or is full.
+        missing = missing_abilities(root / "tmp")
+    if missing:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="file-system",
+            text="its file system does less than artfs can promise on others",
+            count=len(missing),
+            names=tuple(missing),
+        )
     aside = root / DIRECTORY
     if aside.is_dir() and (sizes := [path.stat().st_size for path in aside.iterdir()]):
         yield Finding(

@@ -1,34 +1,39 @@
 """Freeing what no version needs any more: mark, condemn, doom, sweep.
 
-Why no commit can lose a blob, however it meets a collection:
+Why no version can lack a blob, however its commit meets a collection:
 
-- What a version reaches when it is marked is never doomed. What a commit reuses afterwards, it
-  names in its transaction, which saves condemned blobs and fails for doomed ones; or a base
-  version protects it, which was COMMITTED at the commit and so reached by the mark, or made by
-  such a commit itself.
+- Nothing is deleted but what a row names that is doomed. A doomed row has no way back, and it is
+  there until its object is gone: both go in one transaction, which holds the row.
+- A commit proves in its transaction that all it names is there: what it reuses by rows that are
+  not doomed, what it stored by rows that it writes and then by a look at each object. A deletion
+  needs one of these rows, so what the commit sees there stays. Else it fails, and nothing is made.
+- What a version reaches when it is marked is not condemned. What a commit reuses afterwards it
+  names, and so saves it where it was condemned; or a base version protects it, which was COMMITTED
+  at the commit and so reached by the mark, or made by such a commit itself.
 - References to entries of other versions are followed: what they lead to is reached, and a commit
   names it like other content that it reuses, whether or not its version is still there.
-- Only what was condemned before the mark began is doomed. A blob that a commit saved after that
-  is not condemned any more.
-- What a commit stores anew, its `put` made young, where it can even if the object was there
-  already. A deletion looks at the age, under the same lock, and spares what is younger than the
-  grace period: so that must be longer than a put takes from its first object to its commit.
-- An object store has no such lock, and an object that was there keeps its age. A commit then looks
-  whether it still is, in its transaction: it holds the row by then that a deletion needs, so what
-  it sees there stays.
+
+And why no commit fails for it, as long as its process holds its lease:
+
+- A lease is taken before anything is stored or looked for; gc takes one before its mark.
+- Condemnations are numbered, and a lease knows the last number when it began. Only what was
+  condemned up to the number of every lease that is held is doomed (artfs/catalog/leases.py). So
+  whoever holds one has seen that it is condemned, and has saved it if it needs it: `reserve`.
+- Objects that no row names, which somebody may have stored just now, are condemned first as well.
+- Whether a lease is held is told by a lock, or by the clock of the server that all hosts share.
+  Clocks of hosts decide only how long what nobody needs is kept.
 """
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 
 import msgspec
 
-from artfs.blobs.base import Namespace, ObjectKey
-from artfs.catalog.records import BlobRecord, PackRecord, VersionRecord
-from artfs.content.blobs import stored_object
+from artfs.blobs.base import Namespace, ObjectKey, StoredObject
+from artfs.catalog.base import BlobsGone
+from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord, VersionRecord
 from artfs.errors import OutOfSpace
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
@@ -38,6 +43,8 @@ from artfs.upkeep.repack import PackContent, sparse_packs, write_anew
 logger = logging.getLogger(__name__)
 
 DEFAULT_GRACE_S = 7 * 86_400.0
+
+_EVER_NS = 2**62
 
 
 class Tally(msgspec.Struct):
@@ -58,6 +65,10 @@ class GcReport(msgspec.Struct, kw_only=True):
     dry_run: bool
     expired: list[str] = []
     """Versions whose time to live was over: `project/name:vN`."""
+    kept: list[str] = []
+    """Versions whose time was over as well, and why each stays: `project/name:vN: …`."""
+    leases: int = 0
+    """Others at work: what was condemned since they began stays, whatever the grace period."""
     condemned: Tally = msgspec.field(default_factory=Tally)
     """Blobs that were found to be unused for the first time."""
     waiting: Tally = msgspec.field(default_factory=Tally)
@@ -91,7 +102,8 @@ def collect(
     report = GcReport(dry_run=dry_run)
 
     def run() -> None:
-        _Collection(repository, report, staged_trees, grace_s=grace_s, dry_run=dry_run).run()
+        collection = _Collection(repository, report, staged_trees, grace_s=grace_s, dry_run=dry_run)
+        collection.run()
 
     run()
     if grace_s == 0 and report.condemned.count and not dry_run:
@@ -117,14 +129,26 @@ class _Collection:
         self._catalog = repository.catalog
         self._report = report
         self._dry_run = dry_run
-        self._started_ns = time.time_ns()
-        self._cutoff_ns = self._started_ns - int(grace_s * 1e9)
-        self._cutoff_s = self._cutoff_ns / 1e9
-        self._orphans: set[Digest] = set()
+        self._started_ns = self._catalog.now_ns()
+        # Without a grace period even what was condemned this moment.
+        self._cutoff_ns = self._started_ns - int(grace_s * 1e9) + (grace_s == 0)
+        self._orphans: dict[Digest, int] = {}
 
     def run(self) -> None:
-        """Expire, mark, condemn, sweep, tidy up."""
+        """Adopt, expire, mark, condemn, sweep, tidy up."""
         self._adopt_orphans()
+        if self._dry_run:
+            self._collect()
+        else:
+            self._catalog.revoke_abandoned()
+            lease = self._catalog.lease(LeaseKind.COLLECTION)
+            try:
+                self._collect()
+            finally:
+                lease.release()
+        self._remove_temporaries()
+
+    def _collect(self) -> None:
         expired = self._expire()
         # Listed before the mark: what is committed meanwhile is not taken for unused.
         unused = {blob.sha256: blob.size_bytes for blob in self._catalog.blobs()}
@@ -133,19 +157,25 @@ class _Collection:
             unused.pop(digest, None)
         self._condemn(reachable, unused)
         self._doom(reachable, unused)
+        if self._dry_run and not self._report.leases:
+            for size_bytes in self._orphans.values():
+                self._report.orphans.add(size_bytes)
         if not self._dry_run:
-            self._catalog.sweep(self._delete)
-        self._remove_temporaries()
+            self._catalog.sweep(self._repository.delete_object)
 
     def _expire(self) -> set[str]:
-        """The ids of versions whose time is over, which are deleted."""
+        """The ids of versions whose time is over and that nothing holds: they are deleted."""
         expired: set[str] = set()
+        self._report.kept.clear()
         for version, _ in self._catalog.live_trees():
-            if self._is_expired(version):
+            if not self._is_expired(version):
+                continue
+            holder = self._catalog.expire_version(version.id, dry_run=self._dry_run)
+            if holder is None:
                 expired.add(version.id)
                 self._report.expired.append(version.path)
-                if not self._dry_run:
-                    self._catalog.delete_version(version.id, delete_aliases=True)
+            else:
+                self._report.kept.append(f"{version.path}: {holder}")
         return expired
 
     def _is_expired(self, version: VersionRecord) -> bool:
@@ -162,7 +192,7 @@ class _Collection:
         linked = self._repository.linked_blobs()
         live = self._catalog.live_trees()
         trees = [tree for version, tree in live if version.id not in expired]
-        for tree in [*trees, *self._staged_trees()]:
+        for tree in [*trees, *self._staged_trees(), *self._leased_trees()]:
             stack = [tree]
             while stack:
                 directory = stack.pop()
@@ -180,27 +210,36 @@ class _Collection:
                         linked.follow([entry])
         return reachable | linked.found
 
+    def _leased_trees(self) -> list[Digest]:
+        others = [
+            lease
+            for lease in self._catalog.leases()
+            if lease.is_held and lease.kind in {LeaseKind.INTAKE, LeaseKind.STAGING}
+        ]
+        self._report.leases = len(others)
+        return [lease.tree for lease in others if lease.tree is not None]
+
     def _condemn(self, reachable: set[Digest], unused: dict[Digest, int]) -> None:
-        known = {blob.sha256 for blob in self._catalog.condemned(before_ns=self._started_ns)}
+        known = {blob.sha256 for blob in self._catalog.condemned(before_ns=_EVER_NS)}
         for digest, size_bytes in unused.items():
             if digest not in known:
                 self._report.condemned.add(size_bytes)
         if not self._dry_run:
             self._catalog.pardon(sorted(known & reachable))
-            self._catalog.condemn(sorted(unused), at_ns=time.time_ns())
+            self._catalog.condemn(sorted(unused), at_ns=self._started_ns)
 
     def _doom(self, reachable: set[Digest], unused: dict[Digest, int]) -> None:
-        """Decide what goes: all that was condemned before the grace period began."""
+        """Decide what goes: what was condemned before the grace period, and no lease spares."""
         stale = {
             blob.sha256: blob
-            for blob in self._catalog.condemned(before_ns=self._cutoff_ns)
+            for blob in self._catalog.condemned(before_ns=self._cutoff_ns, needed=False)
             if blob.sha256 not in reachable
         }
         self._doom_blobs([blob.sha256 for blob in stale.values() if blob.pack is None], unused)
         packs = sparse_packs(self._catalog, stale)
         if not self._dry_run:
             # On a disk that is full all else needs the room of what goes.
-            self._catalog.sweep(self._delete)
+            self._catalog.sweep(self._repository.delete_object)
             try:
                 write_anew(self._repository, [pack for pack in packs if pack.alive])
             except OutOfSpace as error:
@@ -220,7 +259,10 @@ class _Collection:
             records = self._catalog.doom_packs(sorted(doomed), condemned_before_ns=self._cutoff_ns)
             doomed = {record.sha256 for record in records}
         for pack in packs:
-            if pack.record.sha256 not in doomed or pack.record.sha256 in self._orphans:
+            if pack.record.sha256 not in doomed:
+                continue
+            if pack.record.sha256 in self._orphans:
+                self._report.orphans.add(pack.record.size_bytes)
                 continue
             self._remove({blob.sha256 for blob in pack.dead}, unused)
             if pack.alive:
@@ -232,50 +274,64 @@ class _Collection:
     def _remove(self, doomed: set[Digest], unused: dict[Digest, int]) -> None:
         for digest in doomed:
             size_bytes = unused.pop(digest, 0)
-            if digest not in self._orphans:
-                self._report.removed.add(size_bytes)
-
-    def _delete(self, record: BlobRecord | PackRecord) -> None:
-        # One that a `put` relies on since then stays, and is an orphan or committed again.
-        self._repository.objects.delete(stored_object(record), stored_before_s=self._cutoff_s)
+            tally = self._report.orphans if digest in self._orphans else self._report.removed
+            tally.add(size_bytes)
 
     # --- leftovers -------------------------------------------------------------------------
 
     def _adopt_orphans(self) -> None:
-        """Tell the catalog of old objects that it does not know: they are condemned, then go.
+        """Tell the catalog of objects that it does not know: they are condemned, then go.
 
-        Deleted at once, they could be taken from under a commit that found them there.
+        Deleted at once, they could be taken from under a commit that stored or found them.
         """
-        old = {
+        unknown = {
             found.key: found
             for namespace in Namespace
             for found in self._repository.objects.objects(namespace)
-            if found.stored_s < self._cutoff_s
         }
         # Asked for after the listing: what was committed meanwhile is known.
         for pack in self._catalog.packs():
-            old.pop(ObjectKey(Namespace.PACKS, pack.sha256), None)
+            unknown.pop(ObjectKey(Namespace.PACKS, pack.sha256), None)
         for blob in self._catalog.blobs():
             if blob.pack is None:
-                old.pop(ObjectKey(Namespace.BLOBS, blob.sha256), None)
-        for found in old.values():
-            self._report.orphans.add(found.size_bytes)
+                unknown.pop(ObjectKey(Namespace.BLOBS, blob.sha256), None)
+        self._orphans = {
+            key.sha256: found.size_bytes
+            for key, found in unknown.items()
+            if found.stored_s * 1e9 < self._cutoff_ns
+        }
         if self._dry_run:
             return
-        self._orphans = {key.sha256 for key in old}
-        self._catalog.add_blobs(
-            [
+        aged = {key: each for key, each in unknown.items() if key.sha256 in self._orphans}
+        self._adopt(aged, self._cutoff_ns - 1)
+        young = {key: each for key, each in unknown.items() if key.sha256 not in self._orphans}
+        self._adopt(young, self._started_ns)
+
+    def _adopt(self, unknown: dict[ObjectKey, StoredObject], condemned_at_ns: int) -> None:
+        while unknown:
+            packs = [
                 PackRecord(key.sha256, found.size_bytes)
-                for key, found in old.items()
+                for key, found in unknown.items()
                 if key.namespace is Namespace.PACKS
-            ],
-            [
+            ]
+            blobs = [
                 BlobRecord(key.sha256, found.size_bytes, None, 0)
-                for key, found in old.items()
+                for key, found in unknown.items()
                 if key.namespace is Namespace.BLOBS
-            ],
-            condemned_at_ns=self._cutoff_ns - 1,
-        )
+            ]
+            try:
+                self._catalog.add_blobs(
+                    packs,
+                    blobs,
+                    condemned_at_ns=condemned_at_ns,
+                    confirm=self._repository.require_objects,
+                )
+            except BlobsGone as error:
+                # Another gc has removed them since they were listed.
+                gone = {*error.missing, *error.packs}
+                unknown = {key: found for key, found in unknown.items() if key.sha256 not in gone}
+            else:
+                return
 
     def _remove_temporaries(self) -> None:
         """Remove what processes that are gone left in the workspace."""

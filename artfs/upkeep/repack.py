@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from itertools import groupby
 
 import msgspec
@@ -64,6 +63,7 @@ def sparse_packs(catalog: Catalog, dead: Container[Digest]) -> list[PackContent]
 def write_anew(repository: Repository, packs: Iterable[PackContent]) -> None:
     """Copy what is alive into new packs, and record where it is now; damaged blobs stay.
 
+    The caller holds a lease: the new packs are stored before they are named.
     Blocks: on reading and writing all of them. Raises: OutOfSpace, PermissionDenied,
     BackendUnavailable.
     """
@@ -83,11 +83,12 @@ def _install(repository: Repository, writer: PackWriter, group: list[PackContent
     target = PackRecord(finished.sha256, finished.size_bytes)
     try:
         key = ObjectKey(Namespace.PACKS, target.sha256)
-        stored = repository.objects.put(key, writer.path, transfer=Transfer.MOVE)
+        if doomed := repository.catalog.reserve([], packs=[target.sha256]).doomed:
+            # The same pack, of a gc that was killed, which another one is about to remove.
+            repository.catalog.sweep(repository.delete_object, only=doomed)
+        repository.objects.put(key, writer.path, transfer=Transfer.MOVE)
     finally:
         writer.discard()
-    # The same pack, of a gc that was killed, may be what another gc is about to remove.
-    confirm = None if stored else partial(repository.require_objects, [key])
     places = {blob.sha256: blob.offset for blob in finished.blobs}
     for pack in group:
         moved = [
@@ -97,7 +98,9 @@ def _install(repository: Repository, writer: PackWriter, group: list[PackContent
         ]
         # A commit may have met a doomed pack of the same name: nothing has moved then.
         with suppress(BlobsGone):
-            repository.catalog.move_blobs(pack.record.sha256, target, moved, confirm=confirm)
+            repository.catalog.move_blobs(
+                pack.record.sha256, target, moved, confirm=repository.require_objects
+            )
 
 
 def _grouped(packs: Iterable[PackContent]) -> Iterator[list[PackContent]]:

@@ -13,6 +13,9 @@ from artfs.cli.app import run
 from tests.cli.conftest import Cli
 from tests.support.faultdisk import EVERY, FaultDisk, fault_disk
 
+pytestmark = pytest.mark.timeout(300)
+"""Each runs many commands, on a disk that is a process of its own."""
+
 LARGE_BYTES = 5 * 1024 * 1024
 PACKS = "store/packs/*"
 UNREADABLE = 5

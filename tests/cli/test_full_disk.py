@@ -17,6 +17,9 @@ from artfs.catalog.sqlite import RESERVE_BYTES, RESERVE_FILE
 from tests.cli.conftest import Cli
 from tests.support.disks import mounted, small_file_system
 
+pytestmark = pytest.mark.timeout(300)
+"""Each runs many commands, on a disk that is a process of its own."""
+
 DISK_MIB = 80
 LARGE_BYTES = 8 * 1024 * 1024
 OUT_OF_SPACE = 9

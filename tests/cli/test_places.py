@@ -15,6 +15,9 @@ import pytest
 from tests.cli.conftest import ROOT, Cli
 from tests.support.privileges import as_user, needs_root
 
+pytestmark = pytest.mark.timeout(300)
+"""Each runs many commands, on a disk that is a process of its own."""
+
 GONE = 3
 UID = 12_345
 

@@ -12,6 +12,9 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.support.faultdisk import FaultDisk, fault_disk
 
+pytestmark = pytest.mark.timeout(300)
+"""Each runs many commands, on a disk that is a process of its own."""
+
 LARGE_BYTES = 5 * 1024 * 1024
 
 LACKS = {
@@ -23,6 +26,10 @@ LACKS = {
     "no links of any kind": (errno.EOPNOTSUPP, ["link", "symlink"]),
     "next to nothing": (errno.EPERM, ["chmod", "link", "symlink"]),
 }
+
+
+WORDS = {"fsyncdir": "no sync of directories", "chmod": "no modes", "link": "no hard links"}
+"""What `doctor` says of what is missing."""
 
 
 @pytest.fixture
@@ -42,6 +49,7 @@ def test_a_file_system_holds_a_store_without(cli: Cli, disk: FaultDisk, lack: st
     (files / "small").write_text("small\n")
     (files / "large").write_bytes(os.urandom(LARGE_BYTES))
     cli.ok("put", files, "-n", "p/a")
+    assert WORDS[LACKS[lack][1][0]] in cli.run("doctor").out
     (files / "small").write_text("again\n")
     cli.ok("put", files, "-n", "p/a", "--link")
     cli.run("get", "p/a:v0", "--root", disk.path / "out", "--link")

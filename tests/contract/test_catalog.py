@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from artfs.catalog.sql import SqlCatalog
 from artfs.testing.catalog_contract import CatalogContract, OpenCatalog
-from tests.servers.postgres import PostgreSQL
+from tests.servers.postgres import PostgreSQL, lapse_leases
 
 
 class TestSqliteCatalog(CatalogContract):
@@ -22,7 +23,14 @@ class TestSqliteCatalog(CatalogContract):
 
 class TestPostgresqlCatalog(CatalogContract):
     @pytest.fixture
-    def open_catalog(self, postgresql: PostgreSQL) -> OpenCatalog:
-        url = postgresql.new_schema()
+    def url(self, postgresql: PostgreSQL) -> str:
+        return postgresql.new_schema()
+
+    @pytest.fixture
+    def open_catalog(self, url: str) -> OpenCatalog:
         SqlCatalog.connect(url, create=True).close()
         return partial(SqlCatalog.connect, url)
+
+    @pytest.fixture
+    def let_time_pass(self, url: str) -> Callable[[], None]:
+        return partial(lapse_leases, url)

@@ -39,6 +39,9 @@ from artfs.upkeep.quarantine import set_aside
 from artfs.upkeep.verify import verify
 from tests.support.faultdisk import EVERY, FaultDisk, fault_disk
 
+pytestmark = pytest.mark.timeout(300)
+"""Each runs many commands, on a disk that is a process of its own."""
+
 LARGE = b"large" * 1024 * 1024
 OPERATIONS = [*EVERY, "chmod"]
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.ESTALE)

@@ -51,8 +51,9 @@ def command(*, grace_s: float, dry_run: bool, store: str | None, as_json: bool) 
     live is over.
 
     Content that is found to be unused is condemned first, and removed by the gc that finds it
-    unused still after the grace period. That must be longer than the longest `artfs put`;
-    `--grace 0` is for when nothing else writes.
+    unused still after the grace period: so long it can be read where it is mounted. What a running
+    `artfs put`, commit or script may need stays, whatever the grace period. A version with an
+    alias besides `latest`, or in a portfolio, outlives its time.
 
     \b
     Examples:
@@ -78,12 +79,18 @@ def _print_report(report: GcReport, grace_s: float) -> None:
     )
     for path in report.expired:
         print_line(f"{done} {path}: its time to live is over")
+    for kept in report.kept:
+        print_line(f"Kept {kept}, though its time to live is over")
+    if report.leases:
+        print_line(
+            f"{plural(report.leases, 'other')} at work: what was stored or condemned since stays"
+        )
     lines = [
         (report.removed, done, "blob", "that no version uses"),
         (report.packs_removed, done, "pack", "that held nothing else"),
         (report.packs_rewritten, to_do, "pack", "that held little else"),
         (report.orphans, done, "object", "that no commit took"),
-        (report.temporaries, done, "temporary file", "of processes that are gone"),
+        (report.temporaries, done, "temporary file", "that nobody holds"),
     ]
     for tally, verb, noun, why in lines:
         if tally.count:
@@ -92,7 +99,12 @@ def _print_report(report: GcReport, grace_s: float) -> None:
             )
     if report.waiting.count:
         print_line(_waiting(report.waiting, report.condemned, grace_s))
-    if not (report.expired or report.waiting.count or any(tally.count for tally, *_ in lines)):
+    if not (
+        report.expired
+        or report.kept
+        or report.waiting.count
+        or any(tally.count for tally, *_ in lines)
+    ):
         print_line("Nothing to remove")
 
 

@@ -19,6 +19,7 @@ from artfs.settings import RUN_VARIABLE, STORE_VARIABLE
 
 if TYPE_CHECKING:
     from artfs.catalog.records import RunRecord
+    from artfs.repository.facade import Repository
 
 _PASSED_ON = frozenset(
     {
@@ -82,13 +83,14 @@ def command(
     values = json_object(config, option="--config")
     chosen = check_name(project or default_project() or DEFAULT_PROJECT, kind="project")
     with open_repository(store, create=True) as repository:
-        address = repository.address
+        # Open until the end: as long as it is, everybody sees that the run is running.
         run = repository.catalog.create_run(chosen, name=name, job_type=job_type, config=values)
-    code = _SIGNAL_EXIT_CODE
-    try:
-        code = _run(arguments, os.environ | {RUN_VARIABLE: run.id, STORE_VARIABLE: address})
-    finally:
-        run = _finish(run, address, failed=code != 0)
+        named = {RUN_VARIABLE: run.id, STORE_VARIABLE: repository.address}
+        code = _SIGNAL_EXIT_CODE
+        try:
+            code = _run(arguments, os.environ | named)
+        finally:
+            run = _finish(repository, run, failed=code != 0)
     if as_json:
         sys.stderr.write(f"{json_text(run_value(run) | {'exit_code': code})}\n")
     elif not quiet:
@@ -131,12 +133,11 @@ def _run(arguments: tuple[str, ...], environment: dict[str, str]) -> int:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _finish(run: RunRecord, address: str, *, failed: bool) -> RunRecord:
+def _finish(repository: Repository, run: RunRecord, *, failed: bool) -> RunRecord:
     """End the run; the command's exit code stands even where that fails."""
     state = RunState.FAILED if failed else RunState.FINISHED
     try:
-        with open_repository(address) as repository:
-            return repository.catalog.finish_run(run.id, state)
+        return repository.catalog.finish_run(run.id, state)
     except ArtfsError as error:
         print_note(f"artfs: the end of run {run.id} is not recorded: {error}")
         return run

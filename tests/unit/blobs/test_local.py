@@ -137,29 +137,6 @@ def test_an_existing_object_is_never_overwritten(
     assert not (tmp_path / "source1").exists()
 
 
-@pytest.mark.parametrize("transfer", list(Transfer))
-def test_an_object_that_is_put_again_is_spared_by_a_deletion_that_looked_before(
-    root: Path, store: LocalObjectStore, tmp_path: Path, transfer: Transfer
-) -> None:
-    key = key_of(b"content")
-    source = tmp_path / "source"
-    source.write_bytes(b"content")
-    os.utime(source, (0, 0))
-    store.put(key, source, transfer=transfer)
-    looked_s = object_path(root, key).stat().st_ctime
-    assert looked_s > 1_000_000_000, "the age of the source is not that of the object"
-    while True:
-        source.unlink(missing_ok=True)
-        source.write_bytes(b"content")
-        store.put(key, source, transfer=transfer)
-        # The clock of a file system has ticks.
-        if object_path(root, key).stat().st_ctime > looked_s:
-            break
-    assert not store.delete(key, stored_before_s=looked_s + 1e-6)
-    assert store.size(key) == 7
-    assert [found.stored_s > looked_s for found in store.objects(Namespace.BLOBS)] == [True]
-
-
 def test_a_full_disk_is_out_of_space_and_leaves_nothing(tiny_disk: Path, tmp_path: Path) -> None:
     root = tiny_disk / "store"
     root.mkdir()

@@ -54,7 +54,7 @@ def test_parent_and_child_write_at_the_same_time(catalog: SqlCatalog) -> None:
 def test_a_fork_waits_for_the_transactions_of_other_threads(catalog: SqlCatalog) -> None:
     inside, go_on = Event(), Event()
 
-    def confirm() -> None:
+    def confirm(*_recorded: object) -> None:
         inside.set()
         go_on.wait()
 
@@ -84,7 +84,7 @@ def test_a_transaction_goes_on_that_its_own_thread_forks_from(catalog: SqlCatalo
             return "forked in the midst of a transaction" in error.reason and not is_shared
 
     catalog.commit(
-        a_commit("more", name="more"), confirm=lambda: worked.append(works_in_child(use))
+        a_commit("more", name="more"), confirm=lambda *_: worked.append(works_in_child(use))
     )
     assert worked == [True]
     assert [found.name for found in catalog.artifacts()] == ["data", "more"]

@@ -132,6 +132,8 @@ def test_a_blob_that_gc_removes_meanwhile_fails_the_commit_and_is_stored_by_the_
     stored = ingest.add_bytes(LARGE)
     now_ns = time.time_ns()
     repository.catalog.condemn([stored.sha256], at_ns=now_ns)
+    assert not repository.catalog.doom_blobs([stored.sha256], condemned_before_ns=now_ns + 1)
+    ingest.release()
     assert repository.catalog.doom_blobs([stored.sha256], condemned_before_ns=now_ns + 1)
     with pytest.raises(Conflict, match="run it again"):
         commit_one(repository, ingest, stored)

@@ -224,24 +224,25 @@ def test_orphans_and_temporaries_go_once_they_are_old(
     assert {finding.kind for finding in examine(repository)} >= {"orphan-blob", "temporary"}
     young = collect(repository, grace_s=LONG_S)
     assert young.orphans.count == 0
+    assert young.waiting.count == 1
     assert young.temporaries.count == 1
     assert not left.exists()
     old = collect(repository, grace_s=0)
-    assert old.orphans.count == 1
-    assert old.orphans.size_bytes == LARGE_BYTES
-    assert old.removed.count == 0
+    assert (old.removed.count, old.removed.size_bytes) == (1, LARGE_BYTES)
+    orphan_object(repository, tmp_path)
+    at_once = collect(repository, grace_s=0)
+    assert (at_once.orphans.count, at_once.orphans.size_bytes) == (1, LARGE_BYTES)
+    assert at_once.removed.count == 0
     assert "orphan-blob" not in {finding.kind for finding in examine(repository)}
 
 
 def test_a_put_that_meets_an_orphan_keeps_it(repository: Repository, tmp_path: Path) -> None:
     orphan_object(repository, tmp_path)
     content = (tmp_path / "orphan").read_bytes()
-    looked_s = time.time()
     put_files(repository, work_directory(tmp_path), {"a": content})
     (blob,) = (blob for blob in repository.catalog.blobs() if blob.pack is None)
     key = next(found.key for found in repository.objects.objects(Namespace.BLOBS))
     assert key.sha256 == blob.sha256
-    assert not repository.objects.delete(key, stored_before_s=looked_s - 1)
     collect(repository, grace_s=0)
     assert verify(repository, [repository.resolve("p/a")]).damages == ()
 
@@ -344,8 +345,29 @@ def test_commits_that_race_with_collections_lose_nothing(
         assert verify(fresh, versions).damages == ()
 
 
-def test_aliases_do_not_keep_an_expired_version(repository: Repository, tmp_path: Path) -> None:
-    version = put_files(repository, work_directory(tmp_path), {"a": b"a"}, ttl_s=0)
-    repository.catalog.update_version(version.id, VersionUpdate(add_aliases=("best",)))
-    assert collect(repository, grace_s=LONG_S).expired == ["p/a:v0"]
-    assert list(repository.catalog.live_trees()) == []
+@pytest.mark.parametrize("holder", ["an alias", "a portfolio", "an alias there"])
+def test_what_somebody_has_a_use_for_outlives_its_time_until_he_lets_go(
+    repository: Repository, tmp_path: Path, holder: str
+) -> None:
+    work = work_directory(tmp_path)
+    version = put_files(repository, work, {"a": b"a"}, ttl_s=0)
+    put_files(repository, work, {"b": b"b"})
+    catalog = repository.catalog
+    if holder == "an alias":
+        catalog.update_version(version.id, VersionUpdate(add_aliases=("production",)))
+        why = "it has the alias 'production'"
+    else:
+        names = ("best",) if holder == "an alias there" else ()
+        catalog.link(version.id, "p", "models", names)
+        why = "it has the alias 'best'" if names else "it is linked into p/models"
+    for dry_run in (True, False):
+        report = collect(repository, grace_s=0, dry_run=dry_run)
+        assert report.kept == [f"p/a:v0: {why}"]
+        assert report.expired == []
+    assert repository.find(repository.resolve("p/a:v0").tree, "a").name == "a"
+    if holder == "an alias":
+        catalog.update_version(version.id, VersionUpdate(remove_aliases=("production",)))
+    else:
+        catalog.unlink(version.id, "p", "models")
+    assert collect(repository, grace_s=0).expired == ["p/a:v0"]
+    assert_all_right(repository)

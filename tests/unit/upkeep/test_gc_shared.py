@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,11 +20,10 @@ from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
 from artfs.repository.opening import make_store, open_store
 from artfs.upkeep.doctor import Severity, examine
-from artfs.upkeep.gc import collect
+from artfs.upkeep.gc import GcReport, collect
 from artfs.upkeep.verify import verify
-from tests.servers.postgres import PostgreSQL
+from tests.servers.postgres import PostgreSQL, lapse_leases
 from tests.servers.seaweedfs import REGION, SeaweedFS
-from tests.support.faults import wait_until
 from tests.support.stores import commit
 
 LARGE = Random(7).randbytes(1_200_000)
@@ -83,55 +81,73 @@ class Put:
         return self._repository.commit(self._ingest, self._tree, request).version
 
 
-def newest_object_s(repository: Repository) -> float:
-    return max(
-        found.stored_s for namespace in Namespace for found in repository.objects.objects(namespace)
-    )
-
-
-def objects_have_aged(repository: Repository) -> None:
-    """Wait until what is stored now is older than what is done next; S3 counts in seconds."""
-    stored_s = newest_object_s(repository)
-    wait_until(lambda: time.time() > stored_s + 1.1)
-
-
 def assert_sound(repository: Repository) -> None:
     versions = [version for version, _ in repository.catalog.live_trees()]
     assert verify(repository, versions).damages == ()
     assert [each for each in examine(repository) if each.severity is Severity.DAMAGE] == []
 
 
-def test_objects_that_a_killed_put_left_and_gc_removes_are_not_committed(
+def is_out_of_touch(repository: Repository) -> None:
+    """Let as much time pass on the server since its leases were renewed as it takes to be gone."""
+    lapse_leases(repository.address)
+
+
+def test_what_a_put_has_stored_and_found_stays_until_its_commit(
     open_shared: OpenStore, tmp_path: Path
 ) -> None:
     one, other = open_shared(), open_shared()
     Put(one, tmp_path)  # and killed
-    objects_have_aged(one)
-    began_s = time.time()
+    is_out_of_touch(one)
     put = Put(one, tmp_path)
-    assert {key.namespace for key in put.taken.found} == set(Namespace)
-    report = collect(other, grace_s=time.time() - began_s)
+    for _ in range(3):
+        report = collect(other, grace_s=0)
+        assert report.leases == 1
+        assert report.orphans.count == report.removed.count == 0
+    put.commit()
+    assert collect(other, grace_s=0) == GcReport(dry_run=False)
+    assert_sound(open_shared())
+
+
+def test_a_put_that_slept_for_too_long_fails_cleanly_where_gc_did_not_wait(
+    open_shared: OpenStore, tmp_path: Path
+) -> None:
+    one, other = open_shared(), open_shared()
+    put = Put(one, tmp_path)
+    is_out_of_touch(one)
+    report = collect(other, grace_s=0)
     assert report.orphans.count == 2
     assert list(other.objects.objects(Namespace.BLOBS)) == []
     with pytest.raises(Conflict, match="run it again"):
         put.commit()
-    assert one.catalog.projects() == [] or one.catalog.artifacts() == []
-    again = Put(one, tmp_path)
-    assert again.taken.found == ()
-    again.commit()
+    assert one.catalog.artifacts() == []
+    Put(one, tmp_path).commit()
     assert_sound(open_shared())
 
 
-def test_objects_that_a_killed_put_left_are_used_where_gc_comes_later(
+def test_a_put_that_slept_for_too_long_succeeds_where_nothing_was_removed(
     open_shared: OpenStore, tmp_path: Path
 ) -> None:
     one, other = open_shared(), open_shared()
-    Put(one, tmp_path)
-    objects_have_aged(one)
-    began_s = time.time()
     put = Put(one, tmp_path)
+    is_out_of_touch(one)
+    collect(other, grace_s=3600)
     put.commit()
-    assert collect(other, grace_s=time.time() - began_s).orphans.count == 0
+    collect(other, grace_s=0)
+    assert_sound(open_shared())
+
+
+@pytest.mark.parametrize("namespace", list(Namespace))
+def test_a_commit_proves_that_each_object_is_there_whoever_removed_it(
+    open_shared: OpenStore, tmp_path: Path, namespace: Namespace
+) -> None:
+    one, other = open_shared(), open_shared()
+    put = Put(one, tmp_path)
+    for found in list(other.objects.objects(namespace)):
+        other.objects.delete(found.key)
+    with pytest.raises(Conflict, match="run it again"):
+        put.commit()
+    assert one.catalog.artifacts() == []
+    Put(one, tmp_path).commit()
     assert_sound(open_shared())
 
 
@@ -146,7 +162,10 @@ def test_a_commit_meets_a_gc_that_has_adopted_what_it_found(
     packs = list(put.taken.packs)
     # What gc does with orphans, up to some point.
     other.catalog.add_blobs(packs, blobs, condemned_at_ns=1)
+    assert not other.catalog.doom_blobs([blobs[0].sha256], condemned_before_ns=2)
+    assert not other.catalog.doom_packs([packs[0].sha256], condemned_before_ns=2)
     if doomed:
+        is_out_of_touch(one)
         assert other.catalog.doom_blobs([blobs[0].sha256], condemned_before_ns=2)
         assert other.catalog.doom_packs([packs[0].sha256], condemned_before_ns=2)
         with pytest.raises(Conflict):
@@ -188,8 +207,9 @@ def test_a_pack_that_a_killed_gc_left_is_not_moved_to_while_another_gc_removes_i
         # The third gc adopts the pack, which no row names, and removes it.
         third = open_shared()
         third.catalog.add_blobs([target], [], condemned_at_ns=1)
-        now_ns = time.time_ns()
-        assert third.catalog.doom_packs([target.sha256], condemned_before_ns=now_ns)
+        assert not third.catalog.doom_packs([target.sha256], condemned_before_ns=2**62)
+        is_out_of_touch(other)
+        assert third.catalog.doom_packs([target.sha256], condemned_before_ns=2**62)
 
         def delete(_record: BlobRecord | PackRecord) -> None:
             third.objects.delete(ObjectKey(Namespace.PACKS, target.sha256))
