@@ -129,8 +129,8 @@ def test_what_is_no_directory_is_refused(root: Path) -> None:
 def test_an_unreadable_directory_is_refused(root: Path) -> None:
     (root / "secret").mkdir(mode=0)
     program = (
-        "import sys; from artfs.sdk.scan import scan_directory; "
-        "list(scan_directory(sys.argv[1], follow_links=False))"
+        "import sys; from artfs.sdk.scan import Selection, scan_directory; "
+        "list(scan_directory(sys.argv[1], Selection(follow_links=False)))"
     )
     done = subprocess.run(
         unprivileged([sys.executable, "-c", program, str(root)]),
