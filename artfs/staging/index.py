@@ -74,7 +74,7 @@ class Index:
         self._full: list[Journal] = []
         """Older journals that the SQLite file may not have yet."""
         with _translated(path):
-            self._connection = _connect(path, create=create)
+            self._connection = _connect(path, create=create) if writes else _connect_to_look(path)
             if create:
                 self._create()
             else:
@@ -281,7 +281,18 @@ class Index:
                 execute(f"PRAGMA user_version = {INDEX_FORMAT}")
 
 
-def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
+def _connect_to_look(path: Path) -> sqlite3.Connection:
+    """A connection that needs no room on a full disk, where nobody else has the index open."""
+    try:
+        return _connect(path, create=False)
+    except sqlite3.OperationalError as error:
+        if not error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            raise
+        return _connect(path, create=False, alone=True)
+
+
+def _connect(path: Path, *, create: bool, alone: bool = False) -> sqlite3.Connection:
+    """`alone`: with the index of SQLite's log in memory, and nobody else."""
     mode = "rwc" if create else "rw"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
@@ -291,7 +302,13 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=64,
     )
-    connection.execute("PRAGMA journal_mode = WAL")
+    try:
+        if alone:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+    except BaseException:
+        connection.close()
+        raise
     # The log is synced where that is due, and moved into the file by `checkpoint`.
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
