@@ -40,6 +40,9 @@ SEES_NOTHING = -1
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOTE_BYTES = 4096
 
+_STORING = frozenset({LeaseKind.INTAKE, LeaseKind.COLLECTION})
+"""Of those who store something before it is named."""
+
 
 class Leases(Protocol):
     """The leases of one catalog. Thread-safe."""
@@ -83,9 +86,7 @@ def next_number(connection: Connection) -> int:
 def free_number(leases: Leases, connection: Connection) -> int:
     """Up to which number nothing that was condemned can be needed by whoever is at work."""
     held = [
-        lease.number
-        for lease in leases.all(connection)
-        if lease.is_held and lease.kind is not LeaseKind.RUN
+        lease.number for lease in leases.all(connection) if lease.is_held and lease.kind in _STORING
     ]
     return min([last_number(connection), *held])
 

@@ -30,6 +30,7 @@ import msgspec
 from artfs.errors import PermissionDenied, StagingBusy, StagingNotFound, StoreFormatError
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import state_path
+from artfs.staging.baselease import BaseLease
 from artfs.staging.changes import Changes
 from artfs.staging.contents import Contents, is_sealed
 from artfs.staging.durable import Durable, read_durable, write_durable
@@ -84,6 +85,8 @@ class Area:
         self._lock_fd = lock_fd
         self._index = index
         self._meta = _read_meta(path, index)
+        self._base = BaseLease(repository.catalog, self._meta.id)
+        self._base.keep(self._meta.base_tree)
         self.plain = PlainFiles(path / _FILES)
         rows = list(index.nodes())
         root = next((row for row in rows if row[0] == ROOT_ID), None)
@@ -158,12 +161,14 @@ class Area:
         """Give the area up; everything in it stays."""
         self._index.close()
         self._writers.close()
+        self._base.release()
         os.close(self._lock_fd)
 
     def drop(self) -> None:
         """Give the area up and remove it with all that is in it."""
         self._index.close()
         self._writers.close()
+        self._base.release()
         # In one step it is no area any more; what a crash leaves of it is removed later.
         dropped = self.path.with_name(_DROPPED + self.path.name)
         with translate_os_errors(self.path):
@@ -198,6 +203,7 @@ class Area:
         """Replace what the area is for, durably. Raises: OutOfSpace, BackendUnavailable."""
         self._index.put_meta(encode_meta(meta))
         self._meta = meta
+        self._base.keep(meta.base_tree)
 
     @property
     def is_changed(self) -> bool:
@@ -247,6 +253,7 @@ class Area:
             nodes, links = self.tree.rows()
             self._index.replace(encode_meta(meta), nodes, links)
             self._meta = meta
+        self._base.keep(meta.base_tree)
 
     def _reconcile(self) -> None:
         """Mend what a crash left between the index and the plain files."""

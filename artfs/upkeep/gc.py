@@ -216,7 +216,7 @@ class _Collection:
             for lease in self._catalog.leases()
             if lease.is_held and lease.kind in {LeaseKind.INTAKE, LeaseKind.STAGING}
         ]
-        self._report.leases = len(others)
+        self._report.leases = sum(lease.kind is LeaseKind.INTAKE for lease in others)
         return [lease.tree for lease in others if lease.tree is not None]
 
     def _condemn(self, reachable: set[Digest], unused: dict[Digest, int]) -> None:

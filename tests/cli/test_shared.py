@@ -260,10 +260,10 @@ def test_the_password_is_nowhere(shared: SharedStore) -> None:
     staged.mkdir()
     script = cli.directory / "stage.py"
     script.write_text(
-        "import artfs\n"
+        "import subprocess, artfs\n"
         "with artfs.stage('demo/data', base='latest') as path:\n"
         "    (path / 'b').write_text('beta')\n"
-        "    ps = artfs.sdk.stage.subprocess.run(['ps', '-eo', 'args'], capture_output=True)\n"
+        "    ps = subprocess.run(['ps', '-eo', 'args'], capture_output=True)\n"
         "print(ps.stdout.decode())\n"
     )
     outputs = []

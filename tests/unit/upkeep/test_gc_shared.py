@@ -19,6 +19,8 @@ from artfs.model import Digest
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
 from artfs.repository.opening import make_store, open_store
+from artfs.staging.area import Area
+from artfs.staging.meta import AreaMeta
 from artfs.upkeep.doctor import Severity, examine
 from artfs.upkeep.gc import GcReport, collect
 from artfs.upkeep.verify import verify
@@ -225,3 +227,33 @@ def test_a_pack_that_a_killed_gc_left_is_not_moved_to_while_another_gc_removes_i
     assert_sound(open_shared())
     collect(open_shared(), grace_s=0)
     assert_sound(open_shared())
+
+
+def test_what_shows_through_an_area_of_another_host_stays_while_it_is_open(
+    open_shared: OpenStore,
+) -> None:
+    one, other = open_shared(), open_shared()
+    base = commit(one, "p/a", {"f": LARGE, "g": SMALL})
+    commit(one, "p/b", {"h": b"other"})
+    meta = AreaMeta(
+        id="",
+        store=one.info.location,
+        project="p",
+        name="a",
+        type="dataset",
+        created_at_ns=0,
+        uid=0,
+        gid=0,
+        base_id=base.id,
+        base_tree=base.tree,
+    )
+    area = Area.create(one, meta)
+    other.catalog.delete_version(base.id, delete_aliases=True)
+    for _ in range(2):
+        report = collect(other, grace_s=0)
+        assert (report.leases, report.removed.count) == (0, 0)
+    entry = open_shared().find(base.tree, "f")
+    assert isinstance(entry, FileEntry)
+    assert other.objects.size(ObjectKey(Namespace.BLOBS, entry.sha256)) == len(LARGE)
+    area.drop()
+    assert collect(other, grace_s=0).removed.count == 3
