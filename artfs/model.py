@@ -220,11 +220,11 @@ StrPath = str | os.PathLike[str]
 
 
 def entry_path(name: StrPath) -> str:
-    """A path inside a version as programs write it, `./d/` or a `pathlib` path; `.` is its root.
+    """A path inside a version as programs write it, `./d` or a `pathlib` path; `.` is its root.
 
     What it names is checked by whoever uses it: `split_entry_path`.
     """
-    return "/".join(part for part in os.fspath(name).rstrip("/").split("/") if part != ".")
+    return "/".join(part for part in os.fspath(name).split("/") if part != ".")
 
 
 Metadata = dict[str, Any]

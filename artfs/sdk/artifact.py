@@ -267,7 +267,7 @@ class Artifact(ArtifactAttributes):
         """
         draft = self._draft("remove")
         path = item.path if isinstance(item, ArtifactManifestEntry) else entry_path(item)
-        draft.remove(path, project=self.project)
+        draft.remove(path.rstrip("/"), project=self.project)
 
     def find_entry(self, name: StrPath) -> ArtifactManifestEntry | None:
         """The file or reference at a path, in a draft too; None if there is none."""
