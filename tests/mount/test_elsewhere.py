@@ -127,8 +127,13 @@ def test_a_mount_is_ended_from_a_namespace_that_does_not_have_it(staged: Stager)
 
 @pytest.mark.parametrize("runtime_dir", [None, "elsewhere"])
 def test_a_user_s_mounts_are_found_and_answered_from_every_session(
-    staged: Stager, tmp_path: Path, runtime_dir: str | None
+    staged: Stager,
+    repository: Repository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    runtime_dir: str | None,
 ) -> None:
+    monkeypatch.setenv("ARTFS_STORE", repository.info.location)
     path = None if runtime_dir is None else str(tmp_path / runtime_dir)
     if path is not None:
         Path(path).mkdir(mode=0o700)
