@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import os
+import pwd
 import re
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -133,13 +135,28 @@ def _user_path(variable: str, *below_home: str) -> Path:
     chosen = os.environ.get(variable, "")
     if chosen.startswith("/"):
         return Path(chosen) / "artfs"
-    # Of somebody without an entry in passwd and without HOME it stays as it is.
-    home = os.path.expanduser("~")  # noqa: PTH111 - Path.home() raises where there is none
-    if not home.startswith("/"):
+    home = _home()
+    if home is None:
         raise ConfigError(
             variable, "this user has no home directory", hint=f"set {variable} or HOME to one"
         )
     return Path(home).joinpath(*below_home, "artfs")
+
+
+def expand_home(path: str | os.PathLike[str]) -> Path:
+    """A path that people wrote, with `~` and `~user` as shells understand them: one that leads to
+    no home is a name like any other.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises RuntimeError
+
+
+def _home() -> str | None:
+    """HOME, or what passwd says; an empty HOME would be the root directory, for expanduser."""
+    home = os.environ.get("HOME", "")
+    if not home.startswith("/"):
+        with suppress(KeyError):
+            home = pwd.getpwuid(os.getuid()).pw_dir
+    return home if home.startswith("/") else None
 
 
 def file_references() -> bool | None:

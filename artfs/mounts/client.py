@@ -38,7 +38,7 @@ from artfs.mounts.options import AliasStyle, MountOptions, parse_options
 from artfs.mounts.processes import child_environment
 from artfs.mounts.refusals import allows_others, explain, problems
 from artfs.mounts.unmounting import unmount
-from artfs.settings import is_url
+from artfs.settings import expand_home, is_url
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.user_places import log_directory, open_log, runtime_directory
 
@@ -176,7 +176,7 @@ def prepare(request: MountRequest) -> MountRequest:
         raise MountError(refusal.subject, refusal.reason, hint=refusal.hint)
     store = request.store
     if not is_url(store):
-        store = str(Path(store).expanduser().absolute())
+        store = str(expand_home(store).absolute())
     return msgspec.structs.replace(request, mountpoint=mountpoint, store=store)
 
 

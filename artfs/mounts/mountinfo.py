@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from artfs.settings import expand_home
+
 FILE_SYSTEM_TYPE = "fuse.artfs"
 _MOUNTINFO = Path("/proc/self/mountinfo")
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
@@ -78,7 +80,7 @@ def mounted_at(mountpoint: Path) -> MountedFileSystem | None:
 
 def locate_mountpoint(path: Path) -> Path:
     """The absolute path without symlinks; what may be mounted there is not asked."""
-    absolute = Path(os.path.normpath(Path.cwd() / path.expanduser()))
+    absolute = Path(os.path.normpath(Path.cwd() / expand_home(path)))
     candidate = Path(os.path.realpath(absolute.parent)) / absolute.name
     if mounted_at(candidate) is not None:
         return candidate

@@ -1,6 +1,7 @@
 """Which staging area was last mounted at a mountpoint: so that what became of it can be told later.
 
-What became of it stands beside the area (artfs/staging/listing.py); here is only the way there.
+What became of it stands beside the area (artfs/staging/listing.py); here is only the way there. It
+is kept where the logs are.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import msgspec
 
 from artfs.errors import ArtfsError
 from artfs.mounts.messages import decode_line, encode_line, mountpoint_key
-from artfs.settings import state_path
 from artfs.system.directories import own_directory
+from artfs.system.user_places import log_directory
 
 _DIRECTORY = "staged"
 _SUFFIX = ".json"
@@ -34,7 +35,7 @@ class LastStaging(msgspec.Struct, frozen=True, kw_only=True):
 def remember(last: LastStaging) -> None:
     """Keep it for whoever asks later; as well as that can be done, for nothing depends on it."""
     with suppress(OSError, ArtfsError):
-        directory = state_path() / _DIRECTORY
+        directory = log_directory() / _DIRECTORY
         own_directory(directory).close()
         path = directory / f"{mountpoint_key(last.mountpoint)}{_SUFFIX}"
         temporary = path.with_suffix(".new")
@@ -47,8 +48,9 @@ def remember(last: LastStaging) -> None:
 
 def last_staging(place: Path) -> LastStaging | None:
     """The area that this user last had mounted here; None where nothing is known."""
-    with suppress(OSError, msgspec.DecodeError):
-        path = state_path() / _DIRECTORY / f"{mountpoint_key(place)}{_SUFFIX}"
+    # Who has no place for it knows nothing.
+    with suppress(OSError, ArtfsError, msgspec.DecodeError):
+        path = log_directory() / _DIRECTORY / f"{mountpoint_key(place)}{_SUFFIX}"
         last = decode_line(path.read_bytes(), LastStaging)
         if last.mountpoint == place:
             return last

@@ -25,7 +25,7 @@ from artfs.errors import (
 from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.repository.sharing import group_id, mend, take_over
-from artfs.settings import default_entity, is_url
+from artfs.settings import default_entity, expand_home, is_url
 from artfs.system.directories import Directory, make_parents
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.user_places import is_remembered, remember_store
@@ -72,7 +72,7 @@ def open_store(location: str, *, create: bool = False, entity: str | None = None
         from artfs.repository.shared import open_shared  # noqa: PLC0415 - few need it
 
         return open_shared(location)
-    root = Path(location).expanduser().absolute()
+    root = expand_home(location).absolute()
     is_new = False
     if create and not _is_store(root):
         # Another process may be making it at this moment.
@@ -110,7 +110,7 @@ def make_store(
         raise InvalidArgument(
             "--blobs", "a store in a directory has its contents there", hint="leave it out"
         )
-    root = Path(address).expanduser().absolute()
+    root = expand_home(address).absolute()
     is_new = not _is_store(root)
     create_store(root, entity=entity or default_entity(), group=group)
     found = _read_store_file(root)

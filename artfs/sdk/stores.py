@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from artfs.errors import InvalidArgument
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
-from artfs.settings import is_url, store_location
+from artfs.settings import expand_home, is_url, store_location
 from artfs.system import forks
 
 _lock = forks.lock()
@@ -25,7 +23,7 @@ def shared_repository(
     """
     chosen = store_location(location)
     if not is_url(chosen):
-        chosen = str(Path(chosen).expanduser().absolute())
+        chosen = str(expand_home(chosen).absolute())
     with _lock:
         repository = _opened.get(chosen)
         if repository is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from artfs.settings import state_path
 from tests.cli.conftest import ROOT, Cli
 from tests.support.privileges import as_user, needs_root
 
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.timeout(300)
 """Each runs many commands, on a disk that is a process of its own."""
 
 GONE = 3
+NOT_MOUNTED = 13
 UID = 12_345
 
 
@@ -85,7 +88,7 @@ def _walk_through(place: Path, environment: dict[str, str], prefix: list[str]) -
     store = place / "store"
     everything = environment | {"ARTFS_STORE": str(store), "PYTHONPATH": str(ROOT)}
 
-    def artfs(*arguments: str | Path) -> str:
+    def artfs(*arguments: str | Path, code: int = 0) -> str:
         done = subprocess.run(
             [*prefix, sys.executable, "-P", "-m", "artfs", *map(str, arguments)],
             env=everything | {"PATH": os.environ["PATH"]},
@@ -94,8 +97,8 @@ def _walk_through(place: Path, environment: dict[str, str], prefix: list[str]) -
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done
-        return done.stdout
+        assert done.returncode == code, done
+        return done.stderr if code else done.stdout
 
     (place / "file").write_text("content\n")
     (place / "file").chmod(0o644)
@@ -103,12 +106,16 @@ def _walk_through(place: Path, environment: dict[str, str], prefix: list[str]) -
     assert "v0" in artfs("ls", "p/a")
     artfs("get", "p/a", "--root", place / "out")
     subprocess.run([*prefix, "mkdir", place / "mnt"], check=True)
+    for command in ("umount", "status", "commit", "abort"):
+        assert "nothing is mounted here" in artfs(command, place / "mnt", code=NOT_MOUNTED)
     if not prefix or Path("/dev/fuse").stat().st_mode & 0o002:
         artfs("mount", "p/a:v0", place / "mnt")
         artfs("status")
         artfs("umount", place / "mnt")
         artfs("stage", "p/a", place / "mnt")
+        subprocess.run([*prefix, "mkdir", place / "mnt" / "more"], check=True)
         artfs("umount", place / "mnt")
+        assert "p/a:v1" in artfs("status", place / "mnt")
     assert {path.name for path in place.iterdir()} - {"run"} == {"file", "mnt", "out", "store"}
 
 
@@ -151,3 +158,27 @@ def test_the_default_store_of_somebody_without_a_home_is_asked_for_in_one_line(
     assert done.stderr.count("\n") == 1
     assert "no home directory" in done.stderr
     assert "ARTFS_STORE" in done.stderr
+
+
+def test_a_path_of_nobody_s_home_is_a_name_like_any_other(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    nobody = "~nobody-of-this-name"
+    cli.fails(GONE, "ls", "--store", nobody, says=[nobody])
+    for command in ("status", "umount"):
+        cli.fails(NOT_MOUNTED, command, nobody, says=[nobody, "nothing is mounted here"])
+    cli.ok("put", "file", "-n", "p/a", "--store", nobody)
+    assert "v0" in cli.ok("ls", "p/a", "--store", nobody).out
+    cli.ok("get", "p/a", "--store", nobody, "--root", nobody + "-too")
+    cli.fails(NOT_MOUNTED, "mount", "--store", nobody, nobody + "-mnt", says=[nobody])
+    script = tmp_path / "log.py"
+    script.write_text(f"import artfs\nartfs.init(project='p', store={nobody!r}).finish()\n")
+    cli.script(script)
+
+
+@pytest.mark.parametrize("home", ["", "relative"])
+def test_a_home_that_is_no_absolute_path_is_not_taken_for_the_root_directory(
+    monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", home)
+    assert state_path() == Path(pwd.getpwuid(os.getuid()).pw_dir, ".local", "state", "artfs")

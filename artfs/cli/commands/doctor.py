@@ -6,7 +6,6 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import msgspec
@@ -21,7 +20,7 @@ from artfs.mounts import client
 from artfs.mounts.crawlers import FILE_SYSTEM_TYPE, UPDATEDB_CONF, is_crawled
 from artfs.mounts.refusals import problems
 from artfs.repository.opening import STORE_FILE
-from artfs.settings import is_url, store_location
+from artfs.settings import expand_home, is_url, store_location
 from artfs.upkeep.doctor import OWNERSHIP, Finding, Severity, examine, examine_ownership
 from artfs.upkeep.doctor import repair as mend_ownership
 
@@ -77,7 +76,7 @@ def command(*, repair: bool, store: str | None, as_json: bool) -> int:
 def _store_findings(location: str, *, repair: bool) -> tuple[list[Finding], int]:
     findings: list[Finding] = []
     try:
-        root = None if is_url(location) else Path(location).expanduser().absolute()
+        root = None if is_url(location) else expand_home(location).absolute()
         if root is not None and (root / STORE_FILE).exists():
             # Before it is opened, for it may be that which does not work.
             mended = mend_ownership(root) if repair else 0

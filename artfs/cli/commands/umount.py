@@ -13,6 +13,7 @@ from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import print_outcome, watcher
 from artfs.mounts import client
 from artfs.mounts import staging as stageclient
+from artfs.settings import expand_home
 
 
 @click.command(short_help="End a mount; what was staged becomes a version.")
@@ -40,7 +41,7 @@ def command(*, mountpoint: Path, force: bool, timeout_s: float, as_json: bool) -
       artfs umount /mnt/artfs
     """
     # Whoever calls us from inside the mount is a user of it; we are not.
-    place = mountpoint.expanduser()
+    place = expand_home(mountpoint)
     if not place.is_absolute():
         place = Path.cwd() / place
     os.chdir("/")
