@@ -17,7 +17,7 @@
     ├─ InvalidName          (also a ValueError)
     ├─ InvalidManifest      (also a ValueError)
     ├─ InvalidArgument      (also a ValueError) InvalidValue → also an AssertionError
-    ├─ ConfigError          StoreFormatError
+    ├─ ConfigError          StoreFormatError → DamagedRecord
     ├─ Unsupported          a scheme, codec or feature that is not there
     ├─ MountError
     └─ ArtifactStatusError  (also an AttributeError) ArtifactNotLoggedError, ArtifactFinalizedError
@@ -30,7 +30,7 @@ classes to errno, and `exit_code` is what the command line returns.
 from __future__ import annotations
 
 import errno
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from artfs.credentials import shown
 
@@ -219,6 +219,17 @@ class ConfigError(ArtfsError):
 
 class StoreFormatError(ConfigError):
     """Not a store, a damaged one, or one written by a newer artfs."""
+
+
+class DamagedRecord(StoreFormatError):
+    """A row of the catalog that no artfs can have written. The rest of the store can be used."""
+
+    def __init__(
+        self, subject: str, reason: str = "", *, hint: str = "", version_id: Any = None
+    ) -> None:
+        """`version_id` is the key of a version's row, whatever it is, where that is damaged."""
+        super().__init__(subject, reason, hint=hint)
+        self.version_id = version_id
 
 
 class Unsupported(ArtfsError):

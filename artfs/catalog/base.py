@@ -24,7 +24,11 @@ from artfs.catalog.records import (
     VersionRecord,
     VersionUpdate,
 )
+from artfs.errors import DamagedRecord
 from artfs.model import ByteRange, Digest, Metadata, RunState
+
+OnDamage = Callable[[DamagedRecord], None]
+"""Gets what is damaged where the rest is wanted all the same."""
 
 
 class BaseGone(Exception):
@@ -94,22 +98,36 @@ class Catalog(Protocol):
 
     # --- names -----------------------------------------------------------------------------
 
-    def projects(self) -> list[ProjectRecord]:
+    # Listings fail for a row that is damaged, with the DamagedRecord that names it; with
+    # `on_damage` they tell that, and leave out what it is about.
+
+    def projects(self, *, on_damage: OnDamage | None = None) -> list[ProjectRecord]:
         """All projects, by name."""
         ...
 
     def artifacts(
-        self, *, project: str | None = None, type_name: str | None = None
+        self,
+        *,
+        project: str | None = None,
+        type_name: str | None = None,
+        on_damage: OnDamage | None = None,
     ) -> list[ArtifactRecord]:
         """Artifacts and portfolios, by project and name."""
         ...
 
-    def artifact(self, project: str, name: str) -> ArtifactRecord:
+    def artifact(
+        self, project: str, name: str, *, on_damage: OnDamage | None = None
+    ) -> ArtifactRecord:
         """Raises: ArtifactNotFound."""
         ...
 
     def versions(
-        self, artifact_id: int, *, before_index: int | None = None, limit: int | None = None
+        self,
+        artifact_id: int,
+        *,
+        before_index: int | None = None,
+        limit: int | None = None,
+        on_damage: OnDamage | None = None,
     ) -> list[VersionRecord]:
         """COMMITTED versions of an artifact or portfolio, newest first.
 
@@ -228,7 +246,9 @@ class Catalog(Protocol):
         """Every pack, or those that `only` names, the oldest first."""
         ...
 
-    def live_trees(self) -> Iterator[tuple[VersionRecord, Digest]]:
+    def live_trees(
+        self, *, on_damage: OnDamage | None = None
+    ) -> Iterator[tuple[VersionRecord, Digest]]:
         """Every COMMITTED version and its tree, of one moment: the roots of gc."""
         ...
 

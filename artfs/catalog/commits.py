@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
 
@@ -11,9 +10,9 @@ from sqlalchemy import Connection, insert, select
 from artfs.catalog import inventory
 from artfs.catalog.base import BaseGone, Confirm
 from artfs.catalog.bulk import among
+from artfs.catalog.checked import ArtifactKey, json_text
 from artfs.catalog.records import CommitOutcome, VersionCommit, VersionRecord
 from artfs.catalog.rows import (
-    ArtifactKey,
     latest_id,
     linked_version,
     version_by_id,
@@ -131,7 +130,7 @@ def _insert_version(
             "size_bytes": wanted.size_bytes,
             "file_count": wanted.file_count,
             "description": wanted.description,
-            "metadata": json.dumps(wanted.metadata),
+            "metadata": json_text(wanted.metadata),
             "created_at_ns": now_ns(connection),
             "ttl_s": wanted.ttl_s,
         },

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import Connection, insert, inspect, select, text
+from sqlalchemy import Connection, exc, insert, inspect, select, text
 
 from artfs.catalog.engine import Database
+from artfs.catalog.failures import translate
 from artfs.catalog.schema import (
     ID_KEY,
     PARTIAL_INDEXES,
@@ -16,33 +17,44 @@ from artfs.catalog.schema import (
     numbers,
     settings,
 )
+from artfs.catalog.shape import check_kinds, check_tables
 from artfs.errors import StoreFormatError
 
 # Any constant that other users of a shared database are unlikely to have chosen.
 _CREATION_LOCK = 0x61727466_73000001
 
+_LONGEST_VERSION = 9
+"""Digits of a schema's number."""
+
 
 def check_schema(database: Database) -> None:
     """Raises: StoreFormatError for a database that is foreign, damaged or of another artfs."""
-    try:
-        with database.reading() as connection:
+    with database.reading() as connection:
+        check_kinds(connection, database.subject)
+        try:
             version = _schema_version(connection)
-    except StoreFormatError as error:
-        raise StoreFormatError(
-            database.subject,
-            "not a catalog of artfs, or damaged",
-            hint="`artfs init` makes one" if database.is_shared else "",
-        ) from error
-    _check_version(database, version)
+        except (exc.DBAPIError, StoreFormatError) as error:
+            known = (
+                translate(error, database.subject) if isinstance(error, exc.DBAPIError) else error
+            )
+            if not isinstance(known, StoreFormatError):
+                raise
+            raise StoreFormatError(
+                database.subject,
+                "not a catalog of artfs, or damaged",
+                hint="`artfs init` makes one" if database.is_shared else "",
+            ) from error
+        _check_version(database, version)
+        check_tables(connection, database.subject)
 
 
-def _schema_version(connection: Connection) -> str | None:
+def _schema_version(connection: Connection) -> object:
     query = select(settings.c.value).where(settings.c.key == SCHEMA_KEY)
     return connection.execute(query).scalar_one_or_none()
 
 
-def _check_version(database: Database, version: str | None) -> None:
-    if version is None or not version.isdecimal():
+def _check_version(database: Database, version: object) -> None:
+    if not isinstance(version, str) or not version.isdecimal() or len(version) > _LONGEST_VERSION:
         raise StoreFormatError(database.subject, "not a catalog of artfs, or damaged")
     if int(version) < SCHEMA_VERSION:
         raise StoreFormatError(
@@ -82,6 +94,7 @@ def _check_encoding(connection: Connection, database: Database) -> None:
 def _create(connection: Connection, database: Database) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION_LOCK})
+    check_kinds(connection, database.subject)
     present = set(inspect(connection).get_table_names())
     if settings.name in present:
         _check_version(database, _schema_version(connection))

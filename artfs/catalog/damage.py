@@ -5,17 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Boolean, Column, Connection, Integer, LargeBinary, Select, func, select
 
-from artfs.catalog.schema import LATEST, aliases, artifacts, blobs, links, packs, projects, versions
+from artfs.catalog import checked, rows, runs
+from artfs.catalog.inventory import blob_query
+from artfs.catalog.leases import last_number
+from artfs.catalog.schema import (
+    LATEST,
+    aliases,
+    artifacts,
+    blobs,
+    links,
+    metadata,
+    packs,
+    projects,
+    settings,
+    versions,
+)
+from artfs.errors import DamagedRecord
 from artfs.model import VersionState
 
 _MAX_NAMED = 100
+_PAGE = 10_000
 
 
 def find_damage(connection: Connection) -> list[str]:
     """What Catalog.check says."""
     found = list(_sqlite_damage(connection)) if connection.dialect.name == "sqlite" else []
+    found += dict.fromkeys(_damaged_rows(connection))
     path = projects.c.name + "/" + artifacts.c.name
     for query, text in _inconsistencies(path):
         found += [
@@ -25,12 +42,55 @@ def find_damage(connection: Connection) -> list[str]:
     return found
 
 
+def _damaged_rows(connection: Connection) -> list[str]:
+    """What no artfs wrote, each row that somebody would read."""
+    told: list[str] = []
+
+    def tell(error: DamagedRecord) -> None:
+        if len(told) < _MAX_NAMED:
+            told.append(f"{error.subject}: {error.reason}")
+
+    rows.list_projects(connection, tell)
+    rows.list_artifacts(connection, on_damage=tell)
+    rows.all_versions(connection, tell)
+    rows.all_links(connection, tell)
+    runs.list_runs(connection, None, on_damage=tell)
+    for query, record in (
+        (blob_query(), checked.blob_record),
+        (select(packs.c.sha256, packs.c.size_bytes), checked.pack_record),
+        (select(settings), checked.setting),
+    ):
+        some = connection.execution_options(yield_per=_PAGE).execute(query)
+        for _ in checked.sound(some, record, tell):
+            pass
+    try:
+        last_number(connection)
+    except DamagedRecord as error:
+        tell(error)
+    return told
+
+
 def _sqlite_damage(connection: Connection) -> Iterator[str]:
     for (line,) in connection.exec_driver_sql(f"PRAGMA integrity_check({_MAX_NAMED})"):
         if line != "ok":
             yield str(line)
     for table, _, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
         yield f"a row of {table} refers to one of {parent} that is not there"
+    for table in metadata.tables.values():
+        for column in table.columns:
+            # What no record is made of is asked here: SQLite keeps anything in any column.
+            kind = func.typeof(column)
+            query = select(func.count()).select_from(table).where(kind.not_in(_kinds_of(column)))
+            if count := connection.execute(query).scalar_one():
+                yield f"{table.name}.{column.name}: {count} rows are of another type"
+
+
+def _kinds_of(column: Column[Any]) -> tuple[str, ...]:
+    if isinstance(column.type, (Integer, Boolean)):
+        kind = "integer"
+    else:
+        kind = "blob" if isinstance(column.type, LargeBinary) else "text"
+    return (kind, "null") if column.nullable else (kind,)
 
 
 def _inconsistencies(path: Any) -> Iterator[tuple[Select[Any], str]]:

@@ -9,6 +9,7 @@ from sqlalchemy import exc
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
+    DamagedRecord,
     InvalidArgument,
     OutOfSpace,
     PermissionDenied,
@@ -79,6 +80,10 @@ def from_sqlite(origin: sqlite3.Error, subject: str) -> ArtfsError:
             return kind(subject, reason)
     if str(origin).startswith(("no such table", "no such column")):
         return StoreFormatError(subject, f"the catalog is damaged ({origin})")
+    if str(origin) == "integer overflow":
+        return DamagedRecord(
+            subject, "sizes in the catalog are damaged", hint="`artfs doctor` looks for more"
+        )
     return BackendUnavailable(subject, f"{origin} ({name})" if name else str(origin))
 
 

@@ -27,7 +27,8 @@ from sqlalchemy import (
 from artfs.catalog import inventory
 from artfs.catalog.base import Confirm
 from artfs.catalog.bulk import among
-from artfs.catalog.inventory import blob_query, blob_record, is_doomed
+from artfs.catalog.checked import blob_record, pack_record
+from artfs.catalog.inventory import blob_query, is_doomed
 from artfs.catalog.leases import next_number
 from artfs.catalog.records import BlobRecord, PackRecord, StoreTotals
 from artfs.catalog.schema import artifacts, blobs, packs, projects, versions
@@ -100,7 +101,7 @@ def list_packs(connection: Connection, only: Sequence[Digest] | None) -> list[Pa
     query = select(packs.c.sha256, packs.c.size_bytes).order_by(packs.c.id)
     conditions = [true()] if only is None else among(connection, packs.c.sha256, only)
     return [
-        PackRecord(Digest(bytes(row[0])), row[1])
+        pack_record(row)
         for condition in conditions
         for row in connection.execute(query.where(condition))
     ]
@@ -192,7 +193,7 @@ def doom_blobs(
             .values(doomed=True)
             .returning(blobs.c.sha256, blobs.c.size_bytes)
         )
-        doomed += [BlobRecord(Digest(bytes(row[0])), row[1], None, 0) for row in rows]
+        doomed += [blob_record((row[0], row[1], None, 0)) for row in rows]
     return doomed
 
 
@@ -232,7 +233,7 @@ def doom_packs(
         ):
             connection.execute(update(blobs).where(blobs.c.pack_id == row_id).values(doomed=True))
             connection.execute(update(packs).where(packs.c.id == row_id).values(doomed=True))
-            doomed.append(PackRecord(Digest(bytes(sha256)), size_bytes))
+            doomed.append(pack_record((sha256, size_bytes)))
     return doomed
 
 
@@ -274,7 +275,7 @@ def sweep_blobs(
         .order_by(blobs.c.sha256)
         .with_for_update()
     ).all()
-    locked = [BlobRecord(Digest(bytes(row[0])), row[1], None, 0) for row in found]
+    locked = [blob_record((row[0], row[1], None, 0)) for row in found]
     for blob in locked:
         _require_locks(connection)
         delete_object(blob)
@@ -296,7 +297,7 @@ def sweep_pack(
     if row is None:
         return 0
     _require_locks(connection)
-    delete_object(PackRecord(Digest(bytes(row[0])), row[1]))
+    delete_object(pack_record(row))
     connection.execute(delete(blobs).where(blobs.c.pack_id == row_id))
     connection.execute(delete(packs).where(packs.c.id == row_id))
     return 1

@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    Row,
     Select,
     Table,
     and_,
@@ -28,6 +27,7 @@ from sqlalchemy.dialects import sqlite
 
 from artfs.catalog.base import BlobsGone
 from artfs.catalog.bulk import among, put_columns, upsert
+from artfs.catalog.checked import blob_record
 from artfs.catalog.leases import next_number
 from artfs.catalog.records import BlobRecord, PackRecord, Reserved
 from artfs.catalog.schema import blobs, packs
@@ -39,14 +39,6 @@ def blob_query() -> Select[Any]:
     return select(
         blobs.c.sha256, blobs.c.size_bytes, packs.c.sha256, blobs.c.offset_bytes, blobs.c.pack_id
     ).outerjoin(packs, packs.c.id == blobs.c.pack_id)
-
-
-def blob_record(row: Row[*tuple[Any, ...]]) -> BlobRecord:
-    """A row of `blob_query`. Raises: ValueError, TypeError for what no artfs wrote."""
-    pack = Digest(bytes(row[2])) if row[2] is not None else None
-    if not (row[1] >= 0 and row[3] >= 0):
-        raise ValueError(f"the place of blob {bytes(row[0]).hex()[:12]} is below zero")
-    return BlobRecord(Digest(bytes(row[0])), row[1], pack, row[3])
 
 
 def locate(connection: Connection, wanted: Sequence[Digest]) -> dict[Digest, BlobRecord]:
@@ -119,7 +111,7 @@ def pack_contents(connection: Connection, pack: Digest, span: ByteRange) -> list
         )
         .order_by(blobs.c.offset_bytes)
     )
-    return [BlobRecord(Digest(bytes(row[0])), row[1], pack, row[2]) for row in rows]
+    return [blob_record((row[0], row[1], pack, row[2])) for row in rows]
 
 
 # --- commits ---------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ import msgspec
 from sqlalchemy import Connection, select, update
 
 from artfs.catalog.base import Lease
+from artfs.catalog.checked import number
 from artfs.catalog.engine import Database
 from artfs.catalog.records import LeaseKind, LeaseRecord
 from artfs.catalog.schema import numbers
@@ -70,7 +71,7 @@ class Leases(Protocol):
 
 def last_number(connection: Connection) -> int:
     """The number of the last condemnation."""
-    return int(connection.execute(select(numbers.c.last)).scalar_one())
+    return number(connection.execute(select(numbers.c.last)).scalar_one_or_none(), "last number")
 
 
 def next_number(connection: Connection) -> int:
@@ -80,7 +81,7 @@ def next_number(connection: Connection) -> int:
     condemned up to it.
     """
     grown = update(numbers).values(last=numbers.c.last + 1).returning(numbers.c.last)
-    return int(connection.execute(grown).scalar_one())
+    return number(connection.execute(grown).scalar_one_or_none(), "last number")
 
 
 def free_number(leases: Leases, connection: Connection) -> int:

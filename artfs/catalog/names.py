@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 from sqlalchemy import Connection, delete, select, update
 
 from artfs.catalog.bulk import among
+from artfs.catalog.checked import json_text
 from artfs.catalog.records import VersionRecord, VersionUpdate
 from artfs.catalog.rows import (
     find_artifact,
@@ -76,7 +76,7 @@ def _column_values(changes: VersionUpdate) -> dict[str, Any]:
     if changes.description is not msgspec.UNSET:
         values["description"] = changes.description
     if changes.metadata is not msgspec.UNSET:
-        values["metadata"] = json.dumps(changes.metadata)
+        values["metadata"] = json_text(changes.metadata)
     if changes.ttl_s is not msgspec.UNSET:
         values["ttl_s"] = changes.ttl_s
     return values
@@ -122,12 +122,13 @@ def unlink(connection: Connection, version_id: str, project: str, portfolio: str
 
 def delete_version(connection: Connection, version_id: str, *, delete_aliases: bool) -> None:
     """What Catalog.delete_version says."""
-    made = _lock_version(connection, version_id)
-    if made.state is not VersionState.COMMITTED:
-        raise VersionNotFound(made.path, "the version was deleted")
+    path, state = _lock_row(connection, version_id)
+    # By its state alone: what is damaged can be deleted, whatever it is that is wrong with it.
+    if state in {VersionState.DELETED.value, VersionState.PENDING.value}:
+        raise VersionNotFound(path, "the version was deleted")
     names = _aliases_that_hold(connection, version_id)
     if names and not delete_aliases:
-        raise Conflict(made.path, _as_reason(names), hint="delete its aliases as well")
+        raise Conflict(path, _as_reason(names), hint="delete its aliases as well")
     _delete_versions(connection, [version_id])
 
 
@@ -155,12 +156,31 @@ def expire_version(connection: Connection, version_id: str, *, dry_run: bool) ->
 
 def _lock_version(connection: Connection, version_id: str) -> VersionRecord:
     """The version; nobody gives it an alias until the transaction ends. Raises: VersionNotFound."""
+    _lock_row(connection, version_id)
+    return version_by_id(connection, version_id)
+
+
+def _lock_row(connection: Connection, version_id: str) -> tuple[str, Any]:
+    """What a version is called and its state, as its row says; locked as in `_lock_version`.
+
+    Raises: VersionNotFound.
+    """
     holders = set(
         connection.scalars(select(links.c.artifact_id).where(links.c.version_id == version_id))
     )
     lock_artifacts(connection, holders)
     connection.execute(select(versions.c.id).where(versions.c.id == version_id).with_for_update())
-    return version_by_id(connection, version_id)
+    row = connection.execute(
+        select(projects.c.name, artifacts.c.name, versions.c.index, versions.c.state)
+        .select_from(versions)
+        .outerjoin(artifacts, artifacts.c.id == versions.c.artifact_id)
+        .outerjoin(projects, projects.c.id == artifacts.c.project_id)
+        .where(versions.c.id == version_id)
+    ).one_or_none()
+    if row is None and not holders:
+        raise VersionNotFound(repr(version_id)[:60], "the store has no version of this id")
+    # A link may be all that is left of it.
+    return (f"{row[0]}/{row[1]}:v{row[2]}", row[3]) if row else (f"version {version_id}", None)
 
 
 def _aliases_that_hold(connection: Connection, version_id: str) -> Sequence[str]:

@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, or_, select
 
+from artfs.catalog.base import OnDamage
 from artfs.catalog.bulk import among
+from artfs.catalog.checked import (
+    ArtifactKey,
+    artifact_key,
+    artifact_record,
+    project_record,
+    sound,
+    version_record,
+)
 from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
-from artfs.errors import (
-    AliasNotFound,
-    ArtifactNotFound,
-    NotFound,
-    StoreFormatError,
-    VersionNotFound,
-)
-from artfs.model import Digest, VersionState, is_wandb_digest, version_index
+from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
+from artfs.model import VersionState, is_wandb_digest, version_index
 
 _HINTED_ALIASES = 8
-_TOO_LARGE = 2**63
-_TREE_BYTES = 32
 
 source = artifacts.alias("source")
 source_project = projects.alias("source_project")
 
 
-class ArtifactKey(msgspec.Struct, frozen=True):
-    """What most decisions about an artifact need of its row."""
-
-    id: int
-    project: str
-    name: str
-    type: str
-    is_portfolio: bool
-    next_index: int
-
-    @property
-    def path(self) -> str:
-        """`project/name`."""
-        return f"{self.project}/{self.name}"
-
-
 # --- projects and artifacts ------------------------------------------------------------------
 
 
-def list_projects(connection: Connection) -> list[ProjectRecord]:
+def list_projects(connection: Connection, on_damage: OnDamage | None = None) -> list[ProjectRecord]:
     """All projects, by name."""
     count = func.count(artifacts.c.id)
     query = (
@@ -60,7 +43,7 @@ def list_projects(connection: Connection) -> list[ProjectRecord]:
         )
         .group_by(projects.c.id)
     )
-    found = [ProjectRecord(*row) for row in connection.execute(query)]
+    found = list(sound(connection.execute(query).all(), project_record, on_damage))
     # Databases sort text by rules of their own; everybody else here sorts by code point.
     return sorted(found, key=lambda project: project.name)
 
@@ -88,7 +71,7 @@ def find_artifact(
     if lock:
         query = query.with_for_update(of=artifacts)
     row = connection.execute(query).one_or_none()
-    return ArtifactKey(*row) if row else None
+    return artifact_key(row) if row else None
 
 
 def require_artifact(connection: Connection, project: str, name: str) -> ArtifactKey:
@@ -100,7 +83,9 @@ def require_artifact(connection: Connection, project: str, name: str) -> Artifac
 
 
 def list_artifacts(
-    connection: Connection, *conditions: ColumnElement[bool]
+    connection: Connection,
+    *conditions: ColumnElement[bool],
+    on_damage: OnDamage | None = None,
 ) -> list[ArtifactRecord]:
     """Living artifacts and portfolios that satisfy the conditions, by project and name."""
     found = connection.execute(
@@ -124,19 +109,13 @@ def list_artifacts(
             .where(*conditions)
         )
     counts: dict[int, int] = dict(connection.execute(counted).all())
-    newest = _linked().join(
-        aliases,
-        and_(
-            aliases.c.name == LATEST,
-            aliases.c.artifact_id == links.c.artifact_id,
-            aliases.c.version_id == links.c.version_id,
-        ),
-    )
-    latest = dict(_with_names(connection, connection.execute(newest.where(*conditions)).all()))
-    records = [
-        ArtifactRecord(*row, version_count=counts.get(row[0], 0), latest=latest.get(row[0]))
-        for row in found
-    ]
+    newest = _linked(newest=True).where(*conditions)
+    latest = dict(_with_names(connection, connection.execute(newest).all(), on_damage))
+
+    def record(row: Row[*tuple[Any, ...]]) -> ArtifactRecord:
+        return artifact_record(row, version_count=counts.get(row[0], 0), latest=latest.get(row[0]))
+
+    records = sound(found, record, on_damage)
     return sorted(records, key=lambda artifact: (artifact.project, artifact.name))
 
 
@@ -144,11 +123,11 @@ def list_artifacts(
 
 
 def _version_columns(
-    via: FromClause, via_project: FromClause, index: ColumnElement[int]
+    via: FromClause, via_project: FromClause, *, key: ColumnElement[str], index: ColumnElement[int]
 ) -> tuple[ColumnElement[Any], ...]:
     return (
         via.c.id,
-        versions.c.id,
+        key,
         via_project.c.name,
         via.c.name,
         index,
@@ -169,34 +148,53 @@ def _version_columns(
     )
 
 
-def _linked() -> Select[Any]:
-    """COMMITTED versions as seen through the artifacts and portfolios that they are in."""
-    return (
-        select(*_version_columns(artifacts, projects, links.c.index))
+def _linked(*, newest: bool = False) -> Select[Any]:
+    """COMMITTED versions as seen through the artifacts and portfolios that they are in.
+
+    `newest` leaves those that are called `latest`. A link that leads nowhere is a row as well:
+    what is damaged is to be noticed, not to be passed over.
+    """
+    columns = _version_columns(artifacts, projects, key=links.c.version_id, index=links.c.index)
+    query = (
+        select(*columns)
         .select_from(links)
         .join(artifacts, artifacts.c.id == links.c.artifact_id)
         .join(projects, projects.c.id == artifacts.c.project_id)
-        .join(versions, versions.c.id == links.c.version_id)
-        .join(source, source.c.id == versions.c.artifact_id)
-        .join(source_project, source_project.c.id == source.c.project_id)
+    )
+    if newest:
+        query = query.join(
+            aliases,
+            and_(
+                aliases.c.name == LATEST,
+                aliases.c.artifact_id == links.c.artifact_id,
+                aliases.c.version_id == links.c.version_id,
+            ),
+        )
+    return (
+        query.outerjoin(versions, versions.c.id == links.c.version_id)
+        .outerjoin(source, source.c.id == versions.c.artifact_id)
+        .outerjoin(source_project, source_project.c.id == source.c.project_id)
     )
 
 
 def _made() -> Select[Any]:
     """Versions in any state as seen through the artifact that they were made in."""
+    columns = _version_columns(source, source_project, key=versions.c.id, index=versions.c.index)
     return (
-        select(*_version_columns(source, source_project, versions.c.index))
+        select(*columns)
         .select_from(versions)
-        .join(source, source.c.id == versions.c.artifact_id)
-        .join(source_project, source_project.c.id == source.c.project_id)
+        .outerjoin(source, source.c.id == versions.c.artifact_id)
+        .outerjoin(source_project, source_project.c.id == source.c.project_id)
     )
 
 
 def _with_names(
-    connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]
+    connection: Connection,
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    on_damage: OnDamage | None = None,
 ) -> list[tuple[int, VersionRecord]]:
     """Records of version rows with their aliases and tags, each beside its artifact's id."""
-    ids = {row[1] for row in rows}
+    ids = {row[1] for row in rows if isinstance(row[1], str) and row[1].isascii()}
     alias_names: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
     tag_names: defaultdict[str, list[str]] = defaultdict(list)
     for some in among(connection, aliases.c.version_id, ids):
@@ -209,66 +207,21 @@ def _with_names(
             select(tags.c.version_id, tags.c.name).where(some)
         ):
             tag_names[version_id].append(name)
-    return [
-        (
-            row[0],
-            _version_record(
-                row,
-                aliases=tuple(sorted(alias_names.get((row[0], row[1]), ()))),
-                tags=tuple(sorted(tag_names.get(row[1], ()))),
-            ),
-        )
-        for row in rows
-    ]
 
+    def record(row: Row[*tuple[Any, ...]]) -> tuple[int, VersionRecord]:
+        named = alias_names.get((row[0], row[1]), ())
+        return row[0], version_record(row, aliases=named, tags=tag_names.get(row[1], ()))
 
-def _version_record(
-    row: Row[*tuple[Any, ...]], *, aliases: tuple[str, ...], tags: tuple[str, ...]
-) -> VersionRecord:
-    """A version as its row says. Raises: StoreFormatError for what no version can be."""
-    path = f"{row[2]}/{row[3]}:v{row[4]}"
-    try:
-        record = VersionRecord(
-            id=row[1],
-            project=row[2],
-            name=row[3],
-            index=row[4],
-            type=row[5],
-            source_project=row[6],
-            source_name=row[7],
-            source_index=row[8],
-            state=VersionState(row[9]),
-            digest=row[10],
-            content_digest=row[11],
-            tree=Digest(bytes(row[12])),
-            size_bytes=row[13],
-            file_count=row[14],
-            description=row[15],
-            metadata=json.loads(row[16]),
-            created_at_ns=row[17],
-            ttl_s=row[18],
-            aliases=aliases,
-            tags=tags,
-        )
-        numbers = (record.index, record.size_bytes, record.file_count, record.created_at_ns)
-        in_range = all(0 <= number < _TOO_LARGE for number in numbers)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {str(error)[:80]}") from error
-    if not in_range:
-        raise _damaged(path, "a number is out of range")
-    if len(record.tree) != _TREE_BYTES or not isinstance(record.metadata, dict):
-        raise _damaged(path, "its tree or metadata are none")
-    return record
-
-
-def _damaged(path: str, what: str) -> StoreFormatError:
-    return StoreFormatError(
-        path, f"its row in the catalog is damaged ({what})", hint="`artfs doctor` looks for more"
-    )
+    return list(sound(rows, record, on_damage))
 
 
 def list_versions(
-    connection: Connection, artifact_id: int, *, before_index: int | None, limit: int | None
+    connection: Connection,
+    artifact_id: int,
+    *,
+    before_index: int | None,
+    limit: int | None,
+    on_damage: OnDamage | None = None,
 ) -> list[VersionRecord]:
     """COMMITTED versions of an artifact or portfolio, newest first."""
     query = _linked().where(links.c.artifact_id == artifact_id).order_by(links.c.index.desc())
@@ -276,12 +229,23 @@ def list_versions(
         query = query.where(links.c.index < before_index)
     if limit is not None:
         query = query.limit(limit)
-    return [record for _, record in _with_names(connection, connection.execute(query).all())]
+    rows = connection.execute(query).all()
+    return [record for _, record in _with_names(connection, rows, on_damage)]
 
 
-def all_versions(connection: Connection) -> list[VersionRecord]:
-    """Every COMMITTED version, as seen through the artifact that it was made in."""
-    return made_versions(connection, versions.c.state == VersionState.COMMITTED.value)
+def all_versions(connection: Connection, on_damage: OnDamage | None = None) -> list[VersionRecord]:
+    """Every COMMITTED version, as seen through the artifact that it was made in.
+
+    A state that no version has counts as damage, not as a version that nobody needs.
+    """
+    gone = (VersionState.PENDING.value, VersionState.DELETED.value)
+    living = or_(versions.c.state.is_(None), versions.c.state.not_in(gone))
+    return made_versions(connection, living, on_damage=on_damage)
+
+
+def all_links(connection: Connection, on_damage: OnDamage) -> None:
+    """Tell of every link to a version that is damaged, or is wrongly named."""
+    _with_names(connection, connection.execute(_linked()).all(), on_damage)
 
 
 def linked_version(
@@ -302,10 +266,12 @@ def latest_id(connection: Connection, artifact_id: int) -> str | None:
     ).scalar_one_or_none()
 
 
-def made_versions(connection: Connection, *conditions: ColumnElement[bool]) -> list[VersionRecord]:
+def made_versions(
+    connection: Connection, *conditions: ColumnElement[bool], on_damage: OnDamage | None = None
+) -> list[VersionRecord]:
     """Versions in any state as seen through the artifact that they were made in."""
     rows = connection.execute(_made().where(*conditions)).all()
-    return [record for _, record in _with_names(connection, rows)]
+    return [record for _, record in _with_names(connection, rows, on_damage)]
 
 
 def version_by_id(connection: Connection, version_id: str) -> VersionRecord:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import string
 from collections.abc import Callable
@@ -11,7 +10,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, FromClause, Select, func, insert, select, update
 
+from artfs.catalog.base import OnDamage
 from artfs.catalog.bulk import put_rows
+from artfs.catalog.checked import json_object, json_text, run_record, sound
 from artfs.catalog.records import RunRecord, VersionRecord
 from artfs.catalog.rows import made_versions, version_by_id
 from artfs.catalog.schema import projects, run_inputs, run_outputs, runs, versions
@@ -80,7 +81,7 @@ def create_run(
             "name": name,
             "job_type": job_type,
             "state": RunState.RUNNING.value,
-            "config": json.dumps(config),
+            "config": json_text(config),
             "created_at_ns": now_ns(connection),
         },
     )
@@ -95,12 +96,14 @@ def get_run(connection: Connection, run_id: str) -> RunRecord:
     return found[0]
 
 
-def list_runs(connection: Connection, project: str | None) -> list[RunRecord]:
+def list_runs(
+    connection: Connection, project: str | None, *, on_damage: OnDamage | None = None
+) -> list[RunRecord]:
     """Runs, newest first."""
     query = _runs().order_by(runs.c.created_at_ns.desc(), runs.c.id)
     if project is not None:
         query = query.where(projects.c.name == project)
-    return _records(connection, query)
+    return _records(connection, query, on_damage)
 
 
 def configure_run(connection: Connection, run_id: str, values: Metadata) -> None:
@@ -110,7 +113,7 @@ def configure_run(connection: Connection, run_id: str, values: Metadata) -> None
     found = connection.execute(query).scalar_one_or_none()
     if found is None:
         raise RunNotFound(repr(run_id)[:60], "the store knows no such run")
-    config = json.dumps(json.loads(found) | values)
+    config = json_text(json_object(found, kind="run", name=run_id) | values)
     connection.execute(update(runs).where(runs.c.id == run_id).values(config=config))
 
 
@@ -138,20 +141,10 @@ def _runs() -> Select[Any]:
     ).join(projects, projects.c.id == runs.c.project_id)
 
 
-def _records(connection: Connection, query: Select[Any]) -> list[RunRecord]:
-    return [
-        RunRecord(
-            id=row[0],
-            project=row[1],
-            name=row[2],
-            job_type=row[3],
-            state=RunState(row[4]),
-            config=json.loads(row[5]),
-            created_at_ns=row[6],
-            finished_at_ns=row[7],
-        )
-        for row in connection.execute(query)
-    ]
+def _records(
+    connection: Connection, query: Select[Any], on_damage: OnDamage | None = None
+) -> list[RunRecord]:
+    return list(sound(connection.execute(query).all(), run_record, on_damage))
 
 
 # --- lineage ---------------------------------------------------------------------------------

@@ -37,6 +37,20 @@ LATEST = "latest"
 
 metadata = MetaData()
 
+
+class Sha256(LargeBinary):
+    """Bytes as the driver gives them.
+
+    LargeBinary's own reading fails for a cell that is no bytes, and with it the whole answer.
+    """
+
+    cache_ok = True
+
+    def result_processor(self, dialect: object, coltype: object) -> None:
+        """None: there is nothing to do."""
+        del dialect, coltype
+
+
 settings = Table(
     "settings",
     metadata,
@@ -79,7 +93,7 @@ versions = Table(
     Column(
         "content_digest", Text, nullable=False, comment="tells what a version holds, times excepted"
     ),
-    Column("tree", LargeBinary(32), nullable=False, comment="the root directory object"),
+    Column("tree", Sha256(32), nullable=False, comment="the root directory object"),
     Column("size_bytes", BigInteger, nullable=False, comment="of all entries together"),
     Column("file_count", BigInteger, nullable=False, comment="files and references"),
     Column("description", Text),
@@ -169,7 +183,7 @@ leases = Table(
     Column("holder", Text, nullable=False, comment="for people"),
     Column("began_at_ns", BigInteger, nullable=False),
     Column("renewed_at_ns", BigInteger, nullable=False, comment="by the server's clock"),
-    Column("tree", LargeBinary(32), comment="a root that is needed meanwhile"),
+    Column("tree", Sha256(32), comment="a root that is needed meanwhile"),
     comment="who is at work with a catalog on a server; beside a file, leases are files",
 )
 
@@ -184,7 +198,7 @@ packs = Table(
     "packs",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("sha256", LargeBinary(32), nullable=False, unique=True, comment="of all its bytes"),
+    Column("sha256", Sha256(32), nullable=False, unique=True, comment="of all its bytes"),
     Column("size_bytes", BigInteger, nullable=False),
     Column("condemned_at_ns", BigInteger, comment="when gc found that no commit had named it"),
     Column("condemned_in", BigInteger, comment="the number of that condemnation"),
@@ -194,7 +208,7 @@ packs = Table(
 blobs = Table(
     "blobs",
     metadata,
-    Column("sha256", LargeBinary(32), primary_key=True),
+    Column("sha256", Sha256(32), primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
     Column("pack_id", ForeignKey("packs.id"), comment="null: an object of its own"),
     Column("offset_bytes", BigInteger, nullable=False, comment="in the pack; 0 without one"),

@@ -14,8 +14,9 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, select
 
 from artfs.catalog import commits, garbage, inventory, names, rows, runs
-from artfs.catalog.base import Confirm, Lease
+from artfs.catalog.base import Confirm, Lease, OnDamage
 from artfs.catalog.bulk import chunks, put_rows
+from artfs.catalog.checked import setting
 from artfs.catalog.creation import check_schema, create_schema
 from artfs.catalog.damage import find_damage
 from artfs.catalog.engine import Database, postgresql_database, sqlite_database
@@ -132,7 +133,7 @@ class SqlCatalog:
 
     def settings(self) -> dict[str, str]:
         with self._database.reading() as connection:
-            return {row.key: row.value for row in connection.execute(select(settings))}
+            return dict(setting(row) for row in connection.execute(select(settings)))
 
     def choose_setting(self, key: str, value: str) -> str:
         def work(connection: Connection) -> str:
@@ -148,12 +149,16 @@ class SqlCatalog:
 
     # --- names -----------------------------------------------------------------------------
 
-    def projects(self) -> list[ProjectRecord]:
+    def projects(self, *, on_damage: OnDamage | None = None) -> list[ProjectRecord]:
         with self._database.reading() as connection:
-            return rows.list_projects(connection)
+            return rows.list_projects(connection, on_damage)
 
     def artifacts(
-        self, *, project: str | None = None, type_name: str | None = None
+        self,
+        *,
+        project: str | None = None,
+        type_name: str | None = None,
+        on_damage: OnDamage | None = None,
     ) -> list[ArtifactRecord]:
         conditions = []
         if project is not None:
@@ -161,19 +166,33 @@ class SqlCatalog:
         if type_name is not None:
             conditions.append(artifacts.c.type == type_name)
         with self._database.reading() as connection:
-            return rows.list_artifacts(connection, *conditions)
+            return rows.list_artifacts(connection, *conditions, on_damage=on_damage)
 
-    def artifact(self, project: str, name: str) -> ArtifactRecord:
+    def artifact(
+        self, project: str, name: str, *, on_damage: OnDamage | None = None
+    ) -> ArtifactRecord:
         with self._database.reading() as connection:
             key = rows.require_artifact(connection, project, name)
-            return rows.list_artifacts(connection, artifacts.c.id == key.id)[0]
+            of_key = artifacts.c.id == key.id
+            found = rows.list_artifacts(connection, of_key, on_damage=on_damage)
+            # Where it is itself what is damaged, there is no rest that could be wanted.
+            return (found or rows.list_artifacts(connection, of_key))[0]
 
     def versions(
-        self, artifact_id: int, *, before_index: int | None = None, limit: int | None = None
+        self,
+        artifact_id: int,
+        *,
+        before_index: int | None = None,
+        limit: int | None = None,
+        on_damage: OnDamage | None = None,
     ) -> list[VersionRecord]:
         with self._database.reading() as connection:
             return rows.list_versions(
-                connection, artifact_id, before_index=before_index, limit=limit
+                connection,
+                artifact_id,
+                before_index=before_index,
+                limit=limit,
+                on_damage=on_damage,
             )
 
     def version(self, project: str, name: str, selector: str) -> VersionRecord:
@@ -262,9 +281,11 @@ class SqlCatalog:
             found = garbage.list_packs(connection, only)
         return iter(found)
 
-    def live_trees(self) -> Iterator[tuple[VersionRecord, Digest]]:
+    def live_trees(
+        self, *, on_damage: OnDamage | None = None
+    ) -> Iterator[tuple[VersionRecord, Digest]]:
         with self._database.reading() as connection:
-            found = rows.all_versions(connection)
+            found = rows.all_versions(connection, on_damage)
         return ((version, version.tree) for version in found)
 
     def totals(self) -> StoreTotals:

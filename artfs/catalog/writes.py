@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, func, select, update
 
 from artfs.catalog.bulk import put_rows, upsert
-from artfs.catalog.rows import ArtifactKey, find_artifact
+from artfs.catalog.checked import ArtifactKey
+from artfs.catalog.rows import find_artifact
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags
 from artfs.errors import VersionExists
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from artfs.cli.output import iso_time
-from artfs.errors import ArtifactNotFound, InvalidArgument, InvalidName
+from artfs.errors import ArtfsError, ArtifactNotFound, InvalidArgument, InvalidName
 from artfs.model import Metadata, check_name, parse_artifact_path
 
 if TYPE_CHECKING:
@@ -68,6 +69,12 @@ def parse_target(text: str | None, *, entity: str) -> Target:
         raise InvalidName(text, "not a target", hint="write PROJECT[/NAME[:VERSION[/PATH]]]")
     parsed = parse_artifact_path("/".join(parts) + (f":{selector}" if selector else ""))
     return Target(parsed.project, parsed.name, parsed.selector, path.rstrip("/"))
+
+
+def raise_damage(damaged: Sequence[ArtfsError]) -> None:
+    """End a command that has shown the rest, where something is damaged. Raises: the first."""
+    if damaged:
+        raise damaged[0]
 
 
 def version_value(version: VersionRecord) -> dict[str, Any]:

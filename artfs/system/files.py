@@ -110,8 +110,15 @@ def read_whole(fd: int, before: os.stat_result | None = None) -> bytes:
     return data
 
 
+_TRUSTED_BYTES = 64 * 2**20
+"""A longer read is measured against the file before room is made for it."""
+
+
 def pread_full(fd: int, length: int, offset: int) -> bytes:
     """`length` bytes from `offset`, fewer only where the file ends. Raises: OSError."""
+    if length > _TRUSTED_BYTES:
+        # The room is taken before the file is asked, and a length may come from a damaged store.
+        length = min(length, max(0, os.fstat(fd).st_size - offset))
     data = os.pread(fd, length, offset)
     if len(data) == length or not data:
         return data

@@ -12,6 +12,7 @@ import msgspec
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject
 from artfs.catalog.records import LeaseKind
 from artfs.catalog.sqlite import RESERVE_FILE
+from artfs.errors import DamagedRecord
 from artfs.repository.facade import Repository
 from artfs.repository.opening import CATALOG_FILE, LEASES, STORE_FILE
 from artfs.repository.sharing import mend, misfits
@@ -71,13 +72,12 @@ def examine(repository: Repository) -> list[Finding]:
     Blocks: on the catalog and on listing all objects; content is not read.
     Raises: BackendUnavailable, PermissionDenied.
     """
-    return [
-        *_catalog_findings(repository),
-        *_object_findings(repository),
-        *_temporary_findings(repository),
-        *_lease_findings(repository),
-        *_root_findings(repository),
-    ]
+    found = list(_catalog_findings(repository))
+    for look in (_object_findings, _temporary_findings, _lease_findings, _root_findings):
+        # A row that hinders one look is named already.
+        with suppress(DamagedRecord):
+            found += look(repository)
+    return found
 
 
 def repair(root: Path) -> int:
@@ -97,7 +97,7 @@ def _catalog_findings(repository: Repository) -> Iterator[Finding]:
             severity=Severity.DAMAGE,
             kind="catalog",
             text="problems of the catalog",
-            hint="restore it from a backup",
+            hint="restore it from a backup; `artfs rm` deletes a version that is damaged",
             count=len(problems),
             names=tuple(problems[:_MAX_NAMED]),
         )

@@ -27,17 +27,26 @@ And why no commit fails for it, as long as its process holds its lease:
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject
 from artfs.catalog.base import BlobsGone
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord, VersionRecord
-from artfs.errors import OutOfSpace
+from artfs.errors import (
+    ArtfsError,
+    BlobNotFound,
+    DamagedRecord,
+    IntegrityError,
+    InvalidManifest,
+    OutOfSpace,
+)
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
+from artfs.repository.reference_targets import LinkedBlobs
 from artfs.upkeep.repack import PackContent, sparse_packs, write_anew
 
 logger = logging.getLogger(__name__)
@@ -91,24 +100,34 @@ def collect(
     grace_s: float = DEFAULT_GRACE_S,
     dry_run: bool = False,
     staged_trees: Callable[[], Iterable[Digest]] = tuple,
+    on_obstacle: Callable[[ArtfsError], None] | None = None,
 ) -> GcReport:
     """Free what no version has needed for `grace_s`; with 0 seconds all that is unused now.
 
     `staged_trees` tells the trees that staging areas build upon: they are kept, too.
     Blocks: on reading all directories, on the catalog and on deleting.
-    Raises: IntegrityError, BlobNotFound, InvalidManifest where a directory is damaged, for what
-    is below it is unknown; PermissionDenied, OutOfSpace, BackendUnavailable.
+    Where a directory or a row of the catalog is damaged, what it leads to is unknown: then nothing
+    is condemned or doomed, but what was doomed before goes, and what killed processes left. Each
+    obstacle is told to `on_obstacle`; without it the first is raised at the end.
+    Raises: IntegrityError, BlobNotFound, InvalidManifest, DamagedRecord for that;
+    PermissionDenied, OutOfSpace, BackendUnavailable.
     """
     report = GcReport(dry_run=dry_run)
+    obstacles: dict[str, ArtfsError] = {}
 
     def run() -> None:
         collection = _Collection(repository, report, staged_trees, grace_s=grace_s, dry_run=dry_run)
         collection.run()
+        obstacles.update(collection.obstacles)
 
     run()
     if grace_s == 0 and report.condemned.count and not dry_run:
         # What was condemned just now needs a mark that began afterwards.
         run()
+    for error in obstacles.values():
+        if on_obstacle is None:
+            raise error
+        on_obstacle(error)
     return report
 
 
@@ -133,9 +152,25 @@ class _Collection:
         # Without a grace period even what was condemned this moment.
         self._cutoff_ns = self._started_ns - int(grace_s * 1e9) + (grace_s == 0)
         self._orphans: dict[Digest, int] = {}
+        self.obstacles: dict[str, ArtfsError] = {}
+        """What could not be read of the store, by what it is about."""
 
     def run(self) -> None:
         """Adopt, expire, mark, condemn, sweep, tidy up."""
+        try:
+            self._free()
+        except DamagedRecord as error:
+            # Of a blob or pack: what is stored where is unknown.
+            self._hinder(error)
+            if not self._dry_run:
+                with suppress(DamagedRecord):
+                    self._catalog.sweep(self._repository.delete_object)
+        self._remove_temporaries()
+
+    def _hinder(self, error: ArtfsError) -> None:
+        self.obstacles.setdefault(error.subject, error)
+
+    def _free(self) -> None:
         self._adopt_orphans()
         if self._dry_run:
             self._collect()
@@ -146,17 +181,17 @@ class _Collection:
                 self._collect()
             finally:
                 lease.release()
-        self._remove_temporaries()
 
     def _collect(self) -> None:
         expired = self._expire()
         # Listed before the mark: what is committed meanwhile is not taken for unused.
         unused = {blob.sha256: blob.size_bytes for blob in self._catalog.blobs()}
         reachable = self._mark(expired)
-        for digest in reachable:
-            unused.pop(digest, None)
-        self._condemn(reachable, unused)
-        self._doom(reachable, unused)
+        if not self.obstacles:
+            for digest in reachable:
+                unused.pop(digest, None)
+            self._condemn(reachable, unused)
+            self._doom(reachable, unused)
         if self._dry_run and not self._report.leases:
             for size_bytes in self._orphans.values():
                 self._report.orphans.add(size_bytes)
@@ -167,7 +202,7 @@ class _Collection:
         """The ids of versions whose time is over and that nothing holds: they are deleted."""
         expired: set[str] = set()
         self._report.kept.clear()
-        for version, _ in self._catalog.live_trees():
+        for version, _ in self._catalog.live_trees(on_damage=self._hinder):
             if not self._is_expired(version):
                 continue
             holder = self._catalog.expire_version(version.id, dry_run=self._dry_run)
@@ -190,25 +225,46 @@ class _Collection:
         """
         reachable: set[Digest] = set()
         linked = self._repository.linked_blobs()
-        live = self._catalog.live_trees()
-        trees = [tree for version, tree in live if version.id not in expired]
-        for tree in [*trees, *self._staged_trees(), *self._leased_trees()]:
-            stack = [tree]
-            while stack:
-                directory = stack.pop()
-                if directory in reachable:
-                    continue
-                reachable.add(directory)
-                for entry in self._repository.directory(directory).entries():
-                    if isinstance(entry, DirectoryEntry):
-                        stack.append(entry.sha256)
-                    elif isinstance(entry, FileEntry):
-                        reachable.add(entry.sha256)
-                        if entry.blocks is not None:
-                            reachable.add(entry.blocks)
-                    elif isinstance(entry, ReferenceEntry):
-                        linked.follow([entry])
-        return reachable | linked.found
+        live = self._catalog.live_trees(on_damage=self._hinder)
+        trees = [(tree, version.path) for version, tree in live if version.id not in expired]
+        others = [*self._staged_trees(), *self._leased_trees()]
+        for tree, path in [*trees, *((tree, f"tree {tree.hex()[:12]}") for tree in others)]:
+            with self._hindered_by(path):
+                self._mark_tree(tree, reachable, linked)
+        with self._hindered_by("a reference to another version"):
+            reachable |= linked.found
+        return reachable
+
+    @contextmanager
+    def _hindered_by(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (IntegrityError, BlobNotFound, InvalidManifest, DamagedRecord) as error:
+            self._hinder(
+                type(error)(
+                    path,
+                    f"what it needs is unknown, and is kept with all else ({error})",
+                    hint="put its files again, or delete it with `artfs rm`",
+                )
+            )
+
+    def _mark_tree(self, tree: Digest, reachable: set[Digest], linked: LinkedBlobs) -> None:
+        stack = [tree]
+        while stack:
+            directory = stack.pop()
+            if directory in reachable:
+                continue
+            entries = list(self._repository.directory(directory).entries())
+            reachable.add(directory)
+            for entry in entries:
+                if isinstance(entry, DirectoryEntry):
+                    stack.append(entry.sha256)
+                elif isinstance(entry, FileEntry):
+                    reachable.add(entry.sha256)
+                    if entry.blocks is not None:
+                        reachable.add(entry.blocks)
+                elif isinstance(entry, ReferenceEntry):
+                    linked.follow([entry])
 
     def _leased_trees(self) -> list[Digest]:
         others = [

@@ -19,7 +19,7 @@ from cachetools import LRUCache
 from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
 from artfs.engine.flights import Flights
 from artfs.engine.threads import Threads, Work
-from artfs.errors import ArtfsError, InvalidName, NotFound
+from artfs.errors import ArtfsError, DamagedRecord, InvalidName, NotFound
 from artfs.model import check_alias, check_name, version_index
 from artfs.repository.facade import Repository
 
@@ -91,12 +91,13 @@ class CatalogNames:
 
     async def projects(self) -> Known[list[ProjectRecord]]:
         """See Names."""
-        return await self._ask("projects", self._catalog.projects)
+        return await self._ask("projects", partial(self._catalog.projects, on_damage=_left_out))
 
     async def artifacts(self, project: str) -> Known[list[ArtifactRecord]]:
         """See Names."""
         return await self._ask(
-            ("artifacts", project), partial(self._catalog.artifacts, project=project)
+            ("artifacts", project),
+            partial(self._catalog.artifacts, project=project, on_damage=_left_out),
         )
 
     async def artifact(self, project: str, name: str) -> Known[ArtifactRecord | None]:
@@ -104,7 +105,9 @@ class CatalogNames:
 
         def find() -> ArtifactRecord | None:
             try:
-                return self._catalog.artifact(project, check_name(name, kind="artifact"))
+                return self._catalog.artifact(
+                    project, check_name(name, kind="artifact"), on_damage=_left_out
+                )
             except (NotFound, InvalidName):
                 return None
 
@@ -115,7 +118,7 @@ class CatalogNames:
 
         def find() -> list[VersionRecord]:
             artifact = self._catalog.artifact(project, name)
-            return self._catalog.versions(artifact.id)[::-1]
+            return self._catalog.versions(artifact.id, on_damage=_left_out)[::-1]
 
         return await self._ask(("versions", project, name), find)
 
@@ -153,6 +156,11 @@ class CatalogNames:
         return answer
 
 
+def _left_out(error: DamagedRecord) -> None:
+    """A directory is listed without what is damaged; whoever names that gets EIO."""
+    logger.warning("not listed: %s", error)
+
+
 class FrozenNames:
     """Everything as it was at one moment; implements Names."""
 
@@ -174,11 +182,13 @@ class FrozenNames:
         """
         catalog = repository.catalog
         if project is not None and name is not None:
-            artifacts = [catalog.artifact(project, name)]
+            artifacts = [catalog.artifact(project, name, on_damage=_left_out)]
         else:
-            artifacts = catalog.artifacts(project=project)
-        versions = {each.id: catalog.versions(each.id)[::-1] for each in artifacts}
-        return cls(catalog.projects(), artifacts, versions)
+            artifacts = catalog.artifacts(project=project, on_damage=_left_out)
+        versions = {
+            each.id: catalog.versions(each.id, on_damage=_left_out)[::-1] for each in artifacts
+        }
+        return cls(catalog.projects(on_damage=_left_out), artifacts, versions)
 
     async def projects(self) -> Known[list[ProjectRecord]]:
         """See Names."""

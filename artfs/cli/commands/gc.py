@@ -8,9 +8,10 @@ import re
 import click
 import msgspec
 
-from artfs.cli.frame import open_repository
+from artfs.cli.frame import open_repository, raise_damage
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_duration, format_size, plural, print_json, print_line
+from artfs.errors import ArtfsError
 from artfs.staging.listing import staged_trees
 from artfs.upkeep.gc import DEFAULT_GRACE_S, GcReport, Tally, collect
 
@@ -53,24 +54,28 @@ def command(*, grace_s: float, dry_run: bool, store: str | None, as_json: bool) 
     Content that is found to be unused is condemned first, and removed by the gc that finds it
     unused still after the grace period: so long it can be read where it is mounted. What a running
     `artfs put`, commit or script may need stays, whatever the grace period. A version with an
-    alias besides `latest`, or in a portfolio, outlives its time.
+    alias besides `latest`, or in a portfolio, outlives its time. Beside a version that is damaged
+    nothing is condemned: what it needs is unknown.
 
     \b
     Examples:
       artfs gc --dry-run
       artfs gc --grace 12h
     """
+    obstacles: list[ArtfsError] = []
     with open_repository(store) as repository:
         report = collect(
             repository,
             grace_s=grace_s,
             dry_run=dry_run,
             staged_trees=lambda: staged_trees(repository.info),
+            on_obstacle=obstacles.append,
         )
     if as_json:
         print_json(msgspec.to_builtins(report))
     else:
         _print_report(report, grace_s)
+    raise_damage(obstacles)
 
 
 def _print_report(report: GcReport, grace_s: float) -> None:

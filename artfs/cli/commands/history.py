@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import default_project, open_repository, run_value, version_value
+from artfs.cli.frame import default_project, open_repository, raise_damage, run_value, version_value
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_age, format_count, format_size, print_json, print_table
+from artfs.errors import DamagedRecord
 
 if TYPE_CHECKING:
     from artfs.catalog.records import RunRecord, VersionRecord
@@ -32,13 +33,14 @@ def command(*, target: str, limit: int | None, store: str | None, as_json: bool)
     Example:
       artfs history demo/digits
     """
+    damaged: list[DamagedRecord] = []
     with open_repository(store) as repository:
         parsed = repository.parse(target, project=default_project())
         assert parsed.project is not None
         catalog = repository.catalog
         if parsed.selector is None:
-            artifact = catalog.artifact(parsed.project, parsed.name)
-            versions = catalog.versions(artifact.id, limit=limit)
+            artifact = catalog.artifact(parsed.project, parsed.name, on_damage=damaged.append)
+            versions = catalog.versions(artifact.id, limit=limit, on_damage=damaged.append)
         else:
             versions = [repository.resolve(parsed)]
         found = [(each, catalog.maker_of(each.id), catalog.users_of(each.id)) for each in versions]
@@ -53,10 +55,12 @@ def command(*, target: str, limit: int | None, store: str | None, as_json: bool)
                 for version, maker, users in found
             ]
         )
+        raise_damage(damaged)
         return
     header = ("VERSION", "AGE", "FILES", "SIZE", "MADE BY", "USED BY", "ALIASES", "DESCRIPTION")
     rows = [_row(version, maker, users) for version, maker, users in found]
     print_table(header, rows, right=frozenset({"FILES", "SIZE"}))
+    raise_damage(damaged)
 
 
 def _row(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artfs.cli.entries import entry_value, print_long_listing
-from artfs.cli.frame import Target, open_repository, parse_target, version_value
+from artfs.cli.frame import Target, open_repository, parse_target, raise_damage, version_value
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import (
     format_age,
@@ -20,7 +20,7 @@ from artfs.cli.output import (
     print_note,
     print_table,
 )
-from artfs.errors import ArtifactNotFound
+from artfs.errors import ArtifactNotFound, DamagedRecord
 from artfs.manifest.entries import DirectoryEntry, Entry
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def command(
 
 
 def _list_projects(repository: Repository, *, as_json: bool) -> None:
-    projects = repository.catalog.projects()
+    damaged: list[DamagedRecord] = []
+    projects = repository.catalog.projects(on_damage=damaged.append)
     if as_json:
         value = [
             {
@@ -78,20 +79,28 @@ def _list_projects(repository: Repository, *, as_json: bool) -> None:
             for each in projects
         ]
         print_table(("PROJECT", "ARTIFACTS", "AGE"), rows, right=frozenset({"ARTIFACTS"}))
-    else:
+    elif not damaged:
         print_note(f"{repository.info.location} is empty: `artfs put` fills it")
+    raise_damage(damaged)
 
 
 def _list_artifacts(repository: Repository, project: str, *, as_json: bool) -> None:
-    artifacts = repository.catalog.artifacts(project=project)
-    if not artifacts and project not in {each.name for each in repository.catalog.projects()}:
+    damaged: list[DamagedRecord] = []
+    artifacts = repository.catalog.artifacts(project=project, on_damage=damaged.append)
+    if (
+        not artifacts
+        and not damaged
+        and project not in {each.name for each in repository.catalog.projects()}
+    ):
         raise ArtifactNotFound(project, "there is no such project", hint="`artfs ls` lists them")
     if as_json:
         print_json({"project": project, "artifacts": [_artifact_value(each) for each in artifacts]})
+        raise_damage(damaged)
         return
     header = ("ARTIFACT", "TYPE", "LATEST", "FILES", "SIZE", "AGE", "ALIASES")
     rows = [_artifact_row(each) for each in artifacts]
     print_table(header, rows, right=frozenset({"FILES", "SIZE"}))
+    raise_damage(damaged)
 
 
 def _artifact_row(artifact: ArtifactRecord) -> tuple[str, ...]:
@@ -122,11 +131,13 @@ def _artifact_value(artifact: ArtifactRecord) -> dict[str, Any]:
 
 
 def _list_versions(repository: Repository, project: str, name: str, *, as_json: bool) -> None:
-    artifact = repository.catalog.artifact(project, name)
-    versions = repository.catalog.versions(artifact.id)
+    damaged: list[DamagedRecord] = []
+    artifact = repository.catalog.artifact(project, name, on_damage=lambda _: None)
+    versions = repository.catalog.versions(artifact.id, on_damage=damaged.append)
     if as_json:
         value = _artifact_value(artifact)
         print_json(value | {"versions": [version_value(each) for each in versions]})
+        raise_damage(damaged)
         return
     header = ("VERSION", "FILES", "SIZE", "AGE", "DIGEST", "ALIASES")
     rows = [
@@ -140,7 +151,9 @@ def _list_versions(repository: Repository, project: str, name: str, *, as_json: 
         )
         for each in versions
     ]
+    rows += [(each.subject.rpartition(":")[2], "-", "-", "-", "damaged", "") for each in damaged]
     print_table(header, rows, right=frozenset({"FILES", "SIZE"}))
+    raise_damage(damaged)
 
 
 def _list_files(

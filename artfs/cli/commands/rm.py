@@ -10,7 +10,7 @@ from artfs.cli.confirm import confirm
 from artfs.cli.frame import default_project, open_repository
 from artfs.cli.options import json_option, store_option, yes_option
 from artfs.cli.output import format_size, plural, print_json, print_line
-from artfs.errors import Conflict
+from artfs.errors import Conflict, DamagedRecord
 
 if TYPE_CHECKING:
     from artfs.repository.facade import Repository
@@ -47,7 +47,8 @@ def command(
 
 
 def _rm_artifact(repository: Repository, project: str, name: str, *, yes: bool) -> str:
-    artifact = repository.catalog.artifact(project, name)
+    # What is damaged goes as well.
+    artifact = repository.catalog.artifact(project, name, on_damage=lambda _: None)
     versions = plural(artifact.version_count, "version")
     confirm(f"Delete {artifact.path} with {versions}?", yes=yes, command="rm")
     repository.catalog.delete_artifact(artifact.id)
@@ -55,7 +56,14 @@ def _rm_artifact(repository: Repository, project: str, name: str, *, yes: bool) 
 
 
 def _rm_version(repository: Repository, path: str, *, yes: bool, with_aliases: bool) -> str:
-    version = repository.resolve(path)
+    try:
+        version = repository.resolve(path)
+    except DamagedRecord as error:
+        if error.version_id is None:
+            raise
+        confirm(f"Delete {error.subject}, which is damaged?", yes=yes, command="rm")
+        repository.catalog.delete_version(error.version_id, delete_aliases=with_aliases)
+        return error.subject
     named = [alias for alias in version.aliases if alias != "latest"]
     if named and not with_aliases:
         raise Conflict(

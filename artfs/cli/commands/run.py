@@ -33,6 +33,7 @@ _PASSED_ON = frozenset(
 )
 # What a shell says of a command that a signal ended.
 _SIGNAL_EXIT_CODE = 128
+_LOOKED_EACH_S = 1.0
 
 
 @click.command(
@@ -118,15 +119,18 @@ def _run(arguments: tuple[str, ...], environment: dict[str, str]) -> int:
             setsigdef=[signal.SIGPIPE],
         )
         while True:
-            received = signal.sigwaitinfo(watched)
-            if received.si_signo == signal.SIGCHLD:
-                ended, status = os.waitpid(child, os.WNOHANG)
-                if ended:
-                    code = os.waitstatus_to_exitcode(status)
-                    return code if code >= 0 else _SIGNAL_EXIT_CODE - code
-            elif received.si_code <= 0:
-                # Sent by a process; the kernel's own are sent to the whole terminal.
-                os.kill(child, received.si_signo)
+            received = signal.sigtimedwait(watched, _LOOKED_EACH_S)
+            if received is not None and received.si_signo != signal.SIGCHLD:
+                if received.si_code <= 0:
+                    # Sent by a process; the kernel's own are sent to the whole terminal.
+                    os.kill(child, received.si_signo)
+                continue
+            # SIGCHLD is sent to the process: a thread of it that does not block the signal may
+            # take it, and nothing arrives here. So the child is looked for all the same.
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                code = os.waitstatus_to_exitcode(status)
+                return code if code >= 0 else _SIGNAL_EXIT_CODE - code
     except OSError as error:
         raise InvalidArgument(arguments[0], error.strerror or str(error)) from None
     finally:

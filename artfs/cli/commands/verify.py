@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 import msgspec
 
-from artfs.cli.frame import default_project, open_repository
+from artfs.cli.frame import default_project, open_repository, raise_damage
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
-from artfs.errors import IntegrityError
+from artfs.errors import DamagedRecord, IntegrityError
 from artfs.model import Digest
 from artfs.repository.listening import ByteListener
 from artfs.upkeep.quarantine import SetAside, set_aside
@@ -56,13 +56,16 @@ def command(
       artfs verify demo/digits:v0 --references
       artfs verify --quarantine
     """
+    damaged: list[DamagedRecord] = []
     with (
         open_repository(store) as opened,
         reading_anew(opened) as repository,
         ByteProgress("verifying") as progress,
     ):
         if target is None:
-            versions = [version for version, _ in repository.catalog.live_trees()]
+            versions = [
+                version for version, _ in repository.catalog.live_trees(on_damage=damaged.append)
+            ]
         else:
             versions = [repository.resolve(target, project=default_project())]
         listener = ByteListener(expect=progress.expect, advance=progress.advance)
@@ -77,7 +80,7 @@ def command(
                 versions,
                 on_progress=lambda done, total: progress.note(f"{done:,} of {total:,} references"),
             )
-    ok = not report.damages and not (sources and sources.findings)
+    ok = not damaged and not report.damages and not (sources and sources.findings)
     if as_json:
         found = {"ok": ok, **msgspec.to_builtins(report)}
         more = {"sources": sources, "quarantine": aside}
@@ -88,6 +91,7 @@ def command(
             _print_sources(sources)
     if report.damages:
         return IntegrityError.exit_code
+    raise_damage(damaged)
     return exit_code(sources) if sources else 0
 
 
