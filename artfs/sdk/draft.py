@@ -31,6 +31,7 @@ from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
 from artfs.system import forks
 from artfs.system.names import name_of
+from artfs.system.oserrors import translate_os_errors
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +137,9 @@ class Draft:
 
         Raises: InvalidArgument where it is no file; what Intake raises.
         """
-        if not Path(local_path).is_file():
-            raise InvalidArgument(local_path, "is not a file")
+        with translate_os_errors(local_path):
+            if not Path(local_path).is_file():
+                raise InvalidArgument(local_path, "is not a file")
         path = name_of(Path(local_path).name) if name is None or name == "" else name
         if is_tmp:
             # Its name depends on its content: taken in apart, then named.
@@ -162,8 +164,9 @@ class Draft:
 
         Raises: InvalidArgument where it is none; what Intake raises.
         """
-        if not Path(local_path).is_dir():
-            raise InvalidArgument(local_path, "is not a directory")
+        with translate_os_errors(local_path):
+            if not Path(local_path).is_dir():
+                raise InvalidArgument(local_path, "is not a directory")
         prefix = (name or "").rstrip("/")
         intake = Intake(self.ingest(), self.contents)
         self.local_names.update(
