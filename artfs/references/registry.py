@@ -15,8 +15,8 @@ from artfs.errors import InvalidArgument, InvalidName, PermissionDenied
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.references.base import (
     ENTRY_POINT_GROUP,
+    Aside,
     Described,
-    MarkedDirectory,
     PreparingHandler,
     ReferenceHandler,
     Source,
@@ -66,14 +66,14 @@ class References:
         checksum: bool = True,
         max_objects: int | None = None,
         skip_invalid: bool = False,
-        on_aside: Callable[[MarkedDirectory | UnusableKey], None] | None = None,
+        on_aside: Callable[[Aside], None] | None = None,
     ) -> Iterator[Described]:
         """Pin what `uri` names; see ReferenceHandler.describe.
 
         `max_objects` of None or 0 is the scheme's default: 10,000 for buckets, else no limit.
         Credentials in `uri` are used for the request and not stored; a warning is logged.
-        `on_aside` hears of directories, and of keys that cannot be paths: these are an error in
-        the end, unless told to skip them.
+        `on_aside` hears of directories, of listings, and of keys that cannot be paths: these are an
+        error in the end, unless told to skip them.
         Raises: InvalidArgument (a ValueError), also for a URI without a scheme or an unknown
         scheme without a name; InvalidName for keys that cannot be paths; and what the handler
         raises.

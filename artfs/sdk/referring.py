@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from artfs.manifest.entries import ReferenceEntry
-from artfs.references.base import MarkedDirectory, UnusableKey
+from artfs.references.base import Announced, Aside, MarkedDirectory, UnusableKey
 from artfs.references.registry import References
 from artfs.sdk.contents import Contents
 
@@ -37,6 +37,7 @@ def refer(
     *,
     on_skipped: Callable[[Skipped], None],
     on_entry: Callable[[], None] | None = None,
+    on_announced: Callable[[Announced], None] | None = None,
 ) -> list[tuple[str, ReferenceEntry]]:
     """Add what a URI names to the contents; the references that were added.
 
@@ -46,11 +47,13 @@ def refer(
     directories: list[str] = []
     unusable: list[UnusableKey] = []
 
-    def note(item: MarkedDirectory | UnusableKey) -> None:
+    def note(item: Aside) -> None:
         if isinstance(item, MarkedDirectory):
             directories.append(item.path)
-        else:
+        elif isinstance(item, UnusableKey):
             unusable.append(item)
+        elif on_announced is not None:
+            on_announced(item)
 
     found: list[tuple[str, ReferenceEntry]] = []
     for each in references.describe(
