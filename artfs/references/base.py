@@ -52,9 +52,9 @@ class Announced(msgspec.Struct, frozen=True):
     """Whether a line ends here that an earlier one began."""
 
 
-Aside = MarkedDirectory | UnusableKey | Announced
+Remark = MarkedDirectory | UnusableKey | Announced
 """What comes beside the entries."""
-Found = Described | Aside
+Found = Described | Remark
 """What there is below a URI."""
 
 

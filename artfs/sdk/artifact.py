@@ -18,9 +18,8 @@ from artfs.sdk.entry import ArtifactManifestEntry
 from artfs.sdk.labels import check_use_as
 from artfs.sdk.logged import Logged
 from artfs.sdk.manifest import ArtifactManifest
-from artfs.sdk.referring import ReferenceRequest, Skipped
+from artfs.sdk.referring import ReferenceRequest, Skipped, print_announced
 from artfs.sdk.session import current_run
-from artfs.sdk.terminal import print_announced
 
 if TYPE_CHECKING:
     from artfs.sdk.intake import OnProgress

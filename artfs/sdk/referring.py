@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
 from artfs.manifest.entries import ReferenceEntry
-from artfs.references.base import Announced, Aside, MarkedDirectory, UnusableKey
+from artfs.references.base import Announced, MarkedDirectory, Remark, UnusableKey
 from artfs.references.registry import References
 from artfs.sdk.contents import Contents
 
@@ -47,7 +49,7 @@ def refer(
     directories: list[str] = []
     unusable: list[UnusableKey] = []
 
-    def note(item: Aside) -> None:
+    def note(item: Remark) -> None:
         if isinstance(item, MarkedDirectory):
             directories.append(item.path)
         elif isinstance(item, UnusableKey):
@@ -62,7 +64,7 @@ def refer(
         checksum=request.checksum,
         max_objects=request.max_objects,
         skip_invalid=request.skip_invalid,
-        on_aside=note,
+        on_remark=note,
     ):
         found.append(each)
         if on_entry is not None:
@@ -74,3 +76,20 @@ def refer(
     for item in unusable:
         on_skipped(Skipped(request.uri, item.key, item.reason))
     return found
+
+
+def print_announced(words: Announced) -> None:
+    """Print the words of a listing, each line but the one that they go on with begun by `artfs: `.
+
+    Where nobody can read them, nothing happens.
+    """
+    if words.is_end:
+        text = f"{words.text}\n"
+    else:
+        text = "\n".join(f"artfs: {line}" for line in words.text.split("\n"))
+    if sys.stderr is None:
+        return
+    # Closed, or a pipe that nobody reads: no reason to add nothing.
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
