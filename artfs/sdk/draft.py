@@ -18,6 +18,7 @@ from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEn
 from artfs.manifest.tree import LoadDirectory, walk
 from artfs.manifest.wandb import manifest_digest
 from artfs.model import Digest, Metadata, check_name, check_type, split_entry_path
+from artfs.references.base import Announced
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
 from artfs.sdk.commit import commit_contents, latest
@@ -174,10 +175,20 @@ class Draft:
         )
 
     def add_references(
-        self, request: ReferenceRequest, *, on_skipped: Callable[[Skipped], None]
+        self,
+        request: ReferenceRequest,
+        *,
+        on_skipped: Callable[[Skipped], None],
+        on_announced: Callable[[Announced], None],
     ) -> list[tuple[str, ReferenceEntry]]:
         """Pin what a URI names. Raises: what `refer` raises."""
-        return refer(self.repository().references, self.contents, request, on_skipped=on_skipped)
+        return refer(
+            self.repository().references,
+            self.contents,
+            request,
+            on_skipped=on_skipped,
+            on_announced=on_announced,
+        )
 
     def remove(self, path: str, *, project: str) -> None:
         """Remove a file or reference, or a directory with all that is in it.
