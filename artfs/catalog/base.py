@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from artfs.catalog.copies import Copy
 from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
+    Copy,
     LeaseKind,
     LeaseRecord,
     PackRecord,

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from artfs.catalog.bulk import chunks
+from artfs.catalog.records import Copy
 from artfs.catalog.schema import (
     SCHEMA_KEY,
     aliases,
@@ -42,12 +43,6 @@ from artfs.catalog.schema import (
 )
 from artfs.errors import InvalidManifest
 from artfs.model import VersionState
-
-Rows = list[dict[str, Any]]
-"""Of one table, each by the names of its columns."""
-
-Copy = dict[str, Rows]
-"""By the names of the tables."""
 
 _TABLES = (
     settings,

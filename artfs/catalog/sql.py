@@ -25,6 +25,7 @@ from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
+    Copy,
     LeaseKind,
     LeaseRecord,
     PackRecord,
@@ -178,11 +179,11 @@ class SqlCatalog:
         statement = update(settings).where(is_old).values(value=new)
         return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
 
-    def copy_names(self) -> copies.Copy:
+    def copy_names(self) -> Copy:
         with self._database.reading() as connection:
             return copies.copy_names(connection)
 
-    def put_copy(self, copied: copies.Copy) -> None:
+    def put_copy(self, copied: Copy) -> None:
         self._database.write(lambda connection: copies.put_copy(connection, copied))
 
     def changes(self) -> int:

@@ -79,7 +79,7 @@ def _print_names(report: RebuildReport) -> None:
             "Lost is what else changed since: aliases, tags, descriptions, metadata, portfolios,"
             " runs; versions that were deleted since are back"
         )
-    elif report.versions:
+    elif not report.lacks_names:
         print_line(
             f"No checkpoint was found: names are those of {added} as they were committed, without"
             " later changes, portfolios and what runs used"

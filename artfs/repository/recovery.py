@@ -26,9 +26,8 @@ import msgspec
 
 from artfs.blobs.base import RecordKind, RecordStore
 from artfs.catalog.base import Catalog
-from artfs.catalog.copies import Copy
-from artfs.catalog.records import CommitRequest, RunRecord, VersionRecord
-from artfs.errors import ArtfsError, IntegrityError, InvalidManifest
+from artfs.catalog.records import CommitRequest, Copy, RunRecord, VersionRecord
+from artfs.errors import ArtfsError, IntegrityError, InvalidManifest, OutOfSpace
 from artfs.model import Metadata, VersionState, check_alias, check_name, check_type
 from artfs.system import forks
 
@@ -73,6 +72,9 @@ class CommitRecord(msgspec.Struct, frozen=True, kw_only=True):
     """That it got; `latest` among them."""
     tags: list[str]
     commit_key: str | None = None
+    artifact_made_ns: int | None = None
+    project_made_ns: int | None = None
+    """When both were made; of the first version alone, which mostly makes them."""
     run: RunRecord | None = None
     """The run that made it, as it was then."""
 
@@ -233,6 +235,7 @@ class Recovery:
         Never raises ArtfsError: the commit is done.
         """
         try:
+            made = self._times_of_names(version) if version.index == 0 else (None, None)
             run = None if request.run_id is None else self._catalog.run(request.run_id)
             record = CommitRecord(
                 format=FORMAT,
@@ -253,6 +256,8 @@ class Recovery:
                 aliases=list(version.aliases),
                 tags=list(version.tags),
                 commit_key=request.commit_key,
+                artifact_made_ns=made[0],
+                project_made_ns=made[1],
                 run=run,
             )
             self._records.put_record(RecordKind.COMMITS, version.id, encode_commit(record))
@@ -264,6 +269,11 @@ class Recovery:
         except ArtfsError as error:
             logger.warning("no recovery record of %s was written: %s", version.path, error)
 
+    def _times_of_names(self, version: VersionRecord) -> tuple[int, int | None]:
+        projects = {each.name: each.created_at_ns for each in self._catalog.projects()}
+        artifact = self._catalog.artifact(version.project, version.name)
+        return artifact.created_at_ns, projects.get(version.project)
+
     def note_end(self) -> None:
         """Leave a checkpoint where this process changed names otherwise than by commits.
 
@@ -273,8 +283,11 @@ class Recovery:
             return
         try:
             self._save_if_due(least_s=0)
+        except OutOfSpace as error:
+            # What frees space on a full disk need not leave word of it; the next one does.
+            logger.info("no checkpoint was written: %s", error)
         except ArtfsError as error:
-            logger.warning("no recovery record of what was changed was written: %s", error)
+            logger.warning("no checkpoint of what was changed was written: %s", error)
 
     def tidy(self, *, grace_s: float) -> None:
         """Write a checkpoint, then remove the records of versions that were deleted, and older

@@ -45,7 +45,7 @@ from artfs.system.directories import Directory
 from artfs.system.oserrors import translate_os_errors
 
 if TYPE_CHECKING:
-    from artfs.catalog.copies import Copy
+    from artfs.catalog.records import Copy
     from artfs.catalog.sql import SqlCatalog
 
 _SIDES = ("-wal", "-shm", "-journal")
@@ -123,16 +123,9 @@ class EmbeddedStore:
 
     def names(self) -> Copy | None:
         """See LostCatalog."""
-        from artfs.catalog.leases import file_leases  # noqa: PLC0415 - SQLAlchemy takes long
-        from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - as above
+        from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long
 
-        held = [lease for lease in file_leases(self._root / LEASES) if lease.is_held]
-        if held:
-            raise Conflict(
-                self.location,
-                f"somebody is at work ({held[0].kind.value}: {held[0].holder})",
-                hint="run it again when that has ended",
-            )
+        self._refuse_beside_others()
         with translate_os_errors(self._root), Directory.at(self._root) as root:
             check_catalog(root)
         if self._seen is None:
@@ -167,6 +160,7 @@ class EmbeddedStore:
                 raise Conflict(
                     str(self._catalog), "somebody else replaced it meanwhile", hint="look at it"
                 )
+            self._refuse_beside_others()
             aside = f"{CATALOG_ASIDE}{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
             _keep_aside(root, aside)
             with built.open("rb+") as file:
@@ -177,6 +171,17 @@ class EmbeddedStore:
                 write_store_file(root, entity=entity)
             root.sync()
         return None if self._seen is None else str(self._root / aside)
+
+    def _refuse_beside_others(self) -> None:
+        from artfs.catalog.leases import file_leases  # noqa: PLC0415 - SQLAlchemy takes long
+
+        held = [lease for lease in file_leases(self._root / LEASES) if lease.is_held]
+        if held:
+            raise Conflict(
+                self.location,
+                f"somebody is at work ({held[0].kind.value}: {held[0].holder})",
+                hint="run it again when that has ended",
+            )
 
     def _state(self) -> tuple[int, int] | None:
         try:

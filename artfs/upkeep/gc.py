@@ -112,8 +112,10 @@ def collect(
     if repository.recovery is not None and not dry_run:
         try:
             repository.recovery.tidy(grace_s=grace_s)
-        except ArtfsError as error:
+        except OutOfSpace as error:
             # Nothing needs it as long as the catalog is there.
+            logger.info("no checkpoint was written: %s", error)
+        except ArtfsError as error:
             logger.warning("the recovery records are not up to date: %s", error)
     return report
 

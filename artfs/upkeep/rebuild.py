@@ -27,8 +27,8 @@ from artfs.blobs.base import (
     StoredRecord,
 )
 from artfs.blobs.packs import PackedBlob, read_footer
-from artfs.catalog.copies import Copy, empty_copy
-from artfs.catalog.records import BlobRecord, PackRecord, VersionRecord
+from artfs.catalog.copies import empty_copy
+from artfs.catalog.records import BlobRecord, Copy, PackRecord, VersionRecord
 from artfs.catalog.sql import SqlCatalog
 from artfs.errors import (
     BlobNotFound,
@@ -55,6 +55,7 @@ from artfs.repository.replacement import LostCatalog, entity_of
 from artfs.system.threads import in_parallel
 from artfs.upkeep.replay import Replayed, replay
 from artfs.upkeep.verify import Damage, Survey, damages_of
+from artfs.upkeep.without_cache import reading_anew
 
 _THREADS = 8
 _BATCH_BLOBS = 50_000
@@ -88,9 +89,16 @@ class RebuildReport(msgspec.Struct, kw_only=True):
     """Where the old catalog is now."""
 
     @property
+    def lacks_names(self) -> bool:
+        """Whether there are contents, and nothing says of what versions."""
+        known = self.was_sound or self.versions or self.checkpoint_at_ns is not None
+        return bool(self.blobs and not known)
+
+    @property
     def ok(self) -> bool:
         """Whether all that commits left word of is there."""
-        return not (self.damages or self.unusable or self.replayed.left_out)
+        wrong = self.damages or self.unusable or self.replayed.left_out or self.lacks_names
+        return not wrong
 
 
 def rebuild_catalog(
@@ -150,7 +158,9 @@ class _Rebuilding:
         self._put_places(report)
         versions = [version for version, _ in self._catalog.live_trees()]
         report.versions = len(versions)
-        report.damages = tuple(_damages(self._repository, versions, self._on_step))
+        # What this user's cache has is not what the store has.
+        with reading_anew(self._repository) as repository:
+            report.damages = tuple(_damages(repository, versions, self._on_step))
         return report
 
     # --- names -----------------------------------------------------------------------------

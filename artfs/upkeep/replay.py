@@ -15,10 +15,9 @@ from typing import Any
 
 import msgspec
 
-from artfs.catalog.copies import Copy, Rows
-from artfs.catalog.records import RunRecord
-from artfs.catalog.schema import LATEST
+from artfs.catalog.records import Copy, Rows, RunRecord
 from artfs.model import VersionState
+from artfs.repository.facade import LATEST
 from artfs.repository.recovery import CommitRecord
 
 
@@ -119,7 +118,8 @@ class _Names:
         return found
 
     def _artifact(self, commit: CommitRecord) -> dict[str, Any]:
-        key = (self._project(commit.project, commit.created_at_ns), commit.name)
+        made_ns = commit.project_made_ns or commit.created_at_ns
+        key = (self._project(commit.project, made_ns), commit.name)
         if (found := self._artifacts.get(key)) is None:
             found = {
                 "id": max(self._artifact_ids, default=0) + 1,
@@ -128,7 +128,7 @@ class _Names:
                 "type": commit.type,
                 "is_portfolio": False,
                 "next_index": 0,
-                "created_at_ns": commit.created_at_ns,
+                "created_at_ns": commit.artifact_made_ns or commit.created_at_ns,
                 "deleted_at_ns": None,
             }
             self._rows("artifacts").append(found)
