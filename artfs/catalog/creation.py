@@ -33,7 +33,9 @@ def check_schema(database: Database) -> None:
         raise StoreFormatError(
             database.subject,
             "not a catalog of artfs, or damaged",
-            hint="`artfs init` makes one, `artfs doctor --rebuild-catalog` makes it again",
+            hint="`artfs init` makes one"
+            if database.is_shared
+            else "`artfs doctor --rebuild-catalog` makes it again",
         ) from error
     _check_version(database, version)
 

@@ -74,7 +74,8 @@ def _print_names(report: RebuildReport) -> None:
         print_line("Names are those of the old catalog, which was sound")
     elif report.checkpoint_at_ns is not None:
         age = format_age(report.checkpoint_at_ns)
-        print_line(f"Names are those of {age}, and of {added} committed since")
+        since = f", and of {added} committed since" if report.replayed.added else ""
+        print_line(f"Names are those of {age}{since}")
         print_line(
             "Lost is what else changed since: aliases, tags, descriptions, metadata, portfolios,"
             " runs; versions that were deleted since are back"
