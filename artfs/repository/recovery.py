@@ -9,8 +9,8 @@
 A commit record is there before its commit is told to be done; so none can be of a version that was
 never made. What changes later (aliases, tags, deleting, runs) is in the next checkpoint. One is
 written at most once a minute by commits, by whoever ends after other changes, and by gc; a large
-one less often, a minute for each MiB (some 6,000 versions). None of both is needed as long as there is a catalog: where
-one cannot be written a warning says so, and what was done stays done.
+one less often, a minute for each MiB (some 6,000 versions). None of both is needed as long as there
+is a catalog: where one cannot be written a warning says so, and what was done stays done.
 """
 
 from __future__ import annotations
