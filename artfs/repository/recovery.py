@@ -19,6 +19,7 @@ import json
 import logging
 import time
 import zlib
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
@@ -27,7 +28,7 @@ import msgspec
 from artfs.blobs.base import RecordKind, RecordStore
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import CommitRequest, Copy, RunRecord, VersionRecord
-from artfs.errors import ArtfsError, IntegrityError, InvalidManifest, OutOfSpace
+from artfs.errors import ArtfsError, IntegrityError, InvalidManifest, NotFound, OutOfSpace
 from artfs.model import Metadata, VersionState, check_alias, check_name, check_type
 from artfs.system import forks
 
@@ -209,6 +210,27 @@ def strange_commits(
         if states.get(each.name) in {None, VersionState.DELETED}
     ]
     return [each for each in found if deleted or not each.is_deleted]
+
+
+def unrecorded_versions(catalog: Catalog, records: RecordStore) -> list[str]:
+    """The ids of COMMITTED versions that no record tells of.
+
+    Blocks: on listing records, and on the newest checkpoint where that is not enough.
+    Raises: BackendUnavailable, PermissionDenied.
+    """
+    states = catalog.version_states()
+    # Asked for after the versions: a record is written when its version is known. What a commit
+    # is about to write is missing all the same.
+    missing = {each for each, state in states.items() if state is VersionState.COMMITTED}
+    missing -= {each.name for each in records.records(RecordKind.COMMITS)}
+    newest = ""
+    if missing:
+        newest = max((each.name for each in records.records(RecordKind.CHECKPOINTS)), default="")
+    if newest:
+        with suppress(NotFound, IntegrityError, InvalidManifest):
+            read = decode_checkpoint(records.read_record(RecordKind.CHECKPOINTS, newest))
+            missing -= {row.get("id") for row in read.copied.get("versions", [])}
+    return sorted(missing)
 
 
 def checkpoint_name(number: int) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from artfs.blobs.base import Store
 from artfs.blobs.local import LocalObjectStore
-from artfs.blobs.places import Place, parse_place, with_endpoint
+from artfs.blobs.places import DirectoryPlace, Place, parse_place, with_endpoint
 from artfs.errors import (
     Conflict,
     InvalidArgument,
@@ -38,7 +38,13 @@ from artfs.repository.opening import (
     read_store_file,
     write_store_file,
 )
-from artfs.repository.shared import STORE_SETTINGS, checked_address, claim, workspace_of
+from artfs.repository.shared import (
+    STORE_SETTINGS,
+    checked_address,
+    claim,
+    holds_contents,
+    workspace_of,
+)
 from artfs.repository.workspace import Workspace
 from artfs.settings import default_entity, expand_home, is_url
 from artfs.system.directories import Directory
@@ -210,7 +216,11 @@ class SharedStore:
         self.entity: str | None = None
         self._address = address
         self._place = place
+        if isinstance(place, DirectoryPlace) and not place.root.is_dir():
+            raise StoreNotFound(place.url, "there is no such directory", hint="is it mounted?")
         self.store_id = place.claim(None)
+        if self.store_id is None and not holds_contents(self.objects):
+            raise StoreNotFound(place.url, "there is no store here", hint="name another")
         self._new_id = self.store_id or secrets.token_hex(16)
 
     def names(self) -> Copy | None:

@@ -14,7 +14,7 @@ from artfs.catalog.records import LeaseKind
 from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.repository.facade import Repository
 from artfs.repository.opening import CATALOG_ASIDE, CATALOG_FILE, LEASES, STORE_FILE
-from artfs.repository.recovery import strange_commits
+from artfs.repository.recovery import strange_commits, unrecorded_versions
 from artfs.repository.sharing import mend, misfits
 from artfs.system.files import missing_abilities
 from artfs.system.oserrors import translate_os_errors
@@ -174,6 +174,7 @@ def _orphan_findings(orphans: list[StoredObject], *, storing: bool) -> Iterator[
 
 
 def _record_findings(repository: Repository) -> Iterator[Finding]:
+    """Look whether the catalog could be rebuilt if it were lost, and whether it knows all."""
     if repository.records is None:
         return
     unknown = strange_commits(repository.catalog, repository.records, deleted=False)
@@ -185,6 +186,16 @@ def _record_findings(repository: Repository) -> Iterator[Finding]:
             hint="`artfs doctor --rebuild-catalog` brings them back, `artfs gc` forgets them",
             count=len(unknown),
             names=tuple(each.name for each in unknown[:_MAX_NAMED]),
+        )
+    unrecorded = unrecorded_versions(repository.catalog, repository.records)
+    if unrecorded:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="unrecorded",
+            text="versions that nothing but the catalog knows: if it is lost, so are they",
+            hint="`artfs gc` writes a checkpoint",
+            count=len(unrecorded),
+            names=tuple(unrecorded[:_MAX_NAMED]),
         )
 
 

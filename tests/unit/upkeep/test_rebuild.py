@@ -10,14 +10,18 @@ import pytest
 
 from artfs.catalog.copies import empty_copy
 from artfs.catalog.records import Copy, VersionUpdate
-from artfs.errors import ArtfsError, Conflict
+from artfs.errors import ArtfsError, BlobNotFound, Conflict
 from artfs.model import RunState
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
+from artfs.repository.opening import make_store, open_store
 from artfs.repository.recovery import CommitRecord
 from artfs.repository.replacement import lost_catalog
+from artfs.upkeep.doctor import examine
+from artfs.upkeep.gc import collect
 from artfs.upkeep.rebuild import RebuildReport, rebuild_catalog
 from artfs.upkeep.replay import replay
+from artfs.upkeep.verify import verify
+from tests.servers.postgres import PostgreSQL
 from tests.support.stores import commit, new_store
 
 OPERATIONS = 40
@@ -110,6 +114,121 @@ def test_a_sound_catalog_is_left_to_whoever_asks_for_it(tmp_path: Path) -> None:
         commit(repository, "p/a", {"x": b"1"})
     with pytest.raises(Conflict, match="sound"):
         rebuild_catalog(lost_catalog(str(tmp_path / "store"), blobs=None))
+
+
+# --- what is not as it was -------------------------------------------------------------------
+
+
+def damaged_paths(report: RebuildReport) -> list[tuple[str, str]]:
+    return [(damage.version, damage.path) for damage in report.damages]
+
+
+def all_right(store: Path) -> bool:
+    with open_store(str(store)) as repository:
+        versions = [version for version, _ in repository.catalog.live_trees()]
+        return bool(versions) and verify(repository, versions).damages == ()
+
+
+def test_a_version_that_lacks_a_file_comes_back_and_is_healed(tmp_path: Path) -> None:
+    store, content = tmp_path / "store", {"small": b"s", "large": b"x" * 1_500_000}
+    with new_store(store) as repository:
+        commit(repository, "p/a", content)
+    (large,) = [path for path in (store / "blobs").rglob("*") if path.is_file()]
+    large.unlink()
+    assert damaged_paths(rebuild(store)) == [("p/a:v0", "large")]
+    with open_store(str(store)) as repository:
+        commit(repository, "p/a", content)
+    assert all_right(store)
+
+
+def test_a_version_that_lacks_its_directory_comes_back_and_gc_removes_nothing(
+    tmp_path: Path,
+) -> None:
+    store = tmp_path / "store"
+    with new_store(store) as repository:
+        commit(repository, "p/a", {"small": b"s", "large": b"x" * 1_500_000})
+    (pack,) = [path for path in (store / "packs").rglob("*") if path.is_file()]
+    aside = pack.rename(tmp_path / "pack")
+    assert damaged_paths(rebuild(store)) == [("p/a:v0", ".")]
+    with open_store(str(store)) as repository, pytest.raises(BlobNotFound):
+        collect(repository, grace_s=0)
+    aside.rename(pack)
+    assert rebuild(store).ok
+    assert all_right(store)
+
+
+def test_a_pack_without_a_footer_is_named(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with new_store(store) as repository:
+        commit(repository, "p/a", {"small": b"s"})
+    (pack,) = [path for path in (store / "packs").rglob("*") if path.is_file()]
+    pack.chmod(0o600)
+    pack.write_bytes(pack.read_bytes()[:-1])
+    report = rebuild(store)
+    assert "trailer" in report.unusable[0]
+    assert not report.ok
+
+
+def test_a_catalog_that_is_an_older_copy_gets_the_rest_back(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with new_store(store) as repository:
+        commit(repository, "p/a", {"x": b"1"})
+    copy = (store / "catalog.sqlite").read_bytes()
+    with open_store(str(store)) as repository:
+        commit(repository, "p/a", {"x": b"2"}, aliases=("best",))
+    (store / "catalog.sqlite").write_bytes(copy)
+    with open_store(str(store)) as repository:
+        (unknown,) = [each for each in examine(repository) if each.kind == "unknown-commit"]
+        assert unknown.count == 1
+        commit(repository, "p/a", {"x": b"3"})
+    report = rebuild_catalog(lost_catalog(str(store), blobs=None), on_sound=lambda: None)
+    assert report.replayed.renumbered == ["p/a:v2, committed as v1"]
+    with open_store(str(store)) as repository:
+        versions = [version for version, _ in repository.catalog.live_trees()]
+        assert {version.index: version.aliases for version in versions} == {
+            0: (),
+            1: ("latest",),
+            2: (),
+        }
+
+
+def test_gc_removes_records_with_their_versions(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with new_store(store) as repository:
+        first = commit(repository, "p/a", {"x": b"1"})
+        second = commit(repository, "p/a", {"x": b"2"})
+        repository.catalog.delete_version(first.id, delete_aliases=False)
+        collect(repository, dry_run=True)
+        assert len(list((store / "commits").iterdir())) == 2
+        collect(repository)
+        assert [path.name for path in (store / "commits").iterdir()] == [second.id]
+
+
+def test_what_only_the_catalog_knows_is_said_until_gc_writes_it_down(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with new_store(store) as repository:
+        commit(repository, "p/a", {"x": b"1"})
+        for path in (store / "commits").iterdir():
+            path.unlink()
+        (store / "checkpoints" / f"{1:012d}").unlink()
+        counts = {each.kind: each.count for each in examine(repository)}
+        assert counts["unrecorded"] == 1
+        collect(repository)
+        assert "unrecorded" not in {each.kind for each in examine(repository)}
+
+
+def test_c4_a_lost_database_over_a_directory_is_rebuilt(
+    tmp_path: Path, postgresql: PostgreSQL
+) -> None:
+    blobs = (tmp_path / "objects").as_uri()
+    old, new = postgresql.new_schema(), postgresql.new_schema()
+    make_store(old, blobs=blobs, entity="team")
+    with open_store(old) as repository:
+        version = commit(repository, "p/a", {"x": b"1"}, aliases=("best",))
+    assert rebuild_catalog(lost_catalog(new, blobs=blobs)).ok
+    with open_store(new) as repository:
+        assert repository.catalog.version("p", "a", "best") == version
+        assert repository.info.entity == "team"
 
 
 # --- commits and checkpoints -----------------------------------------------------------------
