@@ -221,6 +221,12 @@ class StoreFormatError(ConfigError):
     """Not a store, a damaged one, or one written by a newer artfs."""
 
 
+class OtherStoreFormat(StoreFormatError):
+    """A store of a newer artfs, or of one before the first release: as it should be, but for
+    another one.
+    """
+
+
 class Unsupported(ArtfsError):
     """A scheme, codec or feature that is not available here."""
 

@@ -179,6 +179,12 @@ def test_the_tour_of_the_readme_works_as_shown(tmp_path: Path) -> None:
     work_as_shown(steps, tmp_path)
 
 
+def test_a_lost_catalog_is_rebuilt_as_shown(tmp_path: Path) -> None:
+    steps = console("docs/operations.md", "A lost catalog")
+    assert len(steps) >= 6
+    work_as_shown(steps, tmp_path)
+
+
 def test_shared_stores_work_as_shown(
     tmp_path: Path, postgresql: PostgreSQL, seaweedfs: SeaweedFS
 ) -> None:

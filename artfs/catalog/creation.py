@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, insert, inspect, select, text
 
+from artfs.catalog.copies import count_on, is_empty
 from artfs.catalog.engine import Database
 from artfs.catalog.schema import (
     ID_KEY,
@@ -16,7 +18,7 @@ from artfs.catalog.schema import (
     numbers,
     settings,
 )
-from artfs.errors import StoreFormatError
+from artfs.errors import Conflict, OtherStoreFormat, StoreFormatError
 
 # Any constant that other users of a shared database are unlikely to have chosen.
 _CREATION_LOCK = 0x61727466_73000001
@@ -31,7 +33,9 @@ def check_schema(database: Database) -> None:
         raise StoreFormatError(
             database.subject,
             "not a catalog of artfs, or damaged",
-            hint="`artfs init` makes one" if database.is_shared else "",
+            hint="`artfs init` makes one"
+            if database.is_shared
+            else "`artfs doctor --rebuild-catalog` makes it again",
         ) from error
     _check_version(database, version)
 
@@ -45,13 +49,13 @@ def _check_version(database: Database, version: str | None) -> None:
     if version is None or not version.isdecimal():
         raise StoreFormatError(database.subject, "not a catalog of artfs, or damaged")
     if int(version) < SCHEMA_VERSION:
-        raise StoreFormatError(
+        raise OtherStoreFormat(
             database.subject,
             f"made by an artfs before the first release (schema {version}, not {SCHEMA_VERSION})",
             hint="make a new store, and put what you need again",
         )
     if int(version) > SCHEMA_VERSION:
-        raise StoreFormatError(
+        raise OtherStoreFormat(
             database.subject,
             f"written by a newer artfs (schema {version}, this one knows {SCHEMA_VERSION})",
             hint="upgrade artfs",
@@ -65,6 +69,27 @@ def create_schema(database: Database) -> None:
     """
     database.write(lambda connection: _create(connection, database))
     database.use_log()
+
+
+def create_filled(
+    database: Database, fill: Callable[[Connection], None], settings_wanted: Mapping[str, str]
+) -> None:
+    """Make the tables of a catalog, and what is in it, in one transaction.
+
+    Raises: StoreFormatError, Conflict where there is a catalog, or something else, already.
+    """
+
+    def work(connection: Connection) -> None:
+        _create(connection, database)
+        if not is_empty(connection):
+            raise Conflict(database.subject, "there is a catalog in this database")
+        fill(connection)
+        for key, value in settings_wanted.items():
+            connection.execute(settings.delete().where(settings.c.key == key))
+            connection.execute(insert(settings), {"key": key, "value": value})
+        count_on(connection)
+
+    database.write(work)
 
 
 def _check_encoding(connection: Connection, database: Database) -> None:

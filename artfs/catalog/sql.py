@@ -7,16 +7,17 @@ transaction. Names, types and aliases are checked by the callers (artfs/model.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
-from artfs.catalog import commits, garbage, inventory, names, rows, runs
-from artfs.catalog.base import Confirm, Lease
+from artfs.catalog import commits, copies, garbage, inventory, names, rows, runs
+from artfs.catalog.base import Catalog, Confirm, Lease
 from artfs.catalog.bulk import chunks, put_rows
-from artfs.catalog.creation import check_schema, create_schema
+from artfs.catalog.creation import check_schema, create_filled, create_schema
 from artfs.catalog.damage import find_damage
 from artfs.catalog.engine import Database, postgresql_database, sqlite_database
 from artfs.catalog.leases import FileLeases, Leases, free_number
@@ -24,6 +25,7 @@ from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
+    Copy,
     LeaseKind,
     LeaseRecord,
     PackRecord,
@@ -39,7 +41,7 @@ from artfs.catalog.rowleases import RowLeases
 from artfs.catalog.schema import artifacts, projects, settings
 from artfs.catalog.times import now_ns
 from artfs.errors import OutOfSpace
-from artfs.model import ByteRange, Digest, Metadata, RunState
+from artfs.model import ByteRange, Digest, Metadata, RunState, VersionState
 from artfs.system import forks
 
 LEASES_DIRECTORY = "leases"
@@ -49,6 +51,9 @@ T = TypeVar("T")
 
 _FEW_ROWS = 64
 """So few have room in the reserve of a full disk."""
+
+_ROWS_TO_FILL = 50_000
+"""Blobs that are put into a new catalog at once."""
 
 _OBJECTS_IN_ONE_SWEEP = 64
 """Objects that are deleted in one transaction, while writers of a SQLite catalog wait."""
@@ -68,6 +73,7 @@ class SqlCatalog:
         # Of runs, until they are finished, or nobody can ask this catalog any more.
         self._runs: dict[str, Lease] = {}
         forks.finalize(self, _leave, self._runs)
+        self._changes = 0
 
     @classmethod
     def sqlite(cls, path: Path, *, create: bool = False) -> Self:
@@ -90,6 +96,26 @@ class SqlCatalog:
         return cls._checked(database, RowLeases(database), create=create)
 
     @classmethod
+    def create_filled(cls, url: str, source: Catalog, *, settings: Mapping[str, str]) -> None:
+        """Make what `source` holds a catalog at a `postgresql://…` URL, in one transaction.
+
+        Raises: Conflict, StoreFormatError where something is there; as `connect`.
+        """
+        database = postgresql_database(url)
+
+        def fill(connection: Connection) -> None:
+            copies.put_copy(connection, source.copy_names())
+            inventory.store(connection, list(source.packs()), [])
+            blobs = source.blobs()
+            while some := list(islice(blobs, _ROWS_TO_FILL)):
+                inventory.store(connection, [], some)
+
+        try:
+            create_filled(database, fill, settings)
+        finally:
+            database.close()
+
+    @classmethod
     def _checked(cls, database: Database, leases: Leases, *, create: bool) -> Self:
         try:
             if create:
@@ -108,6 +134,12 @@ class SqlCatalog:
     def _free(self, work: Callable[[Connection], T]) -> T:
         """Do in one transaction what gives space back, or leads to that."""
         return self._database.write(work, frees_space=True)
+
+    def _change(self, work: Callable[[Connection], T], *, frees_space: bool = False) -> T:
+        """Do in one transaction what changes names or runs."""
+        done = self._database.write(work, frees_space=frees_space)
+        self._changes += 1
+        return done
 
     def _free_rows(
         self,
@@ -141,6 +173,21 @@ class SqlCatalog:
             return str(connection.execute(chosen).scalar_one())
 
         return self._database.write(work)
+
+    def replace_setting(self, key: str, old: str, new: str) -> bool:
+        is_old = (settings.c.key == key) & (settings.c.value == old)
+        statement = update(settings).where(is_old).values(value=new)
+        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def copy_names(self) -> Copy:
+        with self._database.reading() as connection:
+            return copies.copy_names(connection)
+
+    def put_copy(self, copied: Copy) -> None:
+        self._database.write(lambda connection: copies.put_copy(connection, copied))
+
+    def changes(self) -> int:
+        return self._changes
 
     def check(self) -> list[str]:
         with self._database.reading() as connection:
@@ -181,6 +228,10 @@ class SqlCatalog:
             key = rows.require_artifact(connection, project, name)
             return rows.select_version(connection, key, selector)
 
+    def version_states(self) -> dict[str, VersionState]:
+        with self._database.reading() as connection:
+            return copies.version_states(connection)
+
     def version_by_id(self, version_id: str) -> VersionRecord:
         with self._database.reading() as connection:
             return rows.version_by_id(connection, version_id)
@@ -188,7 +239,7 @@ class SqlCatalog:
     # --- changes ---------------------------------------------------------------------------
 
     def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitOutcome:
-        return self._database.write(lambda connection: commits.commit(connection, commit, confirm))
+        return self._change(lambda connection: commits.commit(connection, commit, confirm))
 
     def update_version(
         self,
@@ -197,15 +248,16 @@ class SqlCatalog:
         *,
         portfolio: tuple[str, str] | None = None,
     ) -> VersionRecord:
-        return self._database.write(
+        return self._change(
             lambda connection: names.update_version(connection, version_id, update, portfolio)
         )
 
     def delete_version(self, version_id: str, *, delete_aliases: bool) -> None:
-        self._free(
+        self._change(
             lambda connection: names.delete_version(
                 connection, version_id, delete_aliases=delete_aliases
-            )
+            ),
+            frees_space=True,
         )
 
     def expire_version(self, version_id: str, *, dry_run: bool = False) -> str | None:
@@ -213,22 +265,27 @@ class SqlCatalog:
             return names.expire_version(connection, version_id, dry_run=dry_run)
 
         if not dry_run:
-            return self._free(work)
+            return self._change(work, frees_space=True)
         with self._database.reading() as connection:
             return work(connection)
 
     def delete_artifact(self, artifact_id: int) -> None:
-        self._free(lambda connection: names.delete_artifact(connection, artifact_id))
+        self._change(
+            lambda connection: names.delete_artifact(connection, artifact_id), frees_space=True
+        )
 
     def link(
         self, version_id: str, project: str, portfolio: str, aliases: Sequence[str]
     ) -> VersionRecord:
-        return self._database.write(
+        return self._change(
             lambda connection: names.link(connection, version_id, project, portfolio, aliases)
         )
 
     def unlink(self, version_id: str, project: str, portfolio: str) -> None:
-        self._free(lambda connection: names.unlink(connection, version_id, project, portfolio))
+        self._change(
+            lambda connection: names.unlink(connection, version_id, project, portfolio),
+            frees_space=True,
+        )
 
     # --- blobs -----------------------------------------------------------------------------
 
@@ -404,7 +461,7 @@ class SqlCatalog:
         run_id = runs.new_run_id()
         lease = self.lease(LeaseKind.RUN, subject=run_id)
         try:
-            made = self._database.write(
+            made = self._change(
                 lambda connection: runs.create_run(
                     connection, project, run_id=run_id, name=name, job_type=job_type, config=config
                 )
@@ -433,16 +490,16 @@ class SqlCatalog:
         return runs.with_crashes(found, lambda: self._leases.running(connection))
 
     def configure_run(self, run_id: str, values: Metadata) -> None:
-        self._database.write(lambda connection: runs.configure_run(connection, run_id, values))
+        self._change(lambda connection: runs.configure_run(connection, run_id, values))
 
     def finish_run(self, run_id: str, state: RunState) -> RunRecord:
-        ended = self._database.write(lambda connection: runs.finish_run(connection, run_id, state))
+        ended = self._change(lambda connection: runs.finish_run(connection, run_id, state))
         if (lease := self._runs.pop(run_id, None)) is not None:
             lease.release()
         return ended
 
     def record_use(self, run_id: str, version_id: str, *, use_as: str | None) -> None:
-        self._database.write(
+        self._change(
             lambda connection: runs.record_use(connection, run_id, version_id, use_as=use_as)
         )
 
