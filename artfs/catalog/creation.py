@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from itertools import islice
 
 from sqlalchemy import Connection, insert, inspect, select, text
 
-from artfs.catalog.copies import count_on, is_empty
-from artfs.catalog.engine import Database
+from artfs.catalog import inventory
+from artfs.catalog.base import Catalog
+from artfs.catalog.copies import count_on, is_empty, put_copy
+from artfs.catalog.engine import Database, postgresql_database
 from artfs.catalog.schema import (
     ID_KEY,
     PARTIAL_INDEXES,
@@ -22,6 +25,7 @@ from artfs.errors import Conflict, OtherStoreFormat, StoreFormatError
 
 # Any constant that other users of a shared database are unlikely to have chosen.
 _CREATION_LOCK = 0x61727466_73000001
+_ROWS_TO_FILL = 50_000
 
 
 def check_schema(database: Database) -> None:
@@ -71,25 +75,32 @@ def create_schema(database: Database) -> None:
     database.use_log()
 
 
-def create_filled(
-    database: Database, fill: Callable[[Connection], None], settings_wanted: Mapping[str, str]
-) -> None:
-    """Make the tables of a catalog, and what is in it, in one transaction.
+def create_filled(url: str, source: Catalog, *, settings_wanted: Mapping[str, str]) -> None:
+    """Make what `source` holds a catalog at a `postgresql://…` URL, in one transaction.
 
-    Raises: StoreFormatError, Conflict where there is a catalog, or something else, already.
+    Raises: Conflict, StoreFormatError where a catalog is there, or something else;
+    BackendUnavailable, PermissionDenied, ConfigError, Unsupported.
     """
+    database = postgresql_database(url)
 
     def work(connection: Connection) -> None:
         _create(connection, database)
         if not is_empty(connection):
             raise Conflict(database.subject, "there is a catalog in this database")
-        fill(connection)
+        put_copy(connection, source.copy_names())
+        inventory.store(connection, list(source.packs()), [])
+        blobs = source.blobs()
+        while some := list(islice(blobs, _ROWS_TO_FILL)):
+            inventory.store(connection, [], some)
         for key, value in settings_wanted.items():
             connection.execute(settings.delete().where(settings.c.key == key))
             connection.execute(insert(settings), {"key": key, "value": value})
         count_on(connection)
 
-    database.write(work)
+    try:
+        database.write(work)
+    finally:
+        database.close()
 
 
 def _check_encoding(connection: Connection, database: Database) -> None:

@@ -7,17 +7,16 @@ transaction. Names, types and aliases are checked by the callers (artfs/model.py
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, select, update
 
 from artfs.catalog import commits, copies, garbage, inventory, names, rows, runs
-from artfs.catalog.base import Catalog, Confirm, Lease
+from artfs.catalog.base import Confirm, Lease
 from artfs.catalog.bulk import chunks, put_rows
-from artfs.catalog.creation import check_schema, create_filled, create_schema
+from artfs.catalog.creation import check_schema, create_schema
 from artfs.catalog.damage import find_damage
 from artfs.catalog.engine import Database, postgresql_database, sqlite_database
 from artfs.catalog.leases import FileLeases, Leases, free_number
@@ -51,9 +50,6 @@ T = TypeVar("T")
 
 _FEW_ROWS = 64
 """So few have room in the reserve of a full disk."""
-
-_ROWS_TO_FILL = 50_000
-"""Blobs that are put into a new catalog at once."""
 
 _OBJECTS_IN_ONE_SWEEP = 64
 """Objects that are deleted in one transaction, while writers of a SQLite catalog wait."""
@@ -94,26 +90,6 @@ class SqlCatalog:
         """
         database = postgresql_database(url)
         return cls._checked(database, RowLeases(database), create=create)
-
-    @classmethod
-    def create_filled(cls, url: str, source: Catalog, *, settings: Mapping[str, str]) -> None:
-        """Make what `source` holds a catalog at a `postgresql://…` URL, in one transaction.
-
-        Raises: Conflict, StoreFormatError where something is there; as `connect`.
-        """
-        database = postgresql_database(url)
-
-        def fill(connection: Connection) -> None:
-            copies.put_copy(connection, source.copy_names())
-            inventory.store(connection, list(source.packs()), [])
-            blobs = source.blobs()
-            while some := list(islice(blobs, _ROWS_TO_FILL)):
-                inventory.store(connection, [], some)
-
-        try:
-            create_filled(database, fill, settings)
-        finally:
-            database.close()
 
     @classmethod
     def _checked(cls, database: Database, leases: Leases, *, create: bool) -> Self:

@@ -256,7 +256,8 @@ class SharedStore:
 
     def install(self, built: Path, *, entity: str) -> str | None:
         """See LostCatalog."""
-        from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long
+        from artfs.catalog.creation import create_filled  # noqa: PLC0415 - SQLAlchemy takes long
+        from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - as above
 
         claim(self.location, self._place, self._new_id)
         settings = {
@@ -266,7 +267,7 @@ class SharedStore:
             "blobs": self._place.url,
         }
         with _closing(SqlCatalog.sqlite(built)) as source:
-            SqlCatalog.create_filled(self._address, source, settings=settings)
+            create_filled(self._address, source, settings_wanted=settings)
         return None
 
     def _workspace(self) -> Workspace:

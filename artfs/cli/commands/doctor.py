@@ -75,6 +75,8 @@ def command(
       artfs doctor --rebuild-catalog --dry-run
     """
     location = store_location(store)
+    if rebuild and repair:
+        raise click.UsageError("--repair and --rebuild-catalog are two things: one after the other")
     if rebuild:
         return rebuild_and_print(location, blobs=blobs, dry_run=dry_run, yes=yes, as_json=as_json)
     if blobs is not None or dry_run or yes:
