@@ -23,7 +23,7 @@
     └─ ArtifactStatusError  (also an AttributeError) ArtifactNotLoggedError, ArtifactFinalizedError
 
 An error says what it is about (`subject`), why it failed (`reason`) and, where there is
-something to do about it, what (`hint`). No errno lives here: `artfs/fuse/errno.py` maps these
+something to do about it, what (`hint`). No errno lives here: `artfs/fuse/replies.py` maps these
 classes to errno, and `exit_code` is what the command line returns.
 """
 
@@ -219,6 +219,12 @@ class ConfigError(ArtfsError):
 
 class StoreFormatError(ConfigError):
     """Not a store, a damaged one, or one written by a newer artfs."""
+
+
+class OtherStoreFormat(StoreFormatError):
+    """A store of a newer artfs, or of one before the first release: as it should be, but for
+    another one.
+    """
 
 
 class Unsupported(ArtfsError):

@@ -45,6 +45,9 @@ _SQLITE_CLASSES: dict[str, tuple[type[ArtfsError], str]] = {
     "SQLITE_TOOBIG": (InvalidArgument, "a value is too large for the catalog"),
 }
 
+_SQLITE_DAMAGE = ("no such table", "no such column", "Could not decode to UTF-8")
+"""How errors begin that have no name of their own."""
+
 
 def is_transient(error: exc.DBAPIError) -> bool:
     """Whether the same transaction may well succeed when it is tried again at once."""
@@ -77,8 +80,8 @@ def from_sqlite(origin: sqlite3.Error, subject: str) -> ArtfsError:
     for prefix, (kind, reason) in _SQLITE_CLASSES.items():
         if name.startswith(prefix):
             return kind(subject, reason)
-    if str(origin).startswith(("no such table", "no such column")):
-        return StoreFormatError(subject, f"the catalog is damaged ({origin})")
+    if str(origin).startswith(_SQLITE_DAMAGE):
+        return StoreFormatError(subject, f"the catalog is damaged ({str(origin)[:80]})")
     return BackendUnavailable(subject, f"{origin} ({name})" if name else str(origin))
 
 

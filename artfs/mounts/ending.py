@@ -15,7 +15,6 @@ from artfs.mounts.contact import NO_ANSWER, Found, ask, ended, is_dead, look, se
 from artfs.mounts.daemons import Daemon
 from artfs.mounts.holders import Process, holders, named, users_elsewhere
 from artfs.mounts.messages import Command, MountStatus, socket_path
-from artfs.mounts.mountinfo import mounted_at
 from artfs.mounts.unmounting import busy, unmount
 
 _POLL_S = 0.05
@@ -122,9 +121,16 @@ def _status(daemon: Daemon) -> MountStatus | None:
 
 def _clean_up(place: Path, device: str | None) -> None:
     """Remove what a killed process left: its socket, and its mount where that was not ours yet."""
-    mounted = mounted_at(place)
-    if mounted is not None and mounted.device == device:
-        unmount(place, lazy=True)
+    with suppress(MountError):
+        left = look(place)
+        # Its number alone says little: what is there by now may be another one's, who has it again.
+        if (
+            left is not None
+            and left.mounted is not None
+            and left.mounted.device == device
+            and left.daemon is None
+        ):
+            unmount(place, lazy=True)
     with suppress(OSError):
         found = look(place)
         if found is None:

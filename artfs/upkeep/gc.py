@@ -34,7 +34,7 @@ import msgspec
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject
 from artfs.catalog.base import BlobsGone
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord, VersionRecord
-from artfs.errors import OutOfSpace
+from artfs.errors import ArtfsError, OutOfSpace
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
@@ -109,6 +109,14 @@ def collect(
     if grace_s == 0 and report.condemned.count and not dry_run:
         # What was condemned just now needs a mark that began afterwards.
         run()
+    if repository.recovery is not None and not dry_run:
+        try:
+            repository.recovery.tidy(grace_s=grace_s)
+        except OutOfSpace as error:
+            # Nothing needs it as long as the catalog is there.
+            logger.info("no checkpoint was written: %s", error)
+        except ArtfsError as error:
+            logger.warning("the recovery records are not up to date: %s", error)
     return report
 
 
