@@ -152,6 +152,16 @@ class Database:
             raise translate(error, self.subject) from error
         except UnicodeEncodeError as error:
             raise InvalidArgument(repr(error.object)[:80], "not valid Unicode text") from error
+        except ArtfsError:
+            raise
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            # A row that no artfs wrote: text in place of a number, JSON that is none, bytes that
+            # are no UTF-8. SQLite keeps whatever it is given.
+            raise StoreFormatError(
+                self.subject,
+                f"a row of the catalog is damaged ({type(error).__name__}: {str(error)[:80]})",
+                hint="`artfs doctor` looks for what is wrong",
+            ) from error
 
     def _told(self, error: BaseException | None, failure: ArtfsError) -> ArtfsError:
         """The failure; but where the disk refuses to be written, what that says."""

@@ -42,8 +42,10 @@ def blob_query() -> Select[Any]:
 
 
 def blob_record(row: Row[*tuple[Any, ...]]) -> BlobRecord:
-    """A row of `blob_query`."""
+    """A row of `blob_query`. Raises: ValueError, TypeError for what no artfs wrote."""
     pack = Digest(bytes(row[2])) if row[2] is not None else None
+    if not (row[1] >= 0 and row[3] >= 0):
+        raise ValueError(f"the place of blob {bytes(row[0]).hex()[:12]} is below zero")
     return BlobRecord(Digest(bytes(row[0])), row[1], pack, row[3])
 
 

@@ -13,10 +13,18 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_,
 from artfs.catalog.bulk import among
 from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
-from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
+from artfs.errors import (
+    AliasNotFound,
+    ArtifactNotFound,
+    NotFound,
+    StoreFormatError,
+    VersionNotFound,
+)
 from artfs.model import Digest, VersionState, is_wandb_digest, version_index
 
 _HINTED_ALIASES = 8
+_TOO_LARGE = 2**63
+_TREE_BYTES = 32
 
 source = artifacts.alias("source")
 source_project = projects.alias("source_project")
@@ -204,31 +212,59 @@ def _with_names(
     return [
         (
             row[0],
-            VersionRecord(
-                id=row[1],
-                project=row[2],
-                name=row[3],
-                index=row[4],
-                type=row[5],
-                source_project=row[6],
-                source_name=row[7],
-                source_index=row[8],
-                state=VersionState(row[9]),
-                digest=row[10],
-                content_digest=row[11],
-                tree=Digest(bytes(row[12])),
-                size_bytes=row[13],
-                file_count=row[14],
-                description=row[15],
-                metadata=json.loads(row[16]),
-                created_at_ns=row[17],
-                ttl_s=row[18],
+            _version_record(
+                row,
                 aliases=tuple(sorted(alias_names.get((row[0], row[1]), ()))),
                 tags=tuple(sorted(tag_names.get(row[1], ()))),
             ),
         )
         for row in rows
     ]
+
+
+def _version_record(
+    row: Row[*tuple[Any, ...]], *, aliases: tuple[str, ...], tags: tuple[str, ...]
+) -> VersionRecord:
+    """A version as its row says. Raises: StoreFormatError for what no version can be."""
+    path = f"{row[2]}/{row[3]}:v{row[4]}"
+    try:
+        record = VersionRecord(
+            id=row[1],
+            project=row[2],
+            name=row[3],
+            index=row[4],
+            type=row[5],
+            source_project=row[6],
+            source_name=row[7],
+            source_index=row[8],
+            state=VersionState(row[9]),
+            digest=row[10],
+            content_digest=row[11],
+            tree=Digest(bytes(row[12])),
+            size_bytes=row[13],
+            file_count=row[14],
+            description=row[15],
+            metadata=json.loads(row[16]),
+            created_at_ns=row[17],
+            ttl_s=row[18],
+            aliases=aliases,
+            tags=tags,
+        )
+        numbers = (record.index, record.size_bytes, record.file_count, record.created_at_ns)
+        in_range = all(0 <= number < _TOO_LARGE for number in numbers)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {str(error)[:80]}") from error
+    if not in_range:
+        raise _damaged(path, "a number is out of range")
+    if len(record.tree) != _TREE_BYTES or not isinstance(record.metadata, dict):
+        raise _damaged(path, "its tree or metadata are none")
+    return record
+
+
+def _damaged(path: str, what: str) -> StoreFormatError:
+    return StoreFormatError(
+        path, f"its row in the catalog is damaged ({what})", hint="`artfs doctor` looks for more"
+    )
 
 
 def list_versions(

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import secrets
 import shutil
 import sqlite3
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -38,6 +40,9 @@ RESERVE_BYTES = 4 * 1024 * 1024
 
 _RESERVE_SHARE = 16
 """The reserve is made where so many times its size are free."""
+_GIVE_WAY_S = 0.1
+_TURN_S = 5.0
+"""How long threads and processes that need no room wait for one another."""
 _WAL_PAGES = 16_384
 """A checkpoint of SQLite waits for 64 MiB of log: it costs each commit less, and none a lot."""
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY_CANTINIT")
@@ -75,18 +80,35 @@ class Connector:
             connection.close()
             if not error.sqlite_errorname.startswith(_NO_ROOM):
                 raise
-            connection = self._connect_in_need(error)
+            connection = self._connect_in_turn(error)
         except BaseException:
             connection.close()
             raise
         return _prepared(connection, 1 if self.reserve.is_given_up else _WAL_PAGES)
+
+    def _connect_in_turn(self, error: sqlite3.OperationalError) -> sqlite3.Connection:
+        """`_connect_in_need`, when whoever has such a connection is done with it.
+
+        Two that begin at once keep each other out: each gives way soon, and tries again.
+        """
+        began_s = time.monotonic()
+        while True:
+            try:
+                return self._connect_in_need(error)
+            except sqlite3.OperationalError as again:
+                limit_s = LOCK_TIMEOUT_S if is_locked(again) else _TURN_S
+                if time.monotonic() - began_s > limit_s:
+                    raise
+                time.sleep(random.uniform(0, _GIVE_WAY_S))  # noqa: S311 - no secret
 
     def _connect_in_need(self, error: sqlite3.OperationalError) -> sqlite3.Connection:
         """A connection that needs no room for shared memory, and may need none at all."""
         connection = self._connect("mode=rw", Lonely)
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute(f"PRAGMA busy_timeout = {round(_GIVE_WAY_S * 1000)}")
             _touch(connection)
+            connection.execute(f"PRAGMA busy_timeout = {round(LOCK_TIMEOUT_S * 1000)}")
         except sqlite3.OperationalError as again:
             connection.close()
             if not again.sqlite_errorname.startswith(_NO_ROOM) or self._has_log():

@@ -169,6 +169,9 @@ def test_rights_that_are_missing_are_said_so_by_mount_and_doctor(
 @needs_root
 def test_a_user_whom_the_system_does_not_know_is_said_so(machine: Machine) -> None:
     os.chown(machine.place, 12345, 12345)
+    store = machine.directory / "store"
+    for path in (store, *store.rglob("*")):
+        os.chown(path, 12345, 12345)
     command = [*python_of(12345), "-m", "artfs", "mount", str(machine.place)]
     home = machine.directory / "unknown"
     home.mkdir()
