@@ -117,7 +117,7 @@ def stop(mountpoint: Path, *, timeout_s: float = 30.0, force: bool = False) -> l
 def status(mountpoint: Path) -> MountStatus:
     """The mount at a mountpoint, be it in this mount namespace or in another one.
 
-    Blocks: at most about 3 s. Raises: MountError where nothing of ours is mounted there.
+    Blocks: at most about 8 s. Raises: MountError where nothing of ours is mounted there.
     """
     return mount_status(_existing(mountpoint))
 
@@ -125,7 +125,7 @@ def status(mountpoint: Path) -> MountStatus:
 def mounts() -> list[MountStatus]:
     """All mounts of this user, for root those of everybody, by mountpoint.
 
-    Blocks: at most about 3 s for each hung one.
+    Blocks: at most about 8 s for each hung one.
     """
     marked = daemons()
     found = []

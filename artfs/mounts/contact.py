@@ -25,7 +25,7 @@ from artfs.mounts.messages import (
 )
 from artfs.mounts.mountinfo import MountedFileSystem, locate_mountpoint, mounted_at
 
-ANSWER_TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_S = 8.0
 _FUSE_DEVICE = "/dev/fuse"
 _NOBODY_SERVES = (errno.ENOTCONN, errno.ECONNABORTED)
 NO_ANSWER = (OSError, msgspec.DecodeError)
@@ -77,7 +77,7 @@ def look(mountpoint: Path) -> Found | None:
 def ask(daemon: Daemon, command: Command) -> MountStatus:
     """Tell a mount's process something; its status after that.
 
-    Blocks: at most about 3 s. Raises: MountError; OSError and msgspec.DecodeError where there is
+    Blocks: at most about 8 s. Raises: MountError; OSError and msgspec.DecodeError where there is
     no process, or none that answers.
     """
     with daemon.connected() as connection:
@@ -89,7 +89,7 @@ def ask(daemon: Daemon, command: Command) -> MountStatus:
 
 
 def mount_status(found: Found) -> MountStatus:
-    """A mount of artfs, whatever has become of it. Blocks: at most about 3 s."""
+    """A mount of artfs, whatever has become of it. Blocks: at most about 8 s."""
     daemon = found.daemon
     if daemon is None:
         state = MountState.UNRESPONSIVE
@@ -117,7 +117,7 @@ def mount_status(found: Found) -> MountStatus:
 def is_dead(found: Found) -> bool:
     """Whether nobody serves a mount any more.
 
-    Blocks: at most about 3 s; a child asks, which a mount that hangs cannot make us wait for.
+    Blocks: at most about 8 s; a child asks, which a mount that hangs cannot make us wait for.
     """
     command = ["stat", "--file-system", "--format=%T", "--", str(found.place)]
     owner = found.owner

@@ -32,7 +32,7 @@ OnProgress = Callable[[CommitStatus], None]
 
 
 def staging_status(mountpoint: Path) -> StagingStatus:
-    """The staging area that is mounted here. Raises: MountError. Blocks: at most about 3 s."""
+    """The staging area that is mounted here. Raises: MountError. Blocks: at most about 8 s."""
     return _staging(mountpoint, client.status(mountpoint))
 
 
