@@ -24,6 +24,7 @@ from artfs.mounts.contact import (
 from artfs.mounts.daemons import Daemon
 from artfs.mounts.holders import Process, holders, named, users_elsewhere
 from artfs.mounts.messages import Command, MountStatus, socket_path
+from artfs.mounts.mountinfo import mounted_at
 from artfs.mounts.unmounting import busy, unmount
 
 _POLL_S = 0.05

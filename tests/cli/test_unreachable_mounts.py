@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import copy
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.cli.conftest import Cli
 from tests.support.privileges import needs_root
 
 MOUNT_FAILED = 13
+ORDERS = ("status", "commit", "abort")
 
 
 @pytest.fixture
@@ -44,9 +46,10 @@ def test_no_command_about_a_mount_waits_for_its_file_system(
     pid = _pid(cli, mountpoint)
     os.kill(pid, signal.SIGSTOP)
     try:
-        for order in (["status"], ["commit"], ["abort"]):
-            result = cli.run(*order, mountpoint)
-            assert result.code in {0, MOUNT_FAILED}, result
+        # Side by side: each waits for an answer as long as it may.
+        with ThreadPoolExecutor() as pool:
+            for result in pool.map(lambda order: cli.run(order, mountpoint), ORDERS):
+                assert result.code in {0, MOUNT_FAILED}, result
         result = cli.run("umount", "--force", "--timeout", "1", mountpoint)
         assert result.code == (0 if command == "mount" else MOUNT_FAILED), result
     finally:
