@@ -23,7 +23,7 @@
     └─ ArtifactStatusError  (also an AttributeError) ArtifactNotLoggedError, ArtifactFinalizedError
 
 An error says what it is about (`subject`), why it failed (`reason`) and, where there is
-something to do about it, what (`hint`). No errno lives here: `artfs/fuse/errno.py` maps these
+something to do about it, what (`hint`). No errno lives here: `artfs/fuse/replies.py` maps these
 classes to errno, and `exit_code` is what the command line returns.
 """
 
@@ -230,6 +230,12 @@ class DamagedRecord(StoreFormatError):
         """`version_id` is the key of a version's row, whatever it is, where that is damaged."""
         super().__init__(subject, reason, hint=hint)
         self.version_id = version_id
+
+
+class OtherStoreFormat(StoreFormatError):
+    """A store of a newer artfs, or of one before the first release: as it should be, but for
+    another one.
+    """
 
 
 class Unsupported(ArtfsError):

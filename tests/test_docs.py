@@ -54,6 +54,19 @@ def test_the_documented_mount_options_exist() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_holds_the_marks_of_a_conflict(page: Path) -> None:
+    assert not re.search(r"^(<{7}|={7}|>{7})( |$)", page.read_text("utf-8"), re.MULTILINE)
+
+
+def test_decisions_are_numbered_once() -> None:
+    pages = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    numbers = [page.name[:4] for page in pages]
+    assert len(set(numbers)) == len(numbers)
+    for page in pages:
+        assert page.read_text("utf-8").startswith(f"# {page.name[:4]} — ")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
         if "://" not in link:
@@ -163,6 +176,12 @@ def work_as_shown(steps: list[tuple[str, str]], directory: Path) -> None:
 def test_the_tour_of_the_readme_works_as_shown(tmp_path: Path) -> None:
     steps = console("README.md", "Tour")
     assert len(steps) >= 15
+    work_as_shown(steps, tmp_path)
+
+
+def test_a_lost_catalog_is_rebuilt_as_shown(tmp_path: Path) -> None:
+    steps = console("docs/operations.md", "A lost catalog")
+    assert len(steps) >= 6
     work_as_shown(steps, tmp_path)
 
 

@@ -151,7 +151,7 @@ def test_the_layer_test_can_fail(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("artfs.fuse.operations", "import pyfuse3, trio\nfrom artfs.vfs import tree"),
+        ("artfs.fuse.reading", "import pyfuse3, trio\nfrom artfs.vfs import tree"),
         ("artfs.engine.fetch", "import trio\nfrom artfs.repository.facade import Repository"),
         ("artfs.references.file", "from artfs.system.oserrors import translate_os_errors"),
         ("artfs.cli.mount", "import_module('artfs.mounts.client')"),

@@ -2,10 +2,14 @@
 
 An adapter stores whole objects and reads ranges of them. What an object *means* (a blob, or a
 pack of small ones) and whether its bytes are right is decided above; an adapter never verifies.
+
+Beside them it keeps recovery records: small objects with names of their own, from which a lost
+catalog is rebuilt.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -93,3 +97,47 @@ class ObjectStore(Protocol):
     def objects(self, namespace: Namespace) -> Iterator[StoredObject]:
         """List a namespace, in no particular order."""
         ...
+
+
+class RecordKind(StrEnum):
+    """The two kinds of recovery records (artfs/repository/recovery.py)."""
+
+    COMMITS = "commits"
+    CHECKPOINTS = "checkpoints"
+
+
+RECORD_NAME = re.compile(r"[0-9a-z]{1,64}")
+"""What a recovery record may be called; a listing leaves out anything else."""
+
+
+class StoredRecord(msgspec.Struct, frozen=True):
+    """What a listing says of one recovery record."""
+
+    name: str
+    size_bytes: int
+    stored_s: float
+    """When it was last put, in seconds since the Unix epoch."""
+
+
+class RecordStore(Protocol):
+    """Small objects beside the blobs, at `<kind>/<name>`. Blocks, thread-safe, raises as above."""
+
+    def put_record(self, kind: RecordKind, name: str, data: bytes) -> None:
+        """Store `data` durably and atomically; over what has the name already."""
+        ...
+
+    def read_record(self, kind: RecordKind, name: str) -> bytes:
+        """Return all of a record, unverified. Raises: BlobNotFound."""
+        ...
+
+    def records(self, kind: RecordKind) -> Iterator[StoredRecord]:
+        """List a kind, in no particular order; nothing where none was ever stored."""
+        ...
+
+    def delete_record(self, kind: RecordKind, name: str) -> None:
+        """Remove a record; one that does not exist is no error."""
+        ...
+
+
+class Store(ObjectStore, RecordStore, Protocol):
+    """All that is beside a catalog: what versions hold, and what is left for its recovery."""

@@ -12,12 +12,20 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
+from artfs.blobs.base import (
+    RECORD_NAME,
+    Namespace,
+    ObjectKey,
+    RecordKind,
+    StoredObject,
+    StoredRecord,
+    Transfer,
+)
 from artfs.blobs.temporaries import Temporaries
-from artfs.errors import BackendUnavailable, IntegrityError
+from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
 from artfs.model import ByteRange, Digest
 from artfs.system.directories import Directory
-from artfs.system.files import copy_file, pread_full
+from artfs.system.files import OpenFile, copy_file, pread_full
 from artfs.system.oserrors import reading_content, translate_os_errors
 from artfs.system.ownership import Ownership
 
@@ -35,7 +43,7 @@ _REST = re.compile(r"[0-9a-f]{62}")
 
 
 class LocalObjectStore:
-    """An ObjectStore below `root`: `blobs/ab/cdef…`, `packs/ab/cdef…`, and `tmp/`.
+    """A Store below `root`: `blobs/ab/cdef…`, `packs/ab/cdef…`, `tmp/`.
 
     `root` must exist. An object appears under its name by one rename, whole and durable, and can
     only be read. Its owner, group and mode are those of `root` (system/ownership.py), and no link
@@ -143,6 +151,74 @@ class LocalObjectStore:
             ):
                 found = _list_shard(namespace, name, shard)
             yield from found
+
+    def put_record(self, kind: RecordKind, name: str, data: bytes) -> None:
+        """Store `data` durably and atomically; over what has the name already. Blocks: disk.
+
+        Raises: OutOfSpace, PermissionDenied, BackendUnavailable.
+        """
+        with translate_os_errors(f"storing {kind.value}/{name}"):
+            self._require_layout(Namespace.BLOBS)
+            with (
+                Directory.at(self._root) as root,
+                root.below(kind.value, create=True) as directory,
+            ):
+                temporary = self.temporaries.new("record")
+                try:
+                    with temporary.open("xb") as file:
+                        file.write(data)
+                        file.flush()
+                        ownership = directory.ownership
+                        ownership.claim(file.fileno(), ownership.sealed_mode)
+                        os.fsync(file.fileno())
+                    os.rename(temporary, name, dst_dir_fd=directory.fd)
+                finally:
+                    temporary.unlink(missing_ok=True)
+                directory.sync()
+
+    def read_record(self, kind: RecordKind, name: str) -> bytes:
+        """Return all of a record, unverified. Blocks: disk.
+
+        Raises: BlobNotFound, PermissionDenied, BackendUnavailable.
+        """
+        with reading_content(f"{kind.value}/{name}"):
+            try:
+                opened = OpenFile(os.open(self._root / kind.value / name, _READ_FLAGS))
+            except FileNotFoundError:
+                raise BlobNotFound(f"{kind.value}/{name}", "does not exist") from None
+            return pread_full(opened.fd, os.fstat(opened.fd).st_size, 0)
+
+    def records(self, kind: RecordKind) -> Iterator[StoredRecord]:
+        """List a kind, in no particular order. Raises: PermissionDenied, BackendUnavailable."""
+        found: list[StoredRecord] = []
+        with translate_os_errors(self._root / kind.value):
+            self._require_layout(Namespace.BLOBS)
+            with (
+                suppress(FileNotFoundError),
+                Directory.at(self._root) as root,
+                root.below(kind.value) as directory,
+                os.scandir(directory.fd) as entries,
+            ):
+                for entry in entries:
+                    if RECORD_NAME.fullmatch(entry.name) is None:
+                        continue
+                    with suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        found.append(StoredRecord(entry.name, status.st_size, status.st_ctime))
+        yield from found
+
+    def delete_record(self, kind: RecordKind, name: str) -> None:
+        """Remove a record; one that does not exist is no error.
+
+        Raises: PermissionDenied, BackendUnavailable.
+        """
+        with (
+            translate_os_errors(f"{kind.value}/{name}"),
+            suppress(FileNotFoundError),
+            Directory.at(self._root) as root,
+            root.below(kind.value) as directory,
+        ):
+            directory.unlink(name)
 
     def _path(self, key: ObjectKey) -> Path:
         return self._root / str(key)

@@ -5,8 +5,8 @@
     trailer    index size (8 bytes, little-endian), SHA-256 of the index (32 bytes),
                format version (4 bytes, little-endian), magic (8 bytes)
 
-The catalog says where a blob is; the footer (index and trailer) repeats it, so that a lost catalog
-can be rebuilt from the packs. A pack is named by the SHA-256 of all its bytes.
+The catalog says where a blob is; the footer (index and trailer) repeats it, for who rebuilds a lost
+catalog (upkeep/rebuild.py). A pack is named by the SHA-256 of all its bytes.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import msgspec
 
-from artfs.blobs.base import ObjectStore
+from artfs.blobs.base import RecordKind, Store
 from artfs.blobs.deferred import DeferredObjectStore
 from artfs.blobs.local import LocalObjectStore
 from artfs.errors import InvalidArgument, StoreFormatError, Unsupported
@@ -33,7 +33,7 @@ OWNER_NAME = "artfs-store"
 _ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_S3_ENDPOINT_URL")
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
-_OWN_NAMES = frozenset({OWNER_NAME, "blobs", "packs", "tmp"})
+_OWN_NAMES = frozenset({OWNER_NAME, "blobs", "packs", "tmp", *RecordKind})
 _HINT = "write s3://BUCKET/PREFIX or file:///DIRECTORY"
 # Together with retries less than the deadline of a read.
 _READ_TIMEOUT_SHARE = 1 / 5
@@ -58,7 +58,7 @@ class BucketPlace(msgspec.Struct, frozen=True):
         path = f"/{quote(self.prefix)}" if self.prefix else ""
         return f"s3://{self.bucket}{path}{'?' if query else ''}{query}"
 
-    def open(self) -> ObjectStore:
+    def open(self) -> Store:
         """The objects there; connects when it is first used."""
         return DeferredObjectStore(self._open)
 

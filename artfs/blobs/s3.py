@@ -6,12 +6,21 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
 
-from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
+from artfs.blobs.base import (
+    RECORD_NAME,
+    Namespace,
+    ObjectKey,
+    RecordKind,
+    StoredObject,
+    StoredRecord,
+    Transfer,
+)
 from artfs.blobs.s3client import head_object
 from artfs.blobs.s3errors import WRONG_CHECKSUM_CODES, code_of, status_of, translate_s3_errors
 from artfs.blobs.s3upload import ContentDiffers, checksum, unless_it_exists, upload_in_parts
@@ -28,7 +37,7 @@ _NAME = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})")
 
 
 class S3ObjectStore:
-    """An ObjectStore in a bucket, at `prefix/blobs/ab/cdef…` and `prefix/packs/ab/cdef…`.
+    """A Store in a bucket, at `prefix/blobs/ab/cdef…` and `prefix/packs/ab/cdef…`.
 
     S3 checks the SHA-256 of what it stores, and an object appears whole or not at all. An upload
     in parts that a crash interrupts leaves parts without a name: give the bucket a lifecycle rule
@@ -103,15 +112,65 @@ class S3ObjectStore:
 
         Raises: PermissionDenied, BackendUnavailable.
         """
-        prefix = f"{self._prefix}{namespace.value}/"
+        for name, size_bytes, stored_s in self._listed(namespace.value):
+            match = _NAME.fullmatch(name)
+            if match is not None:
+                key = ObjectKey(namespace, Digest(bytes.fromhex(match[1] + match[2])))
+                yield StoredObject(key, size_bytes, stored_s)
+
+    def put_record(self, kind: RecordKind, name: str, data: bytes) -> None:
+        """Store `data` durably and atomically; over what has the name already. Blocks: network.
+
+        Raises: PermissionDenied, OutOfSpace, BackendUnavailable.
+        """
+        key = f"{self._prefix}{kind.value}/{name}"
+        with translate_s3_errors(f"s3://{self._bucket}/{key}"):
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=key,
+                Body=data,
+                ChecksumSHA256=checksum(Digest(sha256(data).digest())),
+            )
+
+    def read_record(self, kind: RecordKind, name: str) -> bytes:
+        """Return all of a record, unverified. Blocks: network.
+
+        Raises: BlobNotFound, PermissionDenied, BackendUnavailable.
+        """
+        key = f"{self._prefix}{kind.value}/{name}"
+        with translate_s3_errors(f"s3://{self._bucket}/{key}"):
+            found = self._content(key)
+        if found is None:
+            raise BlobNotFound(f"s3://{self._bucket}/{key}", "does not exist")
+        return found
+
+    def records(self, kind: RecordKind) -> Iterator[StoredRecord]:
+        """List a kind, page by page, in no particular order. Blocks: network.
+
+        Raises: PermissionDenied, BackendUnavailable.
+        """
+        for name, size_bytes, stored_s in self._listed(kind.value):
+            if RECORD_NAME.fullmatch(name) is not None:
+                yield StoredRecord(name, size_bytes, stored_s)
+
+    def delete_record(self, kind: RecordKind, name: str) -> None:
+        """Remove a record; one that does not exist is no error. Blocks: network.
+
+        Raises: PermissionDenied, BackendUnavailable.
+        """
+        key = f"{self._prefix}{kind.value}/{name}"
+        with translate_s3_errors(f"s3://{self._bucket}/{key}"):
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def _listed(self, directory: str) -> Iterator[tuple[str, int, float]]:
+        """Name, size in bytes and time of all below a prefix, page by page."""
+        prefix = f"{self._prefix}{directory}/"
         paginator = self._client.get_paginator("list_objects_v2")
         with translate_s3_errors(f"s3://{self._bucket}/{prefix}"):
             for page in paginator.paginate(Bucket=self._bucket, Prefix=prefix):
                 for item in page.get("Contents", []):
-                    match = _NAME.fullmatch(item["Key"].removeprefix(prefix))
-                    if match is not None:
-                        key = ObjectKey(namespace, Digest(bytes.fromhex(match[1] + match[2])))
-                        yield StoredObject(key, item["Size"], item["LastModified"].timestamp())
+                    name = item["Key"].removeprefix(prefix)
+                    yield name, item["Size"], item["LastModified"].timestamp()
 
     def claim(self, name: str, owner: str | None) -> str | None:
         """Make `owner` the content of the object `name`, unless there is one; its content.
@@ -130,9 +189,9 @@ class S3ObjectStore:
             if found is None and owner is not None:
                 unless_it_exists(put)
                 found = self._content(key)
-            return found
+            return None if found is None else found.decode(errors="replace")
 
-    def _content(self, name: str) -> str | None:
+    def _content(self, name: str) -> bytes | None:
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=name)
         except ClientError as error:
@@ -140,7 +199,7 @@ class S3ObjectStore:
                 raise
             return None
         with closing(answer["Body"]) as body:
-            return body.read().decode(errors="replace")
+            return body.read()
 
     def _name(self, key: ObjectKey) -> str:
         return f"{self._prefix}{key}"

@@ -13,6 +13,7 @@ from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
+    Copy,
     LeaseKind,
     LeaseRecord,
     PackRecord,
@@ -25,7 +26,7 @@ from artfs.catalog.records import (
     VersionUpdate,
 )
 from artfs.errors import DamagedRecord
-from artfs.model import ByteRange, Digest, Metadata, RunState
+from artfs.model import ByteRange, Digest, Metadata, RunState, VersionState
 
 OnDamage = Callable[[DamagedRecord], None]
 """Gets what is damaged where the rest is wanted all the same."""
@@ -89,6 +90,28 @@ class Catalog(Protocol):
         """Set what is not set yet, such as the URL of the blobs; what holds from now on."""
         ...
 
+    def replace_setting(self, key: str, old: str, new: str) -> bool:
+        """Set what is `old` still; whether it was."""
+        ...
+
+    def copy_names(self) -> Copy:
+        """All names, versions, aliases, runs and settings, of one moment; not where blobs are.
+
+        Blocks: reads all of them.
+        """
+        ...
+
+    def put_copy(self, copied: Copy) -> None:
+        """Put a copy into a catalog that has nothing of all that.
+
+        Raises: InvalidManifest for what no catalog can have.
+        """
+        ...
+
+    def changes(self) -> int:
+        """How many transactions of this object have changed what `copy_names` tells."""
+        ...
+
     def check(self) -> list[str]:
         """Look for damage in the catalog itself, each a line for a person; empty: it is sound.
 
@@ -140,6 +163,10 @@ class Catalog(Protocol):
 
         Raises: ArtifactNotFound, VersionNotFound, AliasNotFound.
         """
+        ...
+
+    def version_states(self) -> dict[str, VersionState]:
+        """The state of every version that there is or was, by its id."""
         ...
 
     def version_by_id(self, version_id: str) -> VersionRecord:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from itertools import islice
 
 from sqlalchemy import Connection, exc, insert, inspect, select, text
 
-from artfs.catalog.engine import Database
+from artfs.catalog import inventory
+from artfs.catalog.base import Catalog
+from artfs.catalog.copies import count_on, is_empty, put_copy
+from artfs.catalog.engine import Database, postgresql_database
 from artfs.catalog.failures import translate
 from artfs.catalog.schema import (
     ID_KEY,
@@ -18,10 +23,11 @@ from artfs.catalog.schema import (
     settings,
 )
 from artfs.catalog.shape import check_kinds, check_tables
-from artfs.errors import StoreFormatError
+from artfs.errors import Conflict, OtherStoreFormat, StoreFormatError
 
 # Any constant that other users of a shared database are unlikely to have chosen.
 _CREATION_LOCK = 0x61727466_73000001
+_ROWS_TO_FILL = 50_000
 
 _LONGEST_VERSION = 9
 """Digits of a schema's number."""
@@ -42,7 +48,9 @@ def check_schema(database: Database) -> None:
             raise StoreFormatError(
                 database.subject,
                 "not a catalog of artfs, or damaged",
-                hint="`artfs init` makes one" if database.is_shared else "",
+                hint="`artfs init` makes one"
+                if database.is_shared
+                else "`artfs doctor --rebuild-catalog` makes it again",
             ) from error
         _check_version(database, version)
         check_tables(connection, database.subject)
@@ -57,13 +65,13 @@ def _check_version(database: Database, version: object) -> None:
     if not isinstance(version, str) or not version.isdecimal() or len(version) > _LONGEST_VERSION:
         raise StoreFormatError(database.subject, "not a catalog of artfs, or damaged")
     if int(version) < SCHEMA_VERSION:
-        raise StoreFormatError(
+        raise OtherStoreFormat(
             database.subject,
             f"made by an artfs before the first release (schema {version}, not {SCHEMA_VERSION})",
             hint="make a new store, and put what you need again",
         )
     if int(version) > SCHEMA_VERSION:
-        raise StoreFormatError(
+        raise OtherStoreFormat(
             database.subject,
             f"written by a newer artfs (schema {version}, this one knows {SCHEMA_VERSION})",
             hint="upgrade artfs",
@@ -77,6 +85,34 @@ def create_schema(database: Database) -> None:
     """
     database.write(lambda connection: _create(connection, database))
     database.use_log()
+
+
+def create_filled(url: str, source: Catalog, *, settings_wanted: Mapping[str, str]) -> None:
+    """Make what `source` holds a catalog at a `postgresql://…` URL, in one transaction.
+
+    Raises: Conflict, StoreFormatError where a catalog is there, or something else;
+    BackendUnavailable, PermissionDenied, ConfigError, Unsupported.
+    """
+    database = postgresql_database(url)
+
+    def work(connection: Connection) -> None:
+        _create(connection, database)
+        if not is_empty(connection):
+            raise Conflict(database.subject, "there is a catalog in this database")
+        put_copy(connection, source.copy_names())
+        inventory.store(connection, list(source.packs()), [])
+        blobs = source.blobs()
+        while some := list(islice(blobs, _ROWS_TO_FILL)):
+            inventory.store(connection, [], some)
+        for key, value in settings_wanted.items():
+            connection.execute(settings.delete().where(settings.c.key == key))
+            connection.execute(insert(settings), {"key": key, "value": value})
+        count_on(connection)
+
+    try:
+        database.write(work)
+    finally:
+        database.close()
 
 
 def _check_encoding(connection: Connection, database: Database) -> None:

@@ -263,7 +263,11 @@ def sqlite_database(path: Path, *, create: bool) -> Database:
     """
     with translate_os_errors(path):
         if not create and not path.exists():
-            raise StoreFormatError(str(path), "there is no catalog here")
+            raise StoreFormatError(
+                str(path),
+                "there is no catalog here",
+                hint="`artfs doctor --rebuild-catalog` makes it again",
+            )
         connector = Connector(path, create=create)
     if connector.writable:
         engine = create_engine(

@@ -46,6 +46,9 @@ _SQLITE_CLASSES: dict[str, tuple[type[ArtfsError], str]] = {
     "SQLITE_TOOBIG": (InvalidArgument, "a value is too large for the catalog"),
 }
 
+_SQLITE_DAMAGE = ("no such table", "no such column", "Could not decode to UTF-8")
+"""How errors begin that have no name of their own."""
+
 
 def is_transient(error: exc.DBAPIError) -> bool:
     """Whether the same transaction may well succeed when it is tried again at once."""
@@ -78,8 +81,8 @@ def from_sqlite(origin: sqlite3.Error, subject: str) -> ArtfsError:
     for prefix, (kind, reason) in _SQLITE_CLASSES.items():
         if name.startswith(prefix):
             return kind(subject, reason)
-    if str(origin).startswith(("no such table", "no such column")):
-        return StoreFormatError(subject, f"the catalog is damaged ({origin})")
+    if str(origin).startswith(_SQLITE_DAMAGE):
+        return StoreFormatError(subject, f"the catalog is damaged ({str(origin)[:80]})")
     if str(origin) == "integer overflow":
         return DamagedRecord(
             subject, "sizes in the catalog are damaged", hint="`artfs doctor` looks for more"

@@ -153,11 +153,7 @@ class FileLeases:
     def all(self, connection: Connection) -> list[LeaseRecord]:
         """See Leases."""
         del connection
-        if (directory := self._opened()) is None:
-            return []
-        with directory:
-            found = [_record(directory, name) for name in _names(directory)]
-        return sorted(found, key=lambda lease: (lease.began_at_ns, lease.id))
+        return file_leases(self._path)
 
     def revoke_abandoned(self, connection: Connection) -> int:
         """See Leases."""
@@ -191,12 +187,28 @@ class FileLeases:
             }
 
     def _opened(self) -> Directory | None:
-        """The directory; None before the first lease."""
-        with translate_os_errors(self._path), Directory.at(self._path.parent) as parent:
-            try:
-                return parent.below(self._path.name)
-            except FileNotFoundError:
-                return None
+        return _opened(self._path)
+
+
+def file_leases(path: Path) -> list[LeaseRecord]:
+    """The leases in a directory, also where there is no catalog; by when they began.
+
+    Raises: PermissionDenied, BackendUnavailable.
+    """
+    if (directory := _opened(path)) is None:
+        return []
+    with directory:
+        found = [_record(directory, name) for name in _names(directory)]
+    return sorted(found, key=lambda lease: (lease.began_at_ns, lease.id))
+
+
+def _opened(path: Path) -> Directory | None:
+    """The directory; None before the first lease."""
+    with translate_os_errors(path), Directory.at(path.parent) as parent:
+        try:
+            return parent.below(path.name)
+        except FileNotFoundError:
+            return None
 
 
 def _names(directory: Directory) -> list[_Name]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -217,6 +218,13 @@ class VersionUpdate(msgspec.Struct, frozen=True, kw_only=True):
     ttl_s: int | msgspec.UnsetType | None = msgspec.UNSET
     add_aliases: tuple[str, ...] = ()
     remove_aliases: tuple[str, ...] = ()
+
+
+Rows = list[dict[str, Any]]
+"""Of one table, each by the names of its columns."""
+
+Copy = dict[str, Rows]
+"""Everything in a catalog but where blobs are, by the names of the tables (copies.py)."""
 
 
 class StoreTotals(msgspec.Struct, frozen=True):

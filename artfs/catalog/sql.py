@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
-from artfs.catalog import commits, garbage, inventory, names, rows, runs
+from artfs.catalog import commits, copies, garbage, inventory, names, rows, runs
 from artfs.catalog.base import Confirm, Lease, OnDamage
 from artfs.catalog.bulk import chunks, put_rows
 from artfs.catalog.checked import setting
@@ -25,6 +25,7 @@ from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
     CommitOutcome,
+    Copy,
     LeaseKind,
     LeaseRecord,
     PackRecord,
@@ -40,7 +41,7 @@ from artfs.catalog.rowleases import RowLeases
 from artfs.catalog.schema import artifacts, projects, settings
 from artfs.catalog.times import now_ns
 from artfs.errors import OutOfSpace
-from artfs.model import ByteRange, Digest, Metadata, RunState
+from artfs.model import ByteRange, Digest, Metadata, RunState, VersionState
 from artfs.system import forks
 
 LEASES_DIRECTORY = "leases"
@@ -69,6 +70,7 @@ class SqlCatalog:
         # Of runs, until they are finished, or nobody can ask this catalog any more.
         self._runs: dict[str, Lease] = {}
         forks.finalize(self, _leave, self._runs)
+        self._changes = 0
 
     @classmethod
     def sqlite(cls, path: Path, *, create: bool = False) -> Self:
@@ -110,6 +112,12 @@ class SqlCatalog:
         """Do in one transaction what gives space back, or leads to that."""
         return self._database.write(work, frees_space=True)
 
+    def _change(self, work: Callable[[Connection], T], *, frees_space: bool = False) -> T:
+        """Do in one transaction what changes names or runs."""
+        done = self._database.write(work, frees_space=frees_space)
+        self._changes += 1
+        return done
+
     def _free_rows(
         self,
         digests: Sequence[Digest],
@@ -142,6 +150,21 @@ class SqlCatalog:
             return str(connection.execute(chosen).scalar_one())
 
         return self._database.write(work)
+
+    def replace_setting(self, key: str, old: str, new: str) -> bool:
+        is_old = (settings.c.key == key) & (settings.c.value == old)
+        statement = update(settings).where(is_old).values(value=new)
+        return self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
+
+    def copy_names(self) -> Copy:
+        with self._database.reading() as connection:
+            return copies.copy_names(connection)
+
+    def put_copy(self, copied: Copy) -> None:
+        self._database.write(lambda connection: copies.put_copy(connection, copied))
+
+    def changes(self) -> int:
+        return self._changes
 
     def check(self) -> list[str]:
         with self._database.reading() as connection:
@@ -200,6 +223,10 @@ class SqlCatalog:
             key = rows.require_artifact(connection, project, name)
             return rows.select_version(connection, key, selector)
 
+    def version_states(self) -> dict[str, VersionState]:
+        with self._database.reading() as connection:
+            return copies.version_states(connection)
+
     def version_by_id(self, version_id: str) -> VersionRecord:
         with self._database.reading() as connection:
             return rows.version_by_id(connection, version_id)
@@ -207,7 +234,7 @@ class SqlCatalog:
     # --- changes ---------------------------------------------------------------------------
 
     def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitOutcome:
-        return self._database.write(lambda connection: commits.commit(connection, commit, confirm))
+        return self._change(lambda connection: commits.commit(connection, commit, confirm))
 
     def update_version(
         self,
@@ -216,15 +243,16 @@ class SqlCatalog:
         *,
         portfolio: tuple[str, str] | None = None,
     ) -> VersionRecord:
-        return self._database.write(
+        return self._change(
             lambda connection: names.update_version(connection, version_id, update, portfolio)
         )
 
     def delete_version(self, version_id: str, *, delete_aliases: bool) -> None:
-        self._free(
+        self._change(
             lambda connection: names.delete_version(
                 connection, version_id, delete_aliases=delete_aliases
-            )
+            ),
+            frees_space=True,
         )
 
     def expire_version(self, version_id: str, *, dry_run: bool = False) -> str | None:
@@ -232,22 +260,27 @@ class SqlCatalog:
             return names.expire_version(connection, version_id, dry_run=dry_run)
 
         if not dry_run:
-            return self._free(work)
+            return self._change(work, frees_space=True)
         with self._database.reading() as connection:
             return work(connection)
 
     def delete_artifact(self, artifact_id: int) -> None:
-        self._free(lambda connection: names.delete_artifact(connection, artifact_id))
+        self._change(
+            lambda connection: names.delete_artifact(connection, artifact_id), frees_space=True
+        )
 
     def link(
         self, version_id: str, project: str, portfolio: str, aliases: Sequence[str]
     ) -> VersionRecord:
-        return self._database.write(
+        return self._change(
             lambda connection: names.link(connection, version_id, project, portfolio, aliases)
         )
 
     def unlink(self, version_id: str, project: str, portfolio: str) -> None:
-        self._free(lambda connection: names.unlink(connection, version_id, project, portfolio))
+        self._change(
+            lambda connection: names.unlink(connection, version_id, project, portfolio),
+            frees_space=True,
+        )
 
     # --- blobs -----------------------------------------------------------------------------
 
@@ -425,7 +458,7 @@ class SqlCatalog:
         run_id = runs.new_run_id()
         lease = self.lease(LeaseKind.RUN, subject=run_id)
         try:
-            made = self._database.write(
+            made = self._change(
                 lambda connection: runs.create_run(
                     connection, project, run_id=run_id, name=name, job_type=job_type, config=config
                 )
@@ -454,16 +487,16 @@ class SqlCatalog:
         return runs.with_crashes(found, lambda: self._leases.running(connection))
 
     def configure_run(self, run_id: str, values: Metadata) -> None:
-        self._database.write(lambda connection: runs.configure_run(connection, run_id, values))
+        self._change(lambda connection: runs.configure_run(connection, run_id, values))
 
     def finish_run(self, run_id: str, state: RunState) -> RunRecord:
-        ended = self._database.write(lambda connection: runs.finish_run(connection, run_id, state))
+        ended = self._change(lambda connection: runs.finish_run(connection, run_id, state))
         if (lease := self._runs.pop(run_id, None)) is not None:
             lease.release()
         return ended
 
     def record_use(self, run_id: str, version_id: str, *, use_as: str | None) -> None:
-        self._database.write(
+        self._change(
             lambda connection: runs.record_use(connection, run_id, version_id, use_as=use_as)
         )
 

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+
+
+class UnaskedPath(click.ParamType[Path]):
+    """A path about which no file system is asked: one that hangs would hang who wants to end it.
+
+    click.Path asks for the status of whatever it is given.
+    """
+
+    name = "path"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """The path as it was written."""
+        if "\0" in str(value):
+            self.fail("a path has no NUL in it", param, ctx)
+        return Path(value)
+
+
+mountpoint_argument = click.argument("mountpoint", metavar="MOUNTPOINT", type=UnaskedPath())
 
 store_option = click.option(
     "--store",

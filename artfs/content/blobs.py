@@ -17,13 +17,13 @@ from artfs.content.base import Content
 from artfs.content.cached import CachedContent
 from artfs.content.open_files import OpenFiles
 from artfs.content.packed import PackedBlobs, check_digest
-from artfs.content.proofs import ProvenBlocks
+from artfs.content.proofs import ProvenBlocks, state_to_prove
 from artfs.errors import BlobNotFound, IntegrityError, Unreadable
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 from artfs.system import forks
 from artfs.system.direct_io import DirectFile
-from artfs.system.files import OpenFile, file_state, pread_full
+from artfs.system.files import OpenFile, pread_full
 from artfs.system.oserrors import reading_content
 
 _MAX_LOCATIONS = 32_768
@@ -292,7 +292,7 @@ class BlobContent:
         file, offset = where
         try:
             with reading_content(f"blob {self._digest.hex()}"):
-                state = file_state(file.fd)
+                state, lasts = state_to_prove(file.fd)
                 data = self._read(file, ByteRange(offset + span.start, span.length))
         except Unreadable:
             self._give_up(index)
@@ -300,7 +300,8 @@ class BlobContent:
         # Also where it is too short. Checked again on every load: a disk, unlike a page cache, may
         # answer differently later.
         self._check(index, data)
-        self._proven.prove(index, state)
+        if lasts:
+            self._proven.prove(index, state)
         return data
 
     def _read(self, file: OpenFile, span: ByteRange) -> Buffer:

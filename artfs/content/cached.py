@@ -269,8 +269,12 @@ class WholeCheck:
         content: ContentToCheck,
         *,
         state: bytes = b"",
+        lasts: bool = True,
     ) -> None:
-        """`state`: where the content is a file, the one in which it is; it holds for that alone."""
+        """`state`: where the content is a file, the one in which it is; it holds for that alone.
+
+        Unless it `lasts`, nobody else is told of it, nor told by others.
+        """
         self._cache = cache
         self._key = key
         self._expected = expected
@@ -282,7 +286,8 @@ class WholeCheck:
         self._next = 0
         self._seen = bytearray(self._count)
         self._done = Event()
-        if cache.read_note(key) == self._note:
+        self._lasts = lasts
+        if lasts and cache.read_note(key) == self._note:
             self._done.set()
 
     def seen(self, index: int, data: Buffer) -> None:
@@ -301,6 +306,11 @@ class WholeCheck:
             self._catch_up()
             if self._next == self._count:
                 self._finish()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all was found right."""
+        return self._done.is_set()
 
     def has_seen(self, span: ByteRange) -> bool:
         """Whether no byte of `span` is new to it."""
@@ -327,7 +337,8 @@ class WholeCheck:
         self._state, self._next, self._seen = md5(), 0, bytearray(self._count)
         if right:
             self._done.set()
-            self._cache.write_note(self._key, self._note)
+            if self._lasts:
+                self._cache.write_note(self._key, self._note)
             return
         for index in range(self._count):
             self._cache.drop(self._key, index)

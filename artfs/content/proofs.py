@@ -16,6 +16,20 @@ _TICK_NS = 20_000_000
 """Older kernels know times to the tick: two changes within one look like one."""
 
 
+def state_to_prove(fd: int) -> tuple[FileState, bool]:
+    """An open file's state, to be taken before it is read, and whether what is then read of it is
+    proved for as long as that state lasts.
+
+    Where it is not, the file changed so lately that another change might look the same.
+    Raises: OSError.
+    """
+    # Before the state: a clock that is read later would take a change from now for an old one.
+    now_ns = time.time_ns()
+    state = file_state(fd)
+    # A little behind the clock or ahead of it: it may have changed between the two calls.
+    return state, abs(now_ns - state.ctime_ns) >= _TICK_NS
+
+
 class ProvenBlocks:
     """Which blocks of one content have been proved, in which file. Thread-safe, without a lock:
     of two changes at once one may be lost, and its block is proved once more.
@@ -29,9 +43,7 @@ class ProvenBlocks:
         self._known: tuple[FileState | None, bytearray] = (None, bytearray(self._count))
 
     def prove(self, index: int, state: FileState) -> None:
-        """A block was found right; `state` is the file's, from before the block was read."""
-        if 0 <= time.time_ns() - state.ctime_ns < _TICK_NS:
-            return
+        """A block was found right; `state` is of `state_to_prove`, before the block was read."""
         known = self._known
         if known[0] == state:
             known[1][index] = 1

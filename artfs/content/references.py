@@ -12,6 +12,7 @@ from cachetools import LRUCache
 from artfs.blobs.cache import BlockCache
 from artfs.content.base import Content
 from artfs.content.cached import CachedContent, ContentToCheck, WholeCheck
+from artfs.content.proofs import state_to_prove
 from artfs.content.streams import SourceBlocks, measure
 from artfs.errors import ArtfsError, BackendUnavailable, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
@@ -119,6 +120,15 @@ class ReferenceReader:
         return Observed(size_bytes, observed.pin)
 
 
+class _Proof(msgspec.Struct, frozen=True):
+    """What was compared with the md5, and in which state of the file."""
+
+    state: FileState
+    lasts: bool
+    """See `state_to_prove`."""
+    whole: WholeCheck
+
+
 class LocalContent:
     """The bytes of a local file that is referred to, read in place; implements Content.
 
@@ -135,14 +145,13 @@ class LocalContent:
         self._file = file
         self._cache = cache
         with translate_os_errors(entry.uri):
-            state = file_state(file.fd)
+            state, lasts = state_to_prove(file.fd)
         self._pinned = _pinned(state)
         self._size = state.size_bytes
-        # What was compared with the md5, and in which state of the file. One object: threads
-        # replace it.
-        self._proof: tuple[FileState, WholeCheck] | None = None
+        # One object: threads replace it.
+        self._proof: _Proof | None = None
         if entry.pin.md5 is not None:
-            self._proof = state, self._whole(entry.pin.md5, state)
+            self._proof = self._new_proof(entry.pin.md5, state, lasts=lasts)
 
     @property
     def size_bytes(self) -> int:
@@ -157,7 +166,7 @@ class LocalContent:
     def try_read(self, span: ByteRange) -> Buffer | None:
         """See Content."""
         proof = self._proof
-        if proof is not None and not proof[1].has_seen(span):
+        if proof is not None and not (proof.lasts and proof.whole.has_seen(span)):
             return None
         data = bytearray(span.length)
         try:
@@ -165,28 +174,33 @@ class LocalContent:
             state = file_state(self._file.fd)
         except OSError:
             return None
-        is_right = _pinned(state) == self._pinned if proof is None else state == proof[0]
+        is_right = _pinned(state) == self._pinned if proof is None else state == proof.state
         return data if is_right and count == span.length else None
 
     def load_block(self, index: int) -> bytes:
         """See Content."""
-        data, state = self._read(index)
+        with translate_os_errors(self._uri):
+            # Before the read: of what comes after it, this would not have seen anything.
+            state, lasts = state_to_prove(self._file.fd)
+        data = self._read(index)
         proof = self._proof
         if proof is not None:
-            if proof[0] != state:
+            if proof.state != state or (proof.whole.is_done and not proof.lasts):
                 assert self._entry.pin.md5 is not None
-                proof = self._proof = state, self._whole(self._entry.pin.md5, state)
-            proof[1].seen(index, data)
+                proof = self._proof = self._new_proof(self._entry.pin.md5, state, lasts=lasts)
+            proof.whole.seen(index, data)
         return data
 
-    def _whole(self, expected: bytes, state: FileState) -> WholeCheck:
+    def _new_proof(self, expected: bytes, state: FileState, *, lasts: bool) -> _Proof:
         """What compares all of the file, in this state, with its md5."""
-        content = ContentToCheck(self._uri, self._size, lambda index: self._read(index)[0])
+        content = ContentToCheck(self._uri, self._size, self._read)
         key = _key(b"content", self._entry)
         told = msgspec.msgpack.encode(state)
-        return WholeCheck(self._cache, key, expected, content, state=told)
+        whole = WholeCheck(self._cache, key, expected, content, state=told, lasts=lasts)
+        return _Proof(state, lasts, whole)
 
-    def _read(self, index: int) -> tuple[bytes, FileState]:
+    def _read(self, index: int) -> bytes:
+        """A block of the file, which has its size and mtime afterwards."""
         span = block_range(index, self._size)
         with translate_os_errors(self._uri):
             data = pread_full(self._file.fd, span.length, span.start)
@@ -196,7 +210,7 @@ class LocalContent:
                 self._uri,
                 f"(bytes, mtime in ns) was {self._pinned}, it now is {_pinned(state)}",
             )
-        return data, state
+        return data
 
 
 def _pinned(state: FileState) -> tuple[int, int]:

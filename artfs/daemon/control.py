@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 import trio
 
 from artfs.errors import MountError
-from artfs.mounts.daemons import Mark, MountRecord
+from artfs.mounts.daemons import OVER, Mark, MountRecord
 from artfs.mounts.messages import (
     Command,
     Reply,
@@ -55,9 +56,18 @@ class ControlSocket:
 
         `device`, `area`: as in MountRecord, once they are known.
         """
-        self._record = msgspec.structs.replace(
-            self._record, device=device or self._record.device, area=area or self._record.area
-        )
+        self._show(device=device or self._record.device, area=area or self._record.area)
+
+    def disclaim(self) -> None:
+        """Say that the mount has ended: its device may be another one's by now."""
+        self._show(device=OVER, area=self._record.area)
+
+    def _show(self, *, device: str | None, area: Path | None) -> None:
+        record = msgspec.structs.replace(self._record, device=device, area=area)
+        if device != self._record.device or not record.claimed_at_ns:
+            now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            record = msgspec.structs.replace(record, claimed_at_ns=now_ns)
+        self._record = record
         try:
             self._mark.set(self._record)
         except OSError as error:

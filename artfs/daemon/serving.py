@@ -86,7 +86,8 @@ class Serving:
     def is_mounted_here(self) -> bool:
         """Whether the mountpoint shows this mount, and nothing else."""
         mounted = mounted_at(self._request.mountpoint)
-        return mounted is not None and mounted.device == self.device
+        # Its number is ours only as long as the kernel talks to us.
+        return mounted is not None and mounted.device == self.device and self.is_held()
 
     def run(self, session: Session, on_ready: Report | None) -> None:
         """Mount, and serve until it is unmounted or told to stop.
@@ -144,7 +145,7 @@ class Serving:
                     nursery.cancel_scope.cancel()
                     # What stands at the mountpoint by now may be somebody else's. Closing the
                     # session ends the mount in other mount namespaces, too.
-                    pyfuse3.close(unmount=self.device is None or self.is_mounted_here())
+                    pyfuse3.close(unmount=self.is_mounted_here() if self.device else self.is_held())
 
     def _mount(self, operations: pyfuse3.Operations, options: frozenset[str]) -> None:
         mountpoint = str(self._request.mountpoint)
@@ -163,6 +164,7 @@ class Serving:
 
     async def _serve(self) -> None:
         await serve_requests()
+        self._control.disclaim()
         self.over.set()
 
     async def _announce(self, session: Session, on_ready: Report) -> None:

@@ -13,8 +13,8 @@ from artfs.daemon.serving import FLIGHT_SHARE, Report, Serving, limit_references
 from artfs.engine.fetch import Fetcher
 from artfs.engine.flights import Flights
 from artfs.engine.threads import Threads
-from artfs.fuse.attributes import Ownership
-from artfs.fuse.operations import ReadOnlyOperations
+from artfs.fuse.reading import ReadOperations
+from artfs.fuse.replies import Ownership
 from artfs.mounts.messages import Command, MountRequest, MountStatus, Reply
 from artfs.mounts.options import AliasStyle
 from artfs.repository.facade import Repository
@@ -69,7 +69,7 @@ class _Session:
         self._frozen = frozen
         self._serving = serving
 
-    def operations(self, nursery: trio.Nursery) -> ReadOnlyOperations:
+    def operations(self, nursery: trio.Nursery) -> ReadOperations:
         """See Session."""
         options = self._request.options
         flight_timeout_s = options.read_timeout_s * FLIGHT_SHARE
@@ -101,7 +101,7 @@ class _Session:
             umask=options.umask,
         )
         nursery.start_soon(self._prepare, service)
-        return ReadOnlyOperations(
+        return ReadOperations(
             tree,
             ownership=ownership,
             counters=self._serving.counters,

@@ -24,8 +24,8 @@ from artfs.errors import (
     NotFound,
     VersionExists,
 )
-from artfs.fuse.attributes import Ownership
-from artfs.fuse.staged import StagedOperations
+from artfs.fuse.replies import Ownership
+from artfs.fuse.writing import WriteOperations
 from artfs.model import check_alias, check_type
 from artfs.mounts.messages import (
     Command,
@@ -103,7 +103,7 @@ class _StagingSession:
         else:
             self._area.close()
 
-    def operations(self, nursery: trio.Nursery) -> StagedOperations:
+    def operations(self, nursery: trio.Nursery) -> WriteOperations:
         """See Session."""
         timeout_s = self._request.options.read_timeout_s
         threads = Threads()
@@ -120,7 +120,7 @@ class _StagingSession:
         )
         staged = StagedFiles(self._area, self._background, threads, shown)
         self._committer = Committer(self._area, staged, self._background)
-        return StagedOperations(
+        return WriteOperations(
             staged,
             ownership=Ownership(uid=os.getuid(), gid=os.getgid()),
             counters=self._serving.counters,

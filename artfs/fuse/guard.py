@@ -10,14 +10,14 @@ import errno
 import functools
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NoReturn
 from weakref import WeakSet
 
 import pyfuse3
 
 from artfs.errors import ArtfsError
-from artfs.fuse.errno import errno_of
+from artfs.fuse.replies import errno_of
 from artfs.mounts.counters import Counters
 
 logger = logging.getLogger(__name__)
@@ -57,12 +57,23 @@ class GuardedOperations(pyfuse3.Operations):
         """The errno of an error that is part of the plan; None for all others, which are logged."""
         return errno_of(error) if isinstance(error, ArtfsError) else None
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    def __init_subclass__(cls, *, refused: Mapping[str, int] | None = None, **options: Any) -> None:
+        """`refused`: the errno of each request that is answered by nothing else."""
         super().__init_subclass__(**options)
+        for name, number in (refused or {}).items():
+            setattr(cls, name, _refusal(name, number))
         for name in HANDLER_NAMES:
             handler = getattr(cls, name)
             if not hasattr(handler, "guarded"):
                 setattr(cls, name, _unanswered(handler) if name == "forget" else _guarded(handler))
+
+
+def _refusal(name: str, number: int) -> Handler:
+    async def refuse(_self: GuardedOperations, *_request: Any) -> NoReturn:
+        raise pyfuse3.FUSEError(number)
+
+    refuse.__name__ = name
+    return refuse
 
 
 def _guarded(handler: Handler) -> Handler:

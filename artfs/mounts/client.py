@@ -16,7 +16,7 @@ import msgspec
 from artfs.errors import MountError
 from artfs.mounts.contact import Found, look, mount_status
 from artfs.mounts.counters import Counters
-from artfs.mounts.daemons import daemons, find_daemon, is_credible
+from artfs.mounts.daemons import daemon_of, daemons, find_daemon
 from artfs.mounts.ending import end
 from artfs.mounts.holders import Process
 from artfs.mounts.messages import (
@@ -130,12 +130,7 @@ def mounts() -> list[MountStatus]:
     marked = daemons()
     found = []
     for mounted in filter(lambda each: each.is_artfs, mounted_file_systems()):
-        fitting = (
-            each
-            for each in marked
-            if each.record.device == mounted.device and is_credible(each, mounted)
-        )
-        one = Found(mounted.mountpoint, mounted, next(fitting, None))
+        one = Found(mounted.mountpoint, mounted, daemon_of(mounted, marked))
         if one.is_ours or mounted.owner is None:
             found.append(one)
     here = {each.device for each in found}

@@ -46,7 +46,7 @@ class Found(msgspec.Struct, frozen=True):
         """`major:minor`, where it is known."""
         if self.mounted is not None:
             return self.mounted.device
-        return None if self.daemon is None else self.daemon.record.device
+        return None if self.daemon is None else self.daemon.record.device or None
 
     @property
     def owner(self) -> int | None:

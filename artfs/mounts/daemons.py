@@ -4,6 +4,10 @@ A mount's process holds a memfd, its *mark*, that says where it is mounted and w
 socket is. /proc shows a mark to the user of that process and to root alone, whatever their
 session, XDG_RUNTIME_DIR or mount namespace. Nothing that a mark says is believed before the
 kernel has confirmed that the process that has the mark is who answers at the socket.
+
+The kernel gives the device number of a mount that has ended to the next one, while the process of
+the first may be making a version still. So a mark says since when it claims its number, and a
+process whose mount has ended claims none.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +33,9 @@ _MARK_FDS = range(910, 914)
 _MAX_MARK_BYTES = 65536
 _CONNECT_TIMEOUT_S = 3.0
 
+OVER = ""
+"""The device of a mount that has ended."""
+
 
 class MountRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a mount's process says of itself."""
@@ -37,7 +44,9 @@ class MountRecord(msgspec.Struct, frozen=True, kw_only=True):
     socket: Path
     """Of its control, in its own mount namespace."""
     device: str | None = None
-    """`major:minor`, once it is mounted."""
+    """`major:minor`, once it is mounted; OVER when it is no more."""
+    claimed_at_ns: int = 0
+    """Since when `device` is so, on the clock that runs since this machine was started."""
     area: Path | None = None
     """The directory of the staging area."""
 
@@ -130,19 +139,27 @@ def find_daemon(place: Path, mounted: MountedFileSystem | None) -> Daemon | None
     """The process of what is mounted; where that is nothing, of what is mounted elsewhere so."""
     candidates, own = daemons(), os.geteuid()
     if mounted is not None:
-        for each in candidates:
-            if each.record.device == mounted.device and is_credible(each, mounted):
-                return each
+        return daemon_of(mounted, candidates) or _unmarked(place)
     for each in sorted(candidates, key=lambda daemon: daemon.uid != own):
-        # Before the kernel talks to it, it does not know its device yet.
-        if each.record.mountpoint == place and (mounted is None or each.record.device is None):
+        if each.record.mountpoint == place:
             return each
     return _unmarked(place)
 
 
-def is_credible(daemon: Daemon, mounted: MountedFileSystem) -> bool:
-    """Whether it may be the process of a mount: root sees marks of everybody, whatever they say."""
-    return daemon.uid in {mounted.owner, os.geteuid()}
+def daemon_of(mounted: MountedFileSystem, candidates: Iterable[Daemon]) -> Daemon | None:
+    """Which of them is the process of what is mounted."""
+    fitting = [
+        each
+        for each in candidates
+        # Root sees marks of everybody, whatever they say.
+        if each.uid in {mounted.owner, os.geteuid()}
+        and (
+            each.record.device == mounted.device
+            # Before the kernel talks to it, it does not know its device yet.
+            or (each.record.device is None and each.record.mountpoint == mounted.mountpoint)
+        )
+    ]
+    return max(fitting, key=lambda each: each.record.claimed_at_ns, default=None)
 
 
 def peer_of(connection: socket.socket) -> tuple[int, int]:

@@ -11,7 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from artfs.errors import MountError
-from artfs.mounts.contact import NO_ANSWER, Found, ask, ended, is_dead, look, serves_fuse
+from artfs.mounts.contact import (
+    ANSWER_TIMEOUT_S,
+    NO_ANSWER,
+    Found,
+    ask,
+    ended,
+    is_dead,
+    look,
+    serves_fuse,
+)
 from artfs.mounts.daemons import Daemon
 from artfs.mounts.holders import Process, holders, named, users_elsewhere
 from artfs.mounts.messages import Command, MountStatus, socket_path
@@ -39,7 +48,9 @@ def end(
     pidfd = None if daemon is None else daemon.open_pidfd()
     if daemon is None or pidfd is None:
         if found.mounted is not None:
-            unmount(place, lazy=force or is_dead(found))
+            _check_dead(found)
+            if _is_there(found):
+                unmount(place, lazy=True)
         socket_path(place).unlink(missing_ok=True)
         return []
     held: list[Process] = []
@@ -67,6 +78,29 @@ def end(
         os.close(pidfd)
     _clean_up(place, device)
     return holders(device, daemon.pid) if device is not None and held else []
+
+
+def _check_dead(found: Found) -> None:
+    """Check that nobody serves a mount whose process is not to be found.
+
+    To unmount it here would end it nowhere else, and what became of it nobody could tell.
+    Raises: MountError.
+    """
+    deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
+    while _is_there(found) and not is_dead(found):
+        # One that is being killed just now is gone from /proc before its mount is dead.
+        if time.monotonic() >= deadline_s:
+            raise MountError(
+                str(found.place),
+                "its process cannot be seen from here, as in another PID namespace",
+                hint="unmount it where that process runs; `fusermount3 -uz` takes it away here",
+            )
+        time.sleep(_POLL_S)
+
+
+def _is_there(found: Found) -> bool:
+    mounted = mounted_at(found.place)
+    return mounted is not None and mounted.device == found.device
 
 
 def _write_back(place: Path) -> None:
@@ -122,9 +156,16 @@ def _status(daemon: Daemon) -> MountStatus | None:
 
 def _clean_up(place: Path, device: str | None) -> None:
     """Remove what a killed process left: its socket, and its mount where that was not ours yet."""
-    mounted = mounted_at(place)
-    if mounted is not None and mounted.device == device:
-        unmount(place, lazy=True)
+    with suppress(MountError):
+        left = look(place)
+        # Its number alone says little: what is there by now may be another one's, who has it again.
+        if (
+            left is not None
+            and left.mounted is not None
+            and left.mounted.device == device
+            and left.daemon is None
+        ):
+            unmount(place, lazy=True)
     with suppress(OSError):
         found = look(place)
         if found is None:

@@ -11,13 +11,14 @@ that takes no argument and returns a ReferenceHandler.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 import msgspec
 
-from artfs.errors import BackendUnavailable, ReferenceChanged
+from artfs.errors import ArtfsError, BackendUnavailable, InvalidArgument, ReferenceChanged
 from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
 from artfs.model import ByteRange, split_entry_path
 
@@ -43,8 +44,43 @@ class UnusableKey(msgspec.Struct, frozen=True):
     reason: str
 
 
-Found = Described | MarkedDirectory | UnusableKey
+class Announced(msgspec.Struct, frozen=True):
+    """A listing begins, or is over: words for whoever waits, those that W&B prints."""
+
+    text: str
+    is_end: bool = False
+    """Whether a line ends here that an earlier one began."""
+
+
+Remark = MarkedDirectory | UnusableKey | Announced
+"""What comes beside the entries."""
+Found = Described | Remark
 """What there is below a URI."""
+
+
+def announced(found: Iterable[Found], words: str) -> Iterator[Found]:
+    """What is found by a listing, with words before, and after it the time that it took."""
+    began_s = time.monotonic()
+    yield Announced(words)
+    try:
+        yield from found
+    except ArtfsError:
+        yield _done(began_s)
+        raise
+    yield _done(began_s)
+
+
+def _done(began_s: float) -> Announced:
+    return Announced(f"Done. {time.monotonic() - began_s:.1f}s", is_end=True)
+
+
+def limit_error(uri: str, limit: int) -> InvalidArgument:
+    """The error of a directory or prefix that holds more; the reason is W&B's."""
+    return InvalidArgument(
+        uri,
+        f"Exceeded {limit} objects tracked, pass max_objects to add_reference",
+        hint="in `artfs put` it is --max-objects",
+    )
 
 
 class TransientFailure(BackendUnavailable):

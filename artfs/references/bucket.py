@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Generic, TypeVar
@@ -13,10 +11,13 @@ import msgspec
 from artfs.credentials import without_credentials
 from artfs.errors import InvalidArgument, InvalidName
 from artfs.model import split_entry_path
-from artfs.references.base import DEFAULT_MAX_OBJECTS, MarkedDirectory, UnusableKey
+from artfs.references.base import (
+    DEFAULT_MAX_OBJECTS,
+    MarkedDirectory,
+    UnusableKey,
+    limit_error,
+)
 from artfs.system.threads import in_parallel
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -102,19 +103,17 @@ def limited(
 ) -> Iterator[Listed[T]]:
     """What was found, as long as it is not too much. Raises: InvalidArgument."""
     limit, count = max_objects or DEFAULT_MAX_OBJECTS, 0
-    began_s = time.monotonic()
-    # Word for word what W&B says.
-    logger.info(
-        'Generating checksum for up to %d objects with prefix "%s"...', limit, split_uri(uri)[1]
-    )
     for item in found:
         count += counts(item)
         if count > limit:
-            raise InvalidArgument(
-                uri, f"holds more than {limit} objects", hint="pass a larger max_objects"
-            )
+            raise limit_error(uri, limit)
         yield item
-    logger.info("Done. %.1fs", time.monotonic() - began_s)
+
+
+def listing_words(key: str, max_objects: int | None) -> str:
+    """What is said before the objects below a key are listed: W&B's words."""
+    limit = max_objects or DEFAULT_MAX_OBJECTS
+    return f'Generating checksum for up to {limit} objects with prefix "{key}"... '
 
 
 def placed(

@@ -26,7 +26,9 @@ from artfs.references.base import (
     SourceGone,
     TransientFailure,
     UnusableKey,
+    announced,
     described,
+    limit_error,
 )
 from artfs.system.below import Below, open_directory
 from artfs.system.files import check_unchanged, file_state, pread_full
@@ -55,13 +57,22 @@ class FileHandler:
     ) -> Iterator[Found]:
         """See ReferenceHandler. Links to files are followed, links to directories are not."""
         uri, path = _local_path(uri)
-        found = _listing(uri, path, name, max_objects)
-        workers = min(8, 2 * (os.cpu_count() or 1))
-        yield from in_parallel(lambda item: _describe(item, checksum), found, workers=workers)
+        found = self._describe(uri, path, name, checksum=checksum, max_objects=max_objects)
+        if checksum and path.is_dir():
+            files = "all files" if max_objects is None else f"up to {max_objects} files"
+            found = announced(found, f'Generating checksum for {files} in "{path}"...\n')
+        yield from found
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
         return FileSource(entry, only_public=self.only_public)
+
+    def _describe(
+        self, uri: str, path: Path, name: str | None, *, checksum: bool, max_objects: int | None
+    ) -> Iterator[Found]:
+        found = _listing(uri, path, name, max_objects)
+        workers = min(8, 2 * (os.cpu_count() or 1))
+        yield from in_parallel(lambda item: _describe(item, checksum), found, workers=workers)
 
 
 class FileSource:
@@ -199,9 +210,7 @@ def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) ->
     found: list[_Found] = []
     for relative in _files_below(path):
         if max_objects is not None and len(found) >= max_objects:
-            raise InvalidArgument(
-                uri, f"holds more than {max_objects} files", hint="pass a larger max_objects"
-            )
+            raise limit_error(uri, max_objects)
         entry_path = relative if name is None else f"{name.rstrip('/')}/{relative}"
         found.append(_Found(path / relative, entry_path, f"{uri.rstrip('/')}/{relative}"))
     return sorted(found, key=lambda item: item.name)

@@ -26,12 +26,21 @@ from artfs.errors import (
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
 from artfs.references import bodies, web
-from artfs.references.base import Body, Found, Observed, Source, TransientFailure, described
+from artfs.references.base import (
+    Body,
+    Found,
+    Observed,
+    Source,
+    TransientFailure,
+    announced,
+    described,
+)
 from artfs.references.bucket import (
     Listed,
     Page,
     limited,
     listed,
+    listing_words,
     placed,
     prefix_of,
     single_path,
@@ -78,13 +87,19 @@ class GcsHandler:
         found = self._get(bucket, key, generation) if single else None
         if found is None and generation is not None:
             raise PathNotFound(uri, "there is no such generation")
-        prefix = prefix_of(key)
         # An empty object may be there only to mark a directory.
         if found is not None and (
-            found.size or generation or next(self._list(bucket, prefix), None) is None
+            found.size or generation or next(self._list(bucket, prefix_of(key)), None) is None
         ):
             yield _describe(bucket, found, single_path(key, name))
             return
+        found_below = self._describe_below(bucket, key, uri, name, max_objects)
+        yield from announced(found_below, listing_words(key, max_objects))
+
+    def _describe_below(
+        self, bucket: str, key: str, uri: str, name: str | None, max_objects: int | None
+    ) -> Iterator[Found]:
+        prefix = prefix_of(key)
         objects = (Listed(each.name, each.size or 0, each) for each in self._list(bucket, prefix))
         counted = limited(objects, uri, max_objects, counts=lambda item: not item.is_marker)
         for item in placed(counted, uri, prefix, name):

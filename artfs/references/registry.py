@@ -16,9 +16,9 @@ from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.references.base import (
     ENTRY_POINT_GROUP,
     Described,
-    MarkedDirectory,
     PreparingHandler,
     ReferenceHandler,
+    Remark,
     Source,
     UnusableKey,
 )
@@ -66,14 +66,14 @@ class References:
         checksum: bool = True,
         max_objects: int | None = None,
         skip_invalid: bool = False,
-        on_aside: Callable[[MarkedDirectory | UnusableKey], None] | None = None,
+        on_remark: Callable[[Remark], None] | None = None,
     ) -> Iterator[Described]:
         """Pin what `uri` names; see ReferenceHandler.describe.
 
         `max_objects` of None or 0 is the scheme's default: 10,000 for buckets, else no limit.
         Credentials in `uri` are used for the request and not stored; a warning is logged.
-        `on_aside` hears of directories, and of keys that cannot be paths: these are an error in
-        the end, unless told to skip them.
+        `on_remark` hears of directories, listings, and keys that cannot be paths: these are an
+        error in the end, unless told to skip them.
         Raises: InvalidArgument (a ValueError), also for a URI without a scheme or an unknown
         scheme without a name; InvalidName for keys that cannot be paths; and what the handler
         raises.
@@ -97,8 +97,8 @@ class References:
                 continue
             if isinstance(item, UnusableKey):
                 unusable.append(item)
-            if on_aside is not None:
-                on_aside(item)
+            if on_remark is not None:
+                on_remark(item)
         if unusable and (not skip_invalid or not count):
             raise _invalid(public, unusable, can_skip=not skip_invalid)
 

@@ -49,6 +49,7 @@ from artfs.references.base import (
     Source,
     SourceGone,
     TransientFailure,
+    announced,
     described,
 )
 from artfs.references.bucket import (
@@ -56,6 +57,7 @@ from artfs.references.bucket import (
     Page,
     limited,
     listed,
+    listing_words,
     placed,
     prefix_of,
     single_path,
@@ -148,7 +150,8 @@ class S3Handler:
             _tell_empty(uri, not found.size_bytes)
             yield _describe(bucket, found, single_path(key, name), version)
             return
-        yield from self._describe_below(bucket, key, uri, name, max_objects)
+        found_below = self._describe_below(bucket, key, uri, name, max_objects)
+        yield from announced(found_below, listing_words(key, max_objects))
 
     def _describe_below(
         self, bucket: str, key: str, uri: str, name: str | None, max_objects: int | None

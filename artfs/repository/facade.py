@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from artfs.blobs.base import ObjectStore
+from artfs.blobs.base import ObjectStore, RecordStore
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import BaseGone, BlobsGone, Catalog
 from artfs.catalog.records import (
@@ -59,6 +59,7 @@ from artfs.references.artifact import OWN_SCHEME, SCHEME, ArtifactHandler
 from artfs.references.registry import References
 from artfs.repository.ingest import Ingest, IngestResult
 from artfs.repository.presence import Presence, require_objects
+from artfs.repository.recovery import Recovery
 from artfs.repository.reference_targets import LinkedBlobs
 from artfs.repository.workspace import Workspace
 from artfs.settings import file_references
@@ -107,12 +108,14 @@ class Repository:
         catalog: Catalog,
         objects: ObjectStore,
         workspace: Workspace,
+        records: RecordStore | None = None,
         cache: BlockCache | None = None,
         references: References | None = None,
         address: str | None = None,
     ) -> None:
         """`cache` and `references` stand in for this user's cache and all known schemes.
 
+        `records` are where it is left what a lost catalog is rebuilt from; None: nowhere.
         `address` opens the store again, where the location alone does not.
         """
         self.info = info
@@ -123,6 +126,8 @@ class Repository:
         self.catalog = catalog
         self.objects = objects
         self.workspace = workspace
+        self.records = records
+        self.recovery = None if records is None else Recovery(catalog, records, entity=info.entity)
         self._cache = cache
         self._references = references
         # The objects of an embedded store are read in place.
@@ -141,7 +146,9 @@ class Repository:
         self.close()
 
     def close(self) -> None:
-        """Release connections and files."""
+        """Release connections and files. Blocks: on the store, where names were changed."""
+        if self.recovery is not None:
+            self.recovery.note_end()
         self.catalog.close()
 
     # --- names -----------------------------------------------------------------------------
@@ -281,6 +288,8 @@ class Repository:
             reused = tuple(self._blobs_of(load, tree.sha256) - written)
             commit = msgspec.structs.replace(commit, base_ids=(), reused=reused)
             outcome = self._commit(commit)
+        if outcome.created and self.recovery is not None:
+            self.recovery.note_commit(outcome.version, request)
         if not outcome.created and taken.blobs and self.info.root is not None:
             self._heal(load, outcome.version.tree, taken)
         ingest.release()

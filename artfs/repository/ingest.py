@@ -22,7 +22,7 @@ from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
 from artfs.catalog.base import Catalog, Lease
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord
 from artfs.content.blobs import stored_object
-from artfs.errors import ArtfsError, OutOfSpace
+from artfs.errors import ArtfsError, OutOfSpace, SourceChanged
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
@@ -31,6 +31,7 @@ from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.presence import Presence
 from artfs.repository.workspace import Workspace
 from artfs.system import forks
+from artfs.system.below import path_of
 from artfs.system.files import FileState, read_whole, state_of
 from artfs.system.oserrors import translate_os_errors
 
@@ -100,6 +101,8 @@ class Ingest:
         self,
         path: str | os.PathLike[str],
         *,
+        directory_fd: int | None = None,
+        subject: str | None = None,
         transfer: Transfer = Transfer.COPY,
         hashed: ContentHash | None = None,
         state: FileState | None = None,
@@ -107,24 +110,36 @@ class Ingest:
     ) -> tuple[StoredContent, os.stat_result]:
         """Take in a regular file; the status is of the moment when it was read.
 
+        With `directory_fd`, an open directory, `path` is a name in it, and `subject` what errors
+        call the file.
         `hashed` is for who computed the digests of a large file before, `state` that of the file
         at that time: where it has another one now it is hashed again.
         Raises: PathNotFound, PermissionDenied, SourceChanged, OutOfSpace, BackendUnavailable.
         """
-        with translate_os_errors(path):
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        named = path if subject is None else subject
+        place: Path | None = None
+        with translate_os_errors(named):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory_fd)
         try:
             status = os.fstat(fd)
             if status.st_size < SMALL_BLOB_LIMIT_BYTES:
-                content = self._add_small(fd, path, status, on_bytes)
-            elif hashed is None or state_of(status) != state:
-                content = self._add_large(fd, Path(path), transfer, on_bytes)
+                content = self._add_small(fd, named, status, on_bytes)
             else:
-                content = self._add_hashed(Path(path), transfer, hashed)
+                place = Path(path) if directory_fd is None else path_of(path, directory_fd)
+                if hashed is None or state_of(status) != state:
+                    content = self._add_large(fd, place, transfer, on_bytes)
+                else:
+                    content = self._add_hashed(place, transfer, hashed)
+        except ArtfsError as error:
+            if isinstance(error, SourceChanged) or error.subject == str(place):
+                # What the system calls it, users do not.
+                raise type(error)(str(named), error.reason, hint=error.hint) from error
+            raise
         finally:
             os.close(fd)
         if transfer is Transfer.MOVE:
-            Path(path).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path, dir_fd=directory_fd)
         return content, status
 
     def add_bytes(self, data: bytes) -> StoredContent:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from artfs.blobs.base import Namespace, RecordKind
 from artfs.blobs.local import LocalObjectStore, fill_layout
 from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.errors import (
@@ -24,7 +25,7 @@ from artfs.errors import (
 )
 from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
-from artfs.repository.sharing import group_id, mend, take_over
+from artfs.repository.sharing import group_id, group_name, mend, take_over
 from artfs.settings import default_entity, expand_home, is_url
 from artfs.system.directories import Directory, make_parents
 from artfs.system.oserrors import translate_os_errors
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 STORE_FILE = "artfs.toml"
 CATALOG_FILE = "catalog.sqlite"
+CATALOG_ASIDE = f"{CATALOG_FILE}.damaged-"
+"""What a catalog is called that was replaced, before the time of that."""
 LEASES = "leases"
 """Beside the catalog; see artfs/catalog/leases.py."""
 STORE_FORMAT = 1
@@ -45,6 +48,7 @@ _UNFINISHED = frozenset(
         "blobs",
         "packs",
         "tmp",
+        *RecordKind,
         RESERVE_FILE,
         *(f"{CATALOG_FILE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
     }
@@ -52,7 +56,9 @@ _UNFINISHED = frozenset(
 """What a creation that was interrupted leaves is no reason to refuse the next one."""
 
 
-class _StoreFile(msgspec.Struct, frozen=True):
+class StoreFile(msgspec.Struct, frozen=True):
+    """What is in the file `artfs.toml`."""
+
     format: int
     entity: str
     group: str | None = None
@@ -113,7 +119,7 @@ def make_store(
     root = expand_home(address).absolute()
     is_new = not _is_store(root)
     create_store(root, entity=entity or default_entity(), group=group)
-    found = _read_store_file(root)
+    found = read_store_file(root)
     if entity not in {None, found.entity}:
         raise Conflict(str(root), f"is a store of the entity {found.entity!r}")
     if group not in {None, found.group}:
@@ -122,7 +128,7 @@ def make_store(
     return is_new
 
 
-def _give_to_group(root: Path, settings: _StoreFile, group: str) -> None:
+def _give_to_group(root: Path, settings: StoreFile, group: str) -> None:
     """Let the members of a group share a store that is there.
 
     Raises: PermissionDenied where it is not all ours.
@@ -161,12 +167,18 @@ def create_store(root: Path, *, entity: str, group: str | None = None) -> None:
         # Where there are no locks, the worst that can happen is an error to the slower one.
         with Directory.at(root) as directory, directory.locked():
             if not (root / STORE_FILE).exists():
-                _fill_store(directory, _StoreFile(STORE_FORMAT, entity, group))
+                _fill_store(directory, StoreFile(STORE_FORMAT, entity, group))
 
 
-def _fill_store(directory: Directory, settings: _StoreFile) -> None:
+def _fill_store(directory: Directory, settings: StoreFile) -> None:
     from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
 
+    if _holds_contents(directory.path):
+        raise StoreFormatError(
+            str(directory.path),
+            "holds the contents of a store, and no store file",
+            hint="`artfs doctor --rebuild-catalog` makes it again",
+        )
     strangers = [name for name in directory.names() if name not in _UNFINISHED]
     if strangers:
         raise StoreFormatError(
@@ -180,29 +192,36 @@ def _fill_store(directory: Directory, settings: _StoreFile) -> None:
         # Its log and shared memory get the mode, and from root also the owner, that it has.
         with suppress(FileExistsError):
             os.close(root.open_new(CATALOG_FILE))
-        _check_catalog(root)
+        check_catalog(root)
         SqlCatalog.sqlite(root.path / CATALOG_FILE, create=True).close()
         _write_settings(root, settings)
+
+
+def _holds_contents(root: Path) -> bool:
+    """Whether there is anything that a store keeps beside its catalog."""
+    kinds = (*Namespace, *RecordKind)
+    return any(path.is_file() for kind in kinds for path in (root / kind.value).rglob("*"))
 
 
 def _open_embedded(root: Path) -> Repository:
     from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
 
-    settings = _read_store_file(root)
+    settings = read_store_file(root)
     with translate_os_errors(root), Directory.at(root) as directory:
-        _check_catalog(directory)
+        check_catalog(directory)
     catalog = SqlCatalog.sqlite(root / CATALOG_FILE)
     objects = LocalObjectStore(root)
     info = StoreInfo(str(root), settings.entity, root)
-    return Repository(info, catalog=catalog, objects=objects, workspace=objects)
+    return Repository(info, catalog=catalog, objects=objects, workspace=objects, records=objects)
 
 
-def _read_store_file(root: Path) -> _StoreFile:
+def read_store_file(root: Path) -> StoreFile:
+    """What a store says of itself. Raises: StoreNotFound, StoreFormatError."""
     path = root / STORE_FILE
     try:
         with translate_os_errors(path):
             text = path.read_text("utf-8")
-        settings = msgspec.convert(tomllib.loads(text), _StoreFile)
+        settings = msgspec.convert(tomllib.loads(text), StoreFile)
     except PathNotFound:
         raise StoreNotFound(
             str(root), "there is no store here", hint="`artfs put` makes one, or name another"
@@ -223,7 +242,7 @@ def check_format(subject: str, found: int) -> None:
         )
 
 
-def _check_catalog(root: Directory) -> None:
+def check_catalog(root: Directory) -> None:
     """Refuse a catalog that is a link: what it leads to may be anything.
 
     Raises: PermissionDenied; OSError.
@@ -235,7 +254,13 @@ def _check_catalog(root: Directory) -> None:
             )
 
 
-def _write_settings(root: Directory, settings: _StoreFile) -> None:
+def write_store_file(root: Directory, *, entity: str) -> None:
+    """Write anew what a store says of itself, where that is lost. Raises: OSError."""
+    group = group_name(root.ownership.gid) if root.ownership.is_shared else None
+    _write_settings(root, StoreFile(STORE_FORMAT, entity, group))
+
+
+def _write_settings(root: Directory, settings: StoreFile) -> None:
     text = f'format = {settings.format}\nentity = "{settings.entity}"\n'
     if settings.group is not None:
         text += f'group = "{settings.group}"\n'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from artfs.blobs.base import Namespace, RecordKind, Store
 from artfs.blobs.local import LocalObjectStore
 from artfs.blobs.places import DirectoryPlace, Place, parse_place, with_endpoint
 from artfs.credentials import without_credentials
@@ -17,6 +18,7 @@ from artfs.errors import (
 from artfs.model import check_name
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.repository.opening import STORE_FORMAT, check_format
+from artfs.repository.workspace import Workspace
 from artfs.settings import cache_path, default_entity
 from artfs.system.directories import own_directory
 from artfs.system.oserrors import translate_os_errors
@@ -28,8 +30,11 @@ _SCHEMES = frozenset({"postgresql", "postgres"})
 _ID = "id"
 _FORMAT = "format"
 _ENTITY = "entity"
+_REBUILD = "if its catalog is lost: `artfs doctor --rebuild-catalog --blobs URL` makes it again"
 _BLOBS = "blobs"
 """Set last: a store that has it is complete."""
+STORE_SETTINGS = frozenset({_BLOBS})
+"""What only a catalog that is complete has."""
 
 
 def create_shared(address: str, *, blobs: str | None, entity: str | None = None) -> bool:
@@ -41,7 +46,7 @@ def create_shared(address: str, *, blobs: str | None, entity: str | None = None)
     place belongs to another store, or to something else; InvalidName, InvalidArgument,
     ConfigError, Unsupported, PermissionDenied, BackendUnavailable.
     """
-    location = _checked(address)
+    location = checked_address(address)
     if blobs is None:
         raise InvalidArgument(
             location, "where are its blobs to be?", hint="say --blobs s3://BUCKET/PREFIX"
@@ -49,14 +54,17 @@ def create_shared(address: str, *, blobs: str | None, entity: str | None = None)
     place = with_endpoint(parse_place(blobs))
     chosen_entity = check_name(entity or default_entity(), kind="entity")
     # Nothing is made in the database before the other half is known to be within reach.
-    place.claim(None)
+    if place.claim(None) is None and holds_contents(place.open()):
+        raise StoreFormatError(
+            place.url, "holds the contents of a store, which nobody owns", hint=_REBUILD
+        )
     from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
 
     catalog = SqlCatalog.connect(address, create=True)
     try:
         found = catalog.settings()
         if _BLOBS not in found:
-            _claim(location, place, found[_ID])
+            claim(location, place, found[_ID])
             catalog.choose_setting(_FORMAT, str(STORE_FORMAT))
             catalog.choose_setting(_ENTITY, chosen_entity)
             catalog.choose_setting(_BLOBS, place.url)
@@ -76,7 +84,7 @@ def open_shared(address: str) -> Repository:
     Blobs are read through this user's block cache, and connected to when they are first needed.
     Raises: StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable, Unsupported.
     """
-    location = _checked(address)
+    location = checked_address(address)
     from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
 
     catalog = SqlCatalog.connect(address)
@@ -105,25 +113,47 @@ def _opened(catalog: SqlCatalog, location: str, address: str) -> Repository:
         ) from error
     objects = place.open()
     info = StoreInfo(location, settings[_ENTITY], None, settings[_ID])
-    workspace = objects if isinstance(objects, LocalObjectStore) else _workspace(info.id)
-    return Repository(info, catalog=catalog, objects=objects, workspace=workspace, address=address)
+    workspace = workspace_of(objects, info.id)
+    return Repository(
+        info,
+        catalog=catalog,
+        objects=objects,
+        workspace=workspace,
+        records=objects,
+        address=address,
+    )
 
 
-def _workspace(store_id: str) -> LocalObjectStore:
+def workspace_of(objects: Store, store_id: str) -> Workspace:
     """Where files are made before they are uploaded; on this host, for this user."""
+    if isinstance(objects, LocalObjectStore):
+        return objects
     root = cache_path() / "workspace" / store_id
     with translate_os_errors(root):
         own_directory(root).close()
     return LocalObjectStore(root)
 
 
-def _claim(location: str, place: Place, store_id: str) -> None:
+def claim(location: str, place: Place, store_id: str) -> None:
+    """Make a place that of a store. Raises: StoreFormatError where it is another one's."""
     if place.claim(store_id) != store_id:
         hint = "name another directory" if isinstance(place, DirectoryPlace) else "use a new prefix"
-        raise StoreFormatError(place.url, f"belongs to another store than {location}", hint=hint)
+        raise StoreFormatError(
+            place.url, f"belongs to another store than {location}", hint=f"{hint}; {_REBUILD}"
+        )
 
 
-def _checked(address: str) -> str:
+def holds_contents(objects: Store) -> bool:
+    """Whether there is anything that a store keeps beside its catalog. Blocks: on a listing.
+
+    Raises: PermissionDenied, BackendUnavailable.
+    """
+    return any(True for namespace in Namespace for _ in objects.objects(namespace)) or any(
+        True for kind in RecordKind for _ in objects.records(kind)
+    )
+
+
+def checked_address(address: str) -> str:
     """The address without its password. Raises: Unsupported."""
     location = without_credentials(address)
     if urlsplit(address).scheme.partition("+")[0] not in _SCHEMES:

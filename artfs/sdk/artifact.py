@@ -18,7 +18,7 @@ from artfs.sdk.entry import ArtifactManifestEntry
 from artfs.sdk.labels import check_use_as
 from artfs.sdk.logged import Logged
 from artfs.sdk.manifest import ArtifactManifest
-from artfs.sdk.referring import ReferenceRequest, Skipped
+from artfs.sdk.referring import ReferenceRequest, Skipped, print_announced
 from artfs.sdk.session import current_run
 
 if TYPE_CHECKING:
@@ -217,7 +217,9 @@ class Artifact(ArtifactAttributes):
             max_objects=max_objects,
             skip_invalid=skip_invalid,
         )
-        added = draft.add_references(request, on_skipped=_tell_skipped)
+        added = draft.add_references(
+            request, on_skipped=_tell_skipped, on_announced=print_announced
+        )
         return [ArtifactManifestEntry(self, path, entry) for path, entry in added]
 
     def add(self, obj: ArtifactValue, name: StrPath) -> ArtifactManifestEntry:

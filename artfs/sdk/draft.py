@@ -18,6 +18,7 @@ from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEn
 from artfs.manifest.tree import LoadDirectory, walk
 from artfs.manifest.wandb import manifest_digest
 from artfs.model import Digest, Metadata, check_name, check_type, split_entry_path
+from artfs.references.base import Announced
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
 from artfs.sdk.commit import commit_contents, latest
@@ -31,6 +32,7 @@ from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
 from artfs.system import forks
 from artfs.system.names import name_of
+from artfs.system.oserrors import translate_os_errors
 
 logger = logging.getLogger(__name__)
 
@@ -136,8 +138,9 @@ class Draft:
 
         Raises: InvalidArgument where it is no file; what Intake raises.
         """
-        if not Path(local_path).is_file():
-            raise InvalidArgument(local_path, "is not a file")
+        with translate_os_errors(local_path):
+            if not Path(local_path).is_file():
+                raise InvalidArgument(local_path, "is not a file")
         path = name_of(Path(local_path).name) if name is None or name == "" else name
         if is_tmp:
             # Its name depends on its content: taken in apart, then named.
@@ -162,8 +165,9 @@ class Draft:
 
         Raises: InvalidArgument where it is none; what Intake raises.
         """
-        if not Path(local_path).is_dir():
-            raise InvalidArgument(local_path, "is not a directory")
+        with translate_os_errors(local_path):
+            if not Path(local_path).is_dir():
+                raise InvalidArgument(local_path, "is not a directory")
         prefix = (name or "").rstrip("/")
         intake = Intake(self.ingest(), self.contents)
         self.local_names.update(
@@ -171,10 +175,20 @@ class Draft:
         )
 
     def add_references(
-        self, request: ReferenceRequest, *, on_skipped: Callable[[Skipped], None]
+        self,
+        request: ReferenceRequest,
+        *,
+        on_skipped: Callable[[Skipped], None],
+        on_announced: Callable[[Announced], None],
     ) -> list[tuple[str, ReferenceEntry]]:
         """Pin what a URI names. Raises: what `refer` raises."""
-        return refer(self.repository().references, self.contents, request, on_skipped=on_skipped)
+        return refer(
+            self.repository().references,
+            self.contents,
+            request,
+            on_skipped=on_skipped,
+            on_announced=on_announced,
+        )
 
     def remove(self, path: str, *, project: str) -> None:
         """Remove a file or reference, or a directory with all that is in it.

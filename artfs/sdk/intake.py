@@ -16,9 +16,9 @@ from artfs.manifest.entries import FileEntry, LeafEntry, SymlinkEntry
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.sdk.contents import Contents
-from artfs.sdk.scan import Selection, check_regular, scan_directory
+from artfs.sdk.scan import Scan, ScannedDirectory, Selection, check_regular
 from artfs.system import forks
-from artfs.system.names import name_of
+from artfs.system.names import local_name, name_of
 from artfs.system.oserrors import translate_os_errors
 
 _EXECUTABLE = 0o111
@@ -122,28 +122,36 @@ class Intake:
         """Take in everything below a directory, under `path` or, where it is empty, the root.
 
         Returns the local path of each file with its path in the version.
-        Raises: as `add_file` and `scan_directory` do; what was added before that stays.
+        Raises: as `add_file` and `Scan` do; what was added before that stays.
         """
         names: list[tuple[str, str]] = []
         large: deque[tuple[str, Future[FileEntry]]] = deque()
+        scan = Scan(source, selection)
         with self._workers() as pool:
-            for found in scan_directory(source, selection):
+            for found in scan:
                 directory = "/".join(part for part in (path, found.path) if part)
                 entries: list[LeafEntry] = [
                     SymlinkEntry(link.name, link.target) for link in found.links
                 ]
+                prefix = f"{directory}/" if directory else ""
                 for file in found.files:
+                    local = found.path_of(file.name)
+                    names.append((local, prefix + file.name))
                     if file.size_bytes < SMALL_BLOB_LIMIT_BYTES:
-                        entries.append(self._stored(file.source, file.name))
+                        entries.append(self._stored(local, file.name, directory_fd=found.fd))
                     else:
-                        future = pool.submit(self._stored, file.source, file.name)
+                        future = pool.submit(self._stored_later, scan, found, file.name)
                         large.append((directory, future))
                 self._contents.add_all(directory, entries)
                 self._collect(large, only_done=True)
-                prefix = f"{directory}/" if directory else ""
-                names.extend((file.source, prefix + file.name) for file in found.files)
             self._collect(large, only_done=False)
         return names
+
+    def _stored_later(self, scan: Scan, found: ScannedDirectory, name: str) -> FileEntry:
+        with translate_os_errors(found.prefix):
+            # Opened anew: more files may wait here than directories can be open.
+            directory = scan.open(found.path)
+        return self._stored(found.path_of(name), name, directory_fd=directory.fd)
 
     def _collect(self, large: deque[tuple[str, Future[FileEntry]]], *, only_done: bool) -> None:
         while large and (not only_done or large[0][1].done()):
@@ -161,9 +169,14 @@ class Intake:
                 self._meter.stop()
                 raise
 
-    def _stored(self, source: str, name: str) -> FileEntry:
+    def _stored(self, source: str, name: str, *, directory_fd: int | None = None) -> FileEntry:
+        """The entry of a file that is found by its name in a directory, or else by its path."""
         content, status = self._ingest.add_file(
-            source, transfer=self._transfer, on_bytes=self._meter.advance_bytes
+            source if directory_fd is None else local_name(name),
+            directory_fd=directory_fd,
+            subject=source,
+            transfer=self._transfer,
+            on_bytes=self._meter.advance_bytes,
         )
         self._meter.advance(files=1)
         return file_entry(

@@ -25,7 +25,7 @@ from artfs.sdk.commit import commit_contents
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
-from artfs.sdk.scan import OnLeftOut, Selection, log_left_out, scan_directory
+from artfs.sdk.scan import OnLeftOut, Scan, Selection, log_left_out
 from artfs.settings import default_project
 from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors
@@ -192,7 +192,7 @@ def _meter(
         if Path(source).is_dir():
             # What is left out is said when the files are taken in.
             counted = msgspec.structs.replace(selections[source], on_left_out=lambda _: None)
-            for found in scan_directory(source, counted):
+            for found in Scan(source, counted):
                 files += len(found.files)
                 size_bytes += sum(file.size_bytes for file in found.files)
         elif Path(source).is_file():

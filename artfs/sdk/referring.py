@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
 from artfs.manifest.entries import ReferenceEntry
-from artfs.references.base import MarkedDirectory, UnusableKey
+from artfs.references.base import Announced, MarkedDirectory, Remark, UnusableKey
 from artfs.references.registry import References
 from artfs.sdk.contents import Contents
 
@@ -37,6 +39,7 @@ def refer(
     *,
     on_skipped: Callable[[Skipped], None],
     on_entry: Callable[[], None] | None = None,
+    on_announced: Callable[[Announced], None] | None = None,
 ) -> list[tuple[str, ReferenceEntry]]:
     """Add what a URI names to the contents; the references that were added.
 
@@ -46,11 +49,13 @@ def refer(
     directories: list[str] = []
     unusable: list[UnusableKey] = []
 
-    def note(item: MarkedDirectory | UnusableKey) -> None:
+    def note(item: Remark) -> None:
         if isinstance(item, MarkedDirectory):
             directories.append(item.path)
-        else:
+        elif isinstance(item, UnusableKey):
             unusable.append(item)
+        elif on_announced is not None:
+            on_announced(item)
 
     found: list[tuple[str, ReferenceEntry]] = []
     for each in references.describe(
@@ -59,7 +64,7 @@ def refer(
         checksum=request.checksum,
         max_objects=request.max_objects,
         skip_invalid=request.skip_invalid,
-        on_aside=note,
+        on_remark=note,
     ):
         found.append(each)
         if on_entry is not None:
@@ -71,3 +76,20 @@ def refer(
     for item in unusable:
         on_skipped(Skipped(request.uri, item.key, item.reason))
     return found
+
+
+def print_announced(words: Announced) -> None:
+    """Print the words of a listing, each line but the one that they go on with begun by `artfs: `.
+
+    Where nobody can read them, nothing happens.
+    """
+    if words.is_end:
+        text = f"{words.text}\n"
+    else:
+        text = "\n".join(f"artfs: {line}" for line in words.text.split("\n"))
+    if sys.stderr is None:
+        return
+    # Closed, or a pipe that nobody reads: no reason to add nothing.
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()

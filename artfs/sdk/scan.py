@@ -1,7 +1,8 @@
 """Looking through a local directory that is about to be taken into a store.
 
 A scan opens no file; it says what is there, directory by directory, and refuses at once what no
-version can hold: sockets, devices, fifos, and names that are not UTF-8.
+version can hold: sockets, devices, fifos, and names that are not UTF-8. It goes from directory to
+directory, so that no path is too long for it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
@@ -17,7 +19,9 @@ from artfs.errors import InvalidArgument, InvalidName, PathNotFound
 from artfs.model import check_entry_name
 from artfs.mounts.mountinfo import artfs_mountpoints
 from artfs.repository.ignore import IsIgnored, own_names_ignored
-from artfs.system.names import name_of
+from artfs.system.below import Below, open_directory
+from artfs.system.files import OpenFile
+from artfs.system.names import local_name, name_of
 from artfs.system.oserrors import translate_os_errors, translated
 
 logger = logging.getLogger(__name__)
@@ -37,8 +41,6 @@ class ScannedFile(msgspec.Struct, frozen=True):
     """A regular file, or with `follow_links` a link to one."""
 
     name: str
-    source: str
-    """Where it is on the local disk."""
     size_bytes: int
 
 
@@ -54,9 +56,17 @@ class ScannedDirectory(msgspec.Struct, frozen=True):
 
     path: str
     """Relative to where the scan began, which itself is the empty path."""
+    prefix: str
+    """What the user calls it, up to the names in it: longer, maybe, than the system takes."""
+    fd: int
+    """Where its files are opened; it is good until the scan goes on."""
     files: list[ScannedFile]
     links: list[ScannedLink]
     is_empty: bool
+
+    def path_of(self, name: str) -> str:
+        """What the user calls what is in it."""
+        return self.prefix + local_name(name)
 
 
 class _Pending(msgspec.Struct, frozen=True):
@@ -81,27 +91,42 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     on_left_out: OnLeftOut = log_left_out
 
 
-def scan_directory(
-    root: str | os.PathLike[str], selection: Selection
-) -> Iterator[ScannedDirectory]:
-    """Every directory from `root` down, in name order, parents first.
+class Scan:
+    """A local directory, and what of it is taken in."""
 
-    `root` is always followed. A mount of artfs below it is left out: what is in it is in a store.
-    Blocks: on the disk. Raises: PathNotFound, PermissionDenied, InvalidArgument for what is no
-    file, directory or link, InvalidName for a name that a version cannot hold.
-    """
-    mountpoints = artfs_mountpoints(os.fspath(root))
-    waiting = [_Pending("", os.fspath(root), frozenset())]
-    while waiting:
-        pending = waiting.pop()
-        if mountpoints and pending.path and os.path.realpath(pending.source) in mountpoints:
-            selection.on_left_out(pending.source)
-            continue
-        if selection.follow_links:
-            pending = _with_own_identity(pending)
-        found, below = _scan_one(pending, selection)
-        yield found
-        waiting.extend(reversed(below))
+    def __init__(self, root: str | os.PathLike[str], selection: Selection) -> None:
+        """`root` is always followed. Raises: PathNotFound, PermissionDenied, InvalidArgument."""
+        self._root = os.fspath(root)
+        self._selection = selection
+        with _opening(self._root):
+            self._below = Below(open_directory(root), follow_links=selection.follow_links)
+
+    def __iter__(self) -> Iterator[ScannedDirectory]:
+        """Every directory from the root down, in name order, parents first.
+
+        A mount of artfs below it is left out: what is in it is in a store.
+        Blocks: on the disk. Raises: PathNotFound, PermissionDenied, InvalidArgument for what is no
+        file, directory or link, InvalidName for a name that a version cannot hold.
+        """
+        selection = self._selection
+        mountpoints = artfs_mountpoints(self._root)
+        waiting = [_Pending("", self._root, frozenset())]
+        while waiting:
+            pending = waiting.pop()
+            if mountpoints and pending.path and os.path.realpath(pending.source) in mountpoints:
+                selection.on_left_out(pending.source)
+                continue
+            with _opening(pending.source):
+                directory = self.open(pending.path)
+            if selection.follow_links:
+                pending = _with_own_identity(pending, directory.fd)
+            found, below = _scan_one(pending, directory.fd, selection)
+            yield found
+            waiting.extend(reversed(below))
+
+    def open(self, path: str) -> OpenFile:
+        """A directory that was found; from any thread. Raises: OSError."""
+        return self._below.open(local_name(path))[0]
 
 
 def check_regular(source: str | os.PathLike[str], mode: int) -> None:
@@ -116,62 +141,75 @@ def check_regular(source: str | os.PathLike[str], mode: int) -> None:
         )
 
 
-def _with_own_identity(pending: _Pending) -> _Pending:
-    with translate_os_errors(pending.source):
-        # A directory's inode outlives this call: it is compared with those of its descendants.
-        status = os.stat(pending.source)  # noqa: PTH116 - paths stay strings here, for speed
+def _with_own_identity(pending: _Pending, fd: int) -> _Pending:
+    # A directory's inode outlives this call: it is compared with those of its descendants.
+    status = os.fstat(fd)
     identity = (status.st_dev, status.st_ino)
     if identity in pending.ancestors:
         raise InvalidArgument(pending.source, "is a link that leads back to a directory above it")
     return _Pending(pending.path, pending.source, pending.ancestors | {identity})
 
 
-def _scan_one(pending: _Pending, selection: Selection) -> tuple[ScannedDirectory, list[_Pending]]:
+def _scan_one(
+    pending: _Pending, fd: int, selection: Selection
+) -> tuple[ScannedDirectory, list[_Pending]]:
     follow_links = selection.follow_links
     files: list[ScannedFile] = []
     links: list[ScannedLink] = []
     below: list[_Pending] = []
+    source = os.path.join(pending.source, "")  # noqa: PTH118 - strings, for speed
+    found = ScannedDirectory(pending.path, source, fd, files, links, is_empty=False)
     prefix = f"{pending.path}/" if pending.path else ""
-    for entry in _listed(pending.source):
-        name = _checked_name(entry)
-        with translate_os_errors(entry.path):
+    for entry in _listed(pending.source, fd):
+        name = _checked_name(entry, source)
+        try:
             is_directory = entry.is_dir(follow_symlinks=follow_links)
             if selection.is_ignored(prefix + name, is_directory):
                 continue
             if is_directory:
-                below.append(_Pending(prefix + name, entry.path, pending.ancestors))
+                below.append(_Pending(prefix + name, source + entry.name, pending.ancestors))
             elif not follow_links and entry.is_symlink():
-                target = name_of(os.readlink(entry.path))  # noqa: PTH115 - as above
-                links.append(ScannedLink(name, target))
+                links.append(ScannedLink(name, name_of(os.readlink(entry.name, dir_fd=fd))))
             else:
-                files.append(_scanned_file(entry, name, follow_links=follow_links))
+                files.append(_scanned_file(entry, name, found, follow_links=follow_links))
+        except OSError as error:
+            raise translated(error, found.path_of(name)) from error
     is_empty = not (files or links or below)
-    return ScannedDirectory(pending.path, files, links, is_empty), below
+    return msgspec.structs.replace(found, is_empty=is_empty), below
 
 
-def _listed(source: str) -> list[os.DirEntry[str]]:
+def _listed(source: str, fd: int) -> list[os.DirEntry[str]]:
+    with translate_os_errors(source), os.scandir(fd) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+@contextmanager
+def _opening(source: str) -> Iterator[None]:
     try:
-        with os.scandir(source) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+        yield
     except NotADirectoryError:
         raise InvalidArgument(source, "is not a directory") from None
     except OSError as error:
         raise translated(error, source) from error
 
 
-def _checked_name(entry: os.DirEntry[str]) -> str:
+def _checked_name(entry: os.DirEntry[str], prefix: str) -> str:
     try:
         return check_entry_name(name_of(entry.name))
     except InvalidName as error:
-        raise InvalidName(ascii(entry.path), error.reason, hint="rename it") from None
+        raise InvalidName(ascii(prefix + entry.name), error.reason, hint="rename it") from None
 
 
-def _scanned_file(entry: os.DirEntry[str], name: str, *, follow_links: bool) -> ScannedFile:
+def _scanned_file(
+    entry: os.DirEntry[str], name: str, directory: ScannedDirectory, *, follow_links: bool
+) -> ScannedFile:
     try:
         status = entry.stat(follow_symlinks=follow_links)
     except FileNotFoundError:
         if not entry.is_symlink():
             raise
-        raise PathNotFound(entry.path, "is a link that leads to nothing") from None
-    check_regular(entry.path, status.st_mode)
-    return ScannedFile(name, entry.path, status.st_size)
+        path = directory.path_of(name)
+        raise PathNotFound(path, "is a link that leads to nothing") from None
+    if not stat.S_ISREG(status.st_mode):
+        check_regular(directory.path_of(name), status.st_mode)
+    return ScannedFile(name, status.st_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+
 from artfs.errors import InvalidArgument
 from artfs.repository.facade import Repository
 from artfs.repository.opening import open_store
@@ -29,6 +31,8 @@ def shared_repository(
         if repository is None:
             repository = _open(chosen, entity, create=create)
             _opened[chosen] = repository
+            if repository.recovery is not None:
+                atexit.register(repository.recovery.note_end)
     info = repository.info
     if entity is not None and entity != info.entity:
         raise InvalidArgument(

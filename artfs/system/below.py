@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from cachetools import LRUCache
 
@@ -81,6 +82,11 @@ class Below:
 def open_directory(path: str | os.PathLike[str]) -> OpenFile:
     """A directory of the system's. Raises: OSError."""
     return OpenFile(os.open(path, _FLAGS))
+
+
+def path_of(name: str | os.PathLike[str], directory_fd: int) -> Path:
+    """A path of the system's to a name in an open directory; it is good while that stays open."""
+    return Path(f"/proc/self/fd/{directory_fd}", name)
 
 
 def _make(name: str, parent: OpenFile) -> bool:

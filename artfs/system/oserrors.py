@@ -9,6 +9,7 @@ from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
     BlobNotFound,
+    InvalidName,
     NotFound,
     OutOfSpace,
     PathNotFound,
@@ -23,6 +24,8 @@ _BROKEN = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODATA, err
 _HINTS = {
     **dict.fromkeys(_FULL, "free some space or raise the quota"),
     **dict.fromkeys(_BROKEN, "the disk, or the way to it, fails: the system's log says more"),
+    errno.ENAMETOOLONG: "a name has up to 255 bytes, on some file systems fewer, and a path that "
+    "is given up to 4,096: choose another place, or `cd` nearer to it",
     errno.EROFS: "it can only be read",
     errno.ESTALE: "its server has exported it anew: mount it again",
     errno.ENOTCONN: "what was mounted there has ended: mount it again",
@@ -51,6 +54,8 @@ def translated(
             f"its disk cannot read it ({reason})",
             hint="`artfs verify` names the files that it damages",
         )
+    if error.errno == errno.ENAMETOOLONG:
+        return InvalidName(subject, "the name is too long for its file system", hint=hint)
     if error.errno in _FULL:
         return OutOfSpace(subject, reason, hint=hint)
     if error.errno in _REFUSED:
@@ -63,8 +68,8 @@ class translate_os_errors:  # noqa: N801 - reads as a verb, like contextlib.supp
 
     A class, for a generator would cost several times as much, a few times for every file.
     `missing` and `is_content` are those of `translated`.
-    Raises: OutOfSpace, PermissionDenied, `missing`, and BackendUnavailable for all others;
-    Unreadable with `is_content`.
+    Raises: OutOfSpace, PermissionDenied, InvalidName for a name that is too long, `missing`, and
+    BackendUnavailable for all others; Unreadable with `is_content`.
     """
 
     __slots__ = ("_is_content", "_missing", "_subject")

@@ -16,7 +16,14 @@ from random import Random
 
 import pytest
 
-from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, Transfer
+from artfs.blobs.base import (
+    Namespace,
+    ObjectKey,
+    ObjectStore,
+    RecordKind,
+    RecordStore,
+    Transfer,
+)
 from artfs.errors import BlobNotFound, IntegrityError, PathNotFound
 from artfs.model import ByteRange, Digest
 
@@ -203,3 +210,31 @@ class ObjectStoreContract:
             thread.join()
         assert failures == []
         assert [item.size_bytes for item in store.objects(Namespace.BLOBS)] == [len(data)]
+
+
+class RecordStoreContract:
+    """The promises of the port for recovery records."""
+
+    def test_a_record_is_read_as_it_was_put_last(self, store: RecordStore) -> None:
+        store.put_record(RecordKind.COMMITS, "abc1", b"first")
+        store.put_record(RecordKind.COMMITS, "abc1", b"second, which is longer")
+        store.put_record(RecordKind.CHECKPOINTS, "abc1", b"")
+        assert store.read_record(RecordKind.COMMITS, "abc1") == b"second, which is longer"
+        assert store.read_record(RecordKind.CHECKPOINTS, "abc1") == b""
+
+    def test_records_are_listed_by_kind(self, store: RecordStore) -> None:
+        assert list(store.records(RecordKind.COMMITS)) == []
+        store.put_record(RecordKind.COMMITS, "one", b"1")
+        store.put_record(RecordKind.COMMITS, "three", b"333")
+        store.put_record(RecordKind.CHECKPOINTS, "000000000001", b"4444")
+        listed = {each.name: each.size_bytes for each in store.records(RecordKind.COMMITS)}
+        assert listed == {"one": 1, "three": 3}
+
+    def test_a_record_that_is_deleted_is_gone(self, store: RecordStore) -> None:
+        store.delete_record(RecordKind.COMMITS, "never")
+        store.put_record(RecordKind.COMMITS, "one", b"1")
+        store.delete_record(RecordKind.COMMITS, "one")
+        store.delete_record(RecordKind.COMMITS, "one")
+        assert list(store.records(RecordKind.COMMITS)) == []
+        with pytest.raises(BlobNotFound):
+            store.read_record(RecordKind.COMMITS, "one")

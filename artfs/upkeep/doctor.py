@@ -9,12 +9,13 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.blobs.base import Namespace, ObjectKey, StoredObject
+from artfs.blobs.base import Namespace, ObjectKey, RecordKind, StoredObject
 from artfs.catalog.records import LeaseKind
 from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.errors import DamagedRecord
 from artfs.repository.facade import Repository
-from artfs.repository.opening import CATALOG_FILE, LEASES, STORE_FILE
+from artfs.repository.opening import CATALOG_ASIDE, CATALOG_FILE, LEASES, STORE_FILE
+from artfs.repository.recovery import strange_commits, unrecorded_versions
 from artfs.repository.sharing import mend, misfits
 from artfs.system.files import missing_abilities
 from artfs.system.oserrors import translate_os_errors
@@ -27,6 +28,7 @@ OWNERSHIP = "ownership"
 
 _OWN_NAMES = {
     *Namespace,
+    *RecordKind,
     "tmp",
     "staging",
     LEASES,
@@ -73,7 +75,13 @@ def examine(repository: Repository) -> list[Finding]:
     Raises: BackendUnavailable, PermissionDenied.
     """
     found = list(_catalog_findings(repository))
-    for look in (_object_findings, _temporary_findings, _lease_findings, _root_findings):
+    for look in (
+        _object_findings,
+        _record_findings,
+        _temporary_findings,
+        _lease_findings,
+        _root_findings,
+    ):
         # A row that hinders one look is named already.
         with suppress(DamagedRecord):
             found += look(repository)
@@ -97,7 +105,8 @@ def _catalog_findings(repository: Repository) -> Iterator[Finding]:
             severity=Severity.DAMAGE,
             kind="catalog",
             text="problems of the catalog",
-            hint="restore it from a backup; `artfs rm` deletes a version that is damaged",
+            hint="`artfs rm` deletes a version that is damaged; `artfs doctor --rebuild-catalog` "
+            "makes the catalog again, or restore it from a backup",
             count=len(problems),
             names=tuple(problems[:_MAX_NAMED]),
         )
@@ -168,6 +177,32 @@ def _orphan_findings(orphans: list[StoredObject], *, storing: bool) -> Iterator[
                 size_bytes=sum(found.size_bytes for found in group),
                 names=tuple(str(found.key) for found in group[:_MAX_NAMED]),
             )
+
+
+def _record_findings(repository: Repository) -> Iterator[Finding]:
+    """Look whether the catalog could be rebuilt if it were lost, and whether it knows all."""
+    if repository.records is None:
+        return
+    unknown = strange_commits(repository.catalog, repository.records, deleted=False)
+    if unknown:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="unknown-commit",
+            text="versions were committed that the catalog does not know: it is an older copy",
+            hint="`artfs doctor --rebuild-catalog` brings them back, `artfs gc` forgets them",
+            count=len(unknown),
+            names=tuple(each.name for each in unknown[:_MAX_NAMED]),
+        )
+    unrecorded = unrecorded_versions(repository.catalog, repository.records)
+    if unrecorded:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="unrecorded",
+            text="versions that nothing but the catalog knows: if it is lost, so are they",
+            hint="`artfs gc` writes a checkpoint",
+            count=len(unrecorded),
+            names=tuple(unrecorded[:_MAX_NAMED]),
+        )
 
 
 def _temporary_findings(repository: Repository) -> Iterator[Finding]:
@@ -249,7 +284,18 @@ def _root_findings(repository: Repository) -> Iterator[Finding]:
             count=len(sizes),
             size_bytes=sum(sizes),
         )
-    strangers = sorted(path.name for path in root.iterdir() if path.name not in _OWN_NAMES)
+    names = sorted(path.name for path in root.iterdir() if path.name not in _OWN_NAMES)
+    catalogs = [name for name in names if name.startswith(CATALOG_ASIDE)]
+    if catalogs:
+        yield Finding(
+            severity=Severity.NOTE,
+            kind="catalog-aside",
+            text="catalogs that `artfs doctor --rebuild-catalog` replaced",
+            hint="delete them once they are of no use",
+            count=len(catalogs),
+            names=tuple(catalogs[:_MAX_NAMED]),
+        )
+    strangers = [name for name in names if name not in catalogs]
     if strangers:
         yield Finding(
             severity=Severity.NOTE,

@@ -124,10 +124,19 @@ def collect(
     if grace_s == 0 and report.condemned.count and not dry_run:
         # What was condemned just now needs a mark that began afterwards.
         run()
-    for error in obstacles.values():
+    if repository.recovery is not None and not dry_run and not obstacles:
+        # Beside damage the records are what it may be mended from: they stay as they are.
+        try:
+            repository.recovery.tidy(grace_s=grace_s)
+        except OutOfSpace as error:
+            # Nothing needs it as long as the catalog is there.
+            logger.info("no checkpoint was written: %s", error)
+        except ArtfsError as error:
+            logger.warning("the recovery records are not up to date: %s", error)
+    for obstacle in obstacles.values():
         if on_obstacle is None:
-            raise error
-        on_obstacle(error)
+            raise obstacle
+        on_obstacle(obstacle)
     return report
 
 

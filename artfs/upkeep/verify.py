@@ -68,14 +68,14 @@ def verify(
     Blocks: until everything was read, in threads. Raises: BackendUnavailable, PermissionDenied;
     damage is reported, not raised.
     """
-    survey = _Survey(repository)
+    survey = Survey(repository)
     surveyed = list(versions)
     for version in surveyed:
         survey.add(version.tree)
     damaged, blob_bytes = _read_all(repository, survey.files, listener)
     damaged |= survey.damaged
     damages = tuple(
-        damage for version in surveyed for damage in _damages(repository, version, damaged)
+        damage for version in surveyed for damage in damages_of(repository, version, damaged)
     )
     return VerifyReport(
         versions=len(surveyed),
@@ -97,7 +97,7 @@ def _suspects(damaged: Iterable[Digest], files: dict[Digest, FileEntry]) -> Iter
             yield entry.blocks
 
 
-class _Survey:
+class Survey:
     """Every distinct blob of some trees; equal subtrees are looked into once."""
 
     def __init__(self, repository: Repository) -> None:
@@ -200,7 +200,7 @@ def _read_one(repository: Repository, entry: FileEntry, listener: ByteListener |
         )
 
 
-def _damages(
+def damages_of(
     repository: Repository, version: VersionRecord, damaged: dict[Digest, str]
 ) -> Iterator[Damage]:
     """The paths of a version that damaged blobs are at; nothing is read when there are none."""

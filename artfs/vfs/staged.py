@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import trio
@@ -75,16 +75,27 @@ class Gate:
 
 
 class OpenStaged:
-    """An open file of a staging area."""
+    """An open file of a staging area. Implements OpenFile."""
 
-    __slots__ = ("content", "node", "reader", "writes")
+    __slots__ = ("_staged", "content", "node", "reader", "writes")
 
-    def __init__(self, node: FileNode, *, writes: bool) -> None:
+    def __init__(self, staged: StagedFiles, node: FileNode, *, writes: bool) -> None:
+        self._staged = staged
         self.node = node
         self.writes = writes
         self.content: BaseContent | None = None
         """What `reader` reads."""
         self.reader: Reader | None = None
+
+    @property
+    def size_is_known(self) -> bool:
+        """See OpenFile: what is not known is asked for before a file is opened."""
+        return True
+
+    def read(self, offset: int, length: int) -> Coroutine[Any, Any, Buffer]:
+        """See OpenFile. Raises: OSError, ArtfsError."""
+        # Not one more coroutine: small reads are many.
+        return self._staged.read(self, offset, length)
 
 
 class StagedFiles:
@@ -158,13 +169,13 @@ class StagedFiles:
         """Open a file; fetches nothing. Raises: OSError, ArtfsError."""
         if not write:
             self.contents.open(node, write=False)
-            return OpenStaged(node, writes=False)
+            return OpenStaged(self, node, writes=False)
         async with self.gate.passed():
             if self.contents.is_busy(node):
                 await self._in_thread(partial(self.contents.open, node, write=True))
             else:
                 self.contents.open(node, write=True)
-            opened = OpenStaged(node, writes=True)
+            opened = OpenStaged(self, node, writes=True)
             if truncate:
                 try:
                     await self._truncate(node, 0)
@@ -176,7 +187,7 @@ class StagedFiles:
     def created(self, node: FileNode) -> OpenStaged:
         """The open file that came with making it."""
         self.contents.created(node)
-        return OpenStaged(node, writes=True)
+        return OpenStaged(self, node, writes=True)
 
     def close(self, opened: OpenStaged) -> None:
         """Close a file."""

@@ -5,8 +5,8 @@ whatever can change. Files of a version are no objects until they are used: a di
 them by their position, so that a million of them can be known to the kernel at once.
 
 Nodes raise the errors of artfs/errors.py and no others on purpose. All of this runs on the loop;
-what takes long is awaited. Trees that can be changed implement the same protocols and add the
-methods of artfs/fuse's mutating handlers.
+what takes long is awaited. A tree that can be changed has no such nodes: its names are those of
+its staging area (artfs/vfs/staged.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import stat
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 
@@ -46,6 +46,11 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
     def is_file(self) -> bool:
         """Whether it is a regular file."""
         return stat.S_ISREG(self.mode)
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the node is a DirectoryNode."""
+        return stat.S_ISDIR(self.mode)
 
 
 class OpenFile(Protocol):
@@ -82,7 +87,6 @@ class Node(Protocol):
         ...
 
 
-@runtime_checkable
 class MeasurableNode(Protocol):
     """A file whose size somebody else has to be asked for."""
 

@@ -10,12 +10,12 @@ import pytest
 
 from artfs.blobs.local import LocalObjectStore
 from artfs.blobs.s3 import S3ObjectStore
-from artfs.testing.blobs_contract import ObjectStoreContract
+from artfs.testing.blobs_contract import ObjectStoreContract, RecordStoreContract
 from artfs.testing.faults import FaultyObjectStore
 from tests.servers.seaweedfs import SeaweedFS
 
 
-class TestLocalObjectStore(ObjectStoreContract):
+class TestLocalObjectStore(ObjectStoreContract, RecordStoreContract):
     @pytest.fixture
     def store(self, tmp_path: Path) -> LocalObjectStore:
         (tmp_path / "store").mkdir()
@@ -41,7 +41,7 @@ class TestFaultyObjectStoreWithoutFaults(ObjectStoreContract):
         return FaultyObjectStore(LocalObjectStore(tmp_path / "store"))
 
 
-class TestS3ObjectStore(ObjectStoreContract):
+class TestS3ObjectStore(ObjectStoreContract, RecordStoreContract):
     large_size_bytes = 70 * 1024 * 1024 + 7  # in parts
 
     @pytest.fixture

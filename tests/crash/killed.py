@@ -19,7 +19,9 @@ from types import FrameType
 from typing import Any
 
 import artfs
+import artfs.catalog.copies
 import artfs.catalog.sql
+import artfs.cli.commands.doctor
 import artfs.cli.commands.gc
 import artfs.cli.commands.put
 import artfs.repository.opening

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from artfs.fuse.staged import drops_written_pages
+from artfs.fuse.writing import drops_written_pages
 from tests.support.staging import Stager
 
 PAGE_BYTES = 4096

@@ -55,6 +55,7 @@ def commit(
     aliases: tuple[str, ...] = (),
     metadata: Metadata | None = None,
     base: VersionRecord | None = None,
+    run_id: str | None = None,
 ) -> VersionRecord:
     """Make a version of `project/name` that holds `content`, on top of a base where given."""
     project, _, name = path.partition("/")
@@ -90,6 +91,7 @@ def commit(
         aliases=aliases,
         metadata=metadata or {},
         base_ids=(base.id,) if base else (),
+        run_id=run_id,
     )
     return repository.commit(ingest, tree, request).version
 

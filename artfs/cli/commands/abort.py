@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from artfs.cli.confirm import confirm
-from artfs.cli.options import json_option, store_option, yes_option
+from artfs.cli.options import json_option, mountpoint_argument, store_option, yes_option
 from artfs.cli.output import print_json, print_line
 from artfs.mounts import staging as stageclient
 
 
 @click.command(short_help="End a staging mount and keep nothing of it.")
-@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@mountpoint_argument
 @yes_option
 @store_option
 @json_option

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.options import expect_option, json_option, store_option, take_unfinished_option
+from artfs.cli.options import (
+    expect_option,
+    json_option,
+    mountpoint_argument,
+    store_option,
+    take_unfinished_option,
+)
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import print_outcome, watcher
 from artfs.mounts import client
@@ -14,7 +20,7 @@ from artfs.mounts import staging as stageclient
 
 
 @click.command(short_help="Make a version of a staging mount, which goes on.")
-@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@mountpoint_argument
 @click.option(
     "--wait-writers",
     "wait_writers_s",

@@ -14,6 +14,7 @@ from artfs.cli.components import installed_version
 from artfs.cli.frame import open_repository
 from artfs.cli.options import json_option, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
+from artfs.cli.rebuilding import rebuild_and_print
 from artfs.credentials import without_credentials
 from artfs.errors import ArtfsError, IntegrityError, MountError, PermissionDenied
 from artfs.mounts import client
@@ -34,21 +35,52 @@ _PROBLEM = "problem"
     is_flag=True,
     help="First mend owners, groups and modes in the store's directory; root can mend all.",
 )
+@click.option(
+    "--rebuild-catalog",
+    "rebuild",
+    is_flag=True,
+    help="Make a catalog that is lost or damaged again, from what is beside the contents.",
+)
+@click.option(
+    "--blobs", metavar="URL", help="Where the contents of a shared store are that lost it."
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be brought back.")
+@click.option("-y", "--yes", is_flag=True, help="Rebuild a catalog that is sound without asking.")
 @store_option
 @json_option
-def command(*, repair: bool, store: str | None, as_json: bool) -> int:
+def command(
+    *,
+    repair: bool,
+    rebuild: bool,
+    blobs: str | None,
+    dry_run: bool,
+    yes: bool,
+    store: str | None,
+    as_json: bool,
+) -> int:
     """Check the store, the mounts of this user and this machine, without reading any content.
 
     Ends with exit code 5 for a damaged store, 8 where files in it keep its owner or group out, 13
     where mounting cannot work, and with that of
     the error where the store cannot be opened. Leftovers are harmless: `artfs gc` removes them.
 
+    --rebuild-catalog reads what commits have left beside the contents. The old catalog is kept
+    beside the new one; a shared store needs a database that is empty. Says what came back and
+    what is lost, and ends with exit code 5 where something that versions hold is missing.
+
     \b
     Examples:
       artfs doctor
       artfs doctor --repair
+      artfs doctor --rebuild-catalog --dry-run
     """
     location = store_location(store)
+    if rebuild and repair:
+        raise click.UsageError("--repair and --rebuild-catalog are two things: one after the other")
+    if rebuild:
+        return rebuild_and_print(location, blobs=blobs, dry_run=dry_run, yes=yes, as_json=as_json)
+    if blobs is not None or dry_run or yes:
+        raise click.UsageError("--blobs, --dry-run and --yes are for --rebuild-catalog")
     findings, code = _store_findings(location, repair=repair)
     environment = [*_machine_findings(), *_mount_findings()]
     if code == 0 and any(finding.kind == _PROBLEM for finding in environment):

@@ -15,6 +15,7 @@ from artfs.cli.options import (
     foreground_option,
     json_option,
     metadata_option,
+    mountpoint_argument,
     staging_mount_options,
     store_option,
     type_option,
@@ -27,7 +28,7 @@ from artfs.settings import RUN_VARIABLE, is_url, store_location
 
 @click.command(short_help="Mount a writable directory that becomes the next version.")
 @click.argument("artifact", metavar="PROJECT/NAME")
-@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@mountpoint_argument
 @type_option
 @click.option("--base", metavar="VERSION", help="Begin with an alias or vN, not with nothing.")
 @alias_option

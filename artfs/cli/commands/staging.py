@@ -16,6 +16,7 @@ from artfs.cli.options import (
     expect_option,
     foreground_option,
     json_option,
+    mountpoint_argument,
     staging_mount_options,
     store_option,
     take_unfinished_option,
@@ -85,7 +86,7 @@ def ls(*, store: str | None, as_json: bool) -> None:
 
 @command.command(short_help="Mount a staging area again.")
 @click.argument("area", metavar="ID")
-@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@mountpoint_argument
 @foreground_option
 @staging_mount_options
 @store_option

@@ -12,7 +12,7 @@ import msgspec
 
 from artfs.cli.frame import open_repository
 from artfs.cli.mounts import mount_value, mounted_name, owner_name
-from artfs.cli.options import json_option, store_option
+from artfs.cli.options import UnaskedPath, json_option, store_option
 from artfs.cli.output import (
     format_age,
     format_count,
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show the store and what is mounted.")
-@click.argument(
-    "mountpoint", required=False, metavar="[MOUNTPOINT]", type=click.Path(path_type=Path)
-)
+@click.argument("mountpoint", required=False, metavar="[MOUNTPOINT]", type=UnaskedPath())
 @store_option
 @json_option
 def command(*, mountpoint: Path | None, store: str | None, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.options import json_option
+from artfs.cli.options import json_option, mountpoint_argument
 from artfs.cli.output import print_json, print_line, print_note
 from artfs.cli.progress import ByteProgress
 from artfs.cli.staged import print_outcome, watcher
@@ -17,7 +17,7 @@ from artfs.settings import expand_home
 
 
 @click.command(short_help="End a mount; what was staged becomes a version.")
-@click.argument("mountpoint", metavar="MOUNTPOINT", type=click.Path(path_type=Path))
+@mountpoint_argument
 @click.option("-f", "--force", is_flag=True, help="Also while it is in use, or hangs.")
 @click.option(
     "--timeout",

@@ -18,7 +18,7 @@ from artfs.blobs.packs import PackWriter
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.content.base import Content, read_blocks, read_range
 from artfs.content.blobs import stored_object
-from artfs.content.proofs import ProvenBlocks
+from artfs.content.proofs import ProvenBlocks, state_to_prove
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
@@ -184,13 +184,30 @@ def test_proofs_of_the_other_blocks_end_with_the_one_of_a_file_that_changed() ->
 
 def test_what_changed_a_moment_ago_is_not_trusted_yet() -> None:
     """Within one tick of an older kernel's clock a second change does not show."""
-    proven = ProvenBlocks(1)
     with tempfile.TemporaryFile() as file:
-        state = file_state(file.fileno())
-        proven.prove(0, msgspec.structs.replace(state, ctime_ns=time.time_ns()))
-        assert not proven.seem_proved(0, 0)
-        proven.prove(0, msgspec.structs.replace(state, ctime_ns=time.time_ns() + 10**12))
-        assert proven.seem_proved(0, 0)
+        wait_until(lambda: state_to_prove(file.fileno())[1])
+        assert state_to_prove(file.fileno())[0] == file_state(file.fileno())
+
+
+def test_a_block_of_a_file_that_had_changed_just_before_is_not_proved_by_a_slow_read(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = entry_of(repository, "large")
+    content = repository.content(entry)
+    changed_ns = stored_at(repository, entry)[0].stat().st_ctime_ns
+    clock = [changed_ns + 1_000_000]
+    read = os.pread
+
+    def slow_read(fd: int, length: int, offset: int) -> bytes:
+        clock[0] += 10**9
+        return read(fd, length, offset)
+
+    monkeypatch.setattr(time, "time_ns", lambda: clock[0])
+    monkeypatch.setattr(os, "pread", slow_read)
+    assert content.load_block(0) == LARGE[:BLOCK_SIZE_BYTES]
+    assert content.try_read(ByteRange(0, 10)) is None
+    assert content.load_block(0) == LARGE[:BLOCK_SIZE_BYTES]
+    assert content.try_read(ByteRange(0, 10)) == LARGE[:10]
 
 
 def test_a_blob_that_is_lost_is_named(repository: Repository) -> None:

@@ -10,7 +10,8 @@ import trio
 
 from artfs.errors import ArtfsError, IntegrityError, PathNotFound
 from artfs.fuse.guard import HANDLER_NAMES, GuardedOperations
-from artfs.fuse.operations import ReadOnlyOperations
+from artfs.fuse.reading import MUTATIONS, ReadOperations
+from artfs.fuse.writing import WriteOperations
 from artfs.mounts.counters import Counters
 
 
@@ -44,9 +45,26 @@ def test_the_names_of_all_handlers_are_known() -> None:
     assert len(HANDLER_NAMES) >= 30
 
 
+@pytest.mark.parametrize("kind", [ReadOperations, WriteOperations])
 @pytest.mark.parametrize("name", sorted(HANDLER_NAMES))
-def test_no_handler_was_missed(name: str) -> None:
-    assert getattr(ReadOnlyOperations, name).guarded
+def test_no_handler_was_missed(kind: type[GuardedOperations], name: str) -> None:
+    assert getattr(kind, name).guarded
+
+
+class Refusing(GuardedOperations, refused=dict.fromkeys(MUTATIONS, errno.EROFS)):
+    """Of the requests that a read-only mount refuses, all."""
+
+
+@pytest.mark.parametrize("kind", [Refusing, ReadOperations])
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_r7_every_mutation_of_a_read_only_mount_is_refused_and_nothing_else_is_asked(
+    kind: type[GuardedOperations], name: str
+) -> None:
+    operations = Refusing(Counters())
+    with pytest.raises(pyfuse3.FUSEError) as refused:
+        trio.run(getattr(kind, name), operations)
+    assert refused.value.errno == errno.EROFS
+    assert operations.counters.errors == 0
 
 
 def test_planned_errors_become_their_errno() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 import artfs
 from artfs.errors import InvalidArgument
-from tests.servers.lyings3 import lying_s3
+from tests.servers.lyings3 import BUCKET, lying_s3
 
 PIXELS = np.zeros((2, 2, 3), dtype=np.uint8)
 
@@ -123,3 +124,37 @@ def test_a_file_that_is_made_twice_is_told_in_the_words_of_wandb() -> None:
         artifact.new_file("x"),
     ):
         pass
+
+
+def test_a_listing_is_told_on_standard_error_in_the_words_of_wandb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "test")
+    draft = artfs.Artifact("a", "t")
+    with lying_s3() as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        for number in range(3):
+            server.put(f"dir/{number}", b"content")
+        draft.add_reference(f"s3://{BUCKET}/dir", max_objects=3)
+        began = 'artfs: Generating checksum for up to 3 objects with prefix "dir"... '
+        assert re.fullmatch(rf"{began}Done\. \d+\.\ds\n", capsys.readouterr().err)
+        limit = "Exceeded 2 objects tracked, pass max_objects to add_reference"
+        with pytest.raises(ValueError, match=limit):
+            draft.add_reference(f"s3://{BUCKET}/dir", max_objects=2)
+        assert capsys.readouterr().err.endswith("s\n")
+        draft.add_reference(f"s3://{BUCKET}/dir/1", name="one")
+        draft.add_reference(f"s3://{BUCKET}/dir", name="unlisted", checksum=False)
+        assert capsys.readouterr().err == ""
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stderr", None)
+            draft.add_reference(f"s3://{BUCKET}/dir", name="quiet")
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "x").write_text("x")
+    (tmp_path / "local" / "y").write_text("y")
+    with pytest.raises(ValueError, match="Exceeded 1 objects tracked"):
+        draft.add_reference(f"file://{tmp_path}/local", max_objects=1)
+    capsys.readouterr()
+    draft.add_reference(f"file://{tmp_path}/local", name="local", max_objects=5)
+    began = f'artfs: Generating checksum for up to 5 files in "{tmp_path}/local"...\nartfs: '
+    assert re.fullmatch(rf"{re.escape(began)}Done\. \d+\.\ds\n", capsys.readouterr().err)

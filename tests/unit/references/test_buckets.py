@@ -15,7 +15,7 @@ from artfs.errors import InvalidArgument, InvalidName, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.manifest.wandb import manifest_digest
 from artfs.references import etags
-from artfs.references.base import MarkedDirectory, ReferenceHandler, UnusableKey
+from artfs.references.base import Announced, MarkedDirectory, ReferenceHandler, UnusableKey
 from artfs.references.bucket import Listed, placed
 from artfs.references.file import FileHandler
 from artfs.references.gcs import GcsHandler
@@ -148,7 +148,7 @@ def test_a_marker_hides_nothing_below_it(
     server.put("dir/sub/b", DATA)
     server.put("dir/nothing/", b"")
     aside: list[object] = []
-    found = dict(reading.references.describe(f"s3://{BUCKET}/{uri}", on_aside=aside.append))
+    found = dict(reading.references.describe(f"s3://{BUCKET}/{uri}", on_remark=aside.append))
     assert sorted(found) == ["a", "sub/b"]
     assert MarkedDirectory("nothing") in aside
     assert not any(isinstance(each, UnusableKey) for each in aside)
@@ -164,10 +164,10 @@ def test_a_marker_in_google_storage_hides_nothing_below_it(
         gcs.put(f"{root}/{key}", data)
     aside: list[object] = []
     found = dict(
-        reading.references.describe(f"gs://{gcs.bucket}/{root}/{uri}", on_aside=aside.append)
+        reading.references.describe(f"gs://{gcs.bucket}/{root}/{uri}", on_remark=aside.append)
     )
     assert sorted(found) == ["a", "empty"]
-    assert aside == [MarkedDirectory("sub")]
+    assert [each for each in aside if not isinstance(each, Announced)] == [MarkedDirectory("sub")]
     # W&B lists empty objects there.
     assert all(entry.digest for entry in found.values())
 
@@ -221,7 +221,7 @@ def test_a_key_that_cannot_be_a_path_is_named_and_can_be_skipped(
     assert f"top/{key}" in str(caught.value)
     assert "--skip-invalid" in str(caught.value)
     aside: list[object] = []
-    found = describe(reading, uri, skip_invalid=True, on_aside=aside.append)
+    found = describe(reading, uri, skip_invalid=True, on_remark=aside.append)
     assert sorted(found) == ["file/below", "good"]
     assert [each.key for each in aside if isinstance(each, UnusableKey)] == [f"top/{key}"]
 

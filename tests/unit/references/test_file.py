@@ -101,7 +101,7 @@ def test_more_files_than_max_objects_are_refused(tmp_path: Path) -> None:
         write(tmp_path / f"top/{number}", b"")
     assert len(describe(f"file://{tmp_path}/top", max_objects=3)) == 3
     assert len(describe(f"file://{tmp_path}/top", max_objects=0)) == 3
-    with pytest.raises(InvalidArgument, match="more than 2 files"):
+    with pytest.raises(InvalidArgument, match="Exceeded 2 objects"):
         describe(f"file://{tmp_path}/top", max_objects=2)
     with pytest.raises(InvalidArgument, match="negative"):
         describe(f"file://{tmp_path}/top", max_objects=-1)

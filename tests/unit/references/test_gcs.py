@@ -57,7 +57,7 @@ def test_a_prefix_is_all_objects_below_it(reading: Reading, gcs: GcsEmulator, pr
         "in/side/one": f"{uri}/one",
         "in/side/sub/two": f"{uri}/sub/two",
     }
-    with pytest.raises(InvalidArgument, match="more than 2 objects"):
+    with pytest.raises(InvalidArgument, match="Exceeded 2 objects"):
         describe(reading, uri, max_objects=2)
 
 

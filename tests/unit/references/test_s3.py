@@ -152,7 +152,7 @@ def test_more_objects_than_max_objects_are_refused(reading: Reading, plain: Buck
     for number in range(3):
         plain.put(f"top/{number}", b"x")
     assert len(describe(reading, plain.uri("top"), max_objects=3)) == 3
-    with pytest.raises(InvalidArgument, match="more than 2 objects"):
+    with pytest.raises(InvalidArgument, match="Exceeded 2 objects"):
         describe(reading, plain.uri("top"), max_objects=2)
 
 

@@ -14,7 +14,7 @@ import pytest
 from artfs.blobs.base import Namespace, Transfer
 from artfs.blobs.places import parse_place
 from artfs.errors import Archived, ArtfsError, BackendUnavailable, PermissionDenied
-from artfs.fuse.errno import errno_of
+from artfs.fuse.replies import errno_of
 from artfs.model import ByteRange
 from artfs.references.s3 import S3Handler
 from artfs.testing.blobs_contract import key_of

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,13 @@ from artfs.system.files import OpenFile
 
 LEVELS = 1600
 DIRECTORY = "/".join(f"level-{number % 10}" for number in range(LEVELS))
+
+
+@pytest.fixture(autouse=True)
+def removed(tmp_path: Path) -> Iterator[None]:
+    """What a test has made is removed here: it is deeper than pytest goes."""
+    yield
+    subprocess.run(["rm", "-rf", tmp_path / "out", tmp_path / "s"], check=True)
 
 
 @pytest.fixture

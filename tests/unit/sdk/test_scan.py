@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from artfs.errors import InvalidArgument, InvalidName, PathNotFound
-from artfs.sdk.scan import ScannedDirectory, Selection, scan_directory
+from artfs.sdk.scan import Scan, ScannedDirectory, Selection
 from tests.support.privileges import unprivileged
 
 
@@ -22,9 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def scanned(top: Path, *, follow_links: bool = False) -> dict[str, ScannedDirectory]:
-    return {
-        found.path: found for found in scan_directory(top, Selection(follow_links=follow_links))
-    }
+    return {found.path: found for found in Scan(top, Selection(follow_links=follow_links))}
 
 
 def names(found: ScannedDirectory) -> list[str]:
@@ -43,7 +41,7 @@ def test_directories_come_parents_first_and_by_name(root: Path) -> None:
         "a/b": ["z"],
         "b": ["x"],
     }
-    assert found["a/b"].files[0].source == str(root / "a/b/z")
+    assert found["a/b"].path_of("z") == str(root / "a/b/z")
     assert found["a/b"].files[0].size_bytes == 5
 
 
@@ -129,8 +127,8 @@ def test_what_is_no_directory_is_refused(root: Path) -> None:
 def test_an_unreadable_directory_is_refused(root: Path) -> None:
     (root / "secret").mkdir(mode=0)
     program = (
-        "import sys; from artfs.sdk.scan import Selection, scan_directory; "
-        "list(scan_directory(sys.argv[1], Selection(follow_links=False)))"
+        "import sys; from artfs.sdk.scan import Scan, Selection; "
+        "list(Scan(sys.argv[1], Selection(follow_links=False)))"
     )
     done = subprocess.run(
         unprivileged([sys.executable, "-c", program, str(root)]),

@@ -14,16 +14,14 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 
 import pyfuse3
 
 from artfs.errors import ArtfsError, Unsupported
-from artfs.fuse.attributes import FOREVER_TIMEOUT_S, Ownership, new_entry
-from artfs.fuse.guard import GuardedOperations
-from artfs.fuse.handles import Handles
-from artfs.model import MAX_ENTRY_NAME_BYTES
+from artfs.fuse.base import DOTS, MountOperations, text_of
+from artfs.fuse.replies import FOREVER_TIMEOUT_S, Ownership, new_entry
 from artfs.mounts.counters import Counters
 from artfs.staging.contents import Status
 from artfs.staging.nodes import DirectoryNode, FileNode, Node, SymlinkNode
@@ -34,9 +32,6 @@ _DROPS_WRITTEN_PAGES_FROM = (6, 18)
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 
-# `.` and `..` come before the names of a listing.
-_DOTS = 2
-
 
 class _OpenDirectory:
     __slots__ = ("directory", "listing")
@@ -46,7 +41,7 @@ class _OpenDirectory:
         self.listing: Listing | None = None
 
 
-class StagedOperations(GuardedOperations):
+class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
     """The handlers of a staging mount."""
 
     def __init__(
@@ -58,21 +53,12 @@ class StagedOperations(GuardedOperations):
         on_ready: Callable[[], None],
     ) -> None:
         """`on_ready` is called once the kernel talks to us."""
-        super().__init__(counters)
+        super().__init__(ownership=ownership, counters=counters, on_ready=on_ready)
         self.staged = staged
         self.tree = staged.tree
-        self.files: Handles[OpenStaged] = Handles()
-        self.directories: Handles[_OpenDirectory] = Handles()
-        self._ownership = ownership
-        self._on_ready = on_ready
-        self._listed = new_entry(ownership)
         # Inodes of which the kernel was told that their size is not known.
         self._unmeasured: set[int] = set()
         self._writes_past_cache = drops_written_pages(os.uname().release)
-
-    def init(self) -> None:
-        """The kernel has accepted the mount."""
-        self._on_ready()
 
     def planned_errno(self, error: Exception) -> int | None:
         """See GuardedOperations: what a disk would answer, a staging area answers, too."""
@@ -96,7 +82,7 @@ class StagedOperations(GuardedOperations):
 
     def _entry(self, node: Node) -> pyfuse3.EntryAttributes:
         """Attributes of a node, as a reply."""
-        entry = new_entry(self._ownership)
+        entry = new_entry(self.ownership)
         self._fill(entry, node)
         return entry
 
@@ -135,32 +121,26 @@ class StagedOperations(GuardedOperations):
         """What a name is; that it is nothing is an answer too, which the kernel keeps."""
         self.counters.lookups += 1
         directory = self._directory(parent_inode)
-        try:
-            text = _text(name)
-        except OSError as error:
-            if error.errno == errno.EILSEQ:
-                raise pyfuse3.FUSEError(errno.ENOENT) from None
-            raise
+        text = text_of(name, undecodable=errno.ENOENT)
         if text not in directory.children:
             await self.staged.load(directory)
         node = self.tree.child(directory, text)
         if node is None:
-            entry = new_entry(self._ownership)
+            entry = new_entry(self.ownership)
             entry.st_ino = 0
             return entry
         if self.staged.is_unmeasured(node):
             await self._measure(node)
         return self._known(node)
 
-    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        """The kernel no longer knows these."""
-        for inode, lookups in inode_list:
-            node = self.tree.nodes.get(inode)
-            if node is not None:
-                node.lookups -= lookups
-                self.tree.forget(node)
-                if inode not in self.tree.nodes:
-                    self._unmeasured.discard(inode)
+    def forget_lookups(self, inode: int, lookups: int) -> None:
+        """See MountOperations."""
+        node = self.tree.nodes.get(inode)
+        if node is not None:
+            node.lookups -= lookups
+            self.tree.forget(node)
+            if inode not in self.tree.nodes:
+                self._unmeasured.discard(inode)
 
     async def getattr(self, inode: int, _ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """What stat says."""
@@ -215,15 +195,9 @@ class StagedOperations(GuardedOperations):
             raise pyfuse3.FUSEError(errno.EINVAL)
         return node.target.encode()
 
-    async def statfs(self, _ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
-        """The space of the area's disk."""
-        found = self.staged.area.plain.space()
-        data = pyfuse3.StatvfsData()
-        data.f_bsize, data.f_frsize = found.f_bsize, found.f_frsize
-        data.f_blocks, data.f_bfree, data.f_bavail = found.f_blocks, found.f_bfree, found.f_bavail
-        data.f_files, data.f_ffree, data.f_favail = found.f_files, found.f_ffree, found.f_favail
-        data.f_namemax = MAX_ENTRY_NAME_BYTES
-        return data
+    async def space(self) -> os.statvfs_result:
+        """See MountOperations: that of the area's disk."""
+        return self.staged.area.plain.space()
 
     # --- making and removing names -----------------------------------------------------------
 
@@ -240,7 +214,7 @@ class StagedOperations(GuardedOperations):
         await self.staged.change(parent)
         node = self.tree.create(parent, text, mode=mode, uid=ctx.uid, gid=ctx.gid)
         opened = self.staged.created(node)
-        return self._opened(opened, flags), self._known(node)
+        return self._reply_open(opened, flags), self._known(node)
 
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, _rdev: int, ctx: pyfuse3.RequestContext
@@ -268,7 +242,7 @@ class StagedOperations(GuardedOperations):
         self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a symbolic link."""
-        parent, text, target_text = self._directory(parent_inode), _text(name), _utf8(target)
+        parent, text, target_text = self._directory(parent_inode), _text(name), _target(target)
         await self.staged.change(parent)
         node = self.tree.make_symlink(parent, text, target_text, uid=ctx.uid, gid=ctx.gid)
         return self._known(node)
@@ -328,34 +302,33 @@ class StagedOperations(GuardedOperations):
 
     # --- directories -------------------------------------------------------------------------
 
-    async def opendir(self, inode: int, _ctx: pyfuse3.RequestContext) -> int:
-        """Open a directory; its names are asked for with the first listing."""
-        return self.directories.add(_OpenDirectory(self._directory(inode)))
+    def directory_to_list(self, inode: int) -> _OpenDirectory:
+        """See MountOperations."""
+        return _OpenDirectory(self._directory(inode))
 
-    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        """List names with attributes, as many as the reply takes."""
-        self.counters.listings += 1
-        opened = self.directories.get(fh)
+    async def read_names(self, opened: _OpenDirectory, *, again: bool) -> None:
+        """See MountOperations."""
         await self.staged.load(opened.directory)
-        if opened.listing is None or start_id == 0:
+        if opened.listing is None or again:
             opened.listing = self.tree.listing(opened.directory)
-        entry, reply = self._listed, pyfuse3.readdir_reply
-        for next_id in range(start_id + 1, _DOTS + 1):
-            # The kernel counts no lookup for these two.
-            dot = opened.directory if next_id == 1 else opened.directory.parent
-            self._fill(entry, dot or opened.directory)
-            if not reply(token, b"." * next_id, entry, next_id):
-                return
-        for place, name, node in opened.listing.entries(max(start_id - _DOTS, 0)):
+
+    def fill_dot(self, opened: _OpenDirectory, place: int) -> None:
+        """See MountOperations."""
+        dot = opened.directory if place == 1 else opened.directory.parent
+        self._fill(self.listed, dot or opened.directory)
+
+    async def reply_names(
+        self, opened: _OpenDirectory, start: int, token: pyfuse3.ReaddirToken
+    ) -> None:
+        """See MountOperations."""
+        assert opened.listing is not None
+        entry, reply = self.listed, pyfuse3.readdir_reply
+        for place, name, node in opened.listing.entries(start):
             self._fill(entry, node)
-            if not reply(token, name.encode(), entry, place + _DOTS):
+            if not reply(token, name.encode(), entry, place + DOTS):
                 self.tree.forget(node)
                 return
             node.lookups += 1
-
-    async def releasedir(self, fh: int) -> None:
-        """A directory was closed."""
-        self.directories.remove(fh)
 
     async def fsyncdir(self, _fh: int, _datasync: bool) -> None:
         """Make names survive the host."""
@@ -374,14 +347,12 @@ class StagedOperations(GuardedOperations):
             await self.staged.measure(node)
             raise pyfuse3.FUSEError(errno.ESTALE)
         opened = await self.staged.open(node, write=write, truncate=truncate)
-        return self._opened(opened, flags)
+        return self._reply_open(opened, flags)
 
-    def _opened(self, opened: OpenStaged, flags: int) -> pyfuse3.FileInfo:
-        self.counters.opens += 1
-        self.counters.open_files += 1
+    def _reply_open(self, opened: OpenStaged, flags: int) -> pyfuse3.FileInfo:
         is_written_only = flags & os.O_ACCMODE == os.O_WRONLY
-        return pyfuse3.FileInfo(
-            fh=self.files.add(opened),
+        return self.opened(
+            opened,
             # Only through the kernel can a file be changed: the pages that it has are right.
             keep_cache=True,
             # The kernel takes set-id bits away with a write through its cache only.
@@ -389,13 +360,6 @@ class StagedOperations(GuardedOperations):
             and self._writes_past_cache
             and not opened.node.mode & _SET_ID,
         )
-
-    async def read(self, fh: int, off: int, size: int) -> bytes:
-        """Bytes of a file."""
-        data = await self.staged.read(self.files.get(fh), off, size)
-        self.counters.reads += 1
-        self.counters.bytes_served += len(data)
-        return data  # type: ignore[return-value]
 
     async def write(self, fh: int, off: int, buf: bytes) -> int:
         """Write bytes; in the area's plain file, and so safe from a killed process, on return."""
@@ -405,11 +369,8 @@ class StagedOperations(GuardedOperations):
         """Make a file, with its name, survive the host."""
         await self.staged.sync(self.files.get(fh))
 
-    async def release(self, fh: int) -> None:
-        """A file was closed."""
-        opened = self.files.get(fh)
-        self.files.remove(fh)
-        self.counters.open_files -= 1
+    def closed(self, opened: OpenStaged) -> None:
+        """See MountOperations."""
         self.staged.close(opened)
 
 
@@ -437,14 +398,13 @@ def _fill(entry: pyfuse3.EntryAttributes, status: Status) -> None:
 
 
 def _text(name: bytes) -> str:
-    """A name as text. Raises: OSError for one that no version can have."""
-    if len(name) > MAX_ENTRY_NAME_BYTES:
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-    return _utf8(name)
+    """A name to be given. Raises: FUSEError for one that no version can have."""
+    return text_of(name, undecodable=errno.EILSEQ)
 
 
-def _utf8(raw: bytes) -> str:
+def _target(raw: bytes) -> str:
+    """Where a symlink is to point. Raises: FUSEError for what no version can hold."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        raise OSError(errno.EILSEQ, os.strerror(errno.EILSEQ)) from None
+        raise pyfuse3.FUSEError(errno.EILSEQ) from None

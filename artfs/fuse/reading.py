@@ -1,7 +1,7 @@
-"""The requests that only read: a thin adapter from pyfuse3 to a tree.
+"""The requests of a read-only mount: a thin adapter from pyfuse3 to a tree that never changes.
 
-Bytes, inode numbers, handles and errno end here; names are `str` below. Mutating requests are a
-class of their own (artfs/fuse/readonly.py), so that a writable tree brings another one.
+flush, fsync and fsyncdir stay undefined: the kernel hears ENOSYS once, takes it for success, and
+then saves a request with every close().
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import cast
 
 import pyfuse3
 
-from artfs.fuse.attributes import Ownership, fill_entry, new_entry, timeout_of
-from artfs.fuse.guard import GuardedOperations
-from artfs.fuse.handles import Handles, OpenDirectory
+from artfs.fuse.base import DOTS, MountOperations, text_of
 from artfs.fuse.inodes import Inodes, Place
-from artfs.fuse.readonly import RefusedMutations
+from artfs.fuse.replies import Ownership, fill_entry, new_entry, timeout_of
+from artfs.model import MAX_ENTRY_NAME_BYTES
 from artfs.mounts.counters import Counters
 from artfs.vfs.lineage import Lineage
 from artfs.vfs.tree import (
     Attributes,
     DirectoryNode,
     Found,
+    Listing,
     MeasurableNode,
     Node,
     OpenFile,
@@ -33,13 +33,66 @@ from artfs.vfs.tree import (
 XATTR_PREFIX = b"user.artfs."
 _MAX_XATTR_BYTES = 65536
 _STATFS_BLOCK_BYTES = 4096
-_MAX_NAME_BYTES = 255
-# `.` and `..` come before the names of a listing.
-_DOTS = 2
+
+MUTATIONS = (
+    "setattr",
+    "mknod",
+    "mkdir",
+    "unlink",
+    "rmdir",
+    "symlink",
+    "rename",
+    "link",
+    "create",
+    "write",
+    "setxattr",
+    "removexattr",
+)
+"""All of them are refused (promise R7). The kernel refuses most of them itself, for the mount is
+`ro`; this is for what gets past it."""
 
 
-class ReadOperations(GuardedOperations):
-    """The handlers that every mount has."""
+class OpenDirectory:
+    """A directory that is being listed: its names as of the last rewind."""
+
+    __slots__ = ("_chunk", "_listing", "_start", "directory", "number")
+
+    def __init__(self, number: int, directory: DirectoryNode) -> None:
+        self.number = number
+        self.directory = directory
+        self._listing: Listing | None = None
+        self._chunk: list[Found] = []
+        self._start = 0
+
+    async def rewind(self) -> None:
+        """Take the names as they are now."""
+        self._listing = await self.directory.listing()
+        self._chunk, self._start = [], 0
+
+    async def ttl_s(self) -> float:
+        """For how long the names hold, from now."""
+        return (await self._names()).ttl_s()
+
+    async def names(self, start: int) -> list[Found]:
+        """Some names from place `start` on; empty at the end."""
+        offset = start - self._start
+        if not 0 <= offset < len(self._chunk):
+            # One request takes fewer names than a chunk has: the rest waits for the next one.
+            self._chunk = await (await self._names()).chunk(start)
+            self._start, offset = start, 0
+        return self._chunk[offset:] if offset else self._chunk
+
+    async def _names(self) -> Listing:
+        if self._listing is None:
+            await self.rewind()
+        assert self._listing is not None
+        return self._listing
+
+
+class ReadOperations(
+    MountOperations[OpenFile, OpenDirectory], refused=dict.fromkeys(MUTATIONS, errno.EROFS)
+):
+    """The handlers of a mount that cannot be changed."""
 
     def __init__(
         self,
@@ -51,20 +104,10 @@ class ReadOperations(GuardedOperations):
         lineage: Lineage | None = None,
     ) -> None:
         """`on_ready` is called once the kernel talks to us; `lineage` hears who opens what."""
-        super().__init__(counters)
+        super().__init__(ownership=ownership, counters=counters, on_ready=on_ready)
         self.tree = tree
         self.inodes = Inodes(tree.root)
-        self.ownership = ownership
-        self.files: Handles[OpenFile] = Handles()
-        self.directories: Handles[OpenDirectory] = Handles()
-        self._on_ready = on_ready
         self._lineage = lineage
-        # Every reply is written before the next await, so that one object serves all listings.
-        self._listed = new_entry(ownership)
-
-    def init(self) -> None:
-        """The kernel has accepted the mount."""
-        self._on_ready()
 
     async def node(self, inode: int) -> Node:
         """What has an inode number."""
@@ -74,7 +117,7 @@ class ReadOperations(GuardedOperations):
     def directory(self, inode: int) -> DirectoryNode:
         """The directory that has an inode number."""
         found = self.inodes.get(inode)
-        if isinstance(found, Place) or not hasattr(found, "lookup"):
+        if isinstance(found, Place) or not found.attributes.is_directory:
             raise pyfuse3.FUSEError(errno.ENOTDIR)
         return cast(DirectoryNode, found)
 
@@ -93,14 +136,7 @@ class ReadOperations(GuardedOperations):
         self.counters.lookups += 1
         directory = self.directory(parent_inode)
         entry = new_entry(self.ownership)
-        if len(name) > _MAX_NAME_BYTES:
-            raise pyfuse3.FUSEError(errno.ENAMETOOLONG)
-        try:
-            text = name.decode()
-        except UnicodeDecodeError:
-            # No tree has such names; nobody asks twice.
-            raise pyfuse3.FUSEError(errno.ENOENT) from None
-        answer = await directory.lookup(text)
+        answer = await directory.lookup(text_of(name, undecodable=errno.ENOENT))
         entry.entry_timeout = timeout_of(answer.ttl_s)
         found = answer.found
         if found is None:
@@ -113,17 +149,16 @@ class ReadOperations(GuardedOperations):
             self._lineage.looks(ctx.pid, directory)
         return entry
 
-    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        """The kernel no longer knows these."""
-        for inode, lookups in inode_list:
-            self.inodes.forget(inode, lookups)
+    def forget_lookups(self, inode: int, lookups: int) -> None:
+        """See MountOperations."""
+        self.inodes.forget(inode, lookups)
 
     async def getattr(self, inode: int, _ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """What stat says."""
         node = await self.node(inode)
         attributes = node.attributes
-        if not attributes.size_is_known and isinstance(node, MeasurableNode):
-            attributes = await node.measured()
+        if not attributes.size_is_known:
+            attributes = await cast(MeasurableNode, node).measured()
         return self.entry(inode, attributes)
 
     async def readlink(self, inode: int, _ctx: pyfuse3.RequestContext) -> bytes:
@@ -134,19 +169,15 @@ class ReadOperations(GuardedOperations):
         """The kernel checks permissions itself, by the modes."""
         return True
 
-    async def statfs(self, _ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+    async def space(self) -> os.statvfs_result:
         """How much there is: none of it in use, for nothing of it can run out.
 
         Who watches disks acts on the share that is in use.
         """
         space = await self.tree.space()
-        data = pyfuse3.StatvfsData()
-        data.f_bsize = data.f_frsize = _STATFS_BLOCK_BYTES
-        blocks = -(-space.size_bytes // _STATFS_BLOCK_BYTES)
-        data.f_blocks = data.f_bfree = data.f_bavail = blocks
-        data.f_files = data.f_ffree = data.f_favail = space.files
-        data.f_namemax = _MAX_NAME_BYTES
-        return data
+        block, blocks = _STATFS_BLOCK_BYTES, -(-space.size_bytes // _STATFS_BLOCK_BYTES)
+        of_blocks, of_files = (blocks,) * 3, (space.files,) * 3
+        return os.statvfs_result((block, block, *of_blocks, *of_files, 0, MAX_ENTRY_NAME_BYTES))
 
     # --- extended attributes ---------------------------------------------------------------
 
@@ -171,26 +202,31 @@ class ReadOperations(GuardedOperations):
 
     # --- directories -----------------------------------------------------------------------
 
-    async def opendir(self, inode: int, _ctx: pyfuse3.RequestContext) -> int:
-        """Open a directory; its names are asked for with the first listing."""
-        return self.directories.add(OpenDirectory(inode, self.directory(inode)))
+    def directory_to_list(self, inode: int) -> OpenDirectory:
+        """See MountOperations."""
+        return OpenDirectory(inode, self.directory(inode))
 
-    async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
-        """List names with attributes, as many as the reply takes."""
-        self.counters.listings += 1
-        opened = self.directories.get(fh)
-        if start_id == 0:
+    async def read_names(self, opened: OpenDirectory, *, again: bool) -> None:
+        """See MountOperations."""
+        if again:
             await opened.rewind()
-        if start_id < _DOTS and not self._reply_dots(opened, start_id, token):
-            return
-        start = max(start_id - _DOTS, 0)
+
+    def fill_dot(self, opened: OpenDirectory, place: int) -> None:
+        """See MountOperations."""
+        number = opened.number if place == 1 else opened.directory.parent_number
+        fill_entry(self.listed, number, opened.directory.attributes, self.ownership.umask)
+
+    async def reply_names(
+        self, opened: OpenDirectory, start: int, token: pyfuse3.ReaddirToken
+    ) -> None:
+        """See MountOperations."""
         timeout_s = timeout_of(await opened.ttl_s())
-        while (found := await opened.names(start)) and self._reply_names(
+        while (found := await opened.names(start)) and self._reply_chunk(
             opened, found, start, timeout_s, token
         ):
             start += len(found)
 
-    def _reply_names(
+    def _reply_chunk(
         self,
         opened: OpenDirectory,
         names: Sequence[Found],
@@ -200,10 +236,10 @@ class ReadOperations(GuardedOperations):
     ) -> bool:
         """Reply names from place `start` on; False once the reply is full."""
         # A million times for a million files: what is looked up here counts.
-        reply, entry, directory = pyfuse3.readdir_reply, self._listed, opened.directory
+        reply, entry, directory = pyfuse3.readdir_reply, self.listed, opened.directory
         number_for, add, umask = self.inodes.number_for, self.inodes.add, self.ownership.umask
         entry.entry_timeout = timeout_s
-        for next_id, found in enumerate(names, start + _DOTS + 1):
+        for next_id, found in enumerate(names, start + DOTS + 1):
             attributes = found.attributes
             number = number_for(directory, found)
             fill_entry(entry, number, attributes, umask)
@@ -212,25 +248,7 @@ class ReadOperations(GuardedOperations):
             add(number, directory, found)
         return True
 
-    def _reply_dots(
-        self, opened: OpenDirectory, start_id: int, token: pyfuse3.ReaddirToken
-    ) -> bool:
-        numbers = (opened.number, opened.directory.parent_number)
-        for next_id in range(start_id + 1, _DOTS + 1):
-            # The kernel counts no lookup for these two.
-            attributes = opened.directory.attributes
-            fill_entry(self._listed, numbers[next_id - 1], attributes, self.ownership.umask)
-            if not pyfuse3.readdir_reply(token, b"." * next_id, self._listed, next_id):
-                return False
-        return True
-
-    async def releasedir(self, fh: int) -> None:
-        """A directory was closed."""
-        self.directories.remove(fh)
-
     # --- files -----------------------------------------------------------------------------
-    # flush, fsync and fsyncdir stay undefined: the kernel hears ENOSYS once, takes it for success,
-    # and then saves a request with every close().
 
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file for reading; fetches nothing (promise R3)."""
@@ -242,26 +260,7 @@ class ReadOperations(GuardedOperations):
         opened = (await place.directory.child(place.position)).open()
         if self._lineage is not None:
             await self._lineage.opened(ctx.pid, place.directory)
-        self.counters.opens += 1
-        self.counters.open_files += 1
         # The pages of a file that never changes are kept from one open to the next. Where the
         # kernel does not know the end, it must ask for every byte.
         known = opened.size_is_known
-        return pyfuse3.FileInfo(fh=self.files.add(opened), keep_cache=known, direct_io=not known)
-
-    async def read(self, fh: int, off: int, size: int) -> bytes:
-        """Bytes of a file."""
-        data = await self.files.get(fh).read(off, size)
-        self.counters.reads += 1
-        self.counters.bytes_served += len(data)
-        # pyfuse3 replies from any buffer, whatever its annotations say.
-        return cast(bytes, data)
-
-    async def release(self, fh: int) -> None:
-        """A file was closed."""
-        self.files.remove(fh)
-        self.counters.open_files -= 1
-
-
-class ReadOnlyOperations(ReadOperations, RefusedMutations):
-    """All handlers of a mount that cannot be changed."""
+        return self.opened(opened, keep_cache=known, direct_io=not known)
