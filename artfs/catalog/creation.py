@@ -6,13 +6,12 @@ import secrets
 from collections.abc import Mapping
 from itertools import islice
 
-from sqlalchemy import Connection, exc, insert, inspect, select, text
+from sqlalchemy import Connection, insert, inspect, select, text
 
 from artfs.catalog import inventory
 from artfs.catalog.base import Catalog
 from artfs.catalog.copies import count_on, is_empty, put_copy
 from artfs.catalog.engine import Database, postgresql_database
-from artfs.catalog.failures import translate
 from artfs.catalog.schema import (
     ID_KEY,
     PARTIAL_INDEXES,
@@ -35,24 +34,22 @@ _LONGEST_VERSION = 9
 
 def check_schema(database: Database) -> None:
     """Raises: StoreFormatError for a database that is foreign, damaged or of another artfs."""
-    with database.reading() as connection:
-        check_kinds(connection, database.subject)
-        try:
+    try:
+        with database.reading() as connection:
+            check_kinds(connection, database.subject)
             version = _schema_version(connection)
-        except (exc.DBAPIError, StoreFormatError) as error:
-            known = (
-                translate(error, database.subject) if isinstance(error, exc.DBAPIError) else error
-            )
-            if not isinstance(known, StoreFormatError):
-                raise
-            raise StoreFormatError(
-                database.subject,
-                "not a catalog of artfs, or damaged",
-                hint="`artfs init` makes one"
-                if database.is_shared
-                else "`artfs doctor --rebuild-catalog` makes it again",
-            ) from error
-        _check_version(database, version)
+    except StoreFormatError as error:
+        if error.hint:
+            raise
+        raise StoreFormatError(
+            database.subject,
+            "not a catalog of artfs, or damaged",
+            hint="`artfs init` makes one"
+            if database.is_shared
+            else "`artfs doctor --rebuild-catalog` makes it again",
+        ) from error
+    _check_version(database, version)
+    with database.reading() as connection:
         check_tables(connection, database.subject)
 
 

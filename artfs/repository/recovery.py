@@ -28,7 +28,14 @@ import msgspec
 from artfs.blobs.base import RecordKind, RecordStore
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import CommitRequest, Copy, RunRecord, VersionRecord
-from artfs.errors import ArtfsError, IntegrityError, InvalidManifest, NotFound, OutOfSpace
+from artfs.errors import (
+    ArtfsError,
+    DamagedRecord,
+    IntegrityError,
+    InvalidManifest,
+    NotFound,
+    OutOfSpace,
+)
 from artfs.model import Metadata, VersionState, check_alias, check_name, check_type
 from artfs.system import forks
 
@@ -143,12 +150,17 @@ def decode_commit(data: bytes) -> CommitRecord:
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
-    """A checkpoint as it is stored."""
+    """A checkpoint as it is stored. Raises: DamagedRecord for text that is none."""
     tables = {
         name: (list(rows[0]) if rows else [], [list(row.values()) for row in rows])
         for name, rows in checkpoint.copied.items()
     }
-    plain = msgspec.msgpack.encode(tables)
+    try:
+        plain = msgspec.msgpack.encode(tables)
+    except UnicodeEncodeError as error:
+        raise DamagedRecord(
+            "catalog", "holds text that is not UTF-8", hint="`artfs doctor` names the rows"
+        ) from error
     data = zlib.compress(plain, level=3)
     header = _Header(
         format=FORMAT,
