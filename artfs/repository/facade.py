@@ -39,6 +39,7 @@ from artfs.errors import (
     IntegrityError,
     InvalidArgument,
     InvalidManifest,
+    StoreFormatError,
     VersionNotFound,
 )
 from artfs.manifest.directory import Directory
@@ -65,6 +66,8 @@ from artfs.repository.workspace import Workspace
 from artfs.settings import file_references
 
 LATEST = "latest"
+STORE_FORMAT = 1
+"""Of embedded and shared stores alike."""
 _WRITABLE_FOR_OTHERS = 0o022
 
 
@@ -78,6 +81,16 @@ class StoreInfo(msgspec.Struct, frozen=True):
     """The directory of an embedded store; None for a shared one."""
     id: str = ""
     """Of a shared store: the same by whatever URL it is reached."""
+
+
+def check_format(subject: str, found: int) -> None:
+    """Raises: StoreFormatError where a newer artfs made the store."""
+    if found > STORE_FORMAT:
+        raise StoreFormatError(
+            subject,
+            f"has format {found}, this artfs knows {STORE_FORMAT}",
+            hint="use a newer artfs",
+        )
 
 
 class StoreVersions:

@@ -24,7 +24,7 @@ from artfs.errors import (
     StoreNotFound,
 )
 from artfs.model import check_name
-from artfs.repository.facade import Repository, StoreInfo
+from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo, check_format
 from artfs.repository.sharing import group_id, group_name, mend, take_over
 from artfs.settings import default_entity, expand_home, is_url
 from artfs.system.directories import Directory, make_parents
@@ -39,8 +39,6 @@ CATALOG_ASIDE = f"{CATALOG_FILE}.damaged-"
 """What a catalog is called that was replaced, before the time of that."""
 LEASES = "leases"
 """Beside the catalog; see artfs/catalog/leases.py."""
-STORE_FORMAT = 1
-"""Of embedded and shared stores alike."""
 
 _UNFINISHED = frozenset(
     {
@@ -230,16 +228,6 @@ def read_store_file(root: Path) -> StoreFile:
         raise StoreFormatError(str(path), f"damaged ({error})") from None
     check_format(str(root), settings.format)
     return settings
-
-
-def check_format(subject: str, found: int) -> None:
-    """Raises: StoreFormatError where a newer artfs made the store."""
-    if found > STORE_FORMAT:
-        raise StoreFormatError(
-            subject,
-            f"has format {found}, this artfs knows {STORE_FORMAT}",
-            hint="use a newer artfs",
-        )
 
 
 def check_catalog(root: Directory) -> None:

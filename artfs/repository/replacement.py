@@ -27,13 +27,12 @@ from artfs.errors import (
     StoreFormatError,
     StoreNotFound,
 )
-from artfs.repository.facade import Repository, StoreInfo
+from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo
 from artfs.repository.opening import (
     CATALOG_ASIDE,
     CATALOG_FILE,
     LEASES,
     STORE_FILE,
-    STORE_FORMAT,
     check_catalog,
     read_store_file,
     write_store_file,

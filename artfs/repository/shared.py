@@ -16,8 +16,7 @@ from artfs.errors import (
     Unsupported,
 )
 from artfs.model import check_name
-from artfs.repository.facade import Repository, StoreInfo
-from artfs.repository.opening import STORE_FORMAT, check_format
+from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo, check_format
 from artfs.repository.workspace import Workspace
 from artfs.settings import cache_path, default_entity
 from artfs.system.directories import own_directory

@@ -6,17 +6,14 @@ directory, or learns from it in order, would wait for one after the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from artfs.engine.prefetch import FilePattern
 from artfs.manifest.entries import ReferenceEntry
-from artfs.model import BLOCK_SIZE_BYTES
+from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.vfs.contents import opens_offline
 from artfs.vfs.service import Service
-
-if TYPE_CHECKING:
-    from artfs.vfs.versions import TreeDirectory
 
 MAX_AHEAD_BYTES = 16 * 1024 * 1024
 
@@ -24,11 +21,13 @@ MAX_AHEAD_BYTES = 16 * 1024 * 1024
 class Neighbours:
     """What of one directory is read, and what is loaded ahead. For the loop only."""
 
-    __slots__ = ("_ahead", "_directory", "_pattern", "_service")
+    __slots__ = ("_ahead", "_digest", "_locate", "_pattern", "_service")
 
-    def __init__(self, service: Service, directory: TreeDirectory) -> None:
+    def __init__(self, service: Service, digest: Digest, locate: Callable[[int], None]) -> None:
+        """`locate` finds out, in a reader's thread, where the files around a position are."""
         self._service = service
-        self._directory = directory
+        self._digest = digest
+        self._locate = locate
         self._pattern = FilePattern()
         # The first position that no window has covered yet.
         self._ahead = 0
@@ -45,7 +44,7 @@ class Neighbours:
 
     def _load(self, start: int, stop: int) -> int:
         """Start to load these, as far as there is room; the first position that was left."""
-        directory = self._service.directory_at_hand(self._directory.digest)
+        directory = self._service.directory_at_hand(self._digest)
         if directory is None:
             return start
         ahead_bytes = 0
@@ -57,7 +56,7 @@ class Neighbours:
             ahead_bytes += min(entry.size_bytes, BLOCK_SIZE_BYTES)
             if ahead_bytes > MAX_AHEAD_BYTES:
                 return position
-            locate = partial(self._directory.locate_neighbours, position)
+            locate = partial(self._locate, position)
             if not self._service.contents.load_ahead(entry, locate):
                 return position
         return stop

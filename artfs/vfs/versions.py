@@ -170,7 +170,7 @@ class TreeDirectory:
     def note_read(self, position: int) -> None:
         """A reference at this position is read: others may be on their way before they are."""
         if self._neighbours is None:
-            self._neighbours = Neighbours(self._service, self)
+            self._neighbours = Neighbours(self._service, self.digest, self.locate_neighbours)
         self._neighbours.note_read(position)
 
     def _found(self, entry: Entry, position: int) -> Found:
