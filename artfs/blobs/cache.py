@@ -59,11 +59,13 @@ class BlockCache:
     No method raises for anything that is wrong with the cache's disk.
     """
 
-    def __init__(self, root: Path, quota: Quota | None = None) -> None:
+    def __init__(
+        self, root: Path, quota: Quota | None = None, *, read_directly: bool = False
+    ) -> None:
+        """`read_directly`: full blocks are read past the page cache."""
         self.layout = CacheLayout(root)
         self.quota = quota or Quota.standard(root)
-        self.read_directly = False
-        """Whether full blocks are read past the page cache: a mount has one of its own."""
+        self._read_directly = read_directly
         self._flights = Flights(self.layout.lock_file)
         self._lock = forks.lock()
         # Many short processes check as often, all together, as one that runs long.
@@ -91,7 +93,7 @@ class BlockCache:
             opened = OpenFile(open_quietly(path))
             _note_use(opened.fd)
             state = file_state(opened.fd)
-            if self.read_directly and state.size_bytes > BLOCK_SIZE_BYTES:
+            if self._read_directly and state.size_bytes > BLOCK_SIZE_BYTES:
                 data = read_sealed_directly(opened, expected)
             else:
                 data = read_sealed(opened.fd, expected)

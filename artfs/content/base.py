@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Protocol, cast
+from typing import Protocol
 
-from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_count
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count
 
 
 class Content(Protocol):
@@ -16,10 +16,27 @@ class Content(Protocol):
     one way in; `try_read` is a short cut for bytes that are at hand and known to be right.
     """
 
+    __slots__ = ()
+
     @property
     def size_bytes(self) -> int:
         """The exact size."""
         ...
+
+    @property
+    def remote(self) -> RemoteContent | None:
+        """The same content, if it is elsewhere: what more can be done with it then."""
+        return None
+
+    @property
+    def any_order(self) -> bool:
+        """Whether several threads may as well load blocks at once, as far as is known by now."""
+        return False
+
+    @property
+    def file_mode(self) -> int | None:
+        """Who may read and write the file that the bytes are in; None where it is the store's."""
+        return None
 
     def try_read(self, span: ByteRange) -> Buffer | None:
         """Exactly the bytes of `span`, or None where that would take more than a memory copy.
@@ -38,8 +55,20 @@ class Content(Protocol):
         ...
 
 
-class RunContent(Content, Protocol):
-    """Content that is elsewhere: adjacent blocks come with one request."""
+class RemoteContent(Content, Protocol):
+    """Content that is elsewhere: adjacent blocks come with one request, and are kept on disk."""
+
+    __slots__ = ()
+
+    @property
+    def cache_key(self) -> Digest:
+        """The key of its blocks in the cache, by which they can be pinned there."""
+        ...
+
+    @property
+    def fetched_count(self) -> int:
+        """A number that grows with whatever comes from where it is, and not from the disk."""
+        ...
 
     def load_run(self, first: int, count: int) -> Generator[Buffer]:
         """Blocks `first` to `first + count - 1`, each as soon as it is there.
@@ -49,15 +78,6 @@ class RunContent(Content, Protocol):
         """
         ...
 
-
-class KeptContent(Content, Protocol):
-    """Content that is elsewhere, and of which blocks are kept on disk."""
-
-    @property
-    def fetched_count(self) -> int:
-        """A number that grows with whatever comes from where it is, and not from the disk."""
-        ...
-
     def load_kept(self, index: int) -> Buffer | None:
         """The verified bytes of a block, or None where only its source has them.
 
@@ -65,26 +85,21 @@ class KeptContent(Content, Protocol):
         """
         ...
 
-
-def as_run_content(content: Content) -> RunContent | None:
-    """The content, if it is of that kind; a hundred times faster than isinstance."""
-    return cast("RunContent", content) if hasattr(content, "load_run") else None
-
-
-def as_kept_content(content: Content) -> KeptContent | None:
-    """The same for what is kept on disk."""
-    return cast("KeptContent", content) if hasattr(content, "load_kept") else None
+    def is_cached(self, index: int) -> bool:
+        """Whether a block seems to be in the cache. Blocks: disk, briefly."""
+        ...
 
 
-def read_blocks(content: Content) -> Iterator[Buffer]:
-    """All bytes of a content, verified, block by block; blocks as `load_block` does."""
-    count = block_count(content.size_bytes)
-    runs = as_run_content(content)
-    if runs is not None:
-        with closing(runs.load_run(0, count)) as blocks:
+def read_blocks(content: Content, first: int = 0, count: int | None = None) -> Iterator[Buffer]:
+    """`count` blocks, or all from `first` on, verified; blocks and raises as `load_block` does."""
+    if count is None:
+        count = block_count(content.size_bytes) - first
+    remote = content.remote
+    if remote is not None:
+        with closing(remote.load_run(first, count)) as blocks:
             yield from blocks
         return
-    for index in range(count):
+    for index in range(first, first + count):
         yield content.load_block(index)
 
 

@@ -36,14 +36,21 @@ class BlobReader:
     """Blobs of one store by SHA-256. Thread-safe; remembers locations and proven blocks."""
 
     def __init__(
-        self, catalog: Catalog, objects: ObjectStore, *, cache: BlockCache | None = None
+        self,
+        catalog: Catalog,
+        objects: ObjectStore,
+        *,
+        cache: BlockCache | None = None,
+        read_directly: bool = False,
     ) -> None:
-        """`cache` keeps what was read of objects that are not local."""
+        """`cache` keeps what was read of objects that are not local.
+
+        `read_directly`: large local blobs are read past the page cache.
+        """
         self._cache = cache
         self._catalog = catalog
         self._objects = objects
-        self.read_directly = False
-        """Whether large local blobs are read past the page cache: a mount has one of its own."""
+        self.read_directly = read_directly
         self._files = OpenFiles(objects)
         self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
         # By the block list too: one that lies must not vouch for those who have the right one.
@@ -228,8 +235,8 @@ class BlobReader:
             self._locations.pop(record.sha256, None)
 
 
-class BlobContent:
-    """The bytes of one blob; implements Content."""
+class BlobContent(Content):
+    """The bytes of one blob."""
 
     __slots__ = (
         "_blobs",
@@ -255,8 +262,13 @@ class BlobContent:
 
     @property
     def size_bytes(self) -> int:
-        """The exact size."""
+        """See Content."""
         return self._size
+
+    @property
+    def any_order(self) -> bool:
+        """See Content."""
+        return True
 
     def try_read(self, span: ByteRange) -> Buffer | None:
         """See Content: serves blocks that were proved before, from the page cache."""

@@ -24,7 +24,7 @@ def cache_root() -> Path:
         return _NOWHERE
 
 
-def open_cache() -> BlockCache:
+def open_cache(*, read_directly: bool = False) -> BlockCache:
     """The block cache, with the quota of the configuration or the standard one.
 
     Raises: ConfigError; PermissionDenied for a cache that somebody else made or can write to: what
@@ -34,4 +34,5 @@ def open_cache() -> BlockCache:
     if os.path.lexists(root):
         with translate_os_errors(root):
             own_directory(root).close()
-    return BlockCache(root, Quota.standard(root, cache_limit_bytes()))
+    quota = Quota.standard(root, cache_limit_bytes())
+    return BlockCache(root, quota, read_directly=read_directly)

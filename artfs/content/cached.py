@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from artfs.blobs.cache import BlockCache
+from artfs.content.base import RemoteContent
 from artfs.errors import BackendUnavailable, DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 from artfs.settings import timeout_s
@@ -63,8 +64,8 @@ class BlockFetcher(Protocol):
         ...
 
 
-class CachedContent:
-    """Implements RunContent. Thread-safe."""
+class CachedContent(RemoteContent):
+    """The bytes of a blob or reference, by its key in the cache."""
 
     __slots__ = (
         "__weakref__",
@@ -98,22 +99,27 @@ class CachedContent:
 
     @property
     def size_bytes(self) -> int:
-        """The exact size."""
+        """See Content."""
         return self._size
 
     @property
+    def remote(self) -> RemoteContent:
+        """See Content."""
+        return self
+
+    @property
     def fetched_count(self) -> int:
-        """See KeptContent."""
+        """See RemoteContent."""
         return self._fetched_count + self._fetcher.answers
 
     @property
     def cache_key(self) -> Digest:
-        """The key of its blocks in the cache, by which they can be pinned there."""
+        """See RemoteContent."""
         return self._key
 
     @property
     def any_order(self) -> bool:
-        """Whether several threads may as well load blocks at once, as far as is known by now.
+        """See Content.
 
         A source that sends everything serves who reads in order; so does an md5 of the whole.
         """
@@ -150,7 +156,7 @@ class CachedContent:
         return data
 
     def load_run(self, first: int, count: int) -> Generator[Buffer]:
-        """See RunContent."""
+        """See RemoteContent."""
         index, stop = first, first + count
         while index < stop:
             data = self._cached(index)
@@ -165,12 +171,12 @@ class CachedContent:
                     index += 1
 
     def load_kept(self, index: int) -> Buffer | None:
-        """See KeptContent."""
+        """See RemoteContent."""
         data = self._cached(index)
         return None if data is None else self._seen(index, data)
 
     def is_cached(self, index: int) -> bool:
-        """Whether a block seems to be in the cache. Blocks: disk, briefly."""
+        """See RemoteContent."""
         return self._cache.has(self._key, index)
 
     def _seen(self, index: int, data: Buffer) -> Buffer:

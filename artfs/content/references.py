@@ -129,8 +129,8 @@ class _Proof(msgspec.Struct, frozen=True):
     whole: WholeCheck
 
 
-class LocalContent:
-    """The bytes of a local file that is referred to, read in place; implements Content.
+class LocalContent(Content):
+    """The bytes of a local file that is referred to, read in place.
 
     It stays with the file that it opened: one that takes its place under the same name is
     another one. Each read checks afterwards that size and mtime are what they were. What an md5
@@ -155,12 +155,12 @@ class LocalContent:
 
     @property
     def size_bytes(self) -> int:
-        """The exact size."""
+        """See Content."""
         return self._size
 
     @property
-    def mode(self) -> int:
-        """Who may read and write the file."""
+    def file_mode(self) -> int:
+        """See Content."""
         return os.fstat(self._file.fd).st_mode & 0o777
 
     def try_read(self, span: ByteRange) -> Buffer | None:

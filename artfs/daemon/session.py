@@ -35,10 +35,8 @@ def run_read_only(request: MountRequest, *, on_ready: Report | None = None) -> N
 
     Raises: MountError; those of opening a store and of resolving a target.
     """
-    with open_store(request.store) as repository:
+    with open_store(request.store, read_directly=True) as repository:
         limit_references(request, repository)
-        repository.blobs.read_directly = True
-        repository.cache.read_directly = True
         target = resolve_target(repository, request.target, default_project=default_project())
         frozen = None
         if request.options.freeze and target.version is None:

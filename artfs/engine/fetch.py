@@ -12,13 +12,7 @@ from weakref import WeakValueDictionary
 import trio
 from cachetools import LRUCache
 
-from artfs.content.base import (
-    Content,
-    KeptContent,
-    RunContent,
-    as_kept_content,
-    as_run_content,
-)
+from artfs.content.base import Content, RemoteContent
 from artfs.engine.flights import Flight, Flights, Land
 from artfs.engine.lanes import Lane
 from artfs.engine.origins import Origin, Origins
@@ -43,12 +37,11 @@ class Source:
     __slots__ = (
         "__weakref__",
         "_content",
-        "_kept",
         "_known",
         "_loads",
         "_open",
         "_opens_offline",
-        "_runs",
+        "_remote",
         "key",
         "lane",
         "origin",
@@ -82,9 +75,8 @@ class Source:
         self._open = open_content
         self._opens_offline = opens_offline
         self._content: Content | None = None
-        # The same, as what more it can do.
-        self._kept: KeptContent | None = None
-        self._runs: RunContent | None = None
+        # The same, if it is elsewhere.
+        self._remote: RemoteContent | None = None
         self._loads = 0
         # What had come before it was opened here, for others.
         self._known = 0
@@ -92,7 +84,7 @@ class Source:
     @property
     def answers(self) -> int:
         """A number that grows with what comes from the origin, and not from what is kept."""
-        return self._loads if self._kept is None else self._kept.fetched_count - self._known
+        return self._loads if self._remote is None else self._remote.fetched_count - self._known
 
     def try_read(self, span: ByteRange) -> Buffer | None:
         """See Content.try_read; None also as long as the content was not opened."""
@@ -107,32 +99,31 @@ class Source:
         """The block if it can be had without its origin. Thread-safe; blocks on disk."""
         if self._content is None and self._opens_offline:
             self._opened()
-        kept = self._kept
-        if kept is None:
+        remote = self._remote
+        if remote is None:
             return None
-        data = kept.load_kept(index)
-        return None if data is None else self._checked(kept, index, data)
+        data = remote.load_kept(index)
+        return None if data is None else self._checked(remote, index, data)
 
     def load_run(self, indices: range) -> Generator[Buffer]:
-        """Adjacent blocks one after the other; see RunContent.load_run. Thread-safe."""
-        content, runs = self._opened(), self._runs
-        if len(indices) == 1 or runs is None:
+        """Adjacent blocks one after the other; see RemoteContent.load_run. Thread-safe."""
+        content, remote = self._opened(), self._remote
+        if len(indices) == 1 or remote is None:
             for index in indices:
                 yield self._checked(content, index, content.load_block(index))
             return
-        with closing(runs.load_run(indices.start, len(indices))) as blocks:
+        with closing(remote.load_run(indices.start, len(indices))) as blocks:
             for index, data in zip(indices, blocks, strict=True):
-                yield self._checked(runs, index, data)
+                yield self._checked(remote, index, data)
 
     def _opened(self) -> Content:
         content = self._content
         if content is None:
             # Two threads may both get here: the content that is kept last serves all.
             content = self._open()
-            kept = as_kept_content(content)
-            self._known = 0 if kept is None else kept.fetched_count - self._loads
-            self._kept, self._runs = kept, as_run_content(content)
-            self.run_blocks = 1 if self._runs is None else RUN_BLOCKS
+            remote = self._remote = content.remote
+            self._known = 0 if remote is None else remote.fetched_count - self._loads
+            self.run_blocks = 1 if remote is None else RUN_BLOCKS
             self._content = content
         return content
 

@@ -114,7 +114,7 @@ class StoreVersions:
 class Repository:
     """One open store."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a store is made of
         self,
         info: StoreInfo,
         *,
@@ -125,15 +125,17 @@ class Repository:
         cache: BlockCache | None = None,
         references: References | None = None,
         address: str | None = None,
+        read_directly: bool = False,
+        is_new: bool = False,
     ) -> None:
         """`cache` and `references` stand in for this user's cache and all known schemes.
 
         `records` are where it is left what a lost catalog is rebuilt from; None: nowhere.
-        `address` opens the store again, where the location alone does not.
+        `address` opens the store again, where the location alone does not. `read_directly`: what
+        is large is read past the page cache. `is_new`: it was made for whoever opens it.
         """
         self.info = info
-        self.is_new = False
-        """Whether it was made for whoever opened it."""
+        self.is_new = is_new
         self.address = address or info.location
         """What opens this store in another process. It may hold a password: never show it."""
         self.catalog = catalog
@@ -143,8 +145,14 @@ class Repository:
         self.recovery = None if records is None else Recovery(catalog, records, entity=info.entity)
         self._cache = cache
         self._references = references
+        self._read_directly = read_directly
         # The objects of an embedded store are read in place.
-        self.blobs = BlobReader(catalog, objects, cache=self.cache if info.root is None else None)
+        self.blobs = BlobReader(
+            catalog,
+            objects,
+            cache=self.cache if info.root is None else None,
+            read_directly=read_directly,
+        )
         self.directories = DirectoryCache(self.blobs)
 
     def __enter__(self) -> Self:
@@ -226,7 +234,7 @@ class Repository:
     @cached_property
     def cache(self) -> BlockCache:
         """What was fetched from elsewhere; shared by all processes of this user."""
-        return self._cache or open_cache()
+        return self._cache or open_cache(read_directly=self._read_directly)
 
     @cached_property
     def references(self) -> References:

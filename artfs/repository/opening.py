@@ -63,19 +63,26 @@ class StoreFile(msgspec.Struct, frozen=True):
     """Whose members may all write to it; None: its owner alone."""
 
 
-def open_store(location: str, *, create: bool = False, entity: str | None = None) -> Repository:
+def open_store(
+    location: str,
+    *,
+    create: bool = False,
+    entity: str | None = None,
+    read_directly: bool = False,
+) -> Repository:
     """Open the store that a directory or URL names.
 
     With `create` a directory that is missing or empty becomes a new store, unless this user has
     used one there before; it belongs to `entity`, else to the one of the settings. A shared store
     is made by `create_shared` alone, for it has to be told where its blobs are.
+    `read_directly`: what is large is read past the page cache, for a mount has one of its own.
     Raises: StoreNotFound, StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable,
     Unsupported.
     """
     if is_url(location):
         from artfs.repository.shared import open_shared  # noqa: PLC0415 - few need it
 
-        return open_shared(location)
+        return open_shared(location, read_directly=read_directly)
     root = expand_home(location).absolute()
     is_new = False
     if create and not _is_store(root):
@@ -90,8 +97,7 @@ def open_store(location: str, *, create: bool = False, entity: str | None = None
         create_store(root, entity=entity)
         logger.warning("%s: a new store of %s was made here", root, entity)
         is_new = True
-    repository = _open_embedded(root)
-    repository.is_new = is_new
+    repository = _open_embedded(root, read_directly=read_directly, is_new=is_new)
     remember_store(root)
     return repository
 
@@ -201,7 +207,7 @@ def _holds_contents(root: Path) -> bool:
     return any(path.is_file() for kind in kinds for path in (root / kind.value).rglob("*"))
 
 
-def _open_embedded(root: Path) -> Repository:
+def _open_embedded(root: Path, *, read_directly: bool, is_new: bool) -> Repository:
     from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long to import
 
     settings = read_store_file(root)
@@ -210,7 +216,15 @@ def _open_embedded(root: Path) -> Repository:
     catalog = SqlCatalog.sqlite(root / CATALOG_FILE)
     objects = LocalObjectStore(root)
     info = StoreInfo(str(root), settings.entity, root)
-    return Repository(info, catalog=catalog, objects=objects, workspace=objects, records=objects)
+    return Repository(
+        info,
+        catalog=catalog,
+        objects=objects,
+        workspace=objects,
+        records=objects,
+        read_directly=read_directly,
+        is_new=is_new,
+    )
 
 
 def read_store_file(root: Path) -> StoreFile:

@@ -77,10 +77,11 @@ def create_shared(address: str, *, blobs: str | None, entity: str | None = None)
         catalog.close()
 
 
-def open_shared(address: str) -> Repository:
+def open_shared(address: str, *, read_directly: bool = False) -> Repository:
     """Open the store whose catalog is at `address`, a `postgresql://…` URL.
 
     Blobs are read through this user's block cache, and connected to when they are first needed.
+    `read_directly`: see open_store.
     Raises: StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable, Unsupported.
     """
     location = checked_address(address)
@@ -88,13 +89,13 @@ def open_shared(address: str) -> Repository:
 
     catalog = SqlCatalog.connect(address)
     try:
-        return _opened(catalog, location, address)
+        return _opened(catalog, location, address, read_directly=read_directly)
     except BaseException:
         catalog.close()
         raise
 
 
-def _opened(catalog: SqlCatalog, location: str, address: str) -> Repository:
+def _opened(catalog: SqlCatalog, location: str, address: str, *, read_directly: bool) -> Repository:
     settings = catalog.settings()
     known = settings.get(_FORMAT, str(STORE_FORMAT))
     if not known.isdecimal() or _ID not in settings:
@@ -120,6 +121,7 @@ def _opened(catalog: SqlCatalog, location: str, address: str) -> Repository:
         workspace=workspace,
         records=objects,
         address=address,
+        read_directly=read_directly,
     )
 
 

@@ -7,19 +7,14 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing
 from enum import StrEnum
 
 import msgspec
 
-from artfs.content.base import Content
-from artfs.content.blobs import BlobContent
-from artfs.content.cached import CachedContent
-from artfs.content.references import LocalContent
+from artfs.content.base import Content, read_blocks
 from artfs.errors import SourceChanged
 from artfs.manifest.entries import FileEntry, ReferenceEntry
-from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, Buffer, block_count
+from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, block_count
 from artfs.repository.facade import Repository
 from artfs.sdk.aside import Aside
 from artfs.sdk.intake import ProgressMeter
@@ -180,9 +175,9 @@ class Placer:
         executable = isinstance(entry, FileEntry) and entry.executable
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         mode = 0o777 if executable else 0o666
-        if isinstance(content, LocalContent):
+        if content.file_mode is not None:
             # As `cp` does it: who may not read the file may not read its copy.
-            mode &= content.mode | stat.S_IRUSR | stat.S_IWUSR
+            mode &= content.file_mode | stat.S_IRUSR | stat.S_IWUSR
         fd = os.open(name, flags, mode, dir_fd=self._aside.fd)
         try:
             state = None if original is None else file_state(original.fd)
@@ -212,7 +207,7 @@ class Placer:
         count = block_count(content.size_bytes)
 
         def load(first: int) -> None:
-            blocks = _blocks(content, first, min(_RUN_BLOCKS, count - first))
+            blocks = read_blocks(content, first, min(_RUN_BLOCKS, count - first))
             for index, block in enumerate(blocks, first):
                 if fd is not None:
                     pwrite_full(fd, block, index * BLOCK_SIZE_BYTES)
@@ -222,7 +217,7 @@ class Placer:
         # The first answer shows whether a server knows ranges.
         for first in runs[:1]:
             load(first)
-        if len(runs) > 1 and _any_order(content):
+        if len(runs) > 1 and content.any_order:
             self._workers.share(load, runs[1:])
         else:
             for first in runs[1:]:
@@ -275,19 +270,3 @@ def _is_right(directory_fd: int, entry: FileEntry | ReferenceEntry) -> bool:
 def _is_large(entry: FileEntry | ReferenceEntry) -> bool:
     """Whether it is an object of its own in a store; small content is one of many in a pack."""
     return isinstance(entry, FileEntry) and entry.size_bytes >= SMALL_BLOB_LIMIT_BYTES
-
-
-def _any_order(content: Content) -> bool:
-    """Whether several threads may as well load its blocks at once."""
-    if isinstance(content, CachedContent):
-        return content.any_order
-    return isinstance(content, BlobContent)
-
-
-def _blocks(content: Content, first: int, count: int) -> Iterator[Buffer]:
-    if isinstance(content, CachedContent):
-        with closing(content.load_run(first, count)) as blocks:
-            yield from blocks
-    else:
-        for index in range(first, first + count):
-            yield content.load_block(index)

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from artfs.content.cached import CachedContent
+from artfs.content.base import RemoteContent
 from artfs.errors import ArtfsError, InvalidArgument, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import walk
@@ -135,14 +135,15 @@ class _Warming:
             except ArtfsError as error:
                 self._fail(path, error)
                 continue
-            if not isinstance(content, CachedContent):
+            remote = content.remote
+            if remote is None:
                 self._local += 1
                 self._listener.advance(content.size_bytes)
                 continue
-            self.keys.add(content.cache_key)
-            count = block_count(content.size_bytes)
+            self.keys.add(remote.cache_key)
+            count = block_count(remote.size_bytes)
             for first in range(0, count, _RUN_BLOCKS):
-                yield self._job(path, content, first, min(_RUN_BLOCKS, count - first))
+                yield self._job(path, remote, first, min(_RUN_BLOCKS, count - first))
 
     def report(self) -> WarmReport:
         """The result."""
@@ -154,7 +155,7 @@ class _Warming:
             tuple(sorted(self._failures, key=lambda failure: failure.path)),
         )
 
-    def _job(self, path: str, content: CachedContent, first: int, count: int) -> Callable[[], None]:
+    def _job(self, path: str, content: RemoteContent, first: int, count: int) -> Callable[[], None]:
         wanted = range(first, first + count)
         missing = [index for index in wanted if not content.is_cached(index)]
         size_bytes = sum(block_range(index, content.size_bytes).length for index in wanted)

@@ -78,7 +78,7 @@ def forget_pages(path: Path) -> None:
 @pytest.mark.parametrize("at_hand", [True, False])
 def test_a_full_block_is_read_past_the_page_cache(cache: BlockCache, at_hand: bool) -> None:
     data = os.urandom(BLOCK_SIZE_BYTES)
-    cache.read_directly = True
+    cache = BlockCache(cache.layout.root, cache.quota, read_directly=True)
     cache.put(KEY, 0, data)
     if not at_hand:
         forget_pages(cache.layout.block(KEY, 0))
@@ -95,7 +95,7 @@ def test_a_full_block_is_read_past_the_page_cache(cache: BlockCache, at_hand: bo
 def test_a_damaged_block_is_dropped(
     cache: BlockCache, damage: str, directly: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cache.read_directly = directly
+    cache = BlockCache(cache.layout.root, cache.quota, read_directly=directly)
     cache.put(KEY, 0, b"x" * (BLOCK_SIZE_BYTES if directly else 1000))
     path = cache.layout.block(KEY, 0)
     path.chmod(0o600)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from functools import partial
 
@@ -11,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from artfs.content.base import RemoteContent
 from artfs.engine.fetch import Fetcher, Source
 from artfs.engine.origins import MAX_SILENCES, PAUSE_S, Origin, Origins, server_of
 from artfs.engine.threads import Threads, Work
@@ -19,7 +20,7 @@ from artfs.errors import (
     DeadlineExceeded,
     ReferenceChanged,
 )
-from artfs.model import ByteRange
+from artfs.model import ByteRange, Digest
 from artfs.mounts.counters import Counters
 from tests.support.loops import on_jumping_trio, on_trio
 
@@ -170,14 +171,34 @@ async def test_a_thread_that_is_left_to_itself_keeps_its_place_and_its_answer_co
     assert not origin.is_silent
 
 
-class Kept:
+class Kept(RemoteContent):
     """Content of which some blocks are kept; its origin hangs."""
-
-    size_bytes = 1000
 
     def __init__(self) -> None:
         self.kept: bytes | None = None
-        self.fetched_count = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return 1000
+
+    @property
+    def remote(self) -> RemoteContent:
+        return self
+
+    @property
+    def fetched_count(self) -> int:
+        return 0
+
+    @property
+    def cache_key(self) -> Digest:
+        return Digest(bytes(32))
+
+    def is_cached(self, index: int) -> bool:
+        return False
+
+    def load_run(self, first: int, count: int) -> Generator[bytes]:
+        for index in range(first, first + count):
+            yield self.load_block(index)
 
     def try_read(self, span: ByteRange) -> bytes | None:
         return None

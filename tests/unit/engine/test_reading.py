@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from artfs.content.base import Content
 from artfs.engine.fetch import Fetcher, Source
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
@@ -22,7 +23,7 @@ from tests.support.loops import on_jumping_trio, on_trio
 BLOCK = BLOCK_SIZE_BYTES
 
 
-class CountingContent:
+class CountingContent(Content):
     """Content in memory that counts loads, and can be made to hang, lie or fail."""
 
     def __init__(self, data: bytes, *, at_hand: bool = False) -> None:

@@ -12,19 +12,20 @@ import pytest
 import trio
 import trio.testing
 
+from artfs.content.base import RemoteContent
 from artfs.engine.fetch import RUN_BLOCKS, Fetcher, Source
 from artfs.engine.flights import ECHO_S
 from artfs.engine.reader import Reader
 from artfs.engine.threads import Threads, Work
 from artfs.errors import BackendUnavailable, DeadlineExceeded, IntegrityError
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_range
 from artfs.mounts.counters import Counters
 from tests.support.loops import on_jumping_trio, on_trio
 
 BLOCK = BLOCK_SIZE_BYTES
 
 
-class DistantContent:
+class DistantContent(RemoteContent):
     """Content that notes its requests, and can be made to fail or to hang at a block."""
 
     def __init__(self, blocks: int) -> None:
@@ -38,6 +39,24 @@ class DistantContent:
     @property
     def size_bytes(self) -> int:
         return len(self.data)
+
+    @property
+    def remote(self) -> RemoteContent:
+        return self
+
+    @property
+    def fetched_count(self) -> int:
+        return self.loads.total()
+
+    def load_kept(self, index: int) -> None:
+        return None
+
+    @property
+    def cache_key(self) -> Digest:
+        return Digest(bytes(32))
+
+    def is_cached(self, index: int) -> bool:
+        return False
 
     def try_read(self, span: ByteRange) -> bytes | None:
         return None
