@@ -25,13 +25,19 @@ from pathlib import Path
 import msgspec
 from cachetools import LRUCache
 
-from artfs.blobs.eviction import Quota, evict
-from artfs.blobs.flights import Flight, Flights
-from artfs.blobs.layout import KEPT_MODE, NEW_MODE, CacheLayout
-from artfs.blobs.sealed import read_sealed, read_sealed_directly, write_sealed
+from artfs.blobs.block_locks import BlockLock, BlockLocks
+from artfs.blobs.cache_eviction import Quota, evict
+from artfs.blobs.cache_layout import (
+    KEPT_MODE,
+    NEW_MODE,
+    CacheLayout,
+    read_checksummed,
+    read_checksummed_directly,
+    write_checksummed,
+)
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest
 from artfs.system import forks
-from artfs.system.files import FileState, OpenFile, file_state, open_quietly
+from artfs.system.files import FileState, SharedDescriptor, file_state, open_quietly
 from artfs.system.locks import hold_new_file
 
 logger = logging.getLogger(__name__)
@@ -48,7 +54,7 @@ _MAX_OPEN_BLOCKS = 4096
 class OpenBlock(msgspec.Struct, frozen=True, gc=False):
     """The file of a block that was found right; its bytes come first."""
 
-    file: OpenFile
+    file: SharedDescriptor
     state: FileState
     """Of the file when it was read. In another state it may hold anything."""
 
@@ -66,7 +72,7 @@ class BlockCache:
         self.layout = CacheLayout(root)
         self.quota = quota or Quota.standard(root)
         self._read_directly = read_directly
-        self._flights = Flights(self.layout.lock_file)
+        self._flights = BlockLocks(self.layout.lock_file)
         self._lock = forks.lock()
         # Many short processes check as often, all together, as one that runs long.
         self._unchecked_bytes = random.randrange(self.quota.check_after_bytes)  # noqa: S311 - spreads work
@@ -90,13 +96,13 @@ class BlockCache:
         path = self.layout.block(key, index)
         data: Buffer | None
         try:
-            opened = OpenFile(open_quietly(path))
+            opened = SharedDescriptor(open_quietly(path))
             _note_use(opened.fd)
             state = file_state(opened.fd)
             if self._read_directly and state.size_bytes > BLOCK_SIZE_BYTES:
-                data = read_sealed_directly(opened, expected)
+                data = read_checksummed_directly(opened, expected)
             else:
-                data = read_sealed(opened.fd, expected)
+                data = read_checksummed(opened.fd, expected)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -149,7 +155,7 @@ class BlockCache:
             self.layout.block(key, index).unlink()
 
     @contextmanager
-    def flight(self, key: Digest, index: int, *, timeout_s: float) -> Iterator[Flight]:
+    def flight(self, key: Digest, index: int, *, timeout_s: float) -> Iterator[BlockLock]:
         """The right to fetch a block, which one thread of all processes has at a time.
 
         Whoever gets it looks first whether the block has come meanwhile. A disk that cannot lock
@@ -161,8 +167,8 @@ class BlockCache:
     def read_note(self, key: Digest) -> bytes | None:
         """What was noted of some content; None where there is nothing."""
         try:
-            opened = OpenFile(open_quietly(self.layout.note(key)))
-            return read_sealed(opened.fd)
+            opened = SharedDescriptor(open_quietly(self.layout.note(key)))
+            return read_checksummed(opened.fd)
         except OSError:
             return None
 
@@ -198,7 +204,7 @@ class BlockCache:
             if self.quota.missing_bytes(self.layout.root) + size_bytes > 0:
                 raise OSError(f"less than {self.quota.reserve_bytes} bytes of its disk are free")
 
-    def _write(self, path: Path, data: Buffer, mode: int) -> OpenFile:
+    def _write(self, path: Path, data: Buffer, mode: int) -> SharedDescriptor:
         try:
             return self._write_once(path, data, mode)
         except FileNotFoundError:
@@ -206,12 +212,12 @@ class BlockCache:
             self.layout.create(path.parent)
             return self._write_once(path, data, mode)
 
-    def _write_once(self, path: Path, data: Buffer, mode: int) -> OpenFile:
+    def _write_once(self, path: Path, data: Buffer, mode: int) -> SharedDescriptor:
         temporary = self.layout.tmp / secrets.token_hex(8)
         # Held as long as it is open: eviction tells by that what a killed process left.
-        opened = OpenFile(hold_new_file(temporary, mode=mode).detach())
+        opened = SharedDescriptor(hold_new_file(temporary, mode=mode).detach())
         try:
-            write_sealed(opened.fd, data)
+            write_checksummed(opened.fd, data)
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

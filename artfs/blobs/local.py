@@ -24,8 +24,8 @@ from artfs.blobs.base import (
 from artfs.blobs.temporaries import Temporaries
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
 from artfs.model import ByteRange, Digest
-from artfs.system.directories import Directory
-from artfs.system.files import OpenFile, copy_file, pread_full
+from artfs.system.directories import DirectoryHandle
+from artfs.system.files import SharedDescriptor, copy_file, pread_full
 from artfs.system.oserrors import reading_content, translate_os_errors
 from artfs.system.ownership import Ownership
 
@@ -72,7 +72,7 @@ class LocalObjectStore:
         with translate_os_errors(f"storing {key}"):
             self._require_layout(key.namespace)
             with self._shard(key, create=True) as shard:
-                target = _Target(shard, _file_name(key))
+                target = _ObjectPath(shard, _file_name(key))
                 if not _is_stored(target, source) and not self._take_in(source, target, transfer):
                     self._copy_in(source, target)
             if transfer is Transfer.MOVE:
@@ -140,12 +140,12 @@ class LocalObjectStore:
         directory = self._root / namespace.value
         with translate_os_errors(directory):
             self._require_layout(namespace)
-            with Directory.at(self._root) as root, root.below(namespace.value) as shards:
+            with DirectoryHandle.at(self._root) as root, root.below(namespace.value) as shards:
                 names = [name for name in shards.names() if _SHARD.fullmatch(name)]
         for name in names:
             with (
                 translate_os_errors(directory / name),
-                Directory.at(self._root) as root,
+                DirectoryHandle.at(self._root) as root,
                 root.below(namespace.value) as shards,
                 shards.below(name) as shard,
             ):
@@ -160,7 +160,7 @@ class LocalObjectStore:
         with translate_os_errors(f"storing {kind.value}/{name}"):
             self._require_layout(Namespace.BLOBS)
             with (
-                Directory.at(self._root) as root,
+                DirectoryHandle.at(self._root) as root,
                 root.below(kind.value, create=True) as directory,
             ):
                 temporary = self.temporaries.new("record")
@@ -183,7 +183,7 @@ class LocalObjectStore:
         """
         with reading_content(f"{kind.value}/{name}"):
             try:
-                opened = OpenFile(os.open(self._root / kind.value / name, _READ_FLAGS))
+                opened = SharedDescriptor(os.open(self._root / kind.value / name, _READ_FLAGS))
             except FileNotFoundError:
                 raise BlobNotFound(f"{kind.value}/{name}", "does not exist") from None
             return pread_full(opened.fd, os.fstat(opened.fd).st_size, 0)
@@ -195,7 +195,7 @@ class LocalObjectStore:
             self._require_layout(Namespace.BLOBS)
             with (
                 suppress(FileNotFoundError),
-                Directory.at(self._root) as root,
+                DirectoryHandle.at(self._root) as root,
                 root.below(kind.value) as directory,
                 os.scandir(directory.fd) as entries,
             ):
@@ -215,7 +215,7 @@ class LocalObjectStore:
         with (
             translate_os_errors(f"{kind.value}/{name}"),
             suppress(FileNotFoundError),
-            Directory.at(self._root) as root,
+            DirectoryHandle.at(self._root) as root,
             root.below(kind.value) as directory,
         ):
             directory.unlink(name)
@@ -231,10 +231,10 @@ class LocalObjectStore:
                 str(directory), "is not there", hint="is the store's file system mounted?"
             )
 
-    def _shard(self, key: ObjectKey, *, create: bool = False) -> Directory:
+    def _shard(self, key: ObjectKey, *, create: bool = False) -> DirectoryHandle:
         """The open directory of an object. Raises: FileNotFoundError; as Directory.below."""
         name = key.sha256.hex()[:2]
-        with Directory.at(self._root) as root, root.below(key.namespace.value) as shards:
+        with DirectoryHandle.at(self._root) as root, root.below(key.namespace.value) as shards:
             shard = shards.below(name, create=create)
             if create and (key.namespace, name) not in self._durable_shards:
                 # Somebody else may have made it, and not be done.
@@ -242,7 +242,7 @@ class LocalObjectStore:
                 self._durable_shards.add((key.namespace, name))
             return shard
 
-    def _take_in(self, source: Path, target: _Target, transfer: Transfer) -> bool:
+    def _take_in(self, source: Path, target: _ObjectPath, transfer: Transfer) -> bool:
         """Make the source itself the object, moved or linked; False where only a copy will do."""
         if transfer is Transfer.COPY:
             return False
@@ -274,7 +274,7 @@ class LocalObjectStore:
             os.close(fd)
         return True
 
-    def _copy_in(self, source: Path, target: _Target) -> None:
+    def _copy_in(self, source: Path, target: _ObjectPath) -> None:
         # In place of a file of ours somebody may have put a link.
         nofollow = os.O_NOFOLLOW if self.temporaries.made(source) else 0
         with translate_os_errors(source):
@@ -296,10 +296,10 @@ class LocalObjectStore:
             temporary.unlink(missing_ok=True)
 
 
-class _Target(msgspec.Struct, frozen=True):
+class _ObjectPath(msgspec.Struct, frozen=True):
     """Where an object is, or is to be."""
 
-    shard: Directory
+    shard: DirectoryHandle
     name: str
 
 
@@ -307,11 +307,11 @@ def create_layout(root: Path) -> None:
     """Make the directories of a store that are missing. Raises: PermissionDenied; OSError."""
     if all((root / name).is_dir() for name in _LAYOUT):
         return
-    with Directory.at(root) as directory, directory.locked():
+    with DirectoryHandle.at(root) as directory, directory.locked():
         fill_layout(directory)
 
 
-def fill_layout(root: Directory) -> None:
+def fill_layout(root: DirectoryHandle) -> None:
     """As `create_layout`, for who holds the lock. Raises: PermissionDenied; OSError."""
     for name in _LAYOUT:
         root.make(name).close()
@@ -327,7 +327,7 @@ def _sealed(ownership: Ownership, executable: int) -> int:
     return mode | executable & mode >> 2
 
 
-def _install(source: Path, source_fd: int, target: _Target, transfer: Transfer) -> None:
+def _install(source: Path, source_fd: int, target: _ObjectPath, transfer: Transfer) -> None:
     """Give a durable file its name, durably; the first of several puts of a key stays."""
     shard, name = target.shard, target.name
     with shard.locked():
@@ -343,7 +343,7 @@ def _install(source: Path, source_fd: int, target: _Target, transfer: Transfer) 
     shard.sync()
 
 
-def _is_stored(target: _Target, source: Path) -> bool:
+def _is_stored(target: _ObjectPath, source: Path) -> bool:
     """Whether there is an object, which then is durable: whoever stored it may not be done yet.
 
     False where there is none, or only what a damaged disk has left of it.
@@ -360,7 +360,7 @@ def _is_stored(target: _Target, source: Path) -> bool:
     return is_stored
 
 
-def _is_whole(target: _Target, size_bytes: int | None) -> bool:
+def _is_whole(target: _ObjectPath, size_bytes: int | None) -> bool:
     """Whether there is an object, with as many bytes as its source, where that is known."""
     try:
         found = target.shard.status(target.name)
@@ -369,7 +369,9 @@ def _is_whole(target: _Target, size_bytes: int | None) -> bool:
     return stat.S_ISREG(found.st_mode) and size_bytes in {None, found.st_size}
 
 
-def _list_shard(namespace: Namespace, shard_name: str, shard: Directory) -> list[StoredObject]:
+def _list_shard(
+    namespace: Namespace, shard_name: str, shard: DirectoryHandle
+) -> list[StoredObject]:
     found = []
     with os.scandir(shard.fd) as entries:
         for entry in entries:

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.system import forks
-from artfs.system.directories import Directory
+from artfs.system.directories import DirectoryHandle
 from artfs.system.locks import Held, hold_new_directory, is_held, take_abandoned
 from artfs.system.oserrors import translate_os_errors
 
@@ -95,8 +95,8 @@ class Temporaries:
                 held.close()
         return removed
 
-    def _open(self) -> Directory:
-        with translate_os_errors(self._root), Directory.at(self._root.parent) as parent:
+    def _open(self) -> DirectoryHandle:
+        with translate_os_errors(self._root), DirectoryHandle.at(self._root.parent) as parent:
             return parent.below(self._root.name)
 
     def _directory(self) -> Path:
@@ -121,7 +121,7 @@ class Temporaries:
         self._held = []
 
 
-def _ours(root: Directory) -> list[str]:
+def _ours(root: DirectoryHandle) -> list[str]:
     with translate_os_errors(root.path):
         return [name for name in root.names() if _OURS.fullmatch(name)]
 

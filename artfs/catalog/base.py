@@ -12,7 +12,7 @@ from typing import Protocol
 from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
-    CommitOutcome,
+    CommitResult,
     Copy,
     LeaseKind,
     LeaseRecord,
@@ -178,7 +178,7 @@ class Catalog(Protocol):
 
     # --- changes ---------------------------------------------------------------------------
 
-    def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitOutcome:
+    def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitResult:
         """Make a version, or find the one that has the same content already.
 
         The same content means the `content_digest` of `latest` (of any version with

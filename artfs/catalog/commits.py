@@ -11,7 +11,8 @@ from artfs.catalog import inventory
 from artfs.catalog.base import BaseGone, Confirm
 from artfs.catalog.bulk import among
 from artfs.catalog.checked import ArtifactKey, json_text
-from artfs.catalog.records import CommitOutcome, VersionCommit, VersionRecord
+from artfs.catalog.engine import now_ns
+from artfs.catalog.records import CommitResult, VersionCommit, VersionRecord
 from artfs.catalog.rows import (
     latest_id,
     linked_version,
@@ -24,22 +25,21 @@ from artfs.catalog.schema import (
     links,
     versions,
 )
-from artfs.catalog.times import now_ns
 from artfs.catalog.writes import add_link, lock_artifact, move_aliases, put_tags
 from artfs.errors import AliasMoved
 from artfs.model import VersionState
 
 
-def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | None) -> CommitOutcome:
+def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | None) -> CommitResult:
     """What Catalog.commit says."""
     if earlier := _committed_with(connection, wanted.commit_key):
-        return CommitOutcome(earlier, created=False)
+        return CommitResult(earlier, created=False)
     key = lock_artifact(
         connection, wanted.project, wanted.name, type_name=wanted.type, is_portfolio=False
     )
     # Again, now that a commit of the same key cannot be under way beside this one.
     if earlier := _committed_with(connection, wanted.commit_key):
-        return CommitOutcome(earlier, created=False)
+        return CommitResult(earlier, created=False)
     latest = latest_id(connection, key.id)
     if wanted.expect_latest is not None and (latest or "") != wanted.expect_latest:
         raise AliasMoved(
@@ -63,7 +63,7 @@ def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | Non
         )
     record = linked_version(connection, key.id, version_id)
     assert record is not None
-    return CommitOutcome(record, created)
+    return CommitResult(record, created)
 
 
 def _committed_with(connection: Connection, commit_key: str | None) -> VersionRecord | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from artfs.catalog.failures import from_sqlite, is_transient, translate
@@ -40,6 +40,16 @@ from artfs.errors import (
 )
 from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors, translated
+
+_SERVER_TIME = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000")
+
+
+def now_ns(connection: Connection) -> int:
+    """Nanoseconds since the Unix epoch, by the server's clock; by that of this host without one."""
+    if connection.dialect.name == "postgresql":
+        return int(connection.execute(_SERVER_TIME).scalar_one())
+    return time.time_ns()
+
 
 T = TypeVar("T")
 

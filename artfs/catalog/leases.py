@@ -23,15 +23,14 @@ from sqlalchemy import Connection, select, update
 
 from artfs.catalog.base import Lease
 from artfs.catalog.checked import number
-from artfs.catalog.engine import Database
+from artfs.catalog.engine import Database, now_ns
 from artfs.catalog.records import LeaseKind, LeaseRecord
 from artfs.catalog.schema import numbers
-from artfs.catalog.times import now_ns
 from artfs.errors import OutOfSpace
 from artfs.model import Digest
 from artfs.system import forks
-from artfs.system.directories import Directory
-from artfs.system.files import OpenFile
+from artfs.system.directories import DirectoryHandle
+from artfs.system.files import SharedDescriptor
 from artfs.system.locks import Held, hold_new_file, is_held, take_abandoned
 from artfs.system.oserrors import translate_os_errors
 
@@ -127,7 +126,7 @@ class FileLeases:
     def begin(self, kind: LeaseKind, subject: str, tree: Digest | None) -> Lease:
         """See Leases. Raises: PermissionDenied, OutOfSpace, BackendUnavailable."""
         name = _Name(kind, SEES_NOTHING, subject, secrets.token_hex(8))
-        with translate_os_errors(self._path), Directory.at(self._path.parent) as parent:
+        with translate_os_errors(self._path), DirectoryHandle.at(self._path.parent) as parent:
             directory = parent.below(self._path.name, create=True)
         mode = directory.ownership.file_mode
         with translate_os_errors(self._path / str(name)):
@@ -186,7 +185,7 @@ class FileLeases:
                 if name.kind is LeaseKind.RUN and is_held(str(name), dir_fd=directory.fd)
             }
 
-    def _opened(self) -> Directory | None:
+    def _opened(self) -> DirectoryHandle | None:
         return _opened(self._path)
 
 
@@ -202,25 +201,25 @@ def file_leases(path: Path) -> list[LeaseRecord]:
     return sorted(found, key=lambda lease: (lease.began_at_ns, lease.id))
 
 
-def _opened(path: Path) -> Directory | None:
+def _opened(path: Path) -> DirectoryHandle | None:
     """The directory; None before the first lease."""
-    with translate_os_errors(path), Directory.at(path.parent) as parent:
+    with translate_os_errors(path), DirectoryHandle.at(path.parent) as parent:
         try:
             return parent.below(path.name)
         except FileNotFoundError:
             return None
 
 
-def _names(directory: Directory) -> list[_Name]:
+def _names(directory: DirectoryHandle) -> list[_Name]:
     with translate_os_errors(directory.path):
         return [name for text in directory.names() if (name := _parsed(text)) is not None]
 
 
-def _record(directory: Directory, name: _Name) -> LeaseRecord:
+def _record(directory: DirectoryHandle, name: _Name) -> LeaseRecord:
     note = _Note()
     held = is_held(str(name), dir_fd=directory.fd)
     with suppress(OSError, msgspec.DecodeError):
-        opened = OpenFile(os.open(str(name), _READ_FLAGS, dir_fd=directory.fd))
+        opened = SharedDescriptor(os.open(str(name), _READ_FLAGS, dir_fd=directory.fd))
         note = msgspec.json.decode(os.pread(opened.fd, _NOTE_BYTES, 0), type=_Note)
     return LeaseRecord(
         id=str(name),
@@ -235,7 +234,7 @@ def _record(directory: Directory, name: _Name) -> LeaseRecord:
 
 
 class _FileLease:
-    def __init__(self, directory: Directory, name: str, held: Held) -> None:
+    def __init__(self, directory: DirectoryHandle, name: str, held: Held) -> None:
         self.id = name
         self._directory = directory.path
         self._held = held

@@ -200,7 +200,7 @@ class Reserved(msgspec.Struct, frozen=True):
     """Blobs and packs that are being deleted: to be stored anew once they are gone."""
 
 
-class CommitOutcome(msgspec.Struct, frozen=True):
+class CommitResult(msgspec.Struct, frozen=True):
     """The version that now holds the content, and whether the commit made it."""
 
     version: VersionRecord

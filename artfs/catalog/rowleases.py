@@ -13,11 +13,10 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from artfs.catalog.base import Lease
 from artfs.catalog.bulk import among
-from artfs.catalog.engine import Database
+from artfs.catalog.engine import Database, now_ns
 from artfs.catalog.leases import SEES_NOTHING, holder, last_number
 from artfs.catalog.records import LeaseKind, LeaseRecord
 from artfs.catalog.schema import leases
-from artfs.catalog.times import now_ns
 from artfs.errors import ArtfsError
 from artfs.model import Digest
 from artfs.system import forks

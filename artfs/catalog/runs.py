@@ -13,10 +13,10 @@ from sqlalchemy import Connection, FromClause, Select, func, insert, select, upd
 from artfs.catalog.base import OnDamage
 from artfs.catalog.bulk import put_rows
 from artfs.catalog.checked import json_object, json_text, run_record, sound
+from artfs.catalog.engine import now_ns
 from artfs.catalog.records import RunRecord, VersionRecord
 from artfs.catalog.rows import made_versions, version_by_id
 from artfs.catalog.schema import projects, run_inputs, run_outputs, runs, versions
-from artfs.catalog.times import now_ns
 from artfs.catalog.writes import ensure_project
 from artfs.errors import RunNotFound
 from artfs.model import Metadata, RunState

@@ -19,12 +19,12 @@ from artfs.catalog.bulk import chunks, put_rows
 from artfs.catalog.checked import setting
 from artfs.catalog.creation import check_schema, create_schema
 from artfs.catalog.damage import find_damage
-from artfs.catalog.engine import Database, postgresql_database, sqlite_database
+from artfs.catalog.engine import Database, now_ns, postgresql_database, sqlite_database
 from artfs.catalog.leases import FileLeases, Leases, free_number
 from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
-    CommitOutcome,
+    CommitResult,
     Copy,
     LeaseKind,
     LeaseRecord,
@@ -39,7 +39,6 @@ from artfs.catalog.records import (
 )
 from artfs.catalog.rowleases import RowLeases
 from artfs.catalog.schema import artifacts, projects, settings
-from artfs.catalog.times import now_ns
 from artfs.errors import OutOfSpace
 from artfs.model import ByteRange, Digest, Metadata, RunState, VersionState
 from artfs.system import forks
@@ -233,7 +232,7 @@ class SqlCatalog:
 
     # --- changes ---------------------------------------------------------------------------
 
-    def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitOutcome:
+    def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitResult:
         return self._change(lambda connection: commits.commit(connection, commit, confirm))
 
     def update_version(

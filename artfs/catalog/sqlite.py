@@ -29,7 +29,7 @@ from urllib.parse import quote
 
 from artfs.errors import BackendUnavailable, StoreFormatError
 from artfs.system import forks
-from artfs.system.directories import Directory
+from artfs.system.directories import DirectoryHandle
 from artfs.system.ownership import Ownership
 
 LOCK_TIMEOUT_S = 30.0
@@ -290,7 +290,7 @@ def _touch(connection: sqlite3.Connection) -> None:
 
 def _write_anew(path: Path, size_bytes: int, final: Path | None = None) -> None:
     """Make a file that takes so much room; it stays as `final` alone. Raises: OSError."""
-    with Directory.at(path.parent) as directory:
+    with DirectoryHandle.at(path.parent) as directory:
         fd = directory.open_new(path.name)
     try:
         os.posix_fallocate(fd, 0, size_bytes)

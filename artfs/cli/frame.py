@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import msgspec
 
-from artfs.cli.output import iso_time
+from artfs.cli.output import escaped, iso_time
 from artfs.errors import ArtfsError, ArtifactNotFound, InvalidArgument, InvalidName
 from artfs.model import Metadata, check_name, parse_artifact_path
 
@@ -19,12 +20,91 @@ if TYPE_CHECKING:
     from artfs.repository.facade import Repository
 
 
+class UnaskedPath(click.ParamType[Path]):
+    """A path about which no file system is asked: one that hangs would hang who wants to end it.
+
+    click.Path asks for the status of whatever it is given.
+    """
+
+    name = "path"
+
+    def convert(
+        self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """The path as it was written."""
+        if "\0" in str(value):
+            self.fail("a path has no NUL in it", param, ctx)
+        return Path(value)
+
+
+mountpoint_argument = click.argument("mountpoint", metavar="MOUNTPOINT", type=UnaskedPath())
+
+store_option = click.option(
+    "--store",
+    metavar="URL",
+    help="The store: a directory, or the URL of a shared store's catalog.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of a text."
+)
+
+# What a new version is.
+type_option = click.option(
+    "-t", "--type", "type_name", metavar="TYPE", help="The artifact's type (dataset)."
+)
+alias_option = click.option(
+    "-a", "--alias", "aliases", multiple=True, metavar="ALIAS", help="An alias besides latest."
+)
+description_option = click.option("--description", metavar="TEXT", help="A text for people.")
+metadata_option = click.option(
+    "--metadata", metavar="JSON|@FILE", help="A JSON object, or a file that holds one."
+)
+
+# How it is committed.
+expect_option = click.option(
+    "--expect",
+    metavar="VERSION",
+    help="Commit only if `latest` is this version; none: only if there is none; any: whatever.",
+)
+take_unfinished_option = click.option(
+    "--take-unfinished",
+    is_flag=True,
+    help="Take files as they are that were open for writing when an earlier mount ended.",
+)
+
+staging_mount_options = click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="OPT[,OPT...]",
+    help="allow_other, file_references=on|off, timeout=S.",
+)
+foreground_option = click.option(
+    "-f", "--foreground", is_flag=True, help="Stay, and log to standard error."
+)
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+
+
+def confirm(question: str, *, yes: bool, command: str) -> None:
+    """Go on only if a person says so, or `--yes` did.
+
+    Raises: InvalidArgument without a terminal; click.exceptions.Exit for a no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InvalidArgument(command, "cannot ask without a terminal", hint="say `--yes`")
+    if not click.confirm(escaped(question), err=True):
+        raise click.exceptions.Exit(1)
+
+
 def open_repository(store: str | None, *, create: bool = False) -> Repository:
     """The store that `--store` names, or the one of the environment or configuration.
 
     Raises: StoreNotFound, StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable.
     """
-    from artfs.repository.opening import open_store  # noqa: PLC0415 - takes long to import
+    from artfs.repository.stores import open_store  # noqa: PLC0415 - takes long to import
     from artfs.settings import store_location  # noqa: PLC0415 - `--help` does not need it
 
     return open_store(store_location(store), create=create)
@@ -37,7 +117,7 @@ def default_project() -> str | None:
     return configured()
 
 
-class Target(msgspec.Struct, frozen=True):
+class ParsedTarget(msgspec.Struct, frozen=True):
     """What `[PROJECT[/NAME[:VERSION[/PATH]]]]` says; parts that it leaves out are None."""
 
     project: str | None = None
@@ -47,13 +127,13 @@ class Target(msgspec.Struct, frozen=True):
     """Inside the version; empty for its root."""
 
 
-def parse_target(text: str | None, *, entity: str) -> Target:
+def parse_target(text: str | None, *, entity: str) -> ParsedTarget:
     """Read what `artfs ls` lists; the store's own entity may stand in front.
 
     Raises: InvalidName; ArtifactNotFound for another entity; ConfigError.
     """
     if not text:
-        return Target()
+        return ParsedTarget()
     names, colon, rest = text.partition(":")
     selector, _, path = rest.partition("/")
     parts = names.rstrip("/").split("/")
@@ -64,11 +144,11 @@ def parse_target(text: str | None, *, entity: str) -> Target:
     if len(parts) == 1 and colon and (project := default_project()) is not None:
         parts = [project, *parts]
     if len(parts) == 1 and not colon:
-        return Target(check_name(parts[0], kind="project"))
+        return ParsedTarget(check_name(parts[0], kind="project"))
     if len(parts) != 2 or (colon and not selector):
         raise InvalidName(text, "not a target", hint="write PROJECT[/NAME[:VERSION[/PATH]]]")
     parsed = parse_artifact_path("/".join(parts) + (f":{selector}" if selector else ""))
-    return Target(parsed.project, parsed.name, parsed.selector, path.rstrip("/"))
+    return ParsedTarget(parsed.project, parsed.name, parsed.selector, path.rstrip("/"))
 
 
 def raise_damage(damaged: Sequence[ArtfsError]) -> None:

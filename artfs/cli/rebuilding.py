@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from artfs.cli.confirm import confirm
+from artfs.cli.frame import confirm
 from artfs.cli.output import format_age, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import IntegrityError

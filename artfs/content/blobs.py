@@ -14,16 +14,14 @@ from artfs.blobs.cache import WHOLE, BlockCache
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.content.base import Content
-from artfs.content.cached import CachedContent
-from artfs.content.open_files import OpenFiles
-from artfs.content.packed import PackedBlobs, check_digest
-from artfs.content.proofs import ProvenBlocks, state_to_prove
+from artfs.content.local_files import OpenFiles, ProvenBlocks, state_to_prove
+from artfs.content.remote import CachedContent
+from artfs.content.remote_packs import PackedBlobs, check_digest
 from artfs.errors import BlobNotFound, IntegrityError, Unreadable
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 from artfs.system import forks
-from artfs.system.direct_io import DirectFile
-from artfs.system.files import OpenFile, pread_full
+from artfs.system.files import DirectFile, SharedDescriptor, pread_full
 from artfs.system.oserrors import reading_content
 
 _MAX_LOCATIONS = 32_768
@@ -156,7 +154,7 @@ class BlobReader:
             self._forget(record)
             return self._read_object(self.locate(digest), span)
 
-    def open_file(self, digest: Digest) -> tuple[OpenFile, int] | None:
+    def open_file(self, digest: Digest) -> tuple[SharedDescriptor, int] | None:
         """The local file that holds a blob and the blob's offset in it; None if not local.
 
         Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable, PermissionDenied.
@@ -169,11 +167,11 @@ class BlobReader:
             self._forget(record)
             return self._open(self.locate(digest))
 
-    def _open(self, record: BlobRecord) -> tuple[OpenFile, int] | None:
+    def _open(self, record: BlobRecord) -> tuple[SharedDescriptor, int] | None:
         opened = self._files.get(stored_object(record))
         return None if opened is None else (opened, record.offset)
 
-    def whole_file(self, entry: FileEntry) -> OpenFile | None:
+    def whole_file(self, entry: FileEntry) -> SharedDescriptor | None:
         """The local file that holds this content and nothing else; None where there is none.
 
         It is not verified. Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable,
@@ -257,7 +255,7 @@ class BlobContent(Content):
         self._block_digests = block_digests
         self._proven = blobs.proven_blocks(digest, size_bytes, block_digests)
         # The file that holds it, and where in it. One object: threads replace it.
-        self._where: tuple[OpenFile, int] | None = None
+        self._where: tuple[SharedDescriptor, int] | None = None
         self._direct: DirectFile | None = None
 
     @property
@@ -316,7 +314,7 @@ class BlobContent(Content):
             self._proven.prove(index, state)
         return data
 
-    def _read(self, file: OpenFile, span: ByteRange) -> Buffer:
+    def _read(self, file: SharedDescriptor, span: ByteRange) -> Buffer:
         if self._blobs.read_directly and span.length >= _DIRECT_BYTES:
             direct = self._direct
             if direct is None or direct.opened is not file:

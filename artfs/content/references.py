@@ -11,8 +11,8 @@ from cachetools import LRUCache
 
 from artfs.blobs.cache import BlockCache
 from artfs.content.base import Content
-from artfs.content.cached import CachedContent, ContentToCheck, WholeCheck
-from artfs.content.proofs import state_to_prove
+from artfs.content.local_files import state_to_prove
+from artfs.content.remote import CachedContent, ContentToCheck, WholeCheck
 from artfs.content.streams import SourceBlocks, measure
 from artfs.errors import ArtfsError, BackendUnavailable, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
@@ -21,7 +21,7 @@ from artfs.references.base import Observed, Source
 from artfs.references.registry import References
 from artfs.references.retry import RetryPolicy, retrying
 from artfs.system import forks
-from artfs.system.files import FileState, OpenFile, file_state, pread_full
+from artfs.system.files import FileState, SharedDescriptor, file_state, pread_full
 from artfs.system.oserrors import translate_os_errors
 
 _MAX_OBSERVED = 65_536
@@ -54,7 +54,7 @@ class ReferenceReader:
         source = self._references.open(entry)
         fd = source.open_local()
         if fd is not None:
-            return LocalContent(entry, OpenFile(fd), self._cache)
+            return LocalContent(entry, SharedDescriptor(fd), self._cache)
         if entry.size_bytes is None or entry.pin == Pin():
             entry = self._completed(entry, source)
             source = self._references.open(entry)
@@ -139,7 +139,7 @@ class LocalContent(Content):
 
     __slots__ = ("_cache", "_entry", "_file", "_pinned", "_proof", "_size", "_uri")
 
-    def __init__(self, entry: ReferenceEntry, file: OpenFile, cache: BlockCache) -> None:
+    def __init__(self, entry: ReferenceEntry, file: SharedDescriptor, cache: BlockCache) -> None:
         self._entry = entry
         self._uri = entry.uri
         self._file = file

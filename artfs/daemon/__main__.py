@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import sys
 
+from artfs.daemon.serving import Report
 from artfs.errors import ArtfsError, MountError
+from artfs.mounts.client import prepare
 from artfs.mounts.messages import (
     Failure,
     MountRequest,
@@ -18,8 +21,43 @@ from artfs.mounts.messages import (
     decode_line,
     encode_line,
 )
+from artfs.settings import TIMEOUT_VARIABLE
 from artfs.system.logs import log_to_stderr
 from artfs.system.oserrors import translated
+
+
+def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
+    """Mount, serve, and return once the mount has ended: unmounted, stopped or by a signal.
+
+    The request's paths are absolute. `on_ready` is called once the mount answers.
+    Raises: MountError; those of opening a store, of resolving a target, and of committing.
+    """
+    _raise_file_limit()
+    # A process serves one mount: its limit is that of whatever it asks.
+    os.environ[TIMEOUT_VARIABLE] = str(request.options.read_timeout_s)
+    if request.stage is None:
+        from artfs.daemon.read_only_mount import run_read_only  # noqa: PLC0415 - each takes long to import
+
+        run_read_only(request, on_ready=on_ready)
+    else:
+        from artfs.daemon.staging_mount import run_stage  # noqa: PLC0415 - each takes long to import
+
+        run_stage(request, on_ready=on_ready)
+
+
+def run_foreground(request: MountRequest) -> None:
+    """Mount in this process, once everything that can be checked is right.
+
+    Raises: as `run_mount`.
+    """
+    run_mount(prepare(request))
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
 
 logger = logging.getLogger("artfs.daemon")
 
@@ -29,7 +67,7 @@ def main() -> int:
     log_to_stderr(logging.INFO)
     request = decode_line(sys.stdin.buffer.readline(), MountRequest)
     try:
-        from artfs.daemon.running import run_mount  # noqa: PLC0415 - said as an error if it fails
+        # MERGED
 
         run_mount(request, on_ready=_announce)
     except ArtfsError as error:

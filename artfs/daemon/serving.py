@@ -6,9 +6,10 @@ import logging
 import os
 import select
 import signal
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -16,25 +17,74 @@ import pyfuse3
 import trio
 
 from artfs.daemon.control import ControlSocket
-from artfs.daemon.stderr import captured_stderr
-from artfs.daemon.tuning import tune_mount
 from artfs.errors import MountError
 from artfs.fuse.loop import serve_requests
-from artfs.mounts.counters import Counters
 from artfs.mounts.messages import (
     Command,
+    Counters,
     MountRequest,
     MountState,
     MountStatus,
     Reply,
     log_name,
 )
-from artfs.mounts.mountinfo import mounted_at
 from artfs.mounts.refusals import explain
 from artfs.repository.facade import Repository
+from artfs.system.mountinfo import mounted_at
 from artfs.system.user_places import log_directory
 
+_STDERR = 2
+
+
+@contextmanager
+def captured_stderr(said: list[str]) -> Iterator[None]:
+    """Add what is written to standard error meanwhile to `said`; it gets there as well."""
+    sys.stderr.flush()
+    kept = os.dup(_STDERR)
+    taken = os.memfd_create("stderr", os.MFD_CLOEXEC)
+    try:
+        os.dup2(taken, _STDERR)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, _STDERR)
+            data = os.pread(taken, os.fstat(taken).st_size, 0)
+            said.append(data.decode(errors="replace"))
+            if data:
+                os.write(_STDERR, data)
+    finally:
+        os.close(taken)
+        os.close(kept)
+
+
 logger = logging.getLogger(__name__)
+
+READ_AHEAD_KIB = 4096
+_MAX_BACKGROUND = 1024
+"""Requests of the kernel's read-ahead that may wait, whoever they are for: those of hundreds of
+readers that are stuck leave room for the others. What they cost is limited elsewhere."""
+_CONGESTION_THRESHOLD = 768
+
+
+def tune_mount(mountpoint: Path) -> None:
+    """Raise read-ahead, and how many requests may wait; asks the kernel, not the mount."""
+    mounted = mounted_at(mountpoint)
+    if mounted is None:
+        return
+    minor = mounted.device.partition(":")[2]
+    connection = Path("/sys/fs/fuse/connections") / minor
+    for path, value in (
+        # Streams come in requests of 1 MiB in place of 128 KiB; more was measured to be slower.
+        (Path("/sys/class/bdi") / mounted.device / "read_ahead_kb", READ_AHEAD_KIB),
+        (connection / "max_background", _MAX_BACKGROUND),
+        (connection / "congestion_threshold", _CONGESTION_THRESHOLD),
+    ):
+        try:
+            path.write_text(str(value))
+        except OSError as error:
+            logger.debug("%s stays as it is: %s", path, error)
+
 
 FLIGHT_SHARE = 0.8
 """How much of a read's deadline the fetching of a block may take."""
@@ -45,7 +95,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 Report = Callable[[MountStatus], None]
 
 
-class Session(Protocol):
+class MountSession(Protocol):
     """What kind of mount it is."""
 
     mount_options: frozenset[str]
@@ -89,7 +139,7 @@ class Serving:
         # Its number is ours only as long as the kernel talks to us.
         return mounted is not None and mounted.device == self.device and self.is_held()
 
-    def run(self, session: Session, on_ready: Report | None) -> None:
+    def run(self, session: MountSession, on_ready: Report | None) -> None:
         """Mount, and serve until it is unmounted or told to stop.
 
         `on_ready` is called once the mount answers. Raises: MountError; what `session` raises.
@@ -117,7 +167,7 @@ class Serving:
             log=log_directory() / log_name(self._request.mountpoint),
         )
 
-    async def _run(self, session: Session, on_ready: Report) -> None:
+    async def _run(self, session: MountSession, on_ready: Report) -> None:
         def answer(command: Command) -> Reply:
             if command.command == "stop":
                 self.stopping.set()
@@ -167,7 +217,7 @@ class Serving:
         self._control.disclaim()
         self.over.set()
 
-    async def _announce(self, session: Session, on_ready: Report) -> None:
+    async def _announce(self, session: MountSession, on_ready: Report) -> None:
         async with trio.open_nursery() as nursery:
             for event in (self.ready, self.over):
                 nursery.start_soon(_wait_and_cancel, event, nursery.cancel_scope)
@@ -195,7 +245,7 @@ class Serving:
                     return not poller.poll(0)
         return False
 
-    async def _stop_when_told(self, session: Session) -> None:
+    async def _stop_when_told(self, session: MountSession) -> None:
         await self.stopping.wait()
         await session.stop()
 

@@ -13,13 +13,12 @@ import trio
 from cachetools import LRUCache
 
 from artfs.content.base import Content, RemoteContent
+from artfs.engine.blocking import Threads, Work
 from artfs.engine.flights import Flight, Flights, Land
-from artfs.engine.lanes import Lane
-from artfs.engine.origins import Origin, Origins
-from artfs.engine.threads import Threads, Work
+from artfs.engine.origins import Lane, Origin, Origins
 from artfs.errors import IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 
 BUDGET_BYTES = 128 * 1024 * 1024
 RUN_BLOCKS = 4
@@ -31,7 +30,7 @@ _LANE_SHARE = 0.5
 T = TypeVar("T")
 
 
-class Source:
+class BlockSource:
     """One content as the engine knows it: opened by the first flight, in its thread."""
 
     __slots__ = (
@@ -155,17 +154,17 @@ class Fetcher:
         self._reserved_bytes = 0
         self._room = trio.Event()
         self._recent: LRUCache[tuple[bytes, int], Buffer] = LRUCache(budget_bytes, getsizeof=len)
-        self._sources: WeakValueDictionary[bytes, Source] = WeakValueDictionary()
+        self._sources: WeakValueDictionary[bytes, BlockSource] = WeakValueDictionary()
         self.origins = Origins(timeout_s=timeout_s)
         """Servers: one that hangs leaves threads and memory to the others."""
-        self._idle_sources: LRUCache[bytes, Source] = LRUCache(_MAX_IDLE_SOURCES)
+        self._idle_sources: LRUCache[bytes, BlockSource] = LRUCache(_MAX_IDLE_SOURCES)
 
     @property
     def buffered_bytes(self) -> int:
         """Blocks in memory, and the room that flights have reserved."""
         return int(self._recent.currsize) + self._reserved_bytes
 
-    def source(self, key: bytes, make: Callable[[], Source]) -> Source:
+    def source(self, key: bytes, make: Callable[[], BlockSource]) -> BlockSource:
         """The source of this key, shared by all who have the content open."""
         found = self._sources.get(key)
         if found is None:
@@ -174,16 +173,16 @@ class Fetcher:
         self._idle_sources[key] = found
         return found
 
-    def recent(self, source: Source, index: int) -> Buffer | None:
+    def recent(self, source: BlockSource, index: int) -> Buffer | None:
         """The block if it is in memory."""
         found: Buffer | None = self._recent.get((source.key, index))
         return found
 
-    def fetch(self, source: Source, index: int) -> Flight[Buffer]:
+    def fetch(self, source: BlockSource, index: int) -> Flight[Buffer]:
         """The flight of a block that is not in memory."""
         return self._flights.join((source.key, index), partial(self._load, source, index))
 
-    def prefetch(self, source: Source, start: int, stop: int) -> int:
+    def prefetch(self, source: BlockSource, start: int, stop: int) -> int:
         """Start to load blocks `start` to `stop - 1`, which nobody waits for, neighbours together.
 
         Returns the first block that was left, for want of memory: half of the budget stays for
@@ -209,7 +208,7 @@ class Fetcher:
             )
         return stop
 
-    def _is_missing(self, source: Source, index: int) -> bool:
+    def _is_missing(self, source: BlockSource, index: int) -> bool:
         """Whether a block is neither on its way nor at hand."""
         key = (source.key, index)
         if key in self._flights or key in self._recent:
@@ -217,7 +216,7 @@ class Fetcher:
         # What was verified before and is in the page cache need not be loaded again.
         return source.try_read(ByteRange(index * BLOCK_SIZE_BYTES, 1)) is None
 
-    async def _load(self, source: Source, index: int) -> Buffer:
+    async def _load(self, source: BlockSource, index: int) -> Buffer:
         origin, lane = source.origin, source.lane
         size_bytes = block_range(index, source.size_bytes).length
         if origin.is_busy or (
@@ -248,7 +247,7 @@ class Fetcher:
             lane.note_block()
         return data
 
-    async def _ask(self, source: Source, load: Callable[[], T]) -> T:
+    async def _ask(self, source: BlockSource, load: Callable[[], T]) -> T:
         """Make a request that has its place in the source's lane."""
         return await source.origin.run(
             self._threads,
@@ -258,7 +257,7 @@ class Fetcher:
             on_leave=None if source.lane is None else source.lane.leave,
         )
 
-    async def _load_run(self, source: Source, run: range, land: Land[Buffer]) -> None:
+    async def _load_run(self, source: BlockSource, run: range, land: Land[Buffer]) -> None:
         """Load blocks whose room is reserved; each lands as soon as it is there."""
         waiting = iter(run)
         answers = source.answers
@@ -293,7 +292,7 @@ class Fetcher:
             given_up.set()
             self._release(source, reserved_bytes)
 
-    def _has_room(self, source: Source, size_bytes: int) -> bool:
+    def _has_room(self, source: BlockSource, size_bytes: int) -> bool:
         """Whether a block may be loaded; where nothing else is being loaded any block may."""
         origin, lane = source.origin, source.lane
         most = self._budget_bytes * origin.budget_share
@@ -302,14 +301,14 @@ class Fetcher:
             shares.append((lane.reserved_bytes, most * _LANE_SHARE))
         return all(not held or held + size_bytes <= most for held, most in shares)
 
-    def _reserve(self, source: Source, size_bytes: int) -> None:
+    def _reserve(self, source: BlockSource, size_bytes: int) -> None:
         self._reserved_bytes += size_bytes
         source.origin.reserved_bytes += size_bytes
         if source.lane is not None:
             source.lane.reserved_bytes += size_bytes
         self._make_room()
 
-    def _release(self, source: Source, size_bytes: int) -> None:
+    def _release(self, source: BlockSource, size_bytes: int) -> None:
         self._reserved_bytes -= size_bytes
         source.origin.reserved_bytes -= size_bytes
         if source.lane is not None:
@@ -317,7 +316,7 @@ class Fetcher:
         self._room.set()
         self._room = trio.Event()
 
-    def _keep(self, source: Source, index: int, data: Buffer) -> None:
+    def _keep(self, source: BlockSource, index: int, data: Buffer) -> None:
         self._counters.blocks_loaded += 1
         self._counters.bytes_loaded += len(data)
         if len(data) <= self._budget_bytes:
@@ -343,5 +342,5 @@ def _runs(indices: Iterable[int], most: int) -> Iterator[range]:
         yield run
 
 
-def _size_bytes(source: Source, run: range) -> int:
+def _size_bytes(source: BlockSource, run: range) -> int:
     return sum(block_range(index, source.size_bytes).length for index in run)

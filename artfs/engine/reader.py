@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from artfs.engine.fetch import Fetcher, Source
+from artfs.engine.fetch import BlockSource, Fetcher
 from artfs.engine.flights import Flight
 from artfs.engine.prefetch import MAX_DISTANT_WINDOW_BLOCKS, MAX_WINDOW_BLOCKS, ReadPattern
 from artfs.errors import DeadlineExceeded
@@ -16,7 +16,7 @@ class Reader:
 
     __slots__ = ("_ahead", "_fetcher", "_pattern", "_source", "_timeout_s")
 
-    def __init__(self, fetcher: Fetcher, source: Source, *, timeout_s: float) -> None:
+    def __init__(self, fetcher: Fetcher, source: BlockSource, *, timeout_s: float) -> None:
         self._fetcher = fetcher
         self._source = source
         self._timeout_s = timeout_s

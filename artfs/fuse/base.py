@@ -17,7 +17,7 @@ import pyfuse3
 from artfs.fuse.guard import GuardedOperations
 from artfs.fuse.replies import Ownership, new_entry, statfs_reply
 from artfs.model import MAX_ENTRY_NAME_BYTES
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 from artfs.vfs.tree import OpenFile
 
 DOTS = 2

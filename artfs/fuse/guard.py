@@ -18,7 +18,7 @@ import pyfuse3
 
 from artfs.errors import ArtfsError
 from artfs.fuse.replies import errno_of
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from artfs.vfs.tree import NUMBER_MASK, ROOT_NUMBER, DirectoryNode, Found, Node
+from artfs.vfs.tree import NUMBER_MASK, ROOT_NUMBER, DirectoryNode, ListedName, Node
 
 _LOOKUPS_BITS = 6
 _POSITION_BITS = 28
@@ -80,7 +80,7 @@ class Inodes:
             return Place(slot.directory, (packed >> _POSITION_SHIFT) & _POSITION_MASK)
         return self._nodes[number].node
 
-    def number_for(self, directory: DirectoryNode, found: Found) -> int:
+    def number_for(self, directory: DirectoryNode, found: ListedName) -> int:
         """The number of what `directory` tells: the wanted one, or the next that is free."""
         identity = found.attributes.identity
         number = identity & NUMBER_MASK
@@ -97,7 +97,7 @@ class Inodes:
                     return number
             number = (number + 1) & NUMBER_MASK
 
-    def add(self, number: int, directory: DirectoryNode, found: Found) -> None:
+    def add(self, number: int, directory: DirectoryNode, found: ListedName) -> None:
         """Count one lookup of `found`, which `directory` told, under its number."""
         if found.node is not None:
             live = self._nodes.get(number)

@@ -17,12 +17,12 @@ from artfs.fuse.base import DOTS, MountOperations, text_of
 from artfs.fuse.inodes import Inodes, Place
 from artfs.fuse.replies import Ownership, fill_entry, new_entry, timeout_of
 from artfs.model import MAX_ENTRY_NAME_BYTES
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 from artfs.vfs.lineage import Lineage
 from artfs.vfs.tree import (
     Attributes,
     DirectoryNode,
-    Found,
+    ListedName,
     Listing,
     MeasurableNode,
     Node,
@@ -61,7 +61,7 @@ class OpenDirectory:
         self.number = number
         self.directory = directory
         self._listing: Listing | None = None
-        self._chunk: list[Found] = []
+        self._chunk: list[ListedName] = []
         self._start = 0
 
     async def rewind(self) -> None:
@@ -73,7 +73,7 @@ class OpenDirectory:
         """For how long the names hold, from now."""
         return (await self._names()).ttl_s()
 
-    async def names(self, start: int) -> list[Found]:
+    async def names(self, start: int) -> list[ListedName]:
         """Some names from place `start` on; empty at the end."""
         offset = start - self._start
         if not 0 <= offset < len(self._chunk):
@@ -229,7 +229,7 @@ class ReadOperations(
     def _reply_chunk(
         self,
         opened: OpenDirectory,
-        names: Sequence[Found],
+        names: Sequence[ListedName],
         start: int,
         timeout_s: float,
         token: pyfuse3.ReaddirToken,

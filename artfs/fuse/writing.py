@@ -22,11 +22,11 @@ import pyfuse3
 from artfs.errors import ArtfsError, Unsupported
 from artfs.fuse.base import DOTS, MountOperations, text_of
 from artfs.fuse.replies import FOREVER_TIMEOUT_S, Ownership, new_entry
-from artfs.mounts.counters import Counters
-from artfs.staging.contents import Status
-from artfs.staging.nodes import DirectoryNode, FileNode, Node, SymlinkNode
-from artfs.staging.view import Listing
-from artfs.vfs.staged import OpenStaged, StagedFiles
+from artfs.mounts.messages import Counters
+from artfs.staging.nodes import FileNode, StagedDirectory, StagedNode, SymlinkNode
+from artfs.staging.staged_files import Status
+from artfs.staging.view import StagedListing
+from artfs.vfs.staging_tree import OpenStaged, StagedFiles
 
 _DROPS_WRITTEN_PAGES_FROM = (6, 18)
 _EXECUTABLE = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
@@ -36,9 +36,9 @@ _SET_ID = stat.S_ISUID | stat.S_ISGID
 class _OpenDirectory:
     __slots__ = ("directory", "listing")
 
-    def __init__(self, directory: DirectoryNode) -> None:
+    def __init__(self, directory: StagedDirectory) -> None:
         self.directory = directory
-        self.listing: Listing | None = None
+        self.listing: StagedListing | None = None
 
 
 class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
@@ -68,9 +68,9 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
 
     # --- nodes -------------------------------------------------------------------------------
 
-    def _directory(self, inode: int) -> DirectoryNode:
+    def _directory(self, inode: int) -> StagedDirectory:
         node = self.tree.nodes[inode]
-        if not isinstance(node, DirectoryNode):
+        if not isinstance(node, StagedDirectory):
             raise pyfuse3.FUSEError(errno.ENOTDIR)
         return node
 
@@ -80,19 +80,19 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
             raise pyfuse3.FUSEError(errno.EINVAL)
         return node
 
-    def _entry(self, node: Node) -> pyfuse3.EntryAttributes:
+    def _entry(self, node: StagedNode) -> pyfuse3.EntryAttributes:
         """Attributes of a node, as a reply."""
         entry = new_entry(self.ownership)
         self._fill(entry, node)
         return entry
 
-    def _known(self, node: Node) -> pyfuse3.EntryAttributes:
+    def _known(self, node: StagedNode) -> pyfuse3.EntryAttributes:
         """The same, for a reply with which the kernel refers to the node once more."""
         entry = self._entry(node)
         node.lookups += 1
         return entry
 
-    def _fill(self, entry: pyfuse3.EntryAttributes, node: Node) -> None:
+    def _fill(self, entry: pyfuse3.EntryAttributes, node: StagedNode) -> None:
         status = self.staged.status(node)
         _fill(entry, status)
         if status.size_is_known:
@@ -104,7 +104,7 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
             self._unmeasured.add(status.node_id)
             entry.attr_timeout = entry.entry_timeout = 0
 
-    async def _measure(self, node: Node) -> None:
+    async def _measure(self, node: StagedNode) -> None:
         """Know a node's size if its source tells it; what is wrong is told to who opens it."""
         node.lookups += 1
         try:
@@ -272,7 +272,7 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
         parent, text = self._directory(parent_inode), _text(name)
         await self.staged.load(parent)
         node = self.tree.child(parent, text)
-        await self.staged.change(parent, *((node,) if isinstance(node, DirectoryNode) else ()))
+        await self.staged.change(parent, *((node,) if isinstance(node, StagedDirectory) else ()))
         self.tree.remove_directory(parent, text)
 
     async def rename(
@@ -292,7 +292,7 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
         await self.staged.load(new)
         target = self.tree.child(new, text_new)
         await self.staged.change(
-            old, new, *((target,) if isinstance(target, DirectoryNode) else ())
+            old, new, *((target,) if isinstance(target, StagedDirectory) else ())
         )
         if flags & pyfuse3.RENAME_EXCHANGE:
             self.tree.exchange(old, text_old, new, text_new)

@@ -24,7 +24,7 @@ from artfs.manifest.tree import LoadDirectory
 from artfs.model import split_entry_path
 
 
-class _Node:
+class _PendingDirectory:
     """A directory under construction: names that were changed, over those that show through."""
 
     __slots__ = ("base", "changes", "count", "shown")
@@ -34,18 +34,18 @@ class _Node:
         """A directory object that need not be stored again."""
         self.shown = shown
         """The same, where it shows through."""
-        self.changes: dict[str, Entry | _Node | None] = {}
+        self.changes: dict[str, Entry | _PendingDirectory | None] = {}
         """None for a name that is gone."""
         self.count = 0 if shown is None else len(shown)
         """How many names there are."""
 
-    def get(self, name: str) -> Entry | _Node | None:
+    def get(self, name: str) -> Entry | _PendingDirectory | None:
         """What has this name."""
         if self.shown is None or name in self.changes:
             return self.changes.get(name)
         return self.shown.get(name)
 
-    def put(self, name: str, child: Entry | _Node, *, is_new: bool) -> None:
+    def put(self, name: str, child: Entry | _PendingDirectory, *, is_new: bool) -> None:
         """Give a name, which may be new here, to something else."""
         self.count += is_new
         self.changes[name] = child
@@ -64,7 +64,7 @@ class TreeBuilder:
 
     def __init__(self, load: LoadDirectory, base: DirectoryEntry | None = None) -> None:
         self._load = load
-        self._root = _Node() if base is None else self._opened(base)
+        self._root = _PendingDirectory() if base is None else self._opened(base)
 
     def put(self, path: str, entry: LeafEntry) -> None:
         """Put a file, reference or symlink at `path`, replacing one that is there.
@@ -77,7 +77,7 @@ class TreeBuilder:
         node = self._directory(parts[:-1], path)
         name = parts[-1]
         old = node.get(name)
-        if isinstance(old, (_Node, DirectoryEntry)):
+        if isinstance(old, (_PendingDirectory, DirectoryEntry)):
             raise InvalidName(path, "a directory of this name is there already")
         if entry.name != name:
             entry = msgspec.structs.replace(entry, name=name)
@@ -108,19 +108,19 @@ class TreeBuilder:
             for old in found:
                 new = node.changes.get(old.name)
                 if isinstance(old, DirectoryEntry):
-                    if isinstance(new, _Node):
+                    if isinstance(new, _PendingDirectory):
                         stack.append((new, old))
-                elif not isinstance(new, _Node) and is_same_file(old, new):
+                elif not isinstance(new, _PendingDirectory) and is_same_file(old, new):
                     node.changes[old.name] = old
 
     def get(self, path: str) -> LeafEntry | None:
         """The file, reference or symlink at `path`; None for nothing or a directory."""
         parts = split_entry_path(path)
-        node: _Node | None = self._root
+        node: _PendingDirectory | None = self._root
         for part in parts[:-1]:
             node = None if node is None else self._existing(node, part)
         found = None if node is None else node.get(parts[-1])
-        return None if isinstance(found, (_Node, DirectoryEntry)) else found
+        return None if isinstance(found, (_PendingDirectory, DirectoryEntry)) else found
 
     def remove(self, path: str) -> None:
         """Remove what is at `path`, and every directory that becomes empty by it.
@@ -149,7 +149,7 @@ class TreeBuilder:
         built: dict[int, DirectoryEntry] = {}
         for name, node in reversed(list(_parents_first(self._root))):
             changes = {
-                child_name: built[id(child)] if isinstance(child, _Node) else child
+                child_name: built[id(child)] if isinstance(child, _PendingDirectory) else child
                 for child_name, child in node.changes.items()
             }
             built[id(node)] = changed_directory(
@@ -157,7 +157,7 @@ class TreeBuilder:
             )
         return built[id(self._root)]
 
-    def _directory(self, parts: list[str], path: str) -> _Node:
+    def _directory(self, parts: list[str], path: str) -> _PendingDirectory:
         """The directory at some parts of a path, made where it is missing."""
         node = self._root
         for part in parts:
@@ -165,24 +165,24 @@ class TreeBuilder:
             if child is None:
                 if node.get(part) is not None:
                     raise InvalidName(path, f"{part!r} is a file, not a directory")
-                child = _Node()
+                child = _PendingDirectory()
                 node.put(part, child, is_new=True)
             node = child
         return node
 
-    def _existing(self, node: _Node, name: str) -> _Node | None:
+    def _existing(self, node: _PendingDirectory, name: str) -> _PendingDirectory | None:
         """The directory of this name, opened; None where it is none."""
         child = node.get(name)
         if isinstance(child, DirectoryEntry):
             child = self._opened(child)
             node.put(name, child, is_new=False)
-        return child if isinstance(child, _Node) else None
+        return child if isinstance(child, _PendingDirectory) else None
 
-    def _opened(self, base: DirectoryEntry) -> _Node:
-        return _Node(base, self._load(base.sha256))
+    def _opened(self, base: DirectoryEntry) -> _PendingDirectory:
+        return _PendingDirectory(base, self._load(base.sha256))
 
 
-def _parents_first(root: _Node) -> Iterator[tuple[str, _Node]]:
+def _parents_first(root: _PendingDirectory) -> Iterator[tuple[str, _PendingDirectory]]:
     stack = [("", root)]
     while stack:
         name, node = stack.pop()
@@ -190,5 +190,5 @@ def _parents_first(root: _Node) -> Iterator[tuple[str, _Node]]:
         stack.extend(
             (child_name, child)
             for child_name, child in node.changes.items()
-            if isinstance(child, _Node)
+            if isinstance(child, _PendingDirectory)
         )

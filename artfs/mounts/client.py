@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 
 from artfs.errors import MountError
-from artfs.mounts.contact import Found, look, mount_status
-from artfs.mounts.counters import Counters
+from artfs.mounts.contact import ActiveMount, look, mount_status
 from artfs.mounts.daemons import daemon_of, daemons, find_daemon
-from artfs.mounts.ending import end
+from artfs.mounts.ending import end, unmount
 from artfs.mounts.holders import Process
 from artfs.mounts.messages import (
+    Counters,
     MountRequest,
     MountState,
     MountStatus,
@@ -29,16 +29,11 @@ from artfs.mounts.messages import (
     log_name,
     socket_path,
 )
-from artfs.mounts.mountinfo import (
-    locate_mountpoint,
-    mounted_at,
-    mounted_file_systems,
-)
 from artfs.mounts.options import AliasStyle, MountOptions, parse_options
 from artfs.mounts.processes import child_environment
 from artfs.mounts.refusals import allows_others, explain, problems
-from artfs.mounts.unmounting import unmount
 from artfs.settings import expand_home, is_url
+from artfs.system.mountinfo import locate_mountpoint, mounted_at, mounted_file_systems
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.user_places import log_directory, open_log, runtime_directory
 
@@ -130,19 +125,19 @@ def mounts() -> list[MountStatus]:
     marked = daemons()
     found = []
     for mounted in filter(lambda each: each.is_artfs, mounted_file_systems()):
-        one = Found(mounted.mountpoint, mounted, daemon_of(mounted, marked))
+        one = ActiveMount(mounted.mountpoint, mounted, daemon_of(mounted, marked))
         if one.is_ours or mounted.owner is None:
             found.append(one)
     here = {each.device for each in found}
     found += [
-        Found(each.record.mountpoint, None, each)
+        ActiveMount(each.record.mountpoint, None, each)
         for each in marked
         if each.record.device not in here
     ]
     return [mount_status(each) for each in sorted(found, key=lambda each: each.place)]
 
 
-def _existing(mountpoint: Path) -> Found:
+def _existing(mountpoint: Path) -> ActiveMount:
     found = look(mountpoint)
     if found is None:
         raise nothing_here(mountpoint)
@@ -181,7 +176,7 @@ def _free_mountpoint(path: Path) -> Path:
     if mounted is not None:
         if not mounted.is_artfs:
             raise MountError(str(path), f"something else is mounted here ({mounted.type})")
-        found = Found(place, mounted, find_daemon(place, mounted))
+        found = ActiveMount(place, mounted, find_daemon(place, mounted))
         told = mount_status(found)
         if told.state is not MountState.DEAD:
             shown = f"{told.target} of {told.store}" if told.target else f"the store {told.store}"

@@ -23,7 +23,7 @@ from artfs.mounts.messages import (
     decode_line,
     encode_line,
 )
-from artfs.mounts.mountinfo import MountedFileSystem, locate_mountpoint, mounted_at
+from artfs.system.mountinfo import MountedFileSystem, locate_mountpoint, mounted_at
 
 ANSWER_TIMEOUT_S = 8.0
 _FUSE_DEVICE = "/dev/fuse"
@@ -32,7 +32,7 @@ NO_ANSWER = (OSError, msgspec.DecodeError)
 """What asking a process ends with that has just ended, or takes long to answer."""
 
 
-class Found(msgspec.Struct, frozen=True):
+class ActiveMount(msgspec.Struct, frozen=True):
     """A mount of artfs at a place."""
 
     place: Path
@@ -61,7 +61,7 @@ class Found(msgspec.Struct, frozen=True):
         return os.geteuid() in {0, self.owner, self.daemon and self.daemon.uid}
 
 
-def look(mountpoint: Path) -> Found | None:
+def look(mountpoint: Path) -> ActiveMount | None:
     """The mount of artfs at a path, mounted here or elsewhere.
 
     Raises: MountError where something else is mounted.
@@ -71,7 +71,7 @@ def look(mountpoint: Path) -> Found | None:
     if mounted is not None and not mounted.is_artfs:
         raise MountError(str(mountpoint), f"not a mount of artfs ({mounted.type})")
     daemon = find_daemon(place, mounted)
-    return None if mounted is None and daemon is None else Found(place, mounted, daemon)
+    return None if mounted is None and daemon is None else ActiveMount(place, mounted, daemon)
 
 
 def ask(daemon: Daemon, command: Command) -> MountStatus:
@@ -88,7 +88,7 @@ def ask(daemon: Daemon, command: Command) -> MountStatus:
     return msgspec.structs.replace(reply.status, pid=daemon.pid, owner=daemon.uid)
 
 
-def mount_status(found: Found) -> MountStatus:
+def mount_status(found: ActiveMount) -> MountStatus:
     """A mount of artfs, whatever has become of it. Blocks: at most about 8 s."""
     daemon = found.daemon
     if daemon is None:
@@ -114,7 +114,7 @@ def mount_status(found: Found) -> MountStatus:
     return status
 
 
-def is_dead(found: Found) -> bool:
+def is_dead(found: ActiveMount) -> bool:
     """Whether nobody serves a mount any more.
 
     Blocks: at most about 8 s; a child asks, which a mount that hangs cannot make us wait for.

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.mounts.messages import decode_line, encode_line, socket_address, socket_path
-from artfs.mounts.mountinfo import MountedFileSystem
+from artfs.system.mountinfo import MountedFileSystem
 
 _PROC = Path("/proc")
 _MARK = "artfs-mount"

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from artfs.errors import MountError
 from artfs.mounts.contact import (
     ANSWER_TIMEOUT_S,
     NO_ANSWER,
-    Found,
+    ActiveMount,
     ask,
     ended,
     is_dead,
@@ -22,10 +22,41 @@ from artfs.mounts.contact import (
     serves_fuse,
 )
 from artfs.mounts.daemons import Daemon
-from artfs.mounts.holders import Process, holders, named, users_elsewhere
+from artfs.mounts.holders import Process, holders, named, users, users_elsewhere
 from artfs.mounts.messages import Command, MountStatus, socket_path
-from artfs.mounts.mountinfo import mounted_at
-from artfs.mounts.unmounting import busy, unmount
+from artfs.system.mountinfo import mounted_at
+
+
+def unmount(place: Path, *, lazy: bool = False) -> None:
+    """Unmount what nobody uses; with `lazy` also what is in use.
+
+    Raises: MountError, which names who uses it.
+    """
+    command = ["fusermount3", "-u", *(["-z"] if lazy else []), "--", str(place)]
+    try:
+        # From elsewhere, with nothing of ours: it must not be a user of what it unmounts.
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, cwd="/"
+        )
+    except FileNotFoundError:
+        raise MountError("fusermount3", "not installed", hint="install the package fuse3") from None
+    if done.returncode == 0 or mounted_at(place) is None:
+        return
+    message = done.stderr.strip().removeprefix("fusermount3: ")
+    if "busy" not in message.lower():
+        raise MountError(str(place), message or "fusermount3 failed")
+    raise busy(place, users(place))
+
+
+def busy(place: Path, processes: Iterable[Process]) -> MountError:
+    """What is said of a mount that somebody uses."""
+    who = named(processes)
+    return MountError(
+        str(place),
+        f"busy, in use by {who}" if who else "busy, something in it is open",
+        hint="end that, or use `artfs umount --force`",
+    )
+
 
 _POLL_S = 0.05
 
@@ -33,7 +64,11 @@ Watch = Callable[[MountStatus], None]
 
 
 def end(
-    found: Found, *, force: bool = False, timeout_s: float | None = 30.0, watch: Watch | None = None
+    found: ActiveMount,
+    *,
+    force: bool = False,
+    timeout_s: float | None = 30.0,
+    watch: Watch | None = None,
 ) -> list[Process]:
     """Unmount, and return when the mount's process has ended: who held it in other namespaces.
 
@@ -80,7 +115,7 @@ def end(
     return holders(device, daemon.pid) if device is not None and held else []
 
 
-def _check_dead(found: Found) -> None:
+def _check_dead(found: ActiveMount) -> None:
     """Check that nobody serves a mount whose process is not to be found.
 
     To unmount it here would end it nowhere else, and what became of it nobody could tell.
@@ -98,7 +133,7 @@ def _check_dead(found: Found) -> None:
         time.sleep(_POLL_S)
 
 
-def _is_there(found: Found) -> bool:
+def _is_there(found: ActiveMount) -> bool:
     mounted = mounted_at(found.place)
     return mounted is not None and mounted.device == found.device
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.mounts.mountinfo import MountedFileSystem, parse_mountinfo
+from artfs.system.mountinfo import MountedFileSystem, parse_mountinfo
 
 _PROC = Path("/proc")
 _MAX_NAMED = 3

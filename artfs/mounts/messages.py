@@ -14,9 +14,29 @@ import msgspec
 
 import artfs.errors
 from artfs.errors import ArtfsError, MountError
-from artfs.mounts.counters import Counters
 from artfs.mounts.options import MountOptions
 from artfs.system.user_places import runtime_directory
+
+
+class Counters(msgspec.Struct, kw_only=True):
+    """Totals since the mount started, and what is held now; bytes are of content."""
+
+    lookups: int = 0
+    listings: int = 0
+    """Requests for a part of a directory."""
+    opens: int = 0
+    open_files: int = 0
+    """Open now."""
+    reads: int = 0
+    bytes_served: int = 0
+    """Sent to the kernel, which keeps them: a second read may not be seen here."""
+    blocks_loaded: int = 0
+    bytes_loaded: int = 0
+    """Read from the store or network, and verified."""
+    bytes_buffered: int = 0
+    """Held in memory now."""
+    errors: int = 0
+    """Answers that were an error, but for names that do not exist."""
 
 
 class StageOrder(msgspec.Struct, frozen=True, kw_only=True):

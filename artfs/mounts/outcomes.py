@@ -7,16 +7,60 @@ is there tells.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from artfs.errors import ArtfsError, MountError
-from artfs.mounts.messages import Failure
-from artfs.mounts.mountinfo import locate_mountpoint
-from artfs.mounts.remembered import last_staging
-from artfs.staging.listing import Outcome, read_outcome
+from artfs.mounts.messages import Failure, decode_line, encode_line, mountpoint_key
+from artfs.staging.listing import AreaOutcome, read_outcome
+from artfs.system.directories import own_directory
+from artfs.system.mountinfo import locate_mountpoint
+from artfs.system.user_places import log_directory
+
+_DIRECTORY = "staged"
+_SUFFIX = ".json"
+_MAX_REMEMBERED = 100
 
 
-def outcome_of(mountpoint: Path, area_id: str, area: Path, *, killed: bool = False) -> Outcome:
+class LastStaging(msgspec.Struct, frozen=True, kw_only=True):
+    """The staging area that was last mounted at a place."""
+
+    mountpoint: Path
+    id: str
+    artifact: str
+    """`project/name`."""
+    area: Path
+    """The area's directory."""
+
+
+def remember(last: LastStaging) -> None:
+    """Keep it for whoever asks later; as well as that can be done, for nothing depends on it."""
+    with suppress(OSError, ArtfsError):
+        directory = log_directory() / _DIRECTORY
+        own_directory(directory).close()
+        path = directory / f"{mountpoint_key(last.mountpoint)}{_SUFFIX}"
+        temporary = path.with_suffix(".new")
+        temporary.write_bytes(encode_line(last))
+        temporary.rename(path)
+        found = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda each: each.stat().st_mtime_ns)
+        for old in found[:-_MAX_REMEMBERED]:
+            old.unlink(missing_ok=True)
+
+
+def last_staging(place: Path) -> LastStaging | None:
+    """The area that this user last had mounted here; None where nothing is known."""
+    # Who has no place for it knows nothing.
+    with suppress(OSError, ArtfsError, msgspec.DecodeError):
+        path = log_directory() / _DIRECTORY / f"{mountpoint_key(place)}{_SUFFIX}"
+        last = decode_line(path.read_bytes(), LastStaging)
+        if last.mountpoint == place:
+            return last
+    return None
+
+
+def outcome_of(mountpoint: Path, area_id: str, area: Path, *, killed: bool = False) -> AreaOutcome:
     """What came of a staging area whose process has ended."""
     outcome = read_outcome(area) if area_id else None
     if outcome is not None:
@@ -28,7 +72,7 @@ def outcome_of(mountpoint: Path, area_id: str, area: Path, *, killed: bool = Fal
     elif area_id:
         why = "its process ended, and could not say what became of it"
         hint = "its area was committed or dropped: `artfs ls` shows the versions"
-    return Outcome(
+    return AreaOutcome(
         id=area_id,
         artifact="",
         failure=(MountError.__name__, str(mountpoint), why, hint),
@@ -36,7 +80,7 @@ def outcome_of(mountpoint: Path, area_id: str, area: Path, *, killed: bool = Fal
     )
 
 
-def last_outcome(mountpoint: Path) -> Outcome | None:
+def last_outcome(mountpoint: Path) -> AreaOutcome | None:
     """What became of what was last staged at a place where nothing is mounted any more.
 
     None where nothing is known.
@@ -62,6 +106,6 @@ def what_became(mountpoint: Path) -> str:
     return f"what was staged here last became {outcome.version or 'no version: it was empty'}"
 
 
-def failure_of(outcome: Outcome) -> ArtfsError | None:
+def failure_of(outcome: AreaOutcome) -> ArtfsError | None:
     """The error that an outcome tells of, in its class, with its reason and hint."""
     return None if outcome.failure is None else Failure(*outcome.failure).as_error()

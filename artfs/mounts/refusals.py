@@ -13,6 +13,26 @@ from pathlib import Path
 
 import msgspec
 
+UPDATEDB_CONF = Path("/etc/updatedb.conf")
+FILE_SYSTEM_TYPE = "fuse.artfs"
+
+_PRUNED_TYPES = re.compile(r'^\s*PRUNEFS\s*=\s*"([^"]*)"', re.MULTILINE)
+
+
+def is_crawled(conf: Path = UPDATEDB_CONF) -> bool:
+    """Whether updatedb(8), where it is installed, reads the names of all versions of all mounts.
+
+    It sees those that its user may look into: mounts of root, and with `-o allow_other`.
+    """
+    try:
+        text = conf.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    found = _PRUNED_TYPES.findall(text)
+    # The last one counts, and letters may be of either case.
+    return not found or FILE_SYSTEM_TYPE not in found[-1].lower().split()
+
+
 FUSE_DEVICE = Path("/dev/fuse")
 FUSE_CONF = Path("/etc/fuse.conf")
 _STATUS = Path("/proc/self/status")

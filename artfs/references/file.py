@@ -30,17 +30,16 @@ from artfs.references.base import (
     described,
     limit_error,
 )
-from artfs.system.below import Below, open_directory
 from artfs.system.files import check_unchanged, file_state, pread_full
-from artfs.system.names import is_own_path
 from artfs.system.oserrors import translate_os_errors, translated
+from artfs.system.paths import Below, is_own_path, open_directory
 from artfs.system.threads import in_parallel
 
 _SCHEME = "file:"
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
-class _Found(msgspec.Struct, frozen=True):
+class _LocalFile(msgspec.Struct, frozen=True):
     path: Path
     name: str
     uri: str
@@ -204,15 +203,15 @@ def _candidates(uri: str) -> list[Path]:
     return [Path(text) for text in dict.fromkeys(texts) if text and "\0" not in text]
 
 
-def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) -> list[_Found]:
+def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) -> list[_LocalFile]:
     if path.is_file():
-        return [_Found(path, path.name if name is None else name, uri)]
-    found: list[_Found] = []
+        return [_LocalFile(path, path.name if name is None else name, uri)]
+    found: list[_LocalFile] = []
     for relative in _files_below(path):
         if max_objects is not None and len(found) >= max_objects:
             raise limit_error(uri, max_objects)
         entry_path = relative if name is None else f"{name.rstrip('/')}/{relative}"
-        found.append(_Found(path / relative, entry_path, f"{uri.rstrip('/')}/{relative}"))
+        found.append(_LocalFile(path / relative, entry_path, f"{uri.rstrip('/')}/{relative}"))
     return sorted(found, key=lambda item: item.name)
 
 
@@ -224,7 +223,7 @@ def _files_below(path: Path) -> Iterator[str]:
             yield from (prefix + name for name in names if not (path / prefix / name).is_dir())
 
 
-def _describe(item: _Found, checksum: bool) -> Found:
+def _describe(item: _LocalFile, checksum: bool) -> Found:
     try:
         split_entry_path(item.name)
     except InvalidName as error:

@@ -47,7 +47,7 @@ from artfs.references.bucket import (
     split_uri,
 )
 from artfs.references.retry import Deadline, RetryPolicy, retrying
-from artfs.system.lazy import Once
+from artfs.system.threads import Once
 
 if TYPE_CHECKING:
     from google.cloud.storage import Client

@@ -15,7 +15,7 @@ from artfs.credentials import without_credentials
 from artfs.errors import ReferenceChanged, SourceNotFound
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import bodies, etags, web
+from artfs.references import bodies, web
 from artfs.references.base import (
     Body,
     Described,
@@ -210,15 +210,15 @@ def _digest(etag: str | None) -> str | None:
 
 def _pin(headers: requests.structures.CaseInsensitiveDict[str]) -> Pin:
     etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
-    if etag and not etags.is_weak(etag):
-        return Pin(etag=etags.normal(etag))
-    return Pin(etag=etags.normal(etag), last_modified=last_modified or None)
+    if etag and not web.is_weak(etag):
+        return Pin(etag=web.normal(etag))
+    return Pin(etag=web.normal(etag), last_modified=last_modified or None)
 
 
 def _conditions(pin: Pin) -> dict[str, str]:
     # A weak ETag never matches If-Match: such a pin is compared with the answer's headers.
-    etag = etags.normal(pin.etag)
-    if etag and not etags.is_weak(etag):
+    etag = web.normal(pin.etag)
+    if etag and not web.is_weak(etag):
         return {"If-Match": etag}
     if pin.last_modified:
         return {"If-Unmodified-Since": pin.last_modified}
@@ -230,7 +230,7 @@ def _check_pin(
 ) -> None:
     """Servers may ignore conditions, so every answer is compared as well."""
     etag, last_modified = headers.get("ETag"), headers.get("Last-Modified")
-    if pin.etag is not None and not etags.agree(etag, pin.etag):
+    if pin.etag is not None and not web.agree(etag, pin.etag):
         raise ReferenceChanged(subject, f"pinned with ETag {pin.etag}, it now has {etag or 'none'}")
     if pin.last_modified is not None and last_modified != pin.last_modified:
         raise ReferenceChanged(

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from artfs.credentials import without_credentials
-from artfs.errors import InvalidArgument, InvalidName, PermissionDenied
+from artfs.errors import InvalidArgument, InvalidName, PermissionDenied, Unsupported
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.references.base import (
     ENTRY_POINT_GROUP,
@@ -21,14 +21,45 @@ from artfs.references.base import (
     Remark,
     Source,
     UnusableKey,
+    described,
 )
-from artfs.references.unknown import UnknownHandler
 from artfs.system import forks
 
 if TYPE_CHECKING:
     from artfs.references.base import ForwardingHandler
 
 logger = logging.getLogger(__name__)
+
+
+class UnknownHandler:
+    """Implements ReferenceHandler: the digest is the URI itself, and there is no size."""
+
+    def describe(
+        self,
+        uri: str,
+        *,
+        name: str | None,
+        checksum: bool,  # noqa: ARG002 - the port's signature
+        max_objects: int | None,  # noqa: ARG002 - the port's signature
+    ) -> Iterator[Described]:
+        """See ReferenceHandler; a name is mandatory."""
+        public = without_credentials(uri)
+        if name is None:
+            raise InvalidArgument(
+                public, "a reference with an unknown scheme needs a name", hint="pass name="
+            )
+        logger.warning("%s: a reference with an unknown scheme cannot be checksummed", public)
+        yield described(name, public, public)
+
+    def open(self, entry: ReferenceEntry) -> Source:
+        """See ReferenceHandler."""
+        scheme = entry.uri.partition(":")[0].lower()
+        raise Unsupported(
+            entry.uri,
+            f"references of the scheme {scheme!r} cannot be read",
+            hint=f"install a package that handles {scheme}:// for artfs",
+        )
+
 
 _MAX_CHAIN = 64
 _FILE = "file"

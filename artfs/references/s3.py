@@ -19,7 +19,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from artfs.blobs.places import configured_endpoint
+from artfs.blobs.locations import configured_endpoint
 from artfs.blobs.s3client import head_object, make_client
 from artfs.blobs.s3errors import (
     WITHOUT_CREDENTIALS,
@@ -41,7 +41,7 @@ from artfs.errors import (
 )
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import bodies, etags, web
+from artfs.references import bodies, web
 from artfs.references.base import (
     Body,
     Found,
@@ -65,7 +65,7 @@ from artfs.references.bucket import (
 )
 from artfs.references.retry import RetryPolicy, retrying
 from artfs.references.s3signed import SignedReads
-from artfs.system.lazy import Once
+from artfs.system.threads import Once
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -328,8 +328,8 @@ class S3Source:
         One that compares spellings refuses what it would have spelled otherwise. Then the ETag of
         an answer without a condition decides, which is compared in any case.
         """
-        etag = etags.normal(self._pin.etag)
-        if etag is None or etags.is_weak(etag) or self._bucket in self._unconditional:
+        etag = web.normal(self._pin.etag)
+        if etag is None or web.is_weak(etag) or self._bucket in self._unconditional:
             return _translating(self._uri, lambda: ask(None))
         try:
             return _translating(self._uri, lambda: ask(etag))
@@ -341,7 +341,7 @@ class S3Source:
             return answer
 
     def _check(self, etag: str | None, version_id: str | None, total: int | None) -> None:
-        if self._pin.etag is not None and not etags.agree(etag, self._pin.etag):
+        if self._pin.etag is not None and not web.agree(etag, self._pin.etag):
             raise ReferenceChanged(
                 self._uri, f"pinned with ETag {self._pin.etag}, it now has {etag}"
             )
@@ -380,7 +380,7 @@ def _objects(page: dict[str, Any]) -> Iterator[_Object]:
 
 def _describe(bucket: str, found: _Object, path: str, version: dict[str, str | None]) -> Found:
     pin = _pin(found.etag, found.version_id)
-    digest = etags.opaque(found.etag)
+    digest = web.opaque(found.etag)
     return described(
         path,
         f"s3://{bucket}/{found.key}",
@@ -394,7 +394,7 @@ def _describe(bucket: str, found: _Object, path: str, version: dict[str, str | N
 
 def _pin(etag: str, version_id: str | None) -> Pin:
     # The version "null" is what stands there without one, and may be replaced.
-    return Pin(etag=etags.normal(etag), version_id=None if version_id == "null" else version_id)
+    return Pin(etag=web.normal(etag), version_id=None if version_id == "null" else version_id)
 
 
 def _only_set(**values: str | None) -> dict[str, Any]:

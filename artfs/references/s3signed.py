@@ -26,7 +26,7 @@ _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=.+?/\d{8}/([^/]+)/([^/]+)/aws4
 _SESSION_TOKEN = "X-Amz-S3session-Token"  # noqa: S105 - the name of a header
 
 
-class Answer(msgspec.Struct, frozen=True):
+class SignedResponse(msgspec.Struct, frozen=True):
     """An answer whose body was not read yet."""
 
     status: int
@@ -56,7 +56,7 @@ class SignedReads:
 
     def get(
         self, bucket: str, key: str, *, version_id: str | None, headers: Mapping[str, str]
-    ) -> Answer:
+    ) -> SignedResponse:
         """The answer to a GET; `headers` are Range and If-Match.
 
         A status of 429 or above 499 is an answer. Blocks, and raises: as the client does.
@@ -71,7 +71,7 @@ class SignedReads:
 
     def _ask(
         self, place: _Place, key: str, version_id: str | None, headers: Mapping[str, str]
-    ) -> Answer:
+    ) -> SignedResponse:
         url = place.base + _quoted(key)
         if version_id is not None:
             url += f"?versionId={quote(version_id, safe='-_.~')}"
@@ -89,11 +89,11 @@ class SignedReads:
         signer.add_auth(request)
         # Its proxies, certificates, deadlines and connections hold for these requests as well.
         found = client._endpoint.http_session.send(request.prepare())  # noqa: SLF001 - see above
-        return Answer(found.status_code, found.raw.headers, found.raw)
+        return SignedResponse(found.status_code, found.raw.headers, found.raw)
 
     def _ask_client(
         self, bucket: str, key: str, version_id: str | None, headers: Mapping[str, str]
-    ) -> Answer:
+    ) -> SignedResponse:
         more: dict[str, Any] = {name.replace("-", ""): text for name, text in headers.items()}
         if version_id is not None:
             more["VersionId"] = version_id
@@ -106,7 +106,7 @@ class SignedReads:
         titled = {name.title(): text for name, text in metadata["HTTPHeaders"].items()}
         # Only this inner stream can be read without waiting for a full piece.
         raw = found["Body"]._raw_stream  # type: ignore[attr-defined]  # noqa: SLF001
-        return Answer(metadata["HTTPStatusCode"], titled, raw)
+        return SignedResponse(metadata["HTTPStatusCode"], titled, raw)
 
     def _note(self, request: AWSPreparedRequest, **_event: object) -> None:
         self._sent.request = request

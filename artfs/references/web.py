@@ -32,6 +32,32 @@ from artfs.references.base import SourceGone, TransientFailure
 from artfs.references.destinations import DirectAdapter, check_host
 from artfs.system import forks
 
+_WEAK = "W/"
+
+
+def opaque(etag: str) -> str:
+    """What stands between the quotes, all of it; without quotes everything but a `W/`."""
+    text = etag.strip().removeprefix(_WEAK)
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+
+
+def is_weak(etag: str) -> bool:
+    """Whether it does not promise equal bytes; it never matches in an `If-Match`."""
+    return etag.strip().startswith(_WEAK)
+
+
+def normal(etag: str | None) -> str | None:
+    """The form of the standard, which pins and requests have; None where there is no ETag."""
+    if etag is None or not opaque(etag):
+        return None
+    return f'{_WEAK if is_weak(etag) else ""}"{opaque(etag)}"'
+
+
+def agree(one: str | None, other: str | None) -> bool:
+    """Whether two answers tell the same ETag."""
+    return None not in {one, other} and opaque(one or "") == opaque(other or "")
+
+
 PIECE_BYTES = 1024 * 1024
 POOL_SIZE = 64
 _MAX_REDIRECTS = 30
@@ -50,7 +76,7 @@ class Extent(msgspec.Struct, frozen=True):
     total: int | None
 
 
-class _Session(requests.Session):
+class _HttpSession(requests.Session):
     """Without retries of its own, and with connections for many threads; a forked child has new
     ones.
     """
@@ -70,7 +96,7 @@ class _Session(requests.Session):
 
 def new_session() -> requests.Session:
     """A session without retries or cookies of its own and with connections for many threads."""
-    return _Session()
+    return _HttpSession()
 
 
 def send(
@@ -124,7 +150,7 @@ def _follow(
     strangers: bool,
 ) -> tuple[requests.Response, bool]:
     """The answer behind all redirects, and whether there were any."""
-    named = _Origin.of(url)
+    named = _CredentialScope.of(url)
     credentials: _Credentials
     credentials, url = _own_credentials(url)
     for hop in range(_MAX_REDIRECTS + 1):
@@ -145,7 +171,7 @@ def _follow(
                 # So that its connection can be used again.
                 response.raw.drain_conn()
         url = _redirected(url, target, subject=subject)
-        if _Origin.of(url) != named:
+        if _CredentialScope.of(url) != named:
             if not strangers:
                 raise BackendUnavailable(subject, "redirected to another server: not followed")
             # For good: what a stranger redirects back to is the stranger's choice.
@@ -157,7 +183,7 @@ def _redirected(url: str, target: str, *, subject: str) -> str:
     """Where a redirect leads. Raises: PermissionDenied, BackendUnavailable."""
     try:
         found = urldefrag(urljoin(url, requests.utils.requote_uri(target))).url
-        _Origin.of(found)
+        _CredentialScope.of(found)
     except ValueError:
         raise BackendUnavailable(subject, "redirected to what is no URL") from None
     if urlsplit(url).scheme == "https" != urlsplit(found).scheme:
@@ -169,7 +195,7 @@ def _redirected(url: str, target: str, *, subject: str) -> str:
     return _own_credentials(found)[1]
 
 
-class _Origin(msgspec.Struct, frozen=True):
+class _CredentialScope(msgspec.Struct, frozen=True):
     """Who credentials are for."""
 
     scheme: str
@@ -177,7 +203,7 @@ class _Origin(msgspec.Struct, frozen=True):
     port: int | None
 
     @classmethod
-    def of(cls, url: str) -> _Origin:
+    def of(cls, url: str) -> _CredentialScope:
         """That of a URL. Raises: requests' InvalidURL."""
         try:
             parts = urlsplit(url)

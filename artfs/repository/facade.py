@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -21,17 +21,18 @@ from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import BaseGone, BlobsGone, Catalog
 from artfs.catalog.records import (
     BlobRecord,
-    CommitOutcome,
     CommitRequest,
+    CommitResult,
     PackRecord,
     VersionCommit,
     VersionRecord,
+    VersionUpdate,
 )
 from artfs.content.base import Content
 from artfs.content.blobs import BlobReader, stored_object
-from artfs.content.cache_place import open_cache
-from artfs.content.directories import DirectoryCache
+from artfs.content.directory_cache import DirectoryCache
 from artfs.content.references import ReferenceReader
+from artfs.content.remote import open_cache
 from artfs.errors import (
     ArtifactNotFound,
     BlobNotFound,
@@ -58,12 +59,36 @@ from artfs.model import (
 )
 from artfs.references.artifact import OWN_SCHEME, SCHEME, ArtifactHandler
 from artfs.references.registry import References
-from artfs.repository.ingest import Ingest, IngestResult
+from artfs.repository.ingest import Ingest, IngestResult, Workspace
 from artfs.repository.presence import Presence, require_objects
 from artfs.repository.recovery import Recovery
-from artfs.repository.reference_targets import LinkedBlobs
-from artfs.repository.workspace import Workspace
+from artfs.repository.reference_targets import ReferenceTargets
 from artfs.settings import file_references
+
+
+def set_labels(
+    catalog: Catalog, version: VersionRecord, request: CommitRequest
+) -> tuple[VersionRecord, tuple[str, ...]]:
+    """Give an existing version what the request says of it; what it leaves out stays.
+
+    Returns the version and the names of what has changed, in the words of VersionUpdate.
+    Raises: VersionNotFound, BackendUnavailable.
+    """
+    changes: dict[str, Any] = {}
+    if request.description is not None and request.description != version.description:
+        changes["description"] = request.description
+    if request.metadata and request.metadata != version.metadata:
+        changes["metadata"] = request.metadata
+    if request.tags and set(request.tags) != set(version.tags):
+        changes["tags"] = request.tags
+    if request.ttl_s is not None and request.ttl_s != version.ttl_s:
+        changes["ttl_s"] = request.ttl_s
+    missing = tuple(alias for alias in request.aliases if alias not in version.aliases)
+    if changes or missing:
+        update = VersionUpdate(add_aliases=missing, **changes)
+        version = catalog.update_version(version.id, update)
+    return version, tuple(changes)
+
 
 LATEST = "latest"
 STORE_FORMAT = 1
@@ -278,7 +303,7 @@ class Repository:
         """The digests of a stored tree, by walking it."""
         return tree_digests(self.directory, tree)
 
-    def commit(self, ingest: Ingest, tree: DirectoryEntry, request: CommitRequest) -> CommitOutcome:
+    def commit(self, ingest: Ingest, tree: DirectoryEntry, request: CommitRequest) -> CommitResult:
         """Make `tree` a version: blobs first, then directories, then one catalog transaction.
 
         The directory objects of `tree` must have gone through `ingest`, or be in the store.
@@ -339,7 +364,7 @@ class Repository:
         """
         require_objects(self.objects, packs, blobs)
 
-    def _commit(self, commit: VersionCommit) -> CommitOutcome:
+    def _commit(self, commit: VersionCommit) -> CommitResult:
         try:
             return self.catalog.commit(commit, confirm=self.require_objects)
         except BlobsGone as error:
@@ -355,9 +380,9 @@ class Repository:
                 hint="run it again: it will be stored anew",
             ) from None
 
-    def linked_blobs(self, load: LoadDirectory | None = None) -> LinkedBlobs:
+    def linked_blobs(self, load: LoadDirectory | None = None) -> ReferenceTargets:
         """Finds what references to entries of other versions lead to."""
-        return LinkedBlobs(self.catalog, load or self.directory, StoreVersions(self))
+        return ReferenceTargets(self.catalog, load or self.directory, StoreVersions(self))
 
     def _linked(self, load: LoadDirectory, entries: Iterable[Entry]) -> list[Digest]:
         """What new references to other versions need, as far as it is there."""

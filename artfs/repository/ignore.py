@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from artfs.system.names import is_own_path
+from artfs.system.paths import is_own_path
 
 IGNORE_FILE = ".artfsignore"
 MAX_IGNORE_BYTES = 1024 * 1024

@@ -13,12 +13,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, Transfer
 from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
 from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
+from artfs.blobs.temporaries import Temporaries
 from artfs.catalog.base import Catalog, Lease
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord
 from artfs.content.blobs import stored_object
@@ -29,11 +31,17 @@ from artfs.manifest.tree import LoadDirectory
 from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
 from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.presence import Presence
-from artfs.repository.workspace import Workspace
 from artfs.system import forks
-from artfs.system.below import path_of
 from artfs.system.files import FileState, read_whole, state_of
 from artfs.system.oserrors import translate_os_errors
+from artfs.system.paths import path_of
+
+
+class Workspace(Protocol):
+    """A directory on local disk; on the store's own file system where the store is local."""
+
+    temporaries: Temporaries
+
 
 _BATCH_BLOBS = 1024
 _BATCH_BYTES = 16 * 1024 * 1024

@@ -17,7 +17,7 @@ from artfs.model import Digest, split_entry_path
 from artfs.references.artifact import ArtifactHandler, Versions, is_artifact_reference
 
 
-class LinkedBlobs:
+class ReferenceTargets:
     """Finds the blobs behind such references. For one thread, and for a short while."""
 
     def __init__(self, catalog: Catalog, load: LoadDirectory, versions: Versions) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from artfs.blobs.base import Store
 from artfs.blobs.local import LocalObjectStore
-from artfs.blobs.places import DirectoryPlace, Place, parse_place, with_endpoint
+from artfs.blobs.locations import DirectoryLocation, Place, parse_place, with_endpoint
 from artfs.errors import (
     Conflict,
     InvalidArgument,
@@ -28,7 +28,15 @@ from artfs.errors import (
     StoreNotFound,
 )
 from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo
-from artfs.repository.opening import (
+from artfs.repository.ingest import Workspace
+from artfs.repository.shared import (
+    STORE_SETTINGS,
+    checked_address,
+    claim,
+    holds_contents,
+    workspace_of,
+)
+from artfs.repository.stores import (
     CATALOG_ASIDE,
     CATALOG_FILE,
     LEASES,
@@ -37,16 +45,8 @@ from artfs.repository.opening import (
     read_store_file,
     write_store_file,
 )
-from artfs.repository.shared import (
-    STORE_SETTINGS,
-    checked_address,
-    claim,
-    holds_contents,
-    workspace_of,
-)
-from artfs.repository.workspace import Workspace
 from artfs.settings import default_entity, expand_home, is_url
-from artfs.system.directories import Directory
+from artfs.system.directories import DirectoryHandle
 from artfs.system.oserrors import translate_os_errors
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class EmbeddedStore:
         from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - SQLAlchemy takes long
 
         self._refuse_beside_others()
-        with translate_os_errors(self._root), Directory.at(self._root) as root:
+        with translate_os_errors(self._root), DirectoryHandle.at(self._root) as root:
             check_catalog(root)
         if self._seen is None:
             return None
@@ -158,7 +158,7 @@ class EmbeddedStore:
         """See LostCatalog."""
         with (
             translate_os_errors(self._root),
-            Directory.at(self._root) as root,
+            DirectoryHandle.at(self._root) as root,
             root.locked(),
         ):
             if self._state() != self._seen:
@@ -196,7 +196,7 @@ class EmbeddedStore:
         return found.st_ino, found.st_size
 
 
-def _keep_aside(root: Directory, name: str) -> None:
+def _keep_aside(root: DirectoryHandle, name: str) -> None:
     """Give the old catalog another name. Where this ends half-way there is none, which everybody
     is told who opens the store. A log that is left behind would be taken for the new one's.
     """
@@ -215,7 +215,7 @@ class SharedStore:
         self.entity: str | None = None
         self._address = address
         self._place = place
-        if isinstance(place, DirectoryPlace) and not place.root.is_dir():
+        if isinstance(place, DirectoryLocation) and not place.root.is_dir():
             raise StoreNotFound(place.url, "there is no such directory", hint="is it mounted?")
         self.store_id = place.claim(None)
         if self.store_id is None and not holds_contents(self.objects):

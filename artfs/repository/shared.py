@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from artfs.blobs.base import Namespace, RecordKind, Store
 from artfs.blobs.local import LocalObjectStore
-from artfs.blobs.places import DirectoryPlace, Place, parse_place, with_endpoint
+from artfs.blobs.locations import DirectoryLocation, Place, parse_place, with_endpoint
 from artfs.credentials import without_credentials
 from artfs.errors import (
     Conflict,
@@ -17,7 +17,7 @@ from artfs.errors import (
 )
 from artfs.model import check_name
 from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo, check_format
-from artfs.repository.workspace import Workspace
+from artfs.repository.ingest import Workspace
 from artfs.settings import cache_path, default_entity
 from artfs.system.directories import own_directory
 from artfs.system.oserrors import translate_os_errors
@@ -138,7 +138,9 @@ def workspace_of(objects: Store, store_id: str) -> Workspace:
 def claim(location: str, place: Place, store_id: str) -> None:
     """Make a place that of a store. Raises: StoreFormatError where it is another one's."""
     if place.claim(store_id) != store_id:
-        hint = "name another directory" if isinstance(place, DirectoryPlace) else "use a new prefix"
+        hint = (
+            "name another directory" if isinstance(place, DirectoryLocation) else "use a new prefix"
+        )
         raise StoreFormatError(
             place.url, f"belongs to another store than {location}", hint=f"{hint}; {_REBUILD}"
         )

@@ -10,10 +10,10 @@ from itertools import count
 from pathlib import Path
 
 from artfs.system import forks
-from artfs.system.files import OpenFile
+from artfs.system.files import SharedDescriptor
 from artfs.system.locks import hold_new_directory, take_abandoned
-from artfs.system.names import is_own_path, local_name, new_own_name
 from artfs.system.oserrors import translate_os_errors
+from artfs.system.paths import is_own_path, local_name, new_own_name
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -23,7 +23,7 @@ class Aside:
 
     __slots__ = ("_directory", "_numbers")
 
-    def __init__(self, directory: OpenFile) -> None:
+    def __init__(self, directory: SharedDescriptor) -> None:
         self._directory = directory
         self._numbers = count()
 
@@ -42,7 +42,7 @@ class Aside:
 
 
 @contextmanager
-def opened_root(root: Path) -> Iterator[tuple[OpenFile, Aside]]:
+def opened_root(root: Path) -> Iterator[tuple[SharedDescriptor, Aside]]:
     """A directory, made if need be, and an Aside in it, whose files are gone afterwards.
 
     What earlier downloads left aside when they were killed goes too. The descriptors live as
@@ -51,7 +51,7 @@ def opened_root(root: Path) -> Iterator[tuple[OpenFile, Aside]]:
     """
     with translate_os_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        directory = OpenFile(os.open(root, DIRECTORY_FLAGS))
+        directory = SharedDescriptor(os.open(root, DIRECTORY_FLAGS))
         _remove_abandoned(directory.fd)
         name, aside = _make(directory.fd)
     generation = forks.generation()
@@ -62,9 +62,9 @@ def opened_root(root: Path) -> Iterator[tuple[OpenFile, Aside]]:
             shutil.rmtree(name, ignore_errors=True, dir_fd=directory.fd)
 
 
-def _make(root_fd: int) -> tuple[str, OpenFile]:
+def _make(root_fd: int) -> tuple[str, SharedDescriptor]:
     name = new_own_name()
-    return name, OpenFile(hold_new_directory(name, dir_fd=root_fd).detach())
+    return name, SharedDescriptor(hold_new_directory(name, dir_fd=root_fd).detach())
 
 
 def _remove_abandoned(root_fd: int) -> None:

@@ -12,13 +12,12 @@ from artfs.errors import InvalidArgument
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.tree import walk
 from artfs.model import Digest
-from artfs.mounts.mountinfo import artfs_mountpoints
 from artfs.repository.facade import Repository
 from artfs.sdk.placing import file_has_content
-from artfs.system.below import Below, open_directory
-from artfs.system.files import OpenFile
-from artfs.system.names import is_own_path, local_name, name_of
+from artfs.system.files import SharedDescriptor
+from artfs.system.mountinfo import artfs_mountpoints
 from artfs.system.oserrors import translate_os_errors
+from artfs.system.paths import Below, is_own_path, local_name, name_of, open_directory
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ def _is_right(below: Below, path: str, entry: FileEntry) -> bool:
         directory, name = _place(below, path)
         if not stat.S_ISREG(os.stat(name, dir_fd=directory.fd).st_mode):
             return False
-        file = OpenFile(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory.fd))
+        file = SharedDescriptor(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory.fd))
     except (FileNotFoundError, NotADirectoryError):
         return False
     return file_has_content(file.fd, entry)
@@ -112,6 +111,6 @@ def _leads_to(below: Below, path: str, target: str) -> bool:
         return False
 
 
-def _place(below: Below, path: str) -> tuple[OpenFile, str]:
+def _place(below: Below, path: str) -> tuple[SharedDescriptor, str]:
     directory, _, name = local_name(path).rpartition("/")
     return below.open(directory)[0], name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from artfs.catalog.records import CommitOutcome, CommitRequest, VersionRecord
+from artfs.catalog.records import CommitRequest, CommitResult, VersionRecord
 from artfs.errors import AliasMoved, NotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.repository.facade import LATEST, Repository
@@ -22,7 +22,7 @@ def commit_contents(
     *,
     base: VersionRecord | None = None,
     incremental: bool = False,
-) -> CommitOutcome:
+) -> CommitResult:
     """Make what `contents` holds a version; on top of `base`, with `incremental` of `latest`.
 
     What is as in `latest` but for its mtime keeps its entry there, so that directories in which
@@ -43,7 +43,7 @@ def commit_contents(
 
 def _commit_on_latest(
     repository: Repository, ingest: Ingest, contents: Contents, request: CommitRequest
-) -> CommitOutcome:
+) -> CommitResult:
     for attempt in range(_MAX_ATTEMPTS):
         base = latest(repository, request.project, request.name)
         builder = _builder(repository, ingest, base)

@@ -22,10 +22,9 @@ from artfs.sdk.aside import Aside, opened_root
 from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.placing import Placements, Placer
 from artfs.sdk.workers import Workers
-from artfs.system.below import Below
-from artfs.system.files import OpenFile
-from artfs.system.names import local_name, name_of
+from artfs.system.files import SharedDescriptor
 from artfs.system.oserrors import translate_os_errors, translated
+from artfs.system.paths import Below, local_name, name_of
 
 _CHUNK_FILES = 64
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -111,7 +110,7 @@ class _Target:
         repository: Repository,
         root: Path,
         *,
-        opened: OpenFile,
+        opened: SharedDescriptor,
         aside: Aside,
         link: bool,
         meter: ProgressMeter | None,
@@ -151,7 +150,7 @@ class _Target:
             return _in_the_way(subject, "a directory", "a file")
         return translated(error, subject)
 
-    def _directory(self, directory: str) -> tuple[OpenFile, bool]:
+    def _directory(self, directory: str) -> tuple[SharedDescriptor, bool]:
         """A directory below the root, and whether it was made for this.
 
         It is made if need be; no link is followed.

@@ -31,8 +31,8 @@ from artfs.sdk.scan import Selection
 from artfs.sdk.session import active_repository
 from artfs.sdk.values import AddedValues
 from artfs.system import forks
-from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors
+from artfs.system.paths import name_of
 
 logger = logging.getLogger(__name__)
 

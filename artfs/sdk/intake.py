@@ -18,8 +18,8 @@ from artfs.repository.ingest import Ingest, StoredContent
 from artfs.sdk.contents import Contents
 from artfs.sdk.scan import Scan, ScannedDirectory, Selection, check_regular
 from artfs.system import forks
-from artfs.system.names import local_name, name_of
 from artfs.system.oserrors import translate_os_errors
+from artfs.system.paths import local_name, name_of
 
 _EXECUTABLE = 0o111
 _MAX_LARGE_FILES = 2

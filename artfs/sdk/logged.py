@@ -24,7 +24,7 @@ from artfs.sdk.intake import OnProgress, ProgressMeter
 from artfs.sdk.labels import check_tags
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.placing import Placements
-from artfs.system.names import local_name
+from artfs.system.paths import local_name
 
 logger = logging.getLogger(__name__)
 

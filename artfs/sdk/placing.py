@@ -22,13 +22,13 @@ from artfs.sdk.workers import Workers
 from artfs.system import forks
 from artfs.system.files import (
     FileState,
-    OpenFile,
+    SharedDescriptor,
     clone_file,
     file_name,
     file_state,
     pwrite_full,
 )
-from artfs.system.names import local_name
+from artfs.system.paths import local_name
 
 _RUN_BLOCKS = 2
 """So many blocks are asked for at once: what a thread holds in memory."""
@@ -128,7 +128,7 @@ class Placer:
         self._aside.install(name, directory_fd, entry.name)
         return placement
 
-    def _original(self, entry: FileEntry | ReferenceEntry) -> OpenFile | None:
+    def _original(self, entry: FileEntry | ReferenceEntry) -> SharedDescriptor | None:
         """The store's own file of some content, where it has one."""
         if (
             isinstance(entry, FileEntry)
@@ -138,7 +138,7 @@ class Placer:
             return self._repository.blobs.whole_file(entry)
         return None
 
-    def _try_link(self, original: OpenFile | None, name: str, executable: bool) -> bool:
+    def _try_link(self, original: SharedDescriptor | None, name: str, executable: bool) -> bool:
         mode = 0 if original is None else os.fstat(original.fd).st_mode
         if original is None:
             why = "the store is not a directory of this machine"
@@ -170,7 +170,7 @@ class Placer:
         name: str,
         entry: FileEntry | ReferenceEntry,
         content: Content,
-        original: OpenFile | None,
+        original: SharedDescriptor | None,
     ) -> Placement:
         executable = isinstance(entry, FileEntry) and entry.executable
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -193,7 +193,7 @@ class Placer:
             os.close(fd)
         return placement
 
-    def _verify(self, content: Content, original: OpenFile, before: FileState) -> None:
+    def _verify(self, content: Content, original: SharedDescriptor, before: FileState) -> None:
         """Prove all of a content whose file was linked or cloned in the state `before`."""
         self._load(content, None)
         # Others may link it meanwhile, which its ctime tells as well.

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from artfs.blobs.base import Transfer
-from artfs.catalog.records import CommitOutcome, CommitRequest
+from artfs.catalog.records import CommitRequest, CommitResult
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import Metadata
-from artfs.repository.facade import Repository
+from artfs.repository.facade import Repository, set_labels
 from artfs.repository.ignore import (
     IGNORE_FILE,
     MAX_IGNORE_BYTES,
@@ -20,15 +20,14 @@ from artfs.repository.ignore import (
     ignore_rules,
     own_names_ignored,
 )
-from artfs.repository.labels import set_labels
 from artfs.sdk.commit import commit_contents
 from artfs.sdk.contents import Contents
 from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
 from artfs.sdk.scan import OnLeftOut, Scan, Selection, log_left_out
 from artfs.settings import default_project
-from artfs.system.names import name_of
 from artfs.system.oserrors import translate_os_errors
+from artfs.system.paths import name_of
 
 DEFAULT_TYPE = "dataset"
 
@@ -61,7 +60,7 @@ def put(
     on_references: Callable[[int], None] | None = None,
     on_skipped: Callable[[Skipped], None] | None = None,
     on_left_out: OnLeftOut = log_left_out,
-) -> CommitOutcome:
+) -> CommitResult:
     """Make a version of references, and of local files and directories with their links.
 
     The content of a single directory comes into the root; of several sources each one goes under
@@ -91,7 +90,7 @@ def put(
         if outcome.created:
             return outcome
         version, changed = set_labels(repository.catalog, outcome.version, commit)
-        return CommitOutcome(version, created=False, changed=changed)
+        return CommitResult(version, created=False, changed=changed)
     finally:
         ingest.discard()
 

@@ -17,12 +17,11 @@ import msgspec
 
 from artfs.errors import InvalidArgument, InvalidName, PathNotFound
 from artfs.model import check_entry_name
-from artfs.mounts.mountinfo import artfs_mountpoints
 from artfs.repository.ignore import IsIgnored, own_names_ignored
-from artfs.system.below import Below, open_directory
-from artfs.system.files import OpenFile
-from artfs.system.names import local_name, name_of
+from artfs.system.files import SharedDescriptor
+from artfs.system.mountinfo import artfs_mountpoints
 from artfs.system.oserrors import translate_os_errors, translated
+from artfs.system.paths import Below, local_name, name_of, open_directory
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +123,7 @@ class Scan:
             yield found
             waiting.extend(reversed(below))
 
-    def open(self, path: str) -> OpenFile:
+    def open(self, path: str) -> SharedDescriptor:
         """A directory that was found; from any thread. Raises: OSError."""
         return self._below.open(local_name(path))[0]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from artfs.model import Metadata
 from artfs.mounts import client
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 from artfs.mounts.messages import MountRequest, StageOrder
 from artfs.sdk.newfile import check_same_process
 from artfs.sdk.session import active_repository, current_run

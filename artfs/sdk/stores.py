@@ -6,7 +6,7 @@ import atexit
 
 from artfs.errors import InvalidArgument
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.settings import expand_home, is_url, store_location
 from artfs.system import forks
 

@@ -30,19 +30,24 @@ import msgspec
 from artfs.errors import PermissionDenied, StagingBusy, StagingNotFound, StoreFormatError
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import state_path
-from artfs.staging.baselease import BaseLease
-from artfs.staging.changes import Changes
-from artfs.staging.contents import Contents, is_sealed
-from artfs.staging.durable import Durable, read_durable, write_durable
-from artfs.staging.index import Index
-from artfs.staging.meta import AreaMeta, decode_meta, encode_meta
-from artfs.staging.nodes import DIRECTORY_MODE, ROOT_ID, DirectoryNode, FileNode
+from artfs.staging.index import Index, row_of
+from artfs.staging.journal import Changes
+from artfs.staging.meta import (
+    AreaMeta,
+    BaseLease,
+    Durable,
+    decode_meta,
+    encode_meta,
+    read_durable,
+    write_durable,
+)
+from artfs.staging.nodes import DIRECTORY_MODE, ROOT_ID, FileNode, StagedDirectory
 from artfs.staging.plain import PlainFiles
-from artfs.staging.rows import row_of
-from artfs.staging.tree import StagedTree
+from artfs.staging.staged_files import StagedFiles, is_sealed
+from artfs.staging.staged_tree import StagedTree
 from artfs.staging.view import Owner
 from artfs.staging.writers import Writers
-from artfs.system.directories import Directory, own_directory
+from artfs.system.directories import DirectoryHandle, own_directory
 from artfs.system.files import fsync_directory
 from artfs.system.locks import hold_new_directory, is_held
 from artfs.system.oserrors import translate_os_errors
@@ -97,7 +102,7 @@ class Area:
         self.tree.restore(rows, index.links())
         self._writers = Writers(path / _WRITERS)
         self._writers.restore(self.tree.nodes)
-        self.contents = Contents(self.tree, repository.content, self._writers)
+        self.contents = StagedFiles(self.tree, repository.content, self._writers)
         self.is_reopened = False
         """Whether an earlier process had it: what that one closed need not be durable yet."""
         self._reconcile()
@@ -346,10 +351,10 @@ def _check_own(path: Path) -> None:
         )
 
 
-def opened_areas(store: StoreInfo) -> Directory:
+def opened_areas(store: StoreInfo) -> DirectoryHandle:
     """What the areas of a store are in. Raises: OSError; PermissionDenied."""
     if store.root is not None:
-        with Directory.at(store.root) as root:
+        with DirectoryHandle.at(store.root) as root:
             return root.below(staging_path(store).name)
     return own_directory(staging_path(store))
 
@@ -360,7 +365,7 @@ def _create_parent(store: StoreInfo) -> None:
         own_directory(staging_path(store).parent).close()
         own_directory(staging_path(store)).close()
         return
-    with Directory.at(store.root) as root:
+    with DirectoryHandle.at(store.root) as root:
         root.below(staging_path(store).name, create=True).close()
 
 
@@ -422,7 +427,7 @@ def _take_lock(fd: int) -> None:
 
 
 def _fill(index: Index, meta: AreaMeta) -> None:
-    root = DirectoryNode(
+    root = StagedDirectory(
         ROOT_ID,
         base=meta.base_tree,
         mode=DIRECTORY_MODE,

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import msgspec
 
+from artfs.content.base import read_range
 from artfs.manifest.changes import changed_directory
 from artfs.manifest.directory import totals
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
-from artfs.repository.ignore import IsIgnored
+from artfs.model import ByteRange
+from artfs.repository.ignore import (
+    IGNORE_FILE,
+    MAX_IGNORE_BYTES,
+    IsIgnored,
+    ignore_rules,
+    own_names_ignored,
+)
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.staging.area import Area
-from artfs.staging.nodes import DirectoryNode, FileNode, Node, SymlinkNode
+from artfs.staging.nodes import FileNode, StagedDirectory, StagedNode, SymlinkNode
+from artfs.system.oserrors import translate_os_errors
+
+
+def area_ignore_rules(area: Area) -> IsIgnored:
+    """The rules of an area's own ignore file; without one only names of artfs are.
+
+    Raises: ArtfsError. Blocks: to read the file.
+    """
+    tree = area.tree
+    node = tree.child(tree.root, IGNORE_FILE)
+    if not isinstance(node, FileNode):
+        return own_names_ignored
+    if node.content is None:
+        path = Path(tree.plain.path(node.id))
+        with translate_os_errors(path), path.open("rb") as file:
+            return ignore_rules(file.read(MAX_IGNORE_BYTES))
+    content = area.repository.content(node.content)
+    return ignore_rules(read_range(content, ByteRange(0, MAX_IGNORE_BYTES)))
+
 
 _OWNER_MAY_EXECUTE = 0o100
 
@@ -42,19 +70,19 @@ class Builder:
             built[directory.id] = self._entry(directory, path, built)
         return built[self._area.tree.root.id]
 
-    def _parents_first(self) -> Iterator[tuple[DirectoryNode, str]]:
+    def _parents_first(self) -> Iterator[tuple[StagedDirectory, str]]:
         stack = [(self._area.tree.root, "")]
         while stack:
             directory, path = stack.pop()
             yield directory, path
             for name, child in directory.children.items():
-                if isinstance(child, DirectoryNode) and child.persisted:
+                if isinstance(child, StagedDirectory) and child.persisted:
                     child_path = f"{path}/{name}" if path else name
                     if not self._is_ignored(child_path, True):
                         stack.append((child, child_path))
 
     def _entry(
-        self, directory: DirectoryNode, path: str, built: dict[int, DirectoryEntry]
+        self, directory: StagedDirectory, path: str, built: dict[int, DirectoryEntry]
     ) -> DirectoryEntry:
         prefix = f"{path}/" if path else ""
         changes: dict[str, Entry | None] = {}
@@ -62,7 +90,7 @@ class Builder:
             if child is None:
                 changes[name] = None
             elif child.persisted:
-                is_left_out = self._is_ignored(prefix + name, isinstance(child, DirectoryNode))
+                is_left_out = self._is_ignored(prefix + name, isinstance(child, StagedDirectory))
                 changes[name] = None if is_left_out else self._child_entry(child, name, built)
         shown = self._area.tree.base(directory)
         base = None
@@ -76,8 +104,8 @@ class Builder:
             shown=shown,
         )
 
-    def _child_entry(self, child: Node, name: str, built: dict[int, DirectoryEntry]) -> Entry:
-        if isinstance(child, DirectoryNode):
+    def _child_entry(self, child: StagedNode, name: str, built: dict[int, DirectoryEntry]) -> Entry:
+        if isinstance(child, StagedDirectory):
             return built[child.id]
         if isinstance(child, SymlinkNode):
             return SymlinkEntry(name, child.target)

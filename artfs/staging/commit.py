@@ -18,16 +18,14 @@ from hashlib import sha256
 
 import msgspec
 
-from artfs.catalog.records import CommitOutcome, CommitRequest, VersionRecord
+from artfs.catalog.records import CommitRequest, CommitResult, VersionRecord
 from artfs.errors import ArtfsError, StagingBusy
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry
-from artfs.repository.facade import Repository
-from artfs.repository.labels import set_labels
+from artfs.repository.facade import Repository, set_labels
 from artfs.staging.area import Area
-from artfs.staging.build import Builder
-from artfs.staging.ignore import area_ignore_rules
-from artfs.staging.intake import Intake, Progress
+from artfs.staging.area_intake import AreaIntake, CommitProgress
+from artfs.staging.build import Builder, area_ignore_rules
 from artfs.staging.meta import AreaState
 from artfs.staging.rebase import rebase
 
@@ -48,13 +46,13 @@ class CommitReport(msgspec.Struct, frozen=True):
     """Whether it is new."""
 
 
-class Commit:
+class CommitAttempt:
     """One attempt to make a version of an area. Its methods block and raise ArtfsError."""
 
-    def __init__(self, area: Area, progress: Progress | None = None) -> None:
+    def __init__(self, area: Area, progress: CommitProgress | None = None) -> None:
         self._area = area
         self._ingest = area.repository.ingest()
-        self._intake = Intake(area, self._ingest, progress or Progress())
+        self._intake = AreaIntake(area, self._ingest, progress or CommitProgress())
 
     def prepare(self) -> None:
         """Take in what is at rest. Others may change the area meanwhile.
@@ -101,7 +99,7 @@ class Commit:
             logger.warning("%s: cannot go on upon %s: %s", area.path, outcome.version.path, error)
         return CommitReport(outcome.version, outcome.created)
 
-    def _make_version(self, tree: DirectoryEntry) -> CommitOutcome:
+    def _make_version(self, tree: DirectoryEntry) -> CommitResult:
         meta = self._area.meta
         # The same for the same content on the same base, and only for that.
         key = sha256(f"{meta.id} {meta.commits} {tree.sha256.hex()}".encode()).hexdigest()
@@ -110,7 +108,7 @@ class Commit:
         if outcome.created:
             return outcome
         version, changed = set_labels(repository.catalog, outcome.version, request)
-        return CommitOutcome(version, created=False, changed=changed)
+        return CommitResult(version, created=False, changed=changed)
 
 
 def _request(area: Area, *, commit_key: str | None = None) -> CommitRequest:
@@ -177,9 +175,9 @@ def set_expected(area: Area, expect: str) -> None:
     area.update_meta(msgspec.structs.replace(area.meta, expect=expected))
 
 
-def commit_area(area: Area, progress: Progress | None = None) -> CommitReport:
-    """Commit an area that nobody else uses. Blocks; raises as `Commit.finish`."""
-    commit = Commit(area, progress)
+def commit_area(area: Area, progress: CommitProgress | None = None) -> CommitReport:
+    """Commit an area that nobody else uses. Blocks; raises as `CommitAttempt.finish`."""
+    commit = CommitAttempt(area, progress)
     try:
         return commit.finish()
     finally:

@@ -17,7 +17,7 @@ from artfs.blobs.hashing import hash_file
 from artfs.errors import ArtfsError, SourceChanged
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.staging.area import Area
-from artfs.staging.durable import Durable
+from artfs.staging.meta import Durable
 from artfs.staging.nodes import FileNode, Hashed
 from artfs.system.files import file_state
 

@@ -36,7 +36,7 @@ _UNREADABLE = (ArtfsError, msgspec.DecodeError, sqlite3.Error)
 """What reading a damaged area ends with."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class AreaOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of an area when its mount ended."""
 
     id: str
@@ -130,7 +130,7 @@ def reserve_outcome(area_path: Path) -> None:
         outcome_reserve(area_path).write_bytes(b" " * _OUTCOME_BYTES)
 
 
-def write_outcome(area_path: Path, outcome: Outcome) -> None:
+def write_outcome(area_path: Path, outcome: AreaOutcome) -> None:
     """Leave word of what came of an area, in its place. Raises: OSError."""
     reserved = outcome_reserve(area_path)
     # Over the spaces that are there already: JSON may end with such.
@@ -149,15 +149,15 @@ def remove_outcome(store: StoreInfo, area_id: str) -> None:
         (staging_path(store) / (area_id + _OUTCOME)).unlink()
 
 
-def read_outcome(area_path: Path) -> Outcome | None:
+def read_outcome(area_path: Path) -> AreaOutcome | None:
     """What came of an area; None where nothing is known."""
     with suppress(OSError, msgspec.DecodeError):
         path = area_path.with_name(area_path.name + _OUTCOME)
-        return msgspec.json.decode(path.read_bytes(), type=Outcome)
+        return msgspec.json.decode(path.read_bytes(), type=AreaOutcome)
     return None
 
 
-def outcomes(store: StoreInfo) -> list[Outcome]:
+def outcomes(store: StoreInfo) -> list[AreaOutcome]:
     """What came of the areas that are gone, newest first; older word is removed."""
     found = []
     with suppress(OSError), opened_areas(store) as areas:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import time
+from contextlib import suppress
 from enum import StrEnum
+from pathlib import Path
+from typing import Self
 
 import msgspec
 
+from artfs.catalog.base import Catalog, Lease
+from artfs.catalog.records import LeaseKind
+from artfs.errors import ArtfsError
 from artfs.model import Digest, Metadata
+from artfs.system.oserrors import translate_os_errors
 
 
 class AreaState(StrEnum):
@@ -62,3 +72,85 @@ def encode_meta(meta: AreaMeta) -> str:
 def decode_meta(text: str) -> AreaMeta:
     """Raises: msgspec.DecodeError."""
     return msgspec.json.decode(text, type=AreaMeta)
+
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+_CLOCK_STEP_NS = 20_000_000
+"""The kernel's clock for files goes in steps, of 10 ms at most, and is behind."""
+
+
+class Durable(msgspec.Struct, frozen=True):
+    """What is known."""
+
+    boot_id: str
+    """The run of the host; empty where the host does not tell, and then nothing is suspected."""
+    until_ns: int
+    """What was not changed after this, in nanoseconds since 1970, survives the host."""
+
+    @classmethod
+    def now(cls) -> Self:
+        """For who begins to make everything durable."""
+        boot_id = ""
+        with suppress(OSError):
+            boot_id = _BOOT_ID.read_text().strip()
+        return cls(boot_id, time.time_ns() - _CLOCK_STEP_NS)
+
+
+def read_durable(path: Path) -> Durable | None:
+    """What was noted; None where nothing was. Raises: PermissionDenied, BackendUnavailable."""
+    with translate_os_errors(path):
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Durable)
+        except (FileNotFoundError, msgspec.DecodeError):
+            # Of an area from before there was such a note, or of a host that died with it.
+            return None
+
+
+def write_durable(path: Path, durable: Durable) -> None:
+    """Note it, durably once the directory is. Blocks: disk. Raises: OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        # In place: it is shorter than what a disk writes at once, and always equally long.
+        os.pwrite(fd, msgspec.json.encode(durable), 0)
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+logger = logging.getLogger(__name__)
+
+
+class BaseLease:
+    """The lease of one open area. For one thread at a time."""
+
+    def __init__(self, catalog: Catalog, area_id: str) -> None:
+        self._catalog = catalog
+        self._area_id = area_id
+        self._tree: Digest | None = None
+        self._lease: Lease | None = None
+
+    def keep(self, tree: Digest | None) -> None:
+        """Keep this tree from gc, and no longer the one before. Blocks: on the catalog.
+
+        What an area is good for without its store goes on where that is out of reach.
+        """
+        if tree == self._tree:
+            return
+        before, self._lease = self._lease, None
+        try:
+            if tree is not None:
+                kind = LeaseKind.STAGING
+                self._lease = self._catalog.lease(kind, subject=self._area_id, tree=tree)
+            self._tree = tree
+        except ArtfsError as error:
+            logger.warning("gc of other hosts is not told of area %s: %s", self._area_id, error)
+        if before is not None:
+            before.release()
+
+    def release(self) -> None:
+        """Keep nothing any more. Blocks: on the catalog."""
+        self._tree = None
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.release()

@@ -27,7 +27,7 @@ SYMLINK_MODE = 0o777
 BaseContent = FileEntry | ReferenceEntry
 
 
-class Node:
+class StagedNode:
     """What files, directories and symlinks have in common."""
 
     __slots__ = (
@@ -58,9 +58,9 @@ class Node:
         self.ctime_ns = mtime_ns
         self.atime_ns: int | None = None
         """As somebody set it, for what has no plain file; kept in memory alone."""
-        self.parent: DirectoryNode | None = None
+        self.parent: StagedDirectory | None = None
         self.name = ""
-        self.more_places: list[tuple[DirectoryNode, str]] | None = None
+        self.more_places: list[tuple[StagedDirectory, str]] | None = None
         """The other names of a file with hard links."""
         self.lookups = 0
         """How often a mount's kernel refers to it."""
@@ -79,13 +79,13 @@ class Node:
             return 1 if self.id == ROOT_ID else 0
         return 1 + (len(self.more_places) if self.more_places else 0)
 
-    def places(self) -> Iterator[tuple[DirectoryNode, str]]:
+    def places(self) -> Iterator[tuple[StagedDirectory, str]]:
         """Every directory and name under which it stands."""
         if self.parent is not None:
             yield self.parent, self.name
         yield from self.more_places or ()
 
-    def add_place(self, parent: DirectoryNode, name: str) -> None:
+    def add_place(self, parent: StagedDirectory, name: str) -> None:
         """Take note of a new name."""
         if self.parent is None:
             self.parent, self.name = parent, name
@@ -94,7 +94,7 @@ class Node:
         else:
             self.more_places.append((parent, name))
 
-    def remove_place(self, parent: DirectoryNode, name: str) -> None:
+    def remove_place(self, parent: StagedDirectory, name: str) -> None:
         """Take note that a name is gone."""
         if self.parent is parent and self.name == name:
             self.parent, self.name = self.more_places.pop() if self.more_places else (None, "")
@@ -105,7 +105,7 @@ class Node:
     def path(self) -> str:
         """The path below the root, by its first name; empty for the root itself."""
         parts: list[str] = []
-        node: Node | None = self
+        node: StagedNode | None = self
         while node is not None and node.parent is not None:
             parts.append(node.name)
             node = node.parent
@@ -122,7 +122,7 @@ class Hashed(msgspec.Struct, frozen=True, gc=False):
     content: ContentHash
 
 
-class FileNode(Node):
+class FileNode(StagedNode):
     """A file: content of the base, or a plain file of the area."""
 
     __slots__ = (
@@ -166,7 +166,7 @@ class FileNode(Node):
         """The digests of the content, and the generation that they are of."""
 
 
-class SymlinkNode(Node):
+class SymlinkNode(StagedNode):
     """A symbolic link."""
 
     __slots__ = ("target",)
@@ -178,7 +178,7 @@ class SymlinkNode(Node):
         self.target = target
 
 
-class DirectoryNode(Node):
+class StagedDirectory(StagedNode):
     """A directory: a base, which may be empty, and what differs from it."""
 
     __slots__ = ("base", "children")
@@ -191,5 +191,5 @@ class DirectoryNode(Node):
         super().__init__(node_id, mode=mode, uid=uid, gid=gid, mtime_ns=mtime_ns)
         self.base = base
         """The directory object that shows through."""
-        self.children: dict[str, Node | None] = {}
+        self.children: dict[str, StagedNode | None] = {}
         """Names that are known; None for one of the base that was removed."""

@@ -17,9 +17,9 @@ from artfs.staging.nodes import (
     DIRECTORY_MODE,
     EXECUTABLE_MODE,
     FILE_MODE,
-    DirectoryNode,
     FileNode,
-    Node,
+    StagedDirectory,
+    StagedNode,
 )
 
 _LOOKUP_COST = 20
@@ -66,7 +66,7 @@ class _Rebase:
         self._undo: list[tuple[Any, str, Any]] = []
         self.stored: list[FileNode] = []
         """Files whose plain file is needed no more."""
-        self.unneeded: list[Node] = []
+        self.unneeded: list[StagedNode] = []
         """Nodes that are now exactly what the version says."""
 
     def apply(self, version: VersionRecord) -> None:
@@ -89,8 +89,8 @@ class _Rebase:
                 setattr(target, name, value)
 
     def _rebase_children(
-        self, directory: DirectoryNode, path: str
-    ) -> list[tuple[DirectoryNode, str]]:
+        self, directory: StagedDirectory, path: str
+    ) -> list[tuple[StagedDirectory, str]]:
         """Rebase what a directory holds; its subdirectories that are to be looked into."""
         new = self._area.tree.base(directory)
         assert new is not None
@@ -104,9 +104,9 @@ class _Rebase:
                 if entry is None:
                     self._undo.append((directory.children, name, None))
                     del directory.children[name]
-            elif self._is_ignored(child_path, isinstance(child, DirectoryNode)):
+            elif self._is_ignored(child_path, isinstance(child, StagedDirectory)):
                 continue
-            elif isinstance(child, DirectoryNode):
+            elif isinstance(child, StagedDirectory):
                 assert isinstance(entry, DirectoryEntry)
                 self._set(child, "base", entry.sha256)
                 below.append((child, child_path))
@@ -114,7 +114,7 @@ class _Rebase:
                 self._rebase_leaf(child, entry)
         return below
 
-    def _rebase_leaf(self, node: Node, entry: Entry | None) -> None:
+    def _rebase_leaf(self, node: StagedNode, entry: Entry | None) -> None:
         if isinstance(node, FileNode):
             assert isinstance(entry, (FileEntry, ReferenceEntry))
             if node.content is None:
@@ -128,7 +128,7 @@ class _Rebase:
             assert isinstance(entry, SymlinkEntry)
             self._release(node, node.mode)
 
-    def _release(self, node: Node, mode: int) -> None:
+    def _release(self, node: StagedNode, mode: int) -> None:
         """Let the index forget a node that has nothing of its own."""
         owner = self._area.tree.owner
         if (
@@ -140,12 +140,12 @@ class _Rebase:
             self._set(node, "persisted", False)
             self.unneeded.append(node)
 
-    def _set(self, node: Node, name: str, value: object) -> None:
+    def _set(self, node: StagedNode, name: str, value: object) -> None:
         self._undo.append((node, name, getattr(node, name)))
         setattr(node, name, value)
 
 
-def _is_kept(child: Node | None) -> bool:
+def _is_kept(child: StagedNode | None) -> bool:
     """Whether the index needs it: a name of the base that was removed, or what differs."""
     return child is None or child.persisted
 

@@ -11,20 +11,19 @@ from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
 from artfs.manifest.tree import LoadDirectory
 from artfs.model import Digest
-from artfs.staging.changes import LinkRow, NodeRow
-from artfs.staging.index import Index
+from artfs.staging.index import Index, node_from_row, row_of
+from artfs.staging.journal import LinkRow, NodeRow
 from artfs.staging.nodes import (
     DIRECTORY_MODE,
     EXECUTABLE_MODE,
     FILE_MODE,
     ROOT_ID,
-    DirectoryNode,
     FileNode,
-    Node,
+    StagedDirectory,
+    StagedNode,
     SymlinkNode,
 )
 from artfs.staging.plain import PlainFiles
-from artfs.staging.rows import node_from_row, row_of
 from artfs.system import forks
 
 _BASE_ID_BIT = 1 << 59
@@ -59,10 +58,10 @@ class TreeView:
         self.owner = owner
         self._load = load
         found = node_from_row(root)
-        assert isinstance(found, DirectoryNode)
-        self.root: DirectoryNode = found
+        assert isinstance(found, StagedDirectory)
+        self.root: StagedDirectory = found
         self.root.persisted = True
-        self.nodes: dict[int, Node] = {ROOT_ID: self.root}
+        self.nodes: dict[int, StagedNode] = {ROOT_ID: self.root}
         self._next_id = ROOT_ID + 1
 
     def restore(self, nodes: Iterable[NodeRow], links: Iterable[LinkRow]) -> None:
@@ -76,7 +75,7 @@ class TreeView:
                     self._next_id = max(self._next_id, node.id + 1)
         for parent_id, name, node_id in links:
             parent = self.nodes[parent_id]
-            assert isinstance(parent, DirectoryNode)
+            assert isinstance(parent, StagedDirectory)
             child = None if node_id is None else self.nodes[node_id]
             parent.children[name] = child
             if child is not None:
@@ -84,11 +83,11 @@ class TreeView:
 
     # --- looking -----------------------------------------------------------------------------
 
-    def base(self, directory: DirectoryNode) -> Directory | None:
+    def base(self, directory: StagedDirectory) -> Directory | None:
         """The directory of the base that shows through, if there is one."""
         return None if directory.base is None else self._load(directory.base)
 
-    def child(self, parent: DirectoryNode, name: str) -> Node | None:
+    def child(self, parent: StagedDirectory, name: str) -> StagedNode | None:
         """What has this name, or None."""
         with self.lock:
             if name in parent.children:
@@ -97,7 +96,7 @@ class TreeView:
             entry = None if base is None else base.get(name)
             return None if entry is None else self.from_base(parent, entry)
 
-    def from_base(self, parent: DirectoryNode, entry: Entry) -> Node:
+    def from_base(self, parent: StagedDirectory, entry: Entry) -> StagedNode:
         """The node of an entry of the parent's base that nothing hides."""
         node_id = _base_id(parent.id, entry.name)
         if node_id in self.nodes:
@@ -109,16 +108,16 @@ class TreeView:
         self.nodes[node_id] = node
         return node
 
-    def resolve(self, path: str) -> Node | None:
+    def resolve(self, path: str) -> StagedNode | None:
         """The node at a path below the root, symlinks not followed; the root for no path."""
-        node: Node | None = self.root
+        node: StagedNode | None = self.root
         for part in filter(None, path.split("/")):
-            if not isinstance(node, DirectoryNode):
+            if not isinstance(node, StagedDirectory):
                 return None
             node = self.child(node, part)
         return node
 
-    def is_empty(self, directory: DirectoryNode) -> bool:
+    def is_empty(self, directory: StagedDirectory) -> bool:
         """Whether a directory has no names."""
         with self.lock:
             children = directory.children
@@ -127,7 +126,7 @@ class TreeView:
             base = self.base(directory)
             return base is None or all(entry.name in children for entry in base.entries())
 
-    def listing(self, directory: DirectoryNode) -> Listing:
+    def listing(self, directory: StagedDirectory) -> StagedListing:
         """The names of a directory as they are now."""
         with self.lock:
             base = self.base(directory)
@@ -142,9 +141,9 @@ class TreeView:
                 else:
                     known = {entry.name for entry in base.entries()}
                     changed = [name for name in changed if name not in known]
-            return Listing(self, directory, base, changed)
+            return StagedListing(self, directory, base, changed)
 
-    def forget(self, node: Node) -> None:
+    def forget(self, node: StagedNode) -> None:
         """Let go of a node that nobody refers to, unless the index needs it in memory."""
         with self.lock:
             while node.lookups == 0 and node.id != ROOT_ID and node.id in self.nodes:
@@ -156,7 +155,7 @@ class TreeView:
                     if isinstance(node, FileNode) and node.content is None:
                         self.plain.remove(node.id)
                     return
-                if node.persisted or (isinstance(node, DirectoryNode) and node.children):
+                if node.persisted or (isinstance(node, StagedDirectory) and node.children):
                     return
                 del self.nodes[node.id]
                 del parent.children[node.name]
@@ -172,7 +171,7 @@ class TreeView:
         nodes = [row_of(node) for node in self.nodes.values() if node.persisted]
         links: list[LinkRow] = []
         for node in self.nodes.values():
-            if isinstance(node, DirectoryNode) and node.persisted:
+            if isinstance(node, StagedDirectory) and node.persisted:
                 for name, child in node.children.items():
                     if child is None:
                         links.append((node.id, name, None))
@@ -180,10 +179,10 @@ class TreeView:
                         links.append((node.id, name, child.id))
         return nodes, links
 
-    def _node_of(self, node_id: int, entry: Entry) -> Node:
+    def _node_of(self, node_id: int, entry: Entry) -> StagedNode:
         uid, gid, since_ns = self.owner.uid, self.owner.gid, self.owner.created_at_ns
         if isinstance(entry, DirectoryEntry):
-            return DirectoryNode(
+            return StagedDirectory(
                 node_id, base=entry.sha256, mode=DIRECTORY_MODE, uid=uid, gid=gid, mtime_ns=since_ns
             )
         if isinstance(entry, SymlinkEntry):
@@ -199,7 +198,7 @@ class TreeView:
         )
 
 
-class Listing:
+class StagedListing:
     """The names of a directory at one moment; what they stand for is told when asked.
 
     A name has a place: first those of the base in its order, then those that are new. A name that
@@ -207,7 +206,7 @@ class Listing:
     """
 
     def __init__(
-        self, view: TreeView, directory: DirectoryNode, base: Directory | None, added: list[str]
+        self, view: TreeView, directory: StagedDirectory, base: Directory | None, added: list[str]
     ) -> None:
         self._view = view
         self._directory = directory
@@ -216,7 +215,7 @@ class Listing:
         self._base_count = 0 if base is None else len(base)
         self._added = added
 
-    def entries(self, start: int) -> Iterator[tuple[int, str, Node]]:
+    def entries(self, start: int) -> Iterator[tuple[int, str, StagedNode]]:
         """Names from place `start` on: the place behind each, the name and its node."""
         view, directory = self._view, self._directory
         for place in range(start, self._base_count, _LISTED_AT_ONCE):
@@ -232,7 +231,7 @@ class Listing:
             if node is not None:
                 yield self._base_count + position + 1, name, node
 
-    def _node_of(self, entry: Entry) -> Node | None:
+    def _node_of(self, entry: Entry) -> StagedNode | None:
         view, directory = self._view, self._directory
         with view.lock:
             if entry.name in directory.children:

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from artfs.staging.nodes import FileNode, Node
+from artfs.staging.nodes import FileNode, StagedNode
 from artfs.system.oserrors import translate_os_errors
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Writers:
         self._free: list[int] = []
         self._is_synced = True
 
-    def restore(self, nodes: Mapping[int, Node]) -> None:
+    def restore(self, nodes: Mapping[int, StagedNode]) -> None:
         """Find out what an earlier process left; once, before anything else."""
         for at in reversed(range(0, len(self._slots), _SLOT.size)):
             (node_id,) = _SLOT.unpack_from(self._slots, at)

@@ -21,7 +21,7 @@ from typing import Self
 
 from artfs.errors import PermissionDenied
 from artfs.system import forks
-from artfs.system.files import OpenFile, set_mode, sync_directory
+from artfs.system.files import SharedDescriptor, set_mode, sync_directory
 from artfs.system.ownership import Ownership
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -30,7 +30,7 @@ _WRITABLE_FOR_OTHERS = 0o022
 _NEW = ".new"
 
 
-class Directory:
+class DirectoryHandle:
     """An open directory. A context: it is closed at the end, or when nobody refers to it.
 
     Methods raise OSError, and PermissionDenied for what somebody has put in the way.
@@ -100,7 +100,7 @@ class Directory:
         with suppress(FileNotFoundError):
             os.rmdir(new, dir_fd=self.fd)
         os.mkdir(new, stat.S_IRWXU, dir_fd=self.fd)
-        made = OpenFile(os.open(new, _FLAGS | os.O_NOFOLLOW, dir_fd=self.fd))
+        made = SharedDescriptor(os.open(new, _FLAGS | os.O_NOFOLLOW, dir_fd=self.fd))
         self.ownership.claim(made.fd, self.ownership.directory_mode)
         os.rename(new, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
         self.sync()
@@ -138,7 +138,7 @@ class Directory:
         else:
             self.unlink(name)
 
-    def move(self, name: str, target: Directory, new_name: str) -> None:
+    def move(self, name: str, target: DirectoryHandle, new_name: str) -> None:
         """Rename to a name in another directory, over what is there."""
         os.rename(name, new_name, src_dir_fd=self.fd, dst_dir_fd=target.fd)
 
@@ -195,7 +195,7 @@ def make_parents(path: Path) -> None:
             path.parent.mkdir(mode=0o755)
 
 
-def own_directory(path: Path, *, follow: bool = True) -> Directory:
+def own_directory(path: Path, *, follow: bool = True) -> DirectoryHandle:
     """Open a private directory of this user, made where it is missing, with those above it.
 
     Where only others could read it, that ends here. With `follow`, links of this user or of root
@@ -216,7 +216,7 @@ def own_directory(path: Path, *, follow: bool = True) -> Directory:
         raise _in_the_way(path, status)
     fd = forks.open_private(path, flags)
     status = os.fstat(fd)
-    opened = Directory(fd, path, Ownership.of(status))
+    opened = DirectoryHandle(fd, path, Ownership.of(status))
     _check_own(path, status)
     if status.st_mode & _FOR_OTHERS:
         with suppress(OSError):

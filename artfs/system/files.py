@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import mmap
 import os
 import secrets
 import stat
@@ -30,7 +31,7 @@ class FileState(msgspec.Struct, frozen=True, gc=False):
     ctime_ns: int
 
 
-class OpenFile:
+class SharedDescriptor:
     """A read-only file descriptor that lives as long as somebody refers to it."""
 
     __slots__ = ("fd",)
@@ -289,3 +290,43 @@ def _copy_range(source_fd: int, target_fd: int, size_bytes: int) -> int:
             break
         offset += copied
     return offset
+
+
+_ALIGNMENT_BYTES = 4096
+
+
+class DirectFile:
+    """A local file, read into buffers of huge pages; from the page cache only what is there."""
+
+    def __init__(self, opened: SharedDescriptor) -> None:
+        self.opened = opened
+        self._direct: SharedDescriptor | None = None
+        with suppress(OSError):
+            # The file may have no name any more; its descriptor always has one.
+            flags = os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC
+            self._direct = SharedDescriptor(os.open(f"/proc/self/fd/{opened.fd}", flags))
+
+    def read(self, length: int, offset: int) -> memoryview:
+        """`length` bytes from `offset`, fewer only where the file ends.
+
+        Blocks: on disk. Raises: OSError.
+        """
+        space = -(-length // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
+        pages = mmap.mmap(-1, space, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with suppress(OSError):
+            pages.madvise(mmap.MADV_HUGEPAGE)
+        buffer = memoryview(pages)
+        if self._direct is not None and offset % _ALIGNMENT_BYTES == 0 and not self._has(offset):
+            # Not every file system that opens a file so also reads it so.
+            with suppress(OSError):
+                count = os.preadv(self._direct.fd, [buffer], offset)
+                if count >= length:
+                    return buffer[:length]
+        return buffer[: fill_buffer(self.opened.fd, buffer[:length], offset)]
+
+    def _has(self, offset: int) -> bool:
+        """Whether the page cache has the byte at `offset`, and so likely those behind it."""
+        try:
+            return os.preadv(self.opened.fd, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+        except OSError:
+            return False

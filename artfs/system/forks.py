@@ -15,9 +15,6 @@ that are started (`subprocess`, `posix_spawn`) are not forks in this sense and w
 
 from __future__ import annotations
 
-# Both have hooks of their own, which hold locks that our threads may need to get done: hooks
-# that were registered first come last before a fork.
-import concurrent.futures.thread  # noqa: F401
 import logging
 import os
 import threading
@@ -26,6 +23,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
+
+# Both have hooks of their own, which hold locks that our threads may need to get done: hooks
+# that were registered first come last before a fork.
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ ForkLock: TypeAlias = "threading.RLock"
 _Hook: TypeAlias = "weakref.WeakMethod[Callable[[], None]]"
 
 
-class _Gate:
+class _ForkGate:
     """Threads in the midst of something that must not be cut, and whether more may begin."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class _Registry:
 
     def __init__(self) -> None:
         self.generation = 0
-        self.gate = _Gate()
+        self.gate = _ForkGate()
         # Changed by single steps of the interpreter, and copied by one: they need no lock.
         self.locks: set[weakref.ref[ForkLock]] = set()
         self.turns: set[weakref.ref[threading.Lock]] = set()
@@ -223,7 +223,7 @@ def _after_in_parent() -> None:
 
 def _after_in_child() -> None:
     _registry.generation += 1
-    _registry.gate = _Gate()
+    _registry.gate = _ForkGate()
     _registry.forking = threading.RLock()
     held = set(_registry.held)
     _release_locks()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from artfs.errors import ArtfsError
 from artfs.settings import runtime_base, state_path
-from artfs.system.directories import Directory, own_directory
+from artfs.system.directories import DirectoryHandle, own_directory
 from artfs.system.files import set_mode
 from artfs.system.oserrors import translate_os_errors
 
@@ -31,7 +31,7 @@ def runtime_directory() -> Path:
     return path
 
 
-def state_directory() -> Directory:
+def state_directory() -> DirectoryHandle:
     """Where logs of daemons live. Raises: PermissionDenied; OSError."""
     return own_directory(state_path())
 

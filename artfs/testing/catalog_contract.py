@@ -18,8 +18,7 @@ from artfs.testing.catalog_commits import CommitContract
 from artfs.testing.catalog_crowds import CrowdContract
 from artfs.testing.catalog_garbage import GarbageContract
 from artfs.testing.catalog_leases import LeasesContract
-from artfs.testing.catalog_names import NamesContract
-from artfs.testing.catalog_runs import RunsContract
+from artfs.testing.catalog_names import NamesContract, RunsContract
 from artfs.testing.catalog_samples import OpenCatalog
 
 __all__ = ["CatalogContract", "OpenCatalog"]

@@ -9,7 +9,7 @@ from typing import Any
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import (
     BlobRecord,
-    CommitOutcome,
+    CommitResult,
     PackRecord,
     VersionCommit,
     VersionRecord,
@@ -47,7 +47,7 @@ def put(catalog: Catalog, content: object, **changes: Any) -> VersionRecord:
     return outcome.version
 
 
-def commit(catalog: Catalog, content: object, **changes: Any) -> CommitOutcome:
+def commit(catalog: Catalog, content: object, **changes: Any) -> CommitResult:
     """Commit content that may be there already."""
     return catalog.commit(a_commit(content, **changes))
 

@@ -14,9 +14,9 @@ from artfs.catalog.records import LeaseKind
 from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.errors import DamagedRecord
 from artfs.repository.facade import Repository
-from artfs.repository.opening import CATALOG_ASIDE, CATALOG_FILE, LEASES, STORE_FILE
+from artfs.repository.permissions import mend, misfits
 from artfs.repository.recovery import strange_commits, unrecorded_versions
-from artfs.repository.sharing import mend, misfits
+from artfs.repository.stores import CATALOG_ASIDE, CATALOG_FILE, LEASES, STORE_FILE
 from artfs.system.files import missing_abilities
 from artfs.system.oserrors import translate_os_errors
 from artfs.upkeep.quarantine import DIRECTORY

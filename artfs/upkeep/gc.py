@@ -46,7 +46,7 @@ from artfs.errors import (
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
-from artfs.repository.reference_targets import LinkedBlobs
+from artfs.repository.reference_targets import ReferenceTargets
 from artfs.upkeep.repack import PackContent, sparse_packs, write_anew
 
 logger = logging.getLogger(__name__)
@@ -257,7 +257,7 @@ class _Collection:
                 )
             )
 
-    def _mark_tree(self, tree: Digest, reachable: set[Digest], linked: LinkedBlobs) -> None:
+    def _mark_tree(self, tree: Digest, reachable: set[Digest], linked: ReferenceTargets) -> None:
         stack = [tree]
         while stack:
             directory = stack.pop()

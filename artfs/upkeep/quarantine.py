@@ -20,7 +20,7 @@ from artfs.content.blobs import stored_object
 from artfs.errors import BlobNotFound, IntegrityError, Unsupported
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
 from artfs.repository.facade import Repository
-from artfs.system.directories import Directory
+from artfs.system.directories import DirectoryHandle
 from artfs.system.oserrors import translate_os_errors
 
 _WHOLE_PACK = ByteRange(0, 1 << 62)
@@ -89,7 +89,7 @@ def _move(root: Path, key: ObjectKey) -> Path:
     digest = key.sha256.hex()
     with (
         translate_os_errors(root / str(key)),
-        Directory.at(root) as store,
+        DirectoryHandle.at(root) as store,
         store.below(DIRECTORY, create=True) as aside,
         store.below(key.namespace.value) as shards,
         shards.below(digest[:2]) as shard,

@@ -54,8 +54,7 @@ from artfs.repository.recovery import (
 from artfs.repository.replacement import LostCatalog, entity_of
 from artfs.system.threads import in_parallel
 from artfs.upkeep.replay import Replayed, replay
-from artfs.upkeep.verify import Damage, Survey, damages_of
-from artfs.upkeep.without_cache import reading_anew
+from artfs.upkeep.verify import Damage, Survey, damages_of, reading_anew
 
 _THREADS = 8
 _BATCH_BLOBS = 50_000

@@ -7,13 +7,17 @@ order in which they lie there.
 from __future__ import annotations
 
 import os
+import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from hashlib import sha256
 
 import msgspec
 
+from artfs.blobs.cache import BlockCache
+from artfs.blobs.cache_eviction import Quota
 from artfs.catalog.records import BlobRecord, VersionRecord
 from artfs.content.base import read_blocks
 from artfs.errors import ArtfsError, BlobNotFound, IntegrityError, InvalidManifest
@@ -21,6 +25,33 @@ from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.repository.facade import Repository
 from artfs.repository.listening import ByteListener
+
+_LIMIT_BYTES = 256 * 1024 * 1024
+
+
+@contextmanager
+def reading_anew(repository: Repository) -> Iterator[Repository]:
+    """The store, with a cache of its own that is empty; an embedded store as it is.
+
+    A request for many small blobs needs a place for them until they are asked for.
+    """
+    if repository.info.root is not None:
+        yield repository
+        return
+    root = repository.workspace.temporaries.new("anew")
+    quota = msgspec.structs.replace(Quota.standard(root), limit_bytes=_LIMIT_BYTES)
+    try:
+        yield Repository(
+            repository.info,
+            catalog=repository.catalog,
+            objects=repository.objects,
+            workspace=repository.workspace,
+            cache=BlockCache(root, quota),
+            address=repository.address,
+        )
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
 
 _MAX_THREADS = 8
 _BATCH_BLOBS = 128

@@ -14,19 +14,20 @@ from artfs.catalog.records import ArtifactRecord, ProjectRecord, StoreTotals, Ve
 from artfs.engine.flights import Flights
 from artfs.errors import ArtfsError, InvalidName, PathNotFound, Unsupported
 from artfs.model import check_entry_name
-from artfs.vfs.identity import identity_of, number_of
-from artfs.vfs.names import Known, Names
+from artfs.vfs.name_cache import Known, Names
 from artfs.vfs.service import Service
-from artfs.vfs.targets import Target
 from artfs.vfs.tree import (
     ROOT_NUMBER,
-    Answer,
     Attributes,
     DirectoryNode,
-    Found,
+    ListedName,
+    Lookup,
+    MountTarget,
     Node,
     OpenFile,
     Space,
+    identity_of,
+    number_of,
 )
 from artfs.vfs.versions import DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, TreeDirectory
 
@@ -119,44 +120,44 @@ class NamesDirectory:
 class StoreDirectory(NamesDirectory):
     """All projects."""
 
-    async def lookup(self, name: str) -> Answer:
+    async def lookup(self, name: str) -> Lookup:
         """See DirectoryNode."""
         known = await self.view.names.projects()
         for record in known.value:
             if record.name == name:
-                return Answer(self._found(record), known.ttl_s())
-        return Answer(None, known.ttl_s())
+                return Lookup(self._found(record), known.ttl_s())
+        return Lookup(None, known.ttl_s())
 
     async def listing(self) -> NamesListing[list[ProjectRecord]]:
         """See DirectoryNode."""
         known = await self.view.names.projects()
         return NamesListing(known, [self._found(record) for record in known.value])
 
-    def _found(self, record: ProjectRecord) -> Found:
+    def _found(self, record: ProjectRecord) -> ListedName:
         node = ProjectDirectory(
             self.view,
             self.below(record.name, record.created_at_ns),
             parent_number=self.number,
             about={"path": record.name},
         )
-        return Found(record.name, node.attributes, 0, node)
+        return ListedName(record.name, node.attributes, 0, node)
 
 
 class ProjectDirectory(NamesDirectory):
     """A project: its artifacts and portfolios."""
 
-    async def lookup(self, name: str) -> Answer:
+    async def lookup(self, name: str) -> Lookup:
         """See DirectoryNode."""
         known = await self.view.names.artifact(self.path, name)
         found = None if known.value is None else self._found(known.value)
-        return Answer(found, known.ttl_s())
+        return Lookup(found, known.ttl_s())
 
     async def listing(self) -> NamesListing[list[ArtifactRecord]]:
         """See DirectoryNode."""
         known = await self.view.names.artifacts(self.path)
         return NamesListing(known, [self._found(record) for record in known.value])
 
-    def _found(self, record: ArtifactRecord) -> Found:
+    def _found(self, record: ArtifactRecord) -> ListedName:
         newest = record.latest.created_at_ns if record.latest else record.created_at_ns
         node = ArtifactDirectory(
             self.view,
@@ -164,18 +165,18 @@ class ProjectDirectory(NamesDirectory):
             parent_number=self.number,
             about={"path": record.path, "type": record.type},
         )
-        return Found(record.name, node.attributes, 0, node)
+        return ListedName(record.name, node.attributes, 0, node)
 
 
 class ArtifactDirectory(NamesDirectory):
     """An artifact or portfolio: its versions and aliases."""
 
-    async def lookup(self, name: str) -> Answer:
+    async def lookup(self, name: str) -> Lookup:
         """See DirectoryNode."""
         project, _, artifact = self.path.partition("/")
         known = await self.view.names.version(project, artifact, name)
         found = None if known.value is None else self._found(name, known.value)
-        return Answer(found, known.ttl_s())
+        return Lookup(found, known.ttl_s())
 
     async def listing(self) -> NamesListing[list[VersionRecord]]:
         """See DirectoryNode: aliases first, then versions, newest last."""
@@ -186,10 +187,10 @@ class ArtifactDirectory(NamesDirectory):
         shown = [*aliases, *((each.version, each) for each in known.value)]
         return NamesListing(known, [self._found(name, version) for name, version in shown])
 
-    def _found(self, name: str, version: VersionRecord) -> Found:
+    def _found(self, name: str, version: VersionRecord) -> ListedName:
         if self.view.alias_symlinks and name != version.version:
             link = AliasLink(self, name, version.version, version.created_at_ns)
-            return Found(name, link.attributes, 0, link)
+            return ListedName(name, link.attributes, 0, link)
         attributes = Attributes(
             _version_identity(self.path, name, version),
             DIRECTORY_MODE,
@@ -197,7 +198,7 @@ class ArtifactDirectory(NamesDirectory):
             version.created_at_ns,
         )
         node = self.view.version_directory(version, attributes, parent_number=self.number)
-        return Found(name, attributes, 0, node)
+        return ListedName(name, attributes, 0, node)
 
 
 class AliasLink:
@@ -233,7 +234,7 @@ class AliasLink:
 class NamesListing(Generic[T]):
     """The names of a directory above versions. Implements Listing."""
 
-    def __init__(self, known: Known[T], found: Iterable[Found]) -> None:
+    def __init__(self, known: Known[T], found: Iterable[ListedName]) -> None:
         self._known = known
         self._found = [each for each in found if _can_be_shown(each.name)]
 
@@ -241,7 +242,7 @@ class NamesListing(Generic[T]):
         """See Listing."""
         return self._known.ttl_s()
 
-    async def chunk(self, start: int) -> list[Found]:
+    async def chunk(self, start: int) -> list[ListedName]:
         """See Listing."""
         return self._found[start:]
 
@@ -249,7 +250,7 @@ class NamesListing(Generic[T]):
 class ArtifactsTree:
     """What a read-only mount shows. Implements Tree."""
 
-    def __init__(self, view: View, target: Target, flights: Flights[StoreTotals]) -> None:
+    def __init__(self, view: View, target: MountTarget, flights: Flights[StoreTotals]) -> None:
         self._view = view
         self._target = target
         self._flights = flights
@@ -282,7 +283,7 @@ class ArtifactsTree:
         return Space(totals.blob_bytes, totals.blobs)
 
 
-def _root(view: View, target: Target) -> DirectoryNode:
+def _root(view: View, target: MountTarget) -> DirectoryNode:
     now_ns = time.time_ns()
     attributes = Attributes(ROOT_NUMBER, DIRECTORY_MODE, DIRECTORY_SIZE_BYTES, now_ns)
     version = target.version

@@ -8,15 +8,15 @@ from functools import partial
 
 import trio
 
+from artfs.engine.blocking import Threads, Work
 from artfs.engine.flights import Flights
 from artfs.engine.reader import Reader
-from artfs.engine.threads import Threads, Work
 from artfs.errors import ArtfsError
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import ReferenceEntry
 from artfs.model import Buffer, Digest
 from artfs.repository.facade import Repository
-from artfs.vfs.contents import ContentEntry, Contents
+from artfs.vfs.content_opener import ContentEntry, ContentOpener
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Service:
         self,
         repository: Repository,
         threads: Threads,
-        contents: Contents,
+        contents: ContentOpener,
         nursery: trio.Nursery,
         *,
         flight_timeout_s: float,
@@ -101,7 +101,7 @@ class TreeFile:
 
     def __init__(
         self,
-        contents: Contents,
+        contents: ContentOpener,
         entry: ContentEntry,
         locate: Callable[[], None],
         note_read: Callable[[], None],

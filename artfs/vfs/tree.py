@@ -14,11 +14,77 @@ from __future__ import annotations
 import math
 import stat
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Protocol
 
 import msgspec
 
-from artfs.model import Buffer
+from artfs.catalog.records import VersionRecord
+from artfs.errors import ArtifactNotFound
+from artfs.model import Buffer, check_name
+from artfs.repository.facade import Repository
+
+_IDENTITY_BYTES = 12  # 60 bits of number, and enough that no two directories are the same
+
+
+def identity_of(*parts: bytes) -> int:
+    """An identity from parts; no two lists of parts are the same to it."""
+    state = blake2b(digest_size=_IDENTITY_BYTES)
+    for part in parts:
+        state.update(len(part).to_bytes(4, "little"))
+        state.update(part)
+    return int.from_bytes(state.digest(), "little")
+
+
+def key_of(identity: int) -> bytes:
+    """What stands for a directory in the identities of what is in it."""
+    return identity.to_bytes(_IDENTITY_BYTES, "little")
+
+
+def identity_in(directory: bytes, name: str) -> int:
+    """The identity of a name in the directory that has this key."""
+    # Once for each name that is listed: a million times for a million files.
+    digest = blake2b(directory + name.encode(), digest_size=_IDENTITY_BYTES).digest()
+    return int.from_bytes(digest, "little")
+
+
+def number_of(identity: int) -> int:
+    """The inode number that an identity asks for."""
+    return identity & NUMBER_MASK
+
+
+class MountTarget(msgspec.Struct, frozen=True):
+    """What a mount's root is; parts that are None are below it."""
+
+    project: str | None = None
+    name: str | None = None
+    version: VersionRecord | None = None
+
+
+def resolve_target(
+    repository: Repository, text: str | None, *, default_project: str | None = None
+) -> MountTarget:
+    """Find what `text` names: `PROJECT`, `PROJECT/NAME` or `[PROJECT/]NAME:SELECTOR`.
+
+    None is the whole store. A version is pinned: the mount stays with the one found here.
+    Blocks: on the catalog. Raises: InvalidName, ArtifactNotFound, VersionNotFound,
+    AliasNotFound, BackendUnavailable.
+    """
+    if text is None:
+        return MountTarget()
+    if ":" in text:
+        version = repository.resolve(text, project=default_project)
+        return MountTarget(version.project, version.name, version)
+    if "/" in text:
+        path = repository.parse(text)
+        assert path.project is not None
+        repository.catalog.artifact(path.project, path.name)
+        return MountTarget(path.project, path.name)
+    project = check_name(text, kind="project")
+    if project not in {each.name for each in repository.catalog.projects()}:
+        raise ArtifactNotFound(project, "the store has no such project")
+    return MountTarget(project)
+
 
 FOREVER_S = math.inf
 """The time for which an answer holds that never changes."""
@@ -95,7 +161,7 @@ class MeasurableNode(Protocol):
         ...
 
 
-class Found(msgspec.Struct, frozen=True):
+class ListedName(msgspec.Struct, frozen=True):
     """One name of a directory."""
 
     name: str
@@ -106,10 +172,10 @@ class Found(msgspec.Struct, frozen=True):
     """What is told by position has none."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Lookup(msgspec.Struct, frozen=True):
     """What a directory says of one name, and for how long that holds."""
 
-    found: Found | None
+    found: ListedName | None
     ttl_s: float
 
 
@@ -120,7 +186,7 @@ class Listing(Protocol):
         """For how long the names hold, from now."""
         ...
 
-    async def chunk(self, start: int) -> list[Found]:
+    async def chunk(self, start: int) -> list[ListedName]:
         """Some names from place `start` on, in order; empty at the end."""
         ...
 
@@ -133,7 +199,7 @@ class DirectoryNode(Node, Protocol):
         """The inode number of the directory that it is in; the root's is its own."""
         ...
 
-    async def lookup(self, name: str) -> Answer:
+    async def lookup(self, name: str) -> Lookup:
         """What `name` is here."""
         ...
 
@@ -142,7 +208,7 @@ class DirectoryNode(Node, Protocol):
         ...
 
     async def child(self, position: int) -> Node:
-        """What stands at a position that `Found` told. Raises: PathNotFound."""
+        """What stands at a position that `ListedName` told. Raises: PathNotFound."""
         ...
 
 

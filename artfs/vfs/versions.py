@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 
 from artfs.catalog.records import VersionRecord
+from artfs.engine.prefetch import FilePattern
 from artfs.errors import ArtfsError, InvalidManifest, PathNotFound, Unsupported
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import (
@@ -19,11 +21,67 @@ from artfs.manifest.entries import (
     ReferenceEntry,
     SymlinkEntry,
 )
-from artfs.model import Digest
-from artfs.vfs.identity import identity_in, key_of, number_of
-from artfs.vfs.neighbours import Neighbours
+from artfs.model import BLOCK_SIZE_BYTES, Digest
+from artfs.vfs.content_opener import opens_offline
 from artfs.vfs.service import Service, TreeFile
-from artfs.vfs.tree import FOREVER_S, Answer, Attributes, Found, Node, OpenFile
+from artfs.vfs.tree import (
+    FOREVER_S,
+    Attributes,
+    ListedName,
+    Lookup,
+    Node,
+    OpenFile,
+    identity_in,
+    key_of,
+    number_of,
+)
+
+MAX_AHEAD_BYTES = 16 * 1024 * 1024
+
+
+class Neighbours:
+    """What of one directory is read, and what is loaded ahead. For the loop only."""
+
+    __slots__ = ("_ahead", "_digest", "_locate", "_pattern", "_service")
+
+    def __init__(self, service: Service, digest: Digest, locate: Callable[[int], None]) -> None:
+        """`locate` finds out, in a reader's thread, where the files around a position are."""
+        self._service = service
+        self._digest = digest
+        self._locate = locate
+        self._pattern = FilePattern()
+        # The first position that no window has covered yet.
+        self._ahead = 0
+
+    def note_read(self, position: int) -> None:
+        """The file at this position is read for the first time since it was opened."""
+        window = self._pattern.observe(position)
+        if not window:
+            self._ahead = position + 1
+            return
+        start, stop = max(self._ahead, position + 1), position + 1 + window
+        if start < stop:
+            self._ahead = self._load(start, stop)
+
+    def _load(self, start: int, stop: int) -> int:
+        """Start to load these, as far as there is room; the first position that was left."""
+        directory = self._service.directory_at_hand(self._digest)
+        if directory is None:
+            return start
+        ahead_bytes = 0
+        for position, entry in enumerate(directory.slice(start, stop), start):
+            if not (
+                isinstance(entry, ReferenceEntry) and entry.size_bytes and opens_offline(entry)
+            ):
+                continue
+            ahead_bytes += min(entry.size_bytes, BLOCK_SIZE_BYTES)
+            if ahead_bytes > MAX_AHEAD_BYTES:
+                return position
+            locate = partial(self._locate, position)
+            if not self._service.contents.load_ahead(entry, locate):
+                return position
+        return stop
+
 
 # As plain files have them: copies of them can be changed and removed. That the mount is `ro`
 # protects it (promise R7).
@@ -118,13 +176,13 @@ class TreeDirectory:
         """See Node."""
         raise Unsupported("directory", "it is no symlink")
 
-    async def lookup(self, name: str) -> Answer:
+    async def lookup(self, name: str) -> Lookup:
         """See DirectoryNode."""
         directory = await self._service.directory(self.digest)
         position = directory.position(name)
         if position is None:
-            return Answer(None, FOREVER_S)
-        return Answer(self._found(directory.entry(position), position), FOREVER_S)
+            return Lookup(None, FOREVER_S)
+        return Lookup(self._found(directory.entry(position), position), FOREVER_S)
 
     async def listing(self) -> TreeListing:
         """See DirectoryNode."""
@@ -150,7 +208,7 @@ class TreeDirectory:
             return _symlink(entry, identity, mtime_ns)
         return _reference(entry, identity, mtime_ns)
 
-    def found(self, entries: list[Entry], start: int) -> list[Found]:
+    def found(self, entries: list[Entry], start: int) -> list[ListedName]:
         """What `entries`, which stand here from position `start` on, look like."""
         return [self._found(entry, position) for position, entry in enumerate(entries, start)]
 
@@ -173,11 +231,11 @@ class TreeDirectory:
             self._neighbours = Neighbours(self._service, self.digest, self.locate_neighbours)
         self._neighbours.note_read(position)
 
-    def _found(self, entry: Entry, position: int) -> Found:
+    def _found(self, entry: Entry, position: int) -> ListedName:
         if isinstance(entry, DirectoryEntry):
             node = self._subdirectory(entry)
-            return Found(entry.name, node.attributes, position, node)
-        return Found(entry.name, self.leaf_attributes(entry), position)
+            return ListedName(entry.name, node.attributes, position, node)
+        return ListedName(entry.name, self.leaf_attributes(entry), position)
 
     def _subdirectory(self, entry: DirectoryEntry) -> TreeDirectory:
         identity = identity_in(self._key, entry.name)
@@ -208,7 +266,7 @@ class TreeListing:
         """See Listing."""
         return FOREVER_S
 
-    async def chunk(self, start: int) -> list[Found]:
+    async def chunk(self, start: int) -> list[ListedName]:
         """See Listing."""
         entries = self._directory.slice(start, start + _LISTED_AT_ONCE)
         return self._node.found(entries, start)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.testing.starting import wait_until_it_answers
+from artfs.testing.seaweedfs import wait_until_it_answers
 from scripts.benchmarks.harness import Bench
 
 ARTFS = "artfs"

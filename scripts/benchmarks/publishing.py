@@ -13,7 +13,7 @@ from artfs.catalog.records import CommitRequest
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from scripts.benchmarks.harness import Bench, fresh, write_files, write_large
 
 _WANDB_ADD_DIR = """

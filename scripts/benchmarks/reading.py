@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from scripts.benchmarks.harness import (
     Bench,
     drop_page_cache,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from artfs.blobs.hashing import hash_file
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from scripts.benchmarks.harness import Bench, fresh, write_files
 from scripts.benchmarks.publishing import million_files
 

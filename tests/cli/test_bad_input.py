@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from tests.cli.conftest import Cli
 from tests.support.disks import mounted, small_disk
 from tests.support.privileges import unprivileged

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from artfs.model import RunState
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 
 INIT = """
 import sys

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from artfs.repository.opening import make_store, open_store
+from artfs.repository.stores import make_store, open_store
 from artfs.upkeep.doctor import examine
 from artfs.upkeep.verify import verify
 from tests.servers.postgres import PostgreSQL

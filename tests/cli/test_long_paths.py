@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from artfs.system.below import Below, open_directory
-from artfs.system.files import OpenFile
+from artfs.system.files import SharedDescriptor
+from artfs.system.paths import Below, open_directory
 from tests.cli.conftest import Cli
 
 LEVELS = 200
@@ -34,12 +34,12 @@ with artfs.init(project="demo") as run:
 """
 
 
-def opened(root: Path) -> OpenFile:
+def opened(root: Path) -> SharedDescriptor:
     """The directory at the end of the long path."""
     return Below(open_directory(root)).open(DIRECTORY, create=True)[0]
 
 
-def write(directory: OpenFile, name: str, content: bytes, *, mode: int = 0o644) -> None:
+def write(directory: SharedDescriptor, name: str, content: bytes, *, mode: int = 0o644) -> None:
     fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, dir_fd=directory.fd)
     with os.fdopen(fd, "wb") as file:
         file.write(content)

@@ -13,7 +13,7 @@ import pytest
 
 import artfs
 from artfs.errors import AliasMoved
-from artfs.mounts.mountinfo import mounted_at
+from artfs.system.mountinfo import mounted_at
 from tests.cli.conftest import Cli, Result
 from tests.support.disks import small_disk
 from tests.support.faults import wait_until

@@ -13,7 +13,7 @@ import pytest
 
 from artfs.catalog.records import VersionUpdate
 from artfs.model import RunState
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.system.locks import hold_new_file
 from artfs.upkeep.doctor import Severity, examine
 from artfs.upkeep.verify import verify

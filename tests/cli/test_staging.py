@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from artfs.mounts.mountinfo import mounted_at
+from artfs.system.mountinfo import mounted_at
 from tests.cli.conftest import Cli
 
 

@@ -15,18 +15,18 @@ import pytest
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.blobs.cache import BlockCache
-from artfs.blobs.eviction import Quota
+from artfs.blobs.cache_eviction import Quota
 from artfs.blobs.local import LocalObjectStore
-from artfs.blobs.places import parse_place
+from artfs.blobs.locations import parse_place
 from artfs.catalog.sql import SqlCatalog
 from artfs.content.base import read_blocks
-from artfs.daemon.staging import new_meta
+from artfs.daemon.staging_mount import new_meta
 from artfs.errors import ArtfsError
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import ByteRange, Digest
 from artfs.mounts.messages import MountRequest, StageOrder
 from artfs.repository.facade import Repository
-from artfs.repository.opening import create_store, open_store
+from artfs.repository.stores import create_store, open_store
 from artfs.sdk.download import download_tree
 from artfs.sdk.publish import PutRequest, put
 from artfs.sdk.referring import ReferenceRequest

@@ -24,7 +24,7 @@ import artfs.catalog.sql
 import artfs.cli.commands.doctor
 import artfs.cli.commands.gc
 import artfs.cli.commands.put
-import artfs.repository.opening
+import artfs.repository.stores
 import artfs.sdk.publish
 from artfs.cli.app import run
 

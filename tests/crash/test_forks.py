@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from artfs.manifest.entries import FileEntry
-from artfs.repository.opening import open_store
 from artfs.repository.shared import create_shared
+from artfs.repository.stores import open_store
 from tests.servers.postgres import PostgreSQL
 
 ROUNDS = 6

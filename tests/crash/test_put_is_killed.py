@@ -16,7 +16,7 @@ from artfs.blobs.base import Namespace
 from artfs.catalog.records import VersionRecord
 from artfs.errors import ArtifactNotFound, StoreNotFound
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.upkeep.doctor import Severity, examine
 from artfs.upkeep.gc import collect
 from artfs.upkeep.verify import verify

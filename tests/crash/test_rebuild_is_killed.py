@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from artfs.errors import StoreFormatError
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.upkeep.gc import collect
 from tests.crash.test_put_is_killed import KILLED, ROOT
 from tests.support.stores import commit, new_store

@@ -14,8 +14,8 @@ import pytest
 from artfs.errors import PathNotFound
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
-from artfs.staging.commit import Commit, commit_area
-from artfs.staging.intake import Progress
+from artfs.staging.area_intake import CommitProgress
+from artfs.staging.commit import CommitAttempt, commit_area
 from tests.crash.victim import BASE, CONTENT
 from tests.unit.staging.areafs import AreaFs, dump_version, new_area, new_store
 
@@ -79,7 +79,7 @@ def test_w3_what_a_killed_commit_shares_with_the_store_is_not_cut_by_the_area(
         AreaFs(area).create("large", data)
         area_id = area.id
         # A commit is killed when the store has the file.
-        Commit(area).prepare()
+        CommitAttempt(area).prepare()
     with Area.open(repository, area_id) as area:
         fs = AreaFs(area)
         fs.truncate("large", 5)
@@ -98,11 +98,11 @@ def test_a_large_file_that_is_removed_while_a_commit_takes_it_in_does_not_make_i
         fs.create("large", os.urandom(3_000_000))
         fs.create("other", b"other")
 
-        def remove(progress: Progress) -> None:
+        def remove(progress: CommitProgress) -> None:
             if progress.bytes_done and "large" in fs.names(""):
                 fs.unlink("large")
 
-        commit = Commit(area, Progress(remove))
+        commit = CommitAttempt(area, CommitProgress(remove))
         commit.prepare()
         assert "large" not in fs.names("")
         commit.finish()

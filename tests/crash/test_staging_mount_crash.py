@@ -16,7 +16,7 @@ from pathlib import Path
 import pyfuse3
 import pytest
 
-from artfs.daemon.staging import run_stage
+from artfs.daemon.staging_mount import run_stage
 from artfs.errors import (
     AliasNotFound,
     ArtfsError,
@@ -26,11 +26,11 @@ from artfs.errors import (
     StoreNotFound,
 )
 from artfs.mounts import client
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 from artfs.mounts.contact import ended
 from artfs.mounts.messages import MountRequest, StageOrder
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
 from artfs.staging.listing import staged_trees, staging_areas

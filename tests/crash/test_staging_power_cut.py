@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from artfs.staging.changes import Changes
 from artfs.staging.index import Index
+from artfs.staging.journal import Changes
 from tests.support.powercut import PowerCut
 
 RUNS = int(os.environ.get("ARTFS_TEST_POWER_CUTS", "6"))

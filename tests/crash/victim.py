@@ -16,9 +16,9 @@ import threading
 from types import FrameType
 from typing import Any
 
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.staging.area import Area
-from artfs.staging.commit import Commit
+from artfs.staging.commit import CommitAttempt
 from tests.unit.staging.areafs import AreaFs
 
 WATCHED = tuple(
@@ -71,7 +71,7 @@ def main() -> None:
             fs.rename("base/moved", "elsewhere")
             say("renamed base/moved")
             area.sync()
-            commit = Commit(area)
+            commit = CommitAttempt(area)
             commit.prepare()
             report = commit.finish()
             assert report.version is not None

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 from tests.support.mounts import own_runtime
 from tests.support.staging import Stager
 from tests.support.stores import new_store

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from artfs.mounts import client
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 from artfs.mounts.client import MountState
 from artfs.mounts.daemons import daemons
-from artfs.mounts.mountinfo import mounted_at
 from artfs.repository.facade import Repository
+from artfs.system.mountinfo import mounted_at
 from tests.mount.test_lifecycle import assert_gone, is_alive
 from tests.support.faults import wait_until
 from tests.support.mounts import Mounter, must_fail

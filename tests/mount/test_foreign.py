@@ -15,9 +15,9 @@ from random import Random
 import pytest
 
 from artfs.model import BLOCK_SIZE_BYTES
-from artfs.mounts.mountinfo import mounted_at
 from artfs.repository.facade import Repository
 from artfs.repository.listening import ByteListener
+from artfs.system.mountinfo import mounted_at
 from artfs.upkeep.warm import warm
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.gcs import GcsEmulator

@@ -25,8 +25,8 @@ from artfs.errors import (
 )
 from artfs.mounts import client
 from artfs.mounts.client import MountOptions, MountRequest, MountState
-from artfs.mounts.mountinfo import mounted_at
 from artfs.repository.facade import Repository
+from artfs.system.mountinfo import mounted_at
 from tests.support.faults import wait_until
 from tests.support.mounts import Mounter, must_fail
 from tests.support.stores import commit

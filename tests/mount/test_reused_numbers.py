@@ -14,8 +14,8 @@ import pytest
 
 from artfs.mounts import client
 from artfs.mounts.messages import MountState
-from artfs.mounts.mountinfo import mounted_at
 from artfs.repository.facade import Repository
+from artfs.system.mountinfo import mounted_at
 from tests.mount.test_elsewhere import artfs
 from tests.mount.test_lifecycle import is_alive
 from tests.support.faults import wait_until

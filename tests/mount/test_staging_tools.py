@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from artfs.mounts import client
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 from tests.support.staging import Stager
 
 

@@ -21,7 +21,7 @@ import pytest
 
 from artfs.errors import AliasMoved, ArtfsError, MountError, StagingBusy
 from artfs.mounts import client
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 from artfs.mounts.contact import ended
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from artfs.testing.starting import connect, free_ports, wait_until_it_answers
+from artfs.testing.seaweedfs import connect, free_ports, wait_until_it_answers
 
 
 class GcsEmulator(msgspec.Struct, frozen=True):

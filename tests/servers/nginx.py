@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import msgspec
 import pytest
 
-from artfs.testing.starting import connect, free_ports, wait_until_it_answers
+from artfs.testing.seaweedfs import connect, free_ports, wait_until_it_answers
 
 _LOG_DEADLINE_S = 20
 _CONFIG = """

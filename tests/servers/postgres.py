@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 import pytest
 
-from artfs.testing.starting import wait_until_it_answers
+from artfs.testing.seaweedfs import wait_until_it_answers
 
 _PROGRAMS = Path("/usr/lib/postgresql")
 _START_DEADLINE_S = 60

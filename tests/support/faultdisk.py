@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import pyfuse3
 import trio
 
-from artfs.mounts.mountinfo import mounted_at
+from artfs.system.mountinfo import mounted_at
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")

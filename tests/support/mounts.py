@@ -13,8 +13,8 @@ import pytest
 from artfs.errors import MountError
 from artfs.mounts import client
 from artfs.mounts.client import MountOptions, MountRequest, MountStatus
-from artfs.mounts.mountinfo import mounted_at
 from artfs.repository.facade import Repository
+from artfs.system.mountinfo import mounted_at
 from tests.support.stores import new_store
 
 

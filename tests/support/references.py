@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from artfs.blobs.cache import BlockCache
-from artfs.blobs.eviction import Quota
+from artfs.blobs.cache_eviction import Quota
 from artfs.content.base import read_blocks
 from artfs.content.references import ReferenceReader
 from artfs.manifest.entries import ReferenceEntry

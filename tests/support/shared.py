@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from artfs.repository.opening import make_store
+from artfs.repository.stores import make_store
 from tests.cli.conftest import Cli
 from tests.servers.seaweedfs import REGION, SeaweedFS
 

@@ -13,12 +13,12 @@ from artfs.content.base import read_blocks
 from artfs.manifest.entries import FileEntry, SymlinkEntry
 from artfs.manifest.tree import walk
 from artfs.mounts import client
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 from artfs.mounts.contact import ended
 from artfs.mounts.messages import MountRequest, StageOrder
-from artfs.mounts.mountinfo import mounted_at
 from artfs.repository.facade import Repository
-from artfs.staging.listing import Outcome
+from artfs.staging.listing import AreaOutcome
+from artfs.system.mountinfo import mounted_at
 
 ARTIFACT = "p/data"
 
@@ -49,7 +49,7 @@ class Stager:
         self._mounted.append(mountpoint)
         client.start(request)
 
-    def finish(self, mountpoint: Path) -> Outcome:
+    def finish(self, mountpoint: Path) -> AreaOutcome:
         """Unmount and wait for the version."""
         return stageclient.finish(mountpoint)
 

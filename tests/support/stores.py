@@ -14,7 +14,7 @@ from artfs.manifest.directory import directory_digest
 from artfs.manifest.entries import FileEntry, SymlinkEntry
 from artfs.model import Metadata
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 
 DEFAULT_MTIME_NS = 1_600_000_000_123_456_789
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.confirm import confirm
-from artfs.cli.options import json_option, mountpoint_argument, store_option, yes_option
+from artfs.cli.frame import confirm, json_option, mountpoint_argument, store_option, yes_option
 from artfs.cli.output import print_json, print_line
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 
 
 @click.command(short_help="End a staging mount and keep nothing of it.")

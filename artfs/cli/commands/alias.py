@@ -5,8 +5,13 @@ from __future__ import annotations
 import click
 
 from artfs.catalog.records import VersionUpdate
-from artfs.cli.frame import default_project, open_repository, version_value
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import (
+    default_project,
+    json_option,
+    open_repository,
+    store_option,
+    version_value,
+)
 from artfs.cli.output import print_json, print_line
 from artfs.errors import InvalidArgument, InvalidName
 from artfs.model import check_alias, parse_artifact_path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import msgspec
 
-from artfs.cli.options import json_option
+from artfs.cli.frame import json_option
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import IntegrityError
@@ -41,7 +41,7 @@ def info(*, as_json: bool) -> None:
     Example:
       artfs cache info
     """
-    from artfs.blobs.upkeep import cache_info  # noqa: PLC0415 - `--help` does not need it
+    from artfs.blobs.cache_upkeep import cache_info  # noqa: PLC0415 - `--help` does not need it
 
     found = _translating(cache_info)
     if as_json:
@@ -68,7 +68,7 @@ def clean(*, pins: bool, as_json: bool) -> None:
       artfs cache clean
       artfs cache clean --pins
     """
-    from artfs.blobs.upkeep import clean_cache  # noqa: PLC0415 - `--help` does not need it
+    from artfs.blobs.cache_upkeep import clean_cache  # noqa: PLC0415 - `--help` does not need it
 
     done = _translating(lambda cache: clean_cache(cache, pins=pins))
     if as_json:
@@ -88,7 +88,7 @@ def verify(*, as_json: bool) -> int:
     Example:
       artfs cache verify
     """
-    from artfs.blobs.upkeep import check_cache  # noqa: PLC0415 - `--help` does not need it
+    from artfs.blobs.cache_upkeep import check_cache  # noqa: PLC0415 - `--help` does not need it
 
     with ByteProgress("checking") as progress:
         done = _translating(
@@ -104,7 +104,7 @@ def verify(*, as_json: bool) -> int:
 
 
 def _translating(work: Callable[[BlockCache], T]) -> T:
-    from artfs.content.cache_place import open_cache  # noqa: PLC0415 - as above
+    from artfs.content.remote import open_cache  # noqa: PLC0415 - as above
     from artfs.system.oserrors import translate_os_errors  # noqa: PLC0415 - as above
 
     cache = open_cache()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.options import (
+from artfs.cli.frame import (
     expect_option,
     json_option,
     mountpoint_argument,
@@ -14,9 +14,9 @@ from artfs.cli.options import (
     take_unfinished_option,
 )
 from artfs.cli.progress import ByteProgress
-from artfs.cli.staged import print_outcome, watcher
+from artfs.cli.values import print_outcome, watcher
 from artfs.mounts import client
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 
 
 @click.command(short_help="Make a version of a staging mount, which goes on.")

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from artfs.cli.entries import entry_value
-from artfs.cli.frame import default_project, open_repository
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import default_project, json_option, open_repository, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
+from artfs.cli.values import entry_value
 from artfs.manifest.diff import Change, ChangeKind, diff_trees
 from artfs.manifest.entries import LeafEntry, SymlinkEntry
 

@@ -11,16 +11,14 @@ import click
 import msgspec
 
 from artfs.cli.components import installed_version
-from artfs.cli.frame import open_repository
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import json_option, open_repository, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
 from artfs.cli.rebuilding import rebuild_and_print
 from artfs.credentials import without_credentials
 from artfs.errors import ArtfsError, IntegrityError, MountError, PermissionDenied
 from artfs.mounts import client
-from artfs.mounts.crawlers import FILE_SYSTEM_TYPE, UPDATEDB_CONF, is_crawled
-from artfs.mounts.refusals import problems
-from artfs.repository.opening import STORE_FILE
+from artfs.mounts.refusals import FILE_SYSTEM_TYPE, UPDATEDB_CONF, is_crawled, problems
+from artfs.repository.stores import STORE_FILE
 from artfs.settings import expand_home, is_url, store_location
 from artfs.upkeep.doctor import OWNERSHIP, Finding, Severity, examine, examine_ownership
 from artfs.upkeep.doctor import repair as mend_ownership

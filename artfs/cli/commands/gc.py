@@ -8,8 +8,7 @@ import re
 import click
 import msgspec
 
-from artfs.cli.frame import open_repository, raise_damage
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import json_option, open_repository, raise_damage, store_option
 from artfs.cli.output import format_duration, format_size, plural, print_json, print_line
 from artfs.errors import ArtfsError
 from artfs.staging.listing import staged_trees

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import default_project, open_repository, version_value
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import (
+    default_project,
+    json_option,
+    open_repository,
+    store_option,
+    version_value,
+)
 from artfs.cli.output import format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ByteProgress
 

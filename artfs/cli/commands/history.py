@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import default_project, open_repository, raise_damage, run_value, version_value
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import (
+    default_project,
+    json_option,
+    open_repository,
+    raise_damage,
+    run_value,
+    store_option,
+    version_value,
+)
 from artfs.cli.output import format_age, format_count, format_size, print_json, print_table
 from artfs.errors import DamagedRecord
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import click
 
-from artfs.cli.frame import open_repository
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import json_option, open_repository, store_option
 from artfs.cli.output import print_json, print_line
 from artfs.settings import store_location
 
@@ -47,7 +46,7 @@ def command(
       artfs init --store postgresql:///artfs --blobs 's3://team/p?endpoint=https://s3.example:9000'
       artfs init --store /data/artfs --entity vision-team
     """
-    from artfs.repository.opening import make_store  # noqa: PLC0415 - takes long to import
+    from artfs.repository.stores import make_store  # noqa: PLC0415 - takes long to import
 
     address = store_location(store)
     created = make_store(address, blobs=blobs, entity=entity, group=group)

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from artfs.cli.entries import entry_value, print_long_listing
-from artfs.cli.frame import Target, open_repository, parse_target, raise_damage, version_value
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import (
+    ParsedTarget,
+    json_option,
+    open_repository,
+    parse_target,
+    raise_damage,
+    store_option,
+    version_value,
+)
 from artfs.cli.output import (
     format_age,
     format_count,
@@ -20,6 +26,7 @@ from artfs.cli.output import (
     print_note,
     print_table,
 )
+from artfs.cli.values import entry_value, print_long_listing
 from artfs.errors import ArtifactNotFound, DamagedRecord
 from artfs.manifest.entries import DirectoryEntry, Entry
 
@@ -157,7 +164,7 @@ def _list_versions(repository: Repository, project: str, name: str, *, as_json: 
 
 
 def _list_files(
-    repository: Repository, target: Target, *, long: bool, digests: bool, as_json: bool
+    repository: Repository, target: ParsedTarget, *, long: bool, digests: bool, as_json: bool
 ) -> None:
     selector = f"{target.project}/{target.name}:{target.selector}"
     version = repository.resolve(selector)

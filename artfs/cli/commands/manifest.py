@@ -6,8 +6,7 @@ import sys
 
 import click
 
-from artfs.cli.frame import default_project, open_repository
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import default_project, json_option, open_repository, store_option
 from artfs.manifest.wandb import manifest_text, tree_entries
 
 

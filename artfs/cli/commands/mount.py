@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import default_project
-from artfs.cli.mounts import mount_value, mounted_name
-from artfs.cli.options import foreground_option, json_option, store_option
+from artfs.cli.frame import default_project, foreground_option, json_option, store_option
 from artfs.cli.output import print_json, print_line
+from artfs.cli.values import mount_value, mounted_name
 from artfs.mounts import client
 from artfs.settings import store_location
 
@@ -58,7 +57,7 @@ def command(
         options=client.parse_options(options),
     )
     if foreground:
-        from artfs.daemon.running import run_foreground  # noqa: PLC0415 - trio and pyfuse3 take long
+        from artfs.daemon.__main__ import run_foreground  # noqa: PLC0415 - trio and pyfuse3 take long
 
         run_foreground(request)
         return

@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import json_object, open_repository, version_value
-from artfs.cli.options import (
+from artfs.cli.frame import (
     alias_option,
     description_option,
+    json_object,
     json_option,
     metadata_option,
+    open_repository,
     store_option,
     type_option,
+    version_value,
 )
 from artfs.cli.output import format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ByteProgress
 from artfs.settings import RUN_VARIABLE
 
 if TYPE_CHECKING:
-    from artfs.catalog.records import CommitOutcome
+    from artfs.catalog.records import CommitResult
     from artfs.sdk.referring import ReferenceRequest, Skipped
 
 
@@ -176,7 +178,7 @@ def _skipped_value(skipped: list[Skipped]) -> dict[str, object]:
     }
 
 
-def _summary(outcome: CommitOutcome) -> str:
+def _summary(outcome: CommitResult) -> str:
     version = outcome.version
     size = format_size(version.size_bytes)
     content = f"{version.path}: {plural(version.file_count, 'file')}, {size}"

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.confirm import confirm
-from artfs.cli.frame import default_project, open_repository
-from artfs.cli.options import json_option, store_option, yes_option
+from artfs.cli.frame import (
+    confirm,
+    default_project,
+    json_option,
+    open_repository,
+    store_option,
+    yes_option,
+)
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.errors import Conflict, DamagedRecord
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import default_project, json_object, open_repository, run_value
-from artfs.cli.options import store_option
+from artfs.cli.frame import default_project, json_object, open_repository, run_value, store_option
 from artfs.cli.output import json_text, print_note
 from artfs.errors import ArtfsError, InvalidArgument
 from artfs.model import RunState, check_name

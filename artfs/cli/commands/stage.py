@@ -7,20 +7,21 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import json_object, open_repository
-from artfs.cli.mounts import mount_value
-from artfs.cli.options import (
+from artfs.cli.frame import (
     alias_option,
     description_option,
     foreground_option,
+    json_object,
     json_option,
     metadata_option,
     mountpoint_argument,
+    open_repository,
     staging_mount_options,
     store_option,
     type_option,
 )
 from artfs.cli.output import print_json, print_line
+from artfs.cli.values import mount_value
 from artfs.mounts import client
 from artfs.mounts.messages import MountRequest, StageOrder
 from artfs.settings import RUN_VARIABLE, is_url, store_location
@@ -99,7 +100,7 @@ def command(
 def mount_staging(request: MountRequest, *, foreground: bool, as_json: bool) -> None:
     """Mount a staging area, and say so."""
     if foreground:
-        from artfs.daemon.running import run_foreground  # noqa: PLC0415 - trio and pyfuse3 take long
+        from artfs.daemon.__main__ import run_foreground  # noqa: PLC0415 - trio and pyfuse3 take long
 
         run_foreground(request)
         return

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artfs.cli.commands.stage import mount_staging
-from artfs.cli.confirm import confirm
-from artfs.cli.frame import open_repository
-from artfs.cli.options import (
+from artfs.cli.frame import (
+    confirm,
     expect_option,
     foreground_option,
     json_option,
     mountpoint_argument,
+    open_repository,
     staging_mount_options,
     store_option,
     take_unfinished_option,
@@ -32,7 +32,7 @@ from artfs.cli.output import (
     print_table,
 )
 from artfs.cli.progress import ByteProgress
-from artfs.cli.staged import outcome_text, print_outcome
+from artfs.cli.values import outcome_text, print_outcome
 from artfs.settings import store_location
 
 if TYPE_CHECKING:
@@ -138,9 +138,9 @@ def commit(
       artfs staging commit 1f3a9c04
     """
     from artfs.staging.area import Area  # noqa: PLC0415 - takes long to import
+    from artfs.staging.area_intake import CommitProgress  # noqa: PLC0415 - takes long to import
     from artfs.staging.commit import commit_area, set_expected  # noqa: PLC0415 - takes long to import
-    from artfs.staging.intake import Progress  # noqa: PLC0415 - takes long to import
-    from artfs.staging.listing import Outcome, write_outcome  # noqa: PLC0415 - takes long to import
+    from artfs.staging.listing import AreaOutcome, write_outcome  # noqa: PLC0415 - takes long to import
 
     with open_repository(store) as repository, ByteProgress("committing") as bar:
         opened = Area.open(repository, area)
@@ -151,7 +151,7 @@ def commit(
             if expect is not None:
                 set_expected(opened, expect)
             report = commit_area(
-                opened, Progress(lambda at: bar.show(at.bytes_done, at.bytes_total))
+                opened, CommitProgress(lambda at: bar.show(at.bytes_done, at.bytes_total))
             )
             artifact = opened.meta.path
             version = None if report.version is None else report.version.path
@@ -159,7 +159,7 @@ def commit(
                 # For whoever asks for what became of the mount that it had.
                 write_outcome(
                     opened.path,
-                    Outcome(
+                    AreaOutcome(
                         id=opened.id,
                         artifact=artifact,
                         version=version,

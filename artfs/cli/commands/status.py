@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from artfs.cli.frame import open_repository
-from artfs.cli.mounts import mount_value, mounted_name, owner_name
-from artfs.cli.options import UnaskedPath, json_option, store_option
+from artfs.cli.frame import UnaskedPath, json_option, open_repository, store_option
 from artfs.cli.output import (
     format_age,
     format_count,
@@ -25,11 +23,11 @@ from artfs.cli.output import (
     print_note,
     print_table,
 )
-from artfs.cli.staged import outcome_text
+from artfs.cli.values import mount_value, mounted_name, outcome_text, owner_name
 from artfs.errors import ArtfsError, MountError, StoreNotFound
 from artfs.mounts import client
 from artfs.mounts.outcomes import failure_of, last_outcome
-from artfs.staging.listing import Outcome
+from artfs.staging.listing import AreaOutcome
 
 if TYPE_CHECKING:
     from artfs.catalog.records import StoreTotals
@@ -108,7 +106,9 @@ def _show_place(mountpoint: Path, *, as_json: bool) -> None:
         _print_mount(status)
 
 
-def _outcome_value(mountpoint: Path, outcome: Outcome, error: ArtfsError | None) -> dict[str, Any]:
+def _outcome_value(
+    mountpoint: Path, outcome: AreaOutcome, error: ArtfsError | None
+) -> dict[str, Any]:
     return {
         "mountpoint": str(mountpoint),
         "state": "unmounted",

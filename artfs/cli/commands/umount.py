@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.options import json_option, mountpoint_argument
+from artfs.cli.frame import json_option, mountpoint_argument
 from artfs.cli.output import print_json, print_line, print_note
 from artfs.cli.progress import ByteProgress
-from artfs.cli.staged import print_outcome, watcher
+from artfs.cli.values import print_outcome, watcher
 from artfs.mounts import client
-from artfs.mounts import staging as stageclient
+from artfs.mounts import staging_client as stageclient
 from artfs.settings import expand_home
 
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 import click
 import msgspec
 
-from artfs.cli.frame import default_project, open_repository, raise_damage
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import (
+    default_project,
+    json_option,
+    open_repository,
+    raise_damage,
+    store_option,
+)
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ByteProgress
 from artfs.errors import DamagedRecord, IntegrityError
@@ -19,8 +24,7 @@ from artfs.upkeep.sources import (
     check_sources,
     exit_code,
 )
-from artfs.upkeep.verify import VerifyReport, verify
-from artfs.upkeep.without_cache import reading_anew
+from artfs.upkeep.verify import VerifyReport, reading_anew, verify
 
 
 @click.command(short_help="Read and verify every byte of a version or of the store.")

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import open_repository, parse_target
-from artfs.cli.options import json_option, store_option
+from artfs.cli.frame import json_option, open_repository, parse_target, store_option
 from artfs.cli.output import format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ByteProgress
 from artfs.errors import InvalidArgument

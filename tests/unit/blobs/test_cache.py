@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from artfs.blobs.cache import WHOLE, BlockCache
-from artfs.blobs.eviction import STANDARD_LIMIT_BYTES, Quota, evict
+from artfs.blobs.cache_eviction import STANDARD_LIMIT_BYTES, Quota, evict
 from artfs.errors import DeadlineExceeded
 from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.system.locks import hold_new_file

@@ -18,7 +18,7 @@ from artfs.blobs.packs import PackWriter
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.content.base import Content, read_blocks, read_range
 from artfs.content.blobs import stored_object
-from artfs.content.proofs import ProvenBlocks, state_to_prove
+from artfs.content.local_files import ProvenBlocks, state_to_prove
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest

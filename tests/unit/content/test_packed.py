@@ -13,14 +13,13 @@ import pytest
 
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.content.base import read_blocks
-from artfs.content.packed import FIRST_BYTES, WINDOW_BYTES
+from artfs.content.remote_packs import FIRST_BYTES, WINDOW_BYTES
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.repository.facade import Repository
 from artfs.upkeep.gc import collect
-from artfs.upkeep.verify import verify
+from artfs.upkeep.verify import reading_anew, verify
 from artfs.upkeep.warm import warm
-from artfs.upkeep.without_cache import reading_anew
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.seaweedfs import SeaweedFS
 from tests.support.stores import commit

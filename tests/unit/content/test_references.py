@@ -17,8 +17,8 @@ import pytest
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.records import CommitRequest
 from artfs.content.base import Content, read_blocks
-from artfs.content.cached import CachedContent
 from artfs.content.references import ReferenceReader
+from artfs.content.remote import CachedContent
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
@@ -37,7 +37,7 @@ from artfs.references.file import FileHandler
 from artfs.references.http import HttpHandler
 from artfs.references.registry import References
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.upkeep.gc import collect
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.gcs import GcsEmulator

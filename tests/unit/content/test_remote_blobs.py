@@ -18,7 +18,7 @@ from artfs.blobs.s3 import S3ObjectStore
 from artfs.blobs.s3client import make_client
 from artfs.catalog.sql import SqlCatalog
 from artfs.content.base import read_blocks
-from artfs.content.cached import CachedContent
+from artfs.content.remote import CachedContent
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.manifest.tree import walk

@@ -11,15 +11,14 @@ import pytest
 import trio
 import trio.testing
 
-from artfs.content.cached import CachedContent
-from artfs.engine.fetch import Fetcher, Source
+from artfs.content.remote import CachedContent
+from artfs.engine.blocking import Threads, Work
+from artfs.engine.fetch import BlockSource, Fetcher
 from artfs.engine.flights import Flight
-from artfs.engine.lanes import MAX_WIDTH
-from artfs.engine.origins import MAX_SILENCES
-from artfs.engine.threads import Threads, Work
+from artfs.engine.origins import MAX_SILENCES, MAX_WIDTH
 from artfs.errors import BackendUnavailable, DeadlineExceeded
 from artfs.model import BLOCK_SIZE_BYTES, Buffer
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 from artfs.references.http import HttpHandler
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.nginx import Nginx
@@ -41,8 +40,10 @@ class Shop:
         self.sick = DistantContent(60)
         self.source = self.offer(b"sick", self.sick)
 
-    def offer(self, key: bytes, content: DistantContent) -> Source:
-        return Source(key, content.size_bytes, Work.NETWORK, lambda: content, origin=self.origin)
+    def offer(self, key: bytes, content: DistantContent) -> BlockSource:
+        return BlockSource(
+            key, content.size_bytes, Work.NETWORK, lambda: content, origin=self.origin
+        )
 
     def stall(self) -> None:
         self.sick.gates = dict.fromkeys(range(60), self.gate)
@@ -136,7 +137,7 @@ async def test_a_request_that_got_bytes_is_no_silence_of_its_server(
         async with shop() as here:
             here.origin._silences = MAX_SILENCES - 1
             here.origin._patience_s = 0
-            source = Source(b"s", len(data), Work.NETWORK, lambda: content, origin=here.origin)
+            source = BlockSource(b"s", len(data), Work.NETWORK, lambda: content, origin=here.origin)
             with suppress(BackendUnavailable):
                 await here.fetcher.fetch(source, 0).landed()
             assert not here.origin.is_silent
@@ -144,6 +145,7 @@ async def test_a_request_that_got_bytes_is_no_silence_of_its_server(
             here.origin._silences = MAX_SILENCES - 1
             with suppress(BackendUnavailable):
                 await here.fetcher.fetch(
-                    Source(b"t", len(data), Work.NETWORK, lambda: content, origin=here.origin), 0
+                    BlockSource(b"t", len(data), Work.NETWORK, lambda: content, origin=here.origin),
+                    0,
                 ).landed()
             assert here.origin.is_silent

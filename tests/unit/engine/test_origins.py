@@ -12,16 +12,16 @@ import trio
 import trio.testing
 
 from artfs.content.base import RemoteContent
-from artfs.engine.fetch import Fetcher, Source
+from artfs.engine.blocking import Threads, Work
+from artfs.engine.fetch import BlockSource, Fetcher
 from artfs.engine.origins import MAX_SILENCES, PAUSE_S, Origin, Origins, server_of
-from artfs.engine.threads import Threads, Work
 from artfs.errors import (
     BackendUnavailable,
     DeadlineExceeded,
     ReferenceChanged,
 )
 from artfs.model import ByteRange, Digest
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 from tests.support.loops import on_jumping_trio, on_trio
 
 TIMEOUT_S = 20.0
@@ -225,7 +225,7 @@ async def test_what_is_kept_is_served_while_its_origin_is_silent() -> None:
         for offline in (True, False):
             content = Kept()
             key = b"offline" if offline else b"online"
-            source = Source(
+            source = BlockSource(
                 key,
                 1000,
                 Work.NETWORK,
@@ -254,7 +254,7 @@ async def test_what_comes_from_the_disk_is_no_answer() -> None:
         origin._silences = MAX_SILENCES - 1
         content = Kept()
         content.kept = bytes(1000)
-        source = Source(b"k", 1000, Work.NETWORK, lambda: content, origin=origin)
+        source = BlockSource(b"k", 1000, Work.NETWORK, lambda: content, origin=origin)
         assert await fetcher.fetch(source, 0).landed() == bytes(1000)
         assert origin._silences == MAX_SILENCES - 1
         assert fetcher.prefetch(source, 0, 1) == 1

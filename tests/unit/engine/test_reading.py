@@ -12,12 +12,12 @@ import pytest
 import trio
 
 from artfs.content.base import Content
-from artfs.engine.fetch import Fetcher, Source
+from artfs.engine.blocking import Threads, Work
+from artfs.engine.fetch import BlockSource, Fetcher
 from artfs.engine.reader import Reader
-from artfs.engine.threads import Threads, Work
 from artfs.errors import DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, block_range
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 from tests.support.loops import on_jumping_trio, on_trio
 
 BLOCK = BLOCK_SIZE_BYTES
@@ -56,9 +56,9 @@ class Bench:
         self.fetcher = fetcher
         self.counters = counters
 
-    def source(self, content: CountingContent, *, key: bytes = b"key") -> Source:
+    def source(self, content: CountingContent, *, key: bytes = b"key") -> BlockSource:
         return self.fetcher.source(
-            key, lambda: Source(key, len(content.data), Work.DISK, lambda: content)
+            key, lambda: BlockSource(key, len(content.data), Work.DISK, lambda: content)
         )
 
     def reader(

@@ -13,13 +13,13 @@ import trio
 import trio.testing
 
 from artfs.content.base import RemoteContent
-from artfs.engine.fetch import RUN_BLOCKS, Fetcher, Source
+from artfs.engine.blocking import Threads, Work
+from artfs.engine.fetch import RUN_BLOCKS, BlockSource, Fetcher
 from artfs.engine.flights import ECHO_S
 from artfs.engine.reader import Reader
-from artfs.engine.threads import Threads, Work
 from artfs.errors import BackendUnavailable, DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest, block_range
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 from tests.support.loops import on_jumping_trio, on_trio
 
 BLOCK = BLOCK_SIZE_BYTES
@@ -84,7 +84,7 @@ class Bench:
         self.fetcher = fetcher
         self.content = content
         self.source = fetcher.source(
-            b"k", lambda: Source(b"k", content.size_bytes, Work.NETWORK, lambda: content)
+            b"k", lambda: BlockSource(b"k", content.size_bytes, Work.NETWORK, lambda: content)
         )
 
     def reader(self) -> Reader:
@@ -228,7 +228,7 @@ async def test_an_origin_that_hangs_does_not_stall_others() -> None:
         content = DistantContent(60)
         content.gates = dict.fromkeys(range(60), gate := threading.Event())
         hanging = [
-            Source(
+            BlockSource(
                 b"h%d" % number,
                 content.size_bytes,
                 Work.NETWORK,
@@ -238,7 +238,7 @@ async def test_an_origin_that_hangs_does_not_stall_others() -> None:
             for number in range(60)
         ]
         other = DistantContent(2)
-        fine = Source(
+        fine = BlockSource(
             b"f",
             other.size_bytes,
             Work.NETWORK,

@@ -4,7 +4,7 @@ import threading
 
 import trio
 
-from artfs.engine.threads import DISK_THREADS, Threads, Work
+from artfs.engine.blocking import DISK_THREADS, Threads, Work
 from tests.support.loops import on_trio
 
 

@@ -12,7 +12,7 @@ from artfs.errors import ArtfsError, IntegrityError, PathNotFound
 from artfs.fuse.guard import HANDLER_NAMES, GuardedOperations
 from artfs.fuse.reading import MUTATIONS, ReadOperations
 from artfs.fuse.writing import WriteOperations
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 
 
 class Failing(GuardedOperations):

@@ -8,11 +8,11 @@ from artfs.fuse.inodes import Inodes, Place
 from artfs.vfs.tree import (
     NUMBER_BITS,
     ROOT_NUMBER,
-    Answer,
     Attributes,
     DirectoryNode,
-    Found,
+    ListedName,
     Listing,
+    Lookup,
     Node,
     OpenFile,
 )
@@ -34,7 +34,7 @@ class Folder:
     def readlink(self) -> str:
         raise AssertionError
 
-    async def lookup(self, name: str) -> Answer:
+    async def lookup(self, name: str) -> Lookup:
         raise AssertionError
 
     async def listing(self) -> Listing:
@@ -44,11 +44,11 @@ class Folder:
         raise AssertionError
 
 
-def leaf(identity: int, position: int) -> Found:
-    return Found(f"f{position}", Attributes(identity, 0o100444, 0, 0), position)
+def leaf(identity: int, position: int) -> ListedName:
+    return ListedName(f"f{position}", Attributes(identity, 0o100444, 0, 0), position)
 
 
-def look_up(inodes: Inodes, directory: DirectoryNode, found: Found) -> int:
+def look_up(inodes: Inodes, directory: DirectoryNode, found: ListedName) -> int:
     number = inodes.number_for(directory, found)
     inodes.add(number, directory, found)
     return number
@@ -104,7 +104,7 @@ def test_a_file_and_a_directory_that_want_the_same_number_both_get_one() -> None
     inodes, root = Inodes(Folder(ROOT_NUMBER)), Folder(ROOT_NUMBER)
     inner = Folder((3 << NUMBER_BITS) | 1234)
     assert look_up(inodes, root, leaf(1234, 1)) == 1234
-    assert look_up(inodes, root, Found("d", inner.attributes, 2, inner)) == 1235
+    assert look_up(inodes, root, ListedName("d", inner.attributes, 2, inner)) == 1235
     assert inodes.get(1235) is inner
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from artfs.errors import MountError
-from artfs.mounts import client, mountinfo
+from artfs.mounts import client
 from artfs.mounts.client import MountRequest
 from artfs.mounts.messages import MountState, MountStatus, Reply, decode_line, encode_line
+from artfs.system import mountinfo
 
 
 def request(mountpoint: Path) -> MountRequest:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from artfs.mounts.crawlers import is_crawled
+from artfs.mounts.refusals import is_crawled
 
 
 @pytest.mark.parametrize(

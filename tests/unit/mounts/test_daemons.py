@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from artfs.mounts.daemons import OVER, Daemon, MountRecord, daemon_of
-from artfs.mounts.mountinfo import MountedFileSystem
+from artfs.system.mountinfo import MountedFileSystem
 
 PLACE = Path("/srv/mnt")
 MOUNTED = MountedFileSystem(

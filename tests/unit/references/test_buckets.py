@@ -14,7 +14,7 @@ import pytest
 from artfs.errors import InvalidArgument, InvalidName, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.manifest.wandb import manifest_digest
-from artfs.references import etags
+from artfs.references import web
 from artfs.references.base import Announced, MarkedDirectory, ReferenceHandler, UnusableKey
 from artfs.references.bucket import Listed, placed
 from artfs.references.file import FileHandler
@@ -129,12 +129,12 @@ def test_one_form_is_made_of_every_spelling() -> None:
         (' "abc" ', '"abc"'),
         ('"', '"""'),
     ):
-        assert etags.normal(text) == form
-        assert etags.normal(etags.normal(text)) == form
-    assert etags.normal("") is etags.normal(None) is None
-    assert etags.agree('W/"abc"', "abc")
-    assert not etags.agree('"abc"', '"ab"')
-    assert not etags.agree(None, None)
+        assert web.normal(text) == form
+        assert web.normal(web.normal(text)) == form
+    assert web.normal("") is web.normal(None) is None
+    assert web.agree('W/"abc"', "abc")
+    assert not web.agree('"abc"', '"ab"')
+    assert not web.agree(None, None)
 
 
 @pytest.mark.parametrize("uri", ["dir", "dir/"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from artfs.content.cached import CachedContent
+from artfs.content.remote import CachedContent
 from artfs.errors import InvalidArgument, PathNotFound, PermissionDenied, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES

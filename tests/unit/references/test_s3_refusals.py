@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from artfs.blobs.base import Namespace, Transfer
-from artfs.blobs.places import parse_place
+from artfs.blobs.locations import parse_place
 from artfs.errors import Archived, ArtfsError, BackendUnavailable, PermissionDenied
 from artfs.fuse.replies import errno_of
 from artfs.model import ByteRange

@@ -16,7 +16,7 @@ from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.sdk.publish import PutRequest, put
 from artfs.upkeep.doctor import Severity, examine
 from artfs.upkeep.gc import collect

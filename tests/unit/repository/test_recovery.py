@@ -14,7 +14,6 @@ from artfs.blobs.base import RecordKind
 from artfs.catalog.records import Copy, VersionUpdate
 from artfs.errors import IntegrityError, InvalidManifest, InvalidName
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
 from artfs.repository.recovery import (
     Checkpoint,
     Places,
@@ -24,6 +23,7 @@ from artfs.repository.recovery import (
     encode_commit,
     retained,
 )
+from artfs.repository.stores import open_store
 from tests.support.forked import works_in_child
 from tests.support.stores import commit, new_store
 

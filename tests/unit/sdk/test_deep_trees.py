@@ -11,8 +11,8 @@ import pytest
 
 import artfs
 from artfs.errors import InvalidArgument
-from artfs.system.below import Below, open_directory
-from artfs.system.files import OpenFile
+from artfs.system.files import SharedDescriptor
+from artfs.system.paths import Below, open_directory
 
 LEVELS = 1600
 DIRECTORY = "/".join(f"level-{number % 10}" for number in range(LEVELS))
@@ -42,7 +42,7 @@ def test_a_deep_tree_is_downloaded_verified_and_checked_out(
     assert deep.verify(root)
     below = Below(open_directory(root))
     directory, _ = below.open(DIRECTORY)
-    file = OpenFile(os.open("leaf", os.O_RDONLY, dir_fd=directory.fd))
+    file = SharedDescriptor(os.open("leaf", os.O_RDONLY, dir_fd=directory.fd))
     assert os.read(file.fd, 10) == b"leaf"
     os.mkdir("more", dir_fd=directory.fd)
     os.close(os.open("more/extra", os.O_CREAT | os.O_WRONLY, dir_fd=directory.fd))

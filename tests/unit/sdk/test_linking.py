@@ -18,7 +18,7 @@ from artfs.catalog.sql import SqlCatalog
 from artfs.errors import IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.repository.facade import Repository, StoreInfo
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.sdk import placing
 from artfs.sdk.download import download_tree
 from artfs.sdk.placing import Placement

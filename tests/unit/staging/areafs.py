@@ -14,10 +14,10 @@ from artfs.content.base import read_blocks
 from artfs.manifest.entries import FileEntry, SymlinkEntry
 from artfs.manifest.tree import walk
 from artfs.repository.facade import Repository
-from artfs.repository.opening import create_store, open_store
+from artfs.repository.stores import create_store, open_store
 from artfs.staging.area import Area
 from artfs.staging.meta import AreaMeta
-from artfs.staging.nodes import DirectoryNode, FileNode, Node, SymlinkNode
+from artfs.staging.nodes import FileNode, StagedDirectory, StagedNode, SymlinkNode
 
 
 def new_store(root: Path) -> Repository:
@@ -134,7 +134,7 @@ class AreaFs:
 
     def names(self, path: str) -> list[str]:
         node = self._node(path)
-        if not isinstance(node, DirectoryNode):
+        if not isinstance(node, StagedDirectory):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         return sorted(name for _, name, _ in self.tree.listing(node).entries(0))
 
@@ -149,7 +149,7 @@ class AreaFs:
             below = f"{path}/{name}" if path else name
             node = self._node(below)
             mode = stat.S_IMODE(node.full_mode)
-            if isinstance(node, DirectoryNode):
+            if isinstance(node, StagedDirectory):
                 found[below] = ("directory", mode)
                 self._dump(below, found)
             elif isinstance(node, SymlinkNode):
@@ -160,37 +160,37 @@ class AreaFs:
                 assert len(data) == status.size_bytes
                 found[below] = ("file", mode, status.link_count, data)
 
-    def _node(self, path: str) -> Node:
-        node: Node = self.tree.root
+    def _node(self, path: str) -> StagedNode:
+        node: StagedNode = self.tree.root
         for part in filter(None, path.split("/")):
             _check_directory(node, path)
-            assert isinstance(node, DirectoryNode)
+            assert isinstance(node, StagedDirectory)
             child = self.tree.child(node, part)
             if child is None:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             node = child
         return node
 
-    def _parent(self, path: str) -> tuple[DirectoryNode, str]:
+    def _parent(self, path: str) -> tuple[StagedDirectory, str]:
         above, _, name = path.rpartition("/")
         node = self._node(above)
         _check_directory(node, path)
-        assert isinstance(node, DirectoryNode)
+        assert isinstance(node, StagedDirectory)
         return node, name
 
     def _file(self, path: str) -> FileNode:
         node = self._node(path)
-        if isinstance(node, DirectoryNode):
+        if isinstance(node, StagedDirectory):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if not isinstance(node, FileNode):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         return node
 
 
-def _check_directory(node: Node, path: str) -> None:
+def _check_directory(node: StagedNode, path: str) -> None:
     if isinstance(node, SymlinkNode):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    if not isinstance(node, DirectoryNode):
+    if not isinstance(node, StagedDirectory):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from artfs.errors import StagingBusy
 from artfs.repository.facade import Repository
-from artfs.staging import durable, hasher
+from artfs.staging import hasher, meta
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
-from artfs.staging.durable import Durable, read_durable, write_durable
 from artfs.staging.hasher import Background
+from artfs.staging.meta import Durable, read_durable, write_durable
 from tests.support.faults import wait_until
 from tests.unit.staging.areafs import AreaFs, new_area, new_store
 
@@ -37,7 +37,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(durable, "_BOOT_ID", tmp_path / "boot_id")
+    monkeypatch.setattr(meta, "_BOOT_ID", tmp_path / "boot_id")
     monkeypatch.setattr(hasher, "SYNC_INTERVAL_S", 0.0)
     return Host(tmp_path / "boot_id")
 
@@ -76,7 +76,7 @@ def long_after(area: Area) -> None:
     written = area.path / "later"
     while True:
         written.touch()
-        if written.stat().st_ctime_ns > noted(area).until_ns + 2 * durable._CLOCK_STEP_NS:
+        if written.stat().st_ctime_ns > noted(area).until_ns + 2 * meta._CLOCK_STEP_NS:
             break
         time.sleep(0.005)
     written.unlink()

@@ -15,9 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artfs.errors import OutOfSpace, StoreFormatError
-from artfs.staging.changes import Changes, LinkRow, NodeRow, Record, merged
 from artfs.staging.index import Index
-from artfs.staging.journal import Journal, journals, read_journals
+from artfs.staging.journal import (
+    Changes,
+    Journal,
+    LinkRow,
+    NodeRow,
+    Record,
+    journals,
+    merged,
+    read_journals,
+)
 from tests.support.disks import small_file_system
 
 IDS = st.integers(1, 5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.staging.area import remove_leftovers, staging_path
 from artfs.system.locks import hold_new_directory, hold_new_file
 

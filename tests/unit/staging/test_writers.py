@@ -10,14 +10,14 @@ import pytest
 from artfs.errors import StagingBusy
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
-from artfs.staging.nodes import DirectoryNode, FileNode, Node
+from artfs.staging.nodes import FileNode, StagedDirectory, StagedNode
 from artfs.staging.writers import Writers
 from tests.unit.staging.areafs import AreaFs, new_area, new_store
 
 
-def nodes(count: int) -> dict[int, Node]:
-    root = DirectoryNode(1, base=None, mode=0o755, uid=0, gid=0, mtime_ns=0)
-    made: dict[int, Node] = {1: root}
+def nodes(count: int) -> dict[int, StagedNode]:
+    root = StagedDirectory(1, base=None, mode=0o755, uid=0, gid=0, mtime_ns=0)
+    made: dict[int, StagedNode] = {1: root}
     for node_id in range(2, count + 2):
         node = FileNode(node_id, content=None, mode=0o644, uid=0, gid=0, mtime_ns=0)
         node.add_place(root, str(node_id))
@@ -25,11 +25,11 @@ def nodes(count: int) -> dict[int, Node]:
     return made
 
 
-def files(found: dict[int, Node]) -> list[FileNode]:
+def files(found: dict[int, StagedNode]) -> list[FileNode]:
     return [node for node in found.values() if isinstance(node, FileNode)]
 
 
-def reopened(path: Path, found: dict[int, Node]) -> Writers:
+def reopened(path: Path, found: dict[int, StagedNode]) -> Writers:
     writers = Writers(path)
     writers.restore(found)
     return writers

@@ -6,24 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from artfs.system.direct_io import DirectFile
-from artfs.system.files import OpenFile
+from artfs.system.files import DirectFile, SharedDescriptor
 
 DATA = random.Random(3).randbytes(3 * 1024 * 1024 + 777)
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> OpenFile:
+def opened(tmp_path: Path) -> SharedDescriptor:
     path = tmp_path / "blob"
     path.write_bytes(DATA)
     fd = os.open(path, os.O_RDONLY)
     os.fsync(fd)
     path.unlink()
-    return OpenFile(fd)
+    return SharedDescriptor(fd)
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_every_span_is_read_as_it_is(opened: OpenFile, cached: bool) -> None:
+def test_every_span_is_read_as_it_is(opened: SharedDescriptor, cached: bool) -> None:
     advice = os.POSIX_FADV_WILLNEED if cached else os.POSIX_FADV_DONTNEED
     direct = DirectFile(opened)
     for offset in (0, 4096, 1024 * 1024, 1000, len(DATA) - 10):
@@ -32,11 +31,11 @@ def test_every_span_is_read_as_it_is(opened: OpenFile, cached: bool) -> None:
             assert bytes(direct.read(length, offset)) == DATA[offset : offset + length]
 
 
-def test_behind_the_end_there_is_nothing(opened: OpenFile) -> None:
+def test_behind_the_end_there_is_nothing(opened: SharedDescriptor) -> None:
     assert bytes(DirectFile(opened).read(4096, 4 * 1024 * 1024)) == b""
 
 
 def test_a_file_that_cannot_be_read_directly_is_read_all_the_same() -> None:
     fd = os.memfd_create("blob")
     os.write(fd, DATA)
-    assert bytes(DirectFile(OpenFile(fd)).read(len(DATA), 0)) == DATA
+    assert bytes(DirectFile(SharedDescriptor(fd)).read(len(DATA), 0)) == DATA

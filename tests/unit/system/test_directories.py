@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from artfs.errors import PermissionDenied
-from artfs.system.directories import Directory, own_directory
+from artfs.system.directories import DirectoryHandle, own_directory
 from artfs.system.ownership import Ownership
 from tests.support.privileges import needs_root
 
@@ -36,12 +36,12 @@ def test_no_link_is_followed_below_a_directory(tmp_path: Path) -> None:
     (tmp_path / "else").mkdir()
     (tmp_path / "store" / "tmp").symlink_to(tmp_path / "else")
     with (
-        Directory.at(tmp_path / "store") as store,
+        DirectoryHandle.at(tmp_path / "store") as store,
         pytest.raises(PermissionDenied, match=r"symbolic link.*mount it there"),
     ):
         store.below("tmp", create=True)
     (tmp_path / "store" / "file").touch()
-    with Directory.at(tmp_path / "store") as store, pytest.raises(PermissionDenied):
+    with DirectoryHandle.at(tmp_path / "store") as store, pytest.raises(PermissionDenied):
         store.below("file")
 
 
@@ -52,7 +52,7 @@ def test_what_is_done_in_a_directory_is_done_there_when_its_name_leads_elsewhere
     (tmp_path / "real" / "x").touch()
     (tmp_path / "else").mkdir()
     (tmp_path / "else" / "x").touch()
-    with Directory.at(tmp_path / "real") as directory:
+    with DirectoryHandle.at(tmp_path / "real") as directory:
         (tmp_path / "real").rename(tmp_path / "moved")
         (tmp_path / "real").symlink_to(tmp_path / "else")
         directory.remove("x")
@@ -67,7 +67,7 @@ def test_removing_a_tree_leaves_what_its_links_lead_to(tmp_path: Path) -> None:
     (tmp_path / "store" / "old").mkdir(parents=True)
     (tmp_path / "store" / "old" / "link").symlink_to(tmp_path / "else")
     (tmp_path / "store" / "direct").symlink_to(tmp_path / "else")
-    with Directory.at(tmp_path / "store") as store:
+    with DirectoryHandle.at(tmp_path / "store") as store:
         store.remove("old")
         store.remove("direct")
         assert store.names() == []
@@ -94,7 +94,7 @@ def test_what_is_made_keeps_the_mode_of_its_directory_whatever_the_umask(
     root = tmp_path / "root"
     root.mkdir()
     root.chmod(given)
-    with Directory.at(root) as directory:
+    with DirectoryHandle.at(root) as directory:
         with directory.below("a", create=True) as below:
             os.close(below.open_new("file"))
             below.below("b", create=True).close()
@@ -158,7 +158,7 @@ def test_a_third_user_s_directory_in_a_second_user_s_is_refused(tmp_path: Path) 
     os.chown(store, 3001, 3001)
     os.chown(store / "tmp", 3002, 3002)
     with (
-        Directory.at(store) as directory,
+        DirectoryHandle.at(store) as directory,
         pytest.raises(PermissionDenied, match="belongs to user 3002"),
     ):
         directory.below("tmp")
@@ -169,7 +169,7 @@ def test_what_root_makes_belongs_to_the_owner_of_the_directory(tmp_path: Path) -
     root = tmp_path / "root"
     root.mkdir(mode=0o700)
     os.chown(root, 3001, 3003)
-    with Directory.at(root) as directory:
+    with DirectoryHandle.at(root) as directory:
         directory.below("a", create=True).close()
         os.close(directory.open_new("b"))
     for name in ("a", "b"):

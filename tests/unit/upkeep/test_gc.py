@@ -16,7 +16,7 @@ from artfs.catalog.records import VersionRecord, VersionUpdate
 from artfs.errors import ArtfsError, BlobNotFound, Conflict, NotFound
 from artfs.manifest.entries import FileEntry
 from artfs.repository.facade import Repository
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 from artfs.sdk.publish import PutRequest, put
 from artfs.upkeep.doctor import examine
 from artfs.upkeep.gc import GcReport, collect

@@ -18,7 +18,7 @@ from artfs.manifest.entries import FileEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
-from artfs.repository.opening import make_store, open_store
+from artfs.repository.stores import make_store, open_store
 from artfs.staging.area import Area
 from artfs.staging.meta import AreaMeta
 from artfs.upkeep.doctor import Severity, examine

@@ -13,9 +13,9 @@ from artfs.catalog.records import Copy, VersionUpdate
 from artfs.errors import ArtfsError, BlobNotFound, Conflict
 from artfs.model import RunState
 from artfs.repository.facade import Repository
-from artfs.repository.opening import make_store, open_store
 from artfs.repository.recovery import CommitRecord
 from artfs.repository.replacement import lost_catalog
+from artfs.repository.stores import make_store, open_store
 from artfs.upkeep.doctor import examine
 from artfs.upkeep.gc import collect
 from artfs.upkeep.rebuild import RebuildReport, rebuild_catalog

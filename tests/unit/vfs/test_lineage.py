@@ -12,12 +12,11 @@ import trio
 import trio.testing
 
 from artfs.catalog.records import RunRecord, VersionRecord
-from artfs.engine.threads import Threads
+from artfs.engine.blocking import Threads
 from artfs.errors import BackendUnavailable
 from artfs.repository.facade import Repository
 from artfs.sdk.marker import mark_process, unmark_process
-from artfs.vfs.callers import run_of
-from artfs.vfs.lineage import Lineage
+from artfs.vfs.lineage import Lineage, run_of
 from artfs.vfs.service import Service
 from artfs.vfs.tree import Attributes
 from artfs.vfs.versions import TreeDirectory

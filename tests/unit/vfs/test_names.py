@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import trio
 
-from artfs.engine.threads import Threads
+from artfs.engine.blocking import Threads
 from artfs.errors import ArtifactNotFound, BackendUnavailable
 from artfs.repository.facade import Repository
-from artfs.vfs.names import CatalogNames, FrozenNames
+from artfs.vfs.name_cache import CatalogNames, FrozenNames
 from tests.support.loops import on_standing_trio, time_passes
 from tests.support.stores import commit, new_store
 

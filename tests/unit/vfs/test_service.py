@@ -9,16 +9,16 @@ from threading import Event
 import pytest
 import trio
 
+from artfs.engine.blocking import Threads
 from artfs.engine.fetch import Fetcher
-from artfs.engine.threads import Threads
 from artfs.errors import PermissionDenied, Unsupported
 from artfs.manifest.entries import ReferenceEntry
 from artfs.model import Digest
-from artfs.mounts.counters import Counters
+from artfs.mounts.messages import Counters
 from artfs.references.base import Described, Source, described
 from artfs.references.registry import References
-from artfs.repository.opening import create_store, open_store
-from artfs.vfs.contents import Contents
+from artfs.repository.stores import create_store, open_store
+from artfs.vfs.content_opener import ContentOpener
 from artfs.vfs.service import Service
 from tests.support.loops import on_trio
 from tests.support.stores import commit_references
@@ -71,7 +71,7 @@ async def test_a_directory_of_references_prepares_their_client_once(
         repository = open_store(str(tmp_path / "store"))
         threads = Threads()
         fetcher = Fetcher(nursery, threads, Counters(), timeout_s=5)
-        contents = Contents(
+        contents = ContentOpener(
             repository, threads, fetcher, nursery, flight_timeout_s=5, read_timeout_s=5
         )
         service = Service(repository, threads, contents, nursery, flight_timeout_s=5)
