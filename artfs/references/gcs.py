@@ -116,7 +116,9 @@ class GcsHandler:
     def _ask(self, subject: str, request: Callable[[Client, Deadline], T]) -> T:
         return retrying(
             self._policy,
-            lambda deadline: _translating(subject, lambda: request(self._client(), deadline)),
+            lambda deadline: _asking(
+                self._client, subject, lambda client: request(client, deadline)
+            ),
         )
 
     def _is_versioned(self, bucket: str) -> bool:
@@ -173,7 +175,7 @@ class GcsHandler:
 class GcsSource:
     """Implements Source."""
 
-    def __init__(self, client: Callable[[], Client], entry: ReferenceEntry) -> None:
+    def __init__(self, client: Once[Client], entry: ReferenceEntry) -> None:
         self._client = client
         self._uri = entry.uri
         self._bucket, self._key = split_uri(entry.uri)
@@ -184,7 +186,7 @@ class GcsSource:
 
     def observe(self, *, timeout_s: float) -> Observed:
         """See Source."""
-        response = self._get(self._url(""), {}, timeout_s)
+        response = self._get("", {}, timeout_s)
         found = bodies.json_of(response, subject=self._uri, timeout_s=timeout_s)
         try:
             size_bytes, generation = int(found["size"]), int(found["generation"])
@@ -199,7 +201,7 @@ class GcsSource:
         if self._ask_first:
             self.observe(timeout_s=timeout_s)
         asked = {**_HEADERS, "Range": f"bytes={span.start}-{span.stop - 1}"}
-        response = self._get(self._url("/download"), asked, timeout_s)
+        response = self._get("/download", asked, timeout_s)
         try:
             found = web.extent(response.status_code, response.headers, subject=self._uri)
             generation = response.headers.get("X-Goog-Generation")
@@ -219,26 +221,26 @@ class GcsSource:
         """See Source."""
         return
 
-    def _get(self, url: str, headers: dict[str, str], timeout_s: float) -> requests.Response:
-        def send() -> requests.Response:
+    def _get(self, kind: str, headers: dict[str, str], timeout_s: float) -> requests.Response:
+        def send(client: Client) -> requests.Response:
             # The client's own requests hand out bytes only when a whole piece is there.
-            session: requests.Session = self._client()._http  # noqa: SLF001
+            session: requests.Session = client._http  # noqa: SLF001
             return web.send(
                 session,
-                url,
+                self._url(client, kind),
                 subject=self._uri,
                 headers=headers,
                 timeout_s=timeout_s,
                 strangers=False,
             )
 
-        return _translating(self._uri, send)
+        return _asking(self._client, self._uri, send)
 
-    def _url(self, kind: str) -> str:
+    def _url(self, client: Client, kind: str) -> str:
         query: dict[str, str | int] = {"alt": "media"} if kind else {}
         if self._generation is not None:
             query |= {"generation": self._generation, "ifGenerationMatch": self._generation}
-        endpoint = _translating(self._uri, self._client).api_endpoint.rstrip("/")
+        endpoint = client.api_endpoint.rstrip("/")
         path = f"b/{quote(self._bucket, safe='')}/o/{quote(self._key, safe='')}"
         return f"{endpoint}{kind}/storage/v1/{path}?{urlencode(query)}"
 
@@ -263,6 +265,16 @@ def _standard_client() -> Client:
     adapter = requests.adapters.HTTPAdapter(pool_maxsize=web.POOL_SIZE, max_retries=0)
     client._http.mount("https://", adapter)  # noqa: SLF001 - the session has no other name
     return client
+
+
+def _asking(clients: Once[Client], subject: str, request: Callable[[Client], T]) -> T:
+    """What a request gives; one that is refused is sent once more, with the credentials of now."""
+    client = _translating(subject, clients)
+    try:
+        return _translating(subject, lambda: request(client))
+    except PermissionDenied:
+        newer = _translating(subject, lambda: clients.renew(client))
+        return _translating(subject, lambda: request(newer))
 
 
 def _translating(subject: str, request: Callable[[], T]) -> T:

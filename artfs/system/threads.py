@@ -31,6 +31,16 @@ class Once(Generic[T]):
                 self._made.append(self._make())
             return self._made[0]
 
+    def renew(self, refused: T) -> T:
+        """Another value than one that is of no use any more; of many who ask at once one makes it.
+
+        Blocks and raises: as `make` does.
+        """
+        with self._lock:
+            if self._made and self._made[0] is refused:
+                self._made = []
+        return self()
+
     def _forget(self) -> None:
         # The parent's connections are closed here without a word to their servers.
         self._made = []

@@ -6,13 +6,22 @@ import hashlib
 import sys
 import uuid
 from base64 import b64encode
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from artfs.errors import InvalidArgument, PathNotFound, ReferenceChanged, Unsupported
+from artfs.errors import (
+    InvalidArgument,
+    PathNotFound,
+    PermissionDenied,
+    ReferenceChanged,
+    Unsupported,
+)
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.references.gcs import GcsHandler
+from tests.servers.faultproxy import Fault, FaultProxy, fault_proxy
 from tests.servers.gcs import GcsEmulator
 from tests.support.references import QUICK, Reading
 
@@ -109,3 +118,53 @@ def test_without_the_extra_the_message_says_what_to_install(
     reading = Reading(tmp_path / "cache", {"gs": GcsHandler(policy=QUICK)})
     with pytest.raises(Unsupported, match=r"pip install 'artfs\[gcs\]'"):
         reading.one("gs://bucket/key")
+
+
+@pytest.fixture
+def refusing(gcs: GcsEmulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A server that can be told to refuse."""
+    with fault_proxy(gcs.url) as proxy:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
+        yield proxy
+
+
+def test_credentials_that_are_refused_are_asked_for_again(
+    refusing: FaultProxy, gcs: GcsEmulator, prefix: str, tmp_path: Path
+) -> None:
+    clients: list[Any] = []
+
+    def new_client() -> Any:
+        # Those that it has now are good.
+        refusing.set()
+        clients.append(gcs.client())
+        return clients[-1]
+
+    gcs.put(f"{prefix}/a", b"content")
+    handler = GcsHandler(new_client, policy=QUICK)
+    reading = Reading(tmp_path / "cache", {"gs": handler})
+    entry = reading.one(f"gs://{gcs.bucket}/{prefix}/a")
+    assert len(clients) == 1
+    refusing.set(Fault(status=403))
+    assert reading.bytes_of(entry) == b"content"
+    assert len(clients) == 2
+    refusing.set(Fault(status=403))
+    assert describe(reading, entry.uri)["a"].digest == entry.digest
+    assert len(clients) == 3
+
+
+def test_who_stays_refused_is_told_so_after_one_more_request(
+    refusing: FaultProxy, gcs: GcsEmulator, prefix: str, tmp_path: Path
+) -> None:
+    clients: list[Any] = []
+
+    def new_client() -> Any:
+        clients.append(gcs.client())
+        return clients[-1]
+
+    gcs.put(f"{prefix}/a", b"content")
+    reading = Reading(tmp_path / "cache", {"gs": GcsHandler(new_client, policy=QUICK)})
+    entry = reading.one(f"gs://{gcs.bucket}/{prefix}/a")
+    refusing.set(Fault(status=403))
+    with pytest.raises(PermissionDenied):
+        reading.bytes_of(entry)
+    assert len(clients) == 2
