@@ -171,7 +171,12 @@ class _StagingSession:
 
     def _about_the_end(self) -> dict[str, Any]:
         meta = self._area.meta
-        return {"id": meta.id, "artifact": meta.path, "finished_at_ns": time.time_ns()}
+        return {
+            "id": meta.id,
+            "artifact": meta.path,
+            "mountpoint": str(self._request.mountpoint),
+            "finished_at_ns": time.time_ns(),
+        }
 
     def _drop(self, outcome: AreaOutcome) -> None:
         self._background.stop()

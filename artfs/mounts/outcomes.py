@@ -14,7 +14,9 @@ import msgspec
 
 from artfs.errors import ArtfsError, MountError
 from artfs.mounts.messages import Failure, decode_line, encode_line, mountpoint_key
-from artfs.staging.listing import AreaOutcome, read_outcome
+from artfs.repository.facade import StoreInfo
+from artfs.staging.area import staging_path
+from artfs.staging.listing import AreaOutcome, last_outcome_at, read_outcome, staging_areas
 from artfs.system.directories import own_directory
 from artfs.system.mountinfo import locate_mountpoint
 from artfs.system.user_places import log_directory
@@ -80,17 +82,25 @@ def outcome_of(mountpoint: Path, area_id: str, area: Path, *, killed: bool = Fal
     )
 
 
-def last_outcome(mountpoint: Path) -> AreaOutcome | None:
+def last_outcome(mountpoint: Path, store: StoreInfo | None = None) -> AreaOutcome | None:
     """What became of what was last staged at a place where nothing is mounted any more.
 
-    None where nothing is known.
+    A session with another HOME remembers nothing of it; `store` is then asked. None where nothing
+    is known.
     """
-    last = last_staging(locate_mountpoint(mountpoint))
-    if last is None:
+    place = locate_mountpoint(mountpoint)
+    last = last_staging(place)
+    if last is not None:
+        if not last.area.exists():
+            return read_outcome(last.area)
+        return outcome_of(mountpoint, last.id, last.area, killed=True)
+    if store is None:
         return None
-    if not last.area.exists():
-        return read_outcome(last.area)
-    return outcome_of(mountpoint, last.id, last.area, killed=True)
+    for record in reversed(staging_areas(store)):
+        if record.meta.mountpoint == str(place) and record.owner is None:
+            area = staging_path(store) / record.meta.id
+            return outcome_of(mountpoint, record.meta.id, area, killed=True)
+    return last_outcome_at(store, place)
 
 
 def what_became(mountpoint: Path) -> str:

@@ -24,6 +24,7 @@ from artfs.staging.area import (
 )
 from artfs.staging.index import Index
 from artfs.staging.meta import AreaMeta, AreaState, decode_meta
+from artfs.system.directories import DirectoryHandle
 from artfs.system.files import pwrite_full
 from artfs.system.oserrors import translate_os_errors
 
@@ -49,6 +50,8 @@ class AreaOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it was dropped on purpose."""
     failure: tuple[str, str, str, str] | None = None
     """Class, subject, reason and hint of the error that made it stay what it is."""
+    mountpoint: str | None = None
+    """Where it was mounted."""
     finished_at_ns: int
 
 
@@ -57,6 +60,8 @@ class AreaRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     meta: AreaMeta
     owner: AreaOwner | None
+    error: str | None
+    """Why its last commit failed, or why it was kept when its mount ended."""
     files: int
     """With content of their own."""
     size_bytes: int
@@ -159,20 +164,34 @@ def read_outcome(area_path: Path) -> AreaOutcome | None:
 
 def outcomes(store: StoreInfo) -> list[AreaOutcome]:
     """What came of the areas that are gone, newest first; older word is removed."""
-    found = []
     with suppress(OSError), opened_areas(store) as areas:
-        for name in areas.names():
-            if not name.endswith(_OUTCOME):
-                continue
-            outcome = read_outcome(areas.path / name.removesuffix(_OUTCOME))
-            if outcome is not None and outcome.failure is None:
-                found.append((outcome.finished_at_ns, name, outcome))
-        found.sort(key=lambda item: item[0], reverse=True)
-        for _, name, _ in found[_MAX_OUTCOMES:]:
+        found = [each for each in _all_outcomes(areas) if each[0].failure is None]
+        for _, name in found[_MAX_OUTCOMES:]:
             # Another member of a group keeps theirs.
             with suppress(OSError):
                 areas.unlink(name)
-    return [outcome for _, _, outcome in found[:_MAX_OUTCOMES]]
+        return [outcome for outcome, _ in found[:_MAX_OUTCOMES]]
+    return []
+
+
+def last_outcome_at(store: StoreInfo, place: Path) -> AreaOutcome | None:
+    """What came of the area that was last mounted at a place, as the store knows it."""
+    with suppress(OSError, ArtfsError), opened_areas(store) as areas:
+        for outcome, _ in _all_outcomes(areas):
+            if outcome.mountpoint == str(place):
+                return outcome
+    return None
+
+
+def _all_outcomes(areas: DirectoryHandle) -> list[tuple[AreaOutcome, str]]:
+    """With the names of their files, the newest first."""
+    found = [
+        (outcome, name)
+        for name in areas.names()
+        if name.endswith(_OUTCOME)
+        and (outcome := read_outcome(areas.path / name.removesuffix(_OUTCOME))) is not None
+    ]
+    return sorted(found, key=lambda each: each[0].finished_at_ns, reverse=True)
 
 
 def _record(path: Path) -> AreaRecord:
@@ -182,10 +201,16 @@ def _record(path: Path) -> AreaRecord:
         meta = decode_meta(index.meta())
     finally:
         index.close()
+    error, outcome = meta.error, read_outcome(path)
+    if error is None and outcome is not None and outcome.failure is not None:
+        _, subject, reason, _ = outcome.failure
+        error = f"{subject}: {reason}"
     files = size_bytes = 0
     with suppress(OSError), os.scandir(path / "files") as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
                 size_bytes += entry.stat(follow_symlinks=False).st_size
                 files += 1
-    return AreaRecord(meta=meta, owner=owner_of(path), files=files, size_bytes=size_bytes)
+    return AreaRecord(
+        meta=meta, owner=owner_of(path), error=error, files=files, size_bytes=size_bytes
+    )

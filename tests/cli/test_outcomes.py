@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -180,3 +181,34 @@ def test_who_calls_umount_from_inside_is_named_and_umount_itself_is_not(
     )
     shell = done.stdout.strip()
     assert f"busy, in use by sh (pid {shell}), from which this is run: end that" in done.stderr
+
+
+@pytest.mark.parametrize("ending", ["made", "kept", "killed"])
+def test_a_session_with_another_home_is_told_by_the_store(
+    cli: Cli, place: Path, tmp_path: Path, ending: str
+) -> None:
+    cli.ok("stage", "p/data", place)
+    (place / "file").write_text("1")
+    pid = cli.ok("status", place, "--json").json["pid"]
+    if ending == "made":
+        cli.ok("umount", place)
+    elif ending == "kept":
+        fd = os.open(place / "file", os.O_WRONLY)
+        cli.run("umount", "--force", place)
+        os.close(fd)
+    else:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "dead" in cli.run("status", place, "--json").out, timeout_s=30)
+        cli.run("umount", place)
+    (tmp_path / "home").mkdir()
+    elsewhere = {"HOME": str(tmp_path / "home"), "XDG_STATE_HOME": str(tmp_path / "home/state")}
+    here, there = (cli.run("status", place, "--json", env=env) for env in (None, elsewhere))
+    assert there.code == here.code
+    known, heard = json.loads(here.out), json.loads(there.out)
+    for key in ("artifact", "area", "version", "error", "dropped"):
+        assert heard[key] == known[key], key
+    if ending != "made":
+        [listed] = cli.ok("staging", "ls", "--json").json
+        assert listed["id"] == known["area"]
+        assert (listed["error"] is None) == (ending == "killed")
+        cli.ok("staging", "drop", "--yes", listed["id"])

@@ -75,8 +75,8 @@ def ls(*, store: str | None, as_json: bool) -> None:
     if rows:
         print_table(header, rows, right=frozenset({"FILES", "SIZE", "PID"}))
     for record in records:
-        if record.owner is None and record.meta.error is not None:
-            print_line(f"{record.meta.id}: the last commit failed: {record.meta.error}")
+        if record.owner is None and record.error is not None:
+            print_line(f"{record.meta.id}: no version was made: {record.error}")
     for outcome in ended:
         text = outcome_text(outcome.artifact, outcome.version, created=outcome.created)
         if outcome.dropped:
@@ -164,6 +164,7 @@ def commit(
                         artifact=artifact,
                         version=version,
                         created=report.created,
+                        mountpoint=opened.meta.mountpoint,
                         finished_at_ns=time.time_ns(),
                     ),
                 )
@@ -218,7 +219,7 @@ def _value(record: AreaRecord) -> dict[str, Any]:
         "pid": record.owner.pid if record.owner else None,
         "host": record.owner.host if record.owner else None,
         "state": record.state,
-        "error": meta.error,
+        "error": record.error,
         "created_at": iso_time(meta.created_at_ns),
         "files": record.files,
         "bytes": record.size_bytes,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def command(*, mountpoint: Path | None, store: str | None, as_json: bool) -> Non
       artfs status /mnt/artfs
     """
     if mountpoint is not None:
-        _show_place(mountpoint, as_json=as_json)
+        _show_place(mountpoint, store, as_json=as_json)
         return
     mounts = client.mounts()
     try:
@@ -75,7 +76,7 @@ def command(*, mountpoint: Path | None, store: str | None, as_json: bool) -> Non
     _print_mounts(mounts)
 
 
-def _show_place(mountpoint: Path, *, as_json: bool) -> None:
+def _show_place(mountpoint: Path, store: str | None, *, as_json: bool) -> None:
     """One mount; where nothing is mounted any more, what became of what was staged there.
 
     Raises: MountError; what made that commit fail.
@@ -83,7 +84,7 @@ def _show_place(mountpoint: Path, *, as_json: bool) -> None:
     try:
         status = client.status(mountpoint)
     except MountError:
-        outcome = last_outcome(mountpoint)
+        outcome = last_outcome(mountpoint) or _told_by_store(mountpoint, store)
         if outcome is None:
             raise
         error = failure_of(outcome)
@@ -104,6 +105,13 @@ def _show_place(mountpoint: Path, *, as_json: bool) -> None:
         print_json(mount_value(status))
     else:
         _print_mount(status)
+
+
+def _told_by_store(mountpoint: Path, store: str | None) -> AreaOutcome | None:
+    """What the store knows of the place, whoever mounted it there."""
+    with suppress(ArtfsError), open_repository(store) as repository:
+        return last_outcome(mountpoint, repository.info)
+    return None
 
 
 def _outcome_value(
