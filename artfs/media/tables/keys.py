@@ -10,12 +10,12 @@ from artfs.media.tables.links import TableIndex, TableKey
 from artfs.media.types.references import (
     ForeignIndexType,
     ForeignKeyType,
+    KeyedTable,
     PrimaryKeyType,
     TableRef,
 )
 
 if TYPE_CHECKING:
-    from artfs.media.table import Table
     from artfs.media.types.base import Type
 
 
@@ -26,7 +26,7 @@ class Keys:
         self.primary: Any = None
         self.foreign: dict[Any, ForeignKeyType | ForeignIndexType] = {}
 
-    def check(self, wanted: Type, table: Table) -> None:
+    def check(self, wanted: Type, table: KeyedTable) -> None:
         """Check that a column of `table` may get a type. Raises: InvalidValue."""
         if isinstance(wanted, PrimaryKeyType) and self.primary is not None:
             raise InvalidValue(
@@ -44,7 +44,7 @@ class Keys:
         elif isinstance(column_type, ForeignKeyType | ForeignIndexType):
             self.foreign[name] = column_type
 
-    def link(self, table: Table, columns: list[Any], rows: list[list[Any]]) -> None:
+    def link(self, table: KeyedTable, columns: list[Any], rows: list[list[Any]]) -> None:
         """Make the cells of key columns, in rows of `table`, know which table they name."""
         for position, name in enumerate(columns):
             make = self._maker(table, name)
@@ -52,7 +52,7 @@ class Keys:
                 for row in rows:
                     row[position] = make(row[position])
 
-    def _maker(self, table: Table, name: Any) -> Callable[[Any], Any] | None:
+    def _maker(self, table: KeyedTable, name: Any) -> Callable[[Any], Any] | None:
         if name == self.primary and name is not None:
             own = TableRef(table)
             return lambda cell: TableKey.of(cell, own, name)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from artfs.media.types.base import Type, Typed
-from artfs.media.types.references import ForeignIndexType, ForeignKeyType, TableRef
-
-if TYPE_CHECKING:
-    from artfs.media.table import Table
+from artfs.media.types.references import ForeignIndexType, ForeignKeyType, KeyedTable, TableRef
 
 
 class TableLink(Typed):
@@ -17,7 +14,7 @@ class TableLink(Typed):
     _ref: TableRef
 
     @property
-    def table(self) -> Table:
+    def table(self) -> KeyedTable:
         """The table whose row it names. Blocks: may read it from its artifact."""
         return self._ref.table
 

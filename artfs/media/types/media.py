@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -11,8 +11,16 @@ from artfs.media.types.containers import UnionType
 from artfs.media.types.scalars import ConstType
 
 if TYPE_CHECKING:
-    from artfs.media.classes import Classes
     from artfs.sdk.artifact import Artifact
+
+
+class ClassSet(Protocol):
+    """A set of classes as the type of their ids knows it: Classes is one."""
+
+    def reference_in(self, artifact: Artifact | None) -> dict[str, Any]:
+        """JSON that names its file, which is added to the draft `artifact`."""
+        ...
+
 
 Layers = dict[str, list[Any]]
 """Ids of classes by the name of a layer of boxes or masks."""
@@ -84,7 +92,7 @@ class TableType(Type, frozen=True):
 class ClassesIdType(Type, frozen=True):
     """Ids of one set of classes, which is stored beside the table."""
 
-    classes: Classes
+    classes: ClassSet
     valid_ids: UnionType
 
     name = "classesId"

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from artfs.media.tables.foreign import add_unnamed
 from artfs.media.types.base import INVALID, Type
 from artfs.media.types.scalars import NumberType, StringType
+from artfs.sdk.values import ArtifactValue
 
 if TYPE_CHECKING:
-    from artfs.media.table import Table
     from artfs.sdk.artifact import Artifact
+
+
+class KeyedTable(ArtifactValue, Protocol):
+    """A table as its keys know it: Table is one."""
+
+    @property
+    def columns(self) -> list[Any]:
+        """The names of its columns."""
+        ...
+
+    @property
+    def data(self) -> list[list[Any]]:
+        """The rows, each with a cell for each column."""
+        ...
+
+    def has_cells_of(self, other: Any) -> bool:
+        """Whether columns and rows of two tables are equal."""
+        ...
 
 
 class TableRef:
@@ -20,7 +38,7 @@ class TableRef:
 
     def __init__(
         self,
-        table: Table | None = None,
+        table: KeyedTable | None = None,
         *,
         artifact: Artifact | None = None,
         path: str = "",
@@ -45,12 +63,12 @@ class TableRef:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def is_of(self, table: Table) -> bool:
+    def is_of(self, table: KeyedTable) -> bool:
         """Whether it is this very object."""
         return self._table is table
 
     @property
-    def table(self) -> Table:
+    def table(self) -> KeyedTable:
         """The table. Blocks: reads it, the first time. Raises: what `Artifact.get` raises."""
         if self._table is None:
             assert self._artifact is not None
