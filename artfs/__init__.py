@@ -43,12 +43,11 @@ if TYPE_CHECKING:
     from artfs.media.table import Table
     from artfs.media.video import Video
     from artfs.sdk.api import Api
-    from artfs.sdk.artifact import Artifact
     from artfs.sdk.entry import ArtifactManifestEntry
     from artfs.sdk.intake import Progress
     from artfs.sdk.labels import ArtifactTTL
     from artfs.sdk.manifest import ArtifactManifest
-    from artfs.sdk.run import Run
+    from artfs.sdk.run import Artifact, Run
     from artfs.sdk.runconfig import RunConfig
     from artfs.sdk.stage import stage
     from artfs.sdk.starting import finish, init, log_artifact, use_artifact
@@ -62,7 +61,7 @@ _STARTING = "artfs.sdk.starting"
 _MODULES = {
     "Api": "artfs.sdk.api",
     "ArtfsError": _ERRORS,
-    "Artifact": "artfs.sdk.artifact",
+    "Artifact": "artfs.sdk.run",
     "ArtifactFinalizedError": _ERRORS,
     "ArtifactManifest": "artfs.sdk.manifest",
     "ArtifactManifestEntry": "artfs.sdk.entry",

@@ -11,7 +11,7 @@ from artfs.media.value import Value
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 _CORNERS = ("minX", "maxX", "minY", "maxY")
 

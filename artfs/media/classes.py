@@ -16,7 +16,7 @@ from artfs.media.value import Value
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 _COLUMN_FILE = "media/cls"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from artfs.system import forks
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 _HASH_CHARS = 20
 _URL = re.compile(r"^(gs|s3|https?)://")

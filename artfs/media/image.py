@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from artfs.media.types.base import Type
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 class Image(Media):

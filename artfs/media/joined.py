@@ -14,7 +14,7 @@ from artfs.sdk.entry import ArtifactManifestEntry
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 Joinable = str | Table | PartitionedTable | ArtifactManifestEntry
 

@@ -13,7 +13,7 @@ from artfs.media.value import Media
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 class ImageMask(Media):

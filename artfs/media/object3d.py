@@ -14,7 +14,7 @@ from artfs.media.value import Media
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 POINTS_SUFFIX = "pts.json"
 """The one kind of file that an artifact can hold."""

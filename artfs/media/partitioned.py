@@ -12,7 +12,7 @@ from artfs.media.value import Value
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 class PartitionedTable(Value):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from artfs.sdk.values import ArtifactValue
+    from artfs.sdk.entry import ArtifactValue
 
 _CLASSES: dict[str, str] = {
     "table": "artfs.media.table:Table",

@@ -27,7 +27,7 @@ from artfs.media.types.references import KEY_TYPES, ForeignKeyType, PrimaryKeyTy
 from artfs.media.value import Value
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 logger = logging.getLogger(__name__)
 

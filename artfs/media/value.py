@@ -9,7 +9,7 @@ from artfs.media.content import Content, StoredFile
 from artfs.media.types.base import Type, Typed
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 class Value(Typed, ABC):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from artfs.errors import ArtifactFinalizedError, ArtifactNotLoggedError
 from artfs.model import VersionState
@@ -13,9 +13,6 @@ from artfs.sdk.logged import Logged
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.session import current_run
 from artfs.settings import default_entity, default_project
-
-if TYPE_CHECKING:
-    from artfs.sdk.run import Run
 
 DEFAULT_PROJECT = "uncategorized"
 
@@ -200,28 +197,6 @@ class ArtifactAttributes:
     def incremental(self) -> bool:
         """Whether a draft builds on the version called `latest`."""
         return isinstance(self._state, Draft) and self._state.incremental
-
-    def logged_by(self) -> Run | None:
-        """The run that first logged the version; None if none did.
-
-        Raises: ArtifactNotLoggedError in a draft.
-        """
-        from artfs.sdk.run import Run  # noqa: PLC0415 - run.py imports this module
-
-        logged = self._logged("logged_by")
-        maker = logged.repository.catalog.maker_of(logged.record.id)
-        return None if maker is None else Run(logged.repository, maker)
-
-    def used_by(self) -> list[Run]:
-        """The runs that used the version, oldest first.
-
-        Raises: ArtifactNotLoggedError in a draft.
-        """
-        from artfs.sdk.run import Run  # noqa: PLC0415 - run.py imports this module
-
-        logged = self._logged("used_by")
-        users = logged.repository.catalog.users_of(logged.record.id)
-        return [Run(logged.repository, user) for user in users]
 
     def json_encode(self) -> dict[str, Any]:
         """The JSON value that stands for the artifact in a run's config or history.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from artfs.catalog.records import ArtifactRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.repository.facade import Repository
-from artfs.sdk.artifact import Artifact
+from artfs.sdk.run import Artifact
 
 PER_PAGE = 50
 

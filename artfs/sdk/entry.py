@@ -2,17 +2,81 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from urllib.parse import urlsplit
 
 from artfs.errors import ArtifactNotLoggedError, InvalidArgument
 from artfs.manifest.entries import FileEntry, ReferenceEntry
-
-if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+from artfs.model import StrPath
 
 ARTIFACT_SCHEME = "wandb-artifact"
 """Of references to entries of other artifacts in the same store."""
+
+
+class EntryOwner(Protocol):
+    """An artifact as its entries and values know it: Artifact is one."""
+
+    @property
+    def id(self) -> str | None:
+        """See Artifact."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """See Artifact."""
+        ...
+
+    def find_entry(self, name: StrPath) -> ArtifactManifestEntry | None:
+        """See Artifact."""
+        ...
+
+    def get_path(self, name: StrPath) -> ArtifactManifestEntry:
+        """See Artifact."""
+        ...
+
+    def add_reference(
+        self, uri: ArtifactManifestEntry | str, name: StrPath | None = None
+    ) -> list[ArtifactManifestEntry]:
+        """See Artifact."""
+        ...
+
+    def add_bytes(
+        self, data: bytes, name: StrPath, *, is_tmp: bool = False
+    ) -> ArtifactManifestEntry:
+        """See Artifact."""
+        ...
+
+    def download_entry(self, name: str, root: str | None = None, *, link: bool = False) -> str:
+        """See Artifact."""
+        ...
+
+    def read_entry(self, name: str) -> bytes:
+        """See Artifact."""
+        ...
+
+    def of_id(self, version_id: str) -> Self:
+        """See Artifact."""
+        ...
+
+
+@runtime_checkable
+class ArtifactValue(Protocol):
+    """An object that `Artifact.add` can store and `Artifact.get` can make again."""
+
+    artifact_suffix: ClassVar[str]
+    """It is stored as `<name>.<artifact_suffix>.json`; also its `_type` in most JSON."""
+
+    artifact_home: tuple[Any, str] | None
+    """The artifact that it was got from or first added to, with its path there."""
+
+    def to_json(self, artifact: Any) -> Any:
+        """Its JSON value, after adding the files that it needs to the draft `artifact`."""
+        ...
+
+    @classmethod
+    def from_json(cls, value: Any, artifact: Any) -> Self:
+        """Make it again from its JSON value and, when they are needed, files of `artifact`."""
+        ...
 
 
 class ArtifactManifestEntry:
@@ -20,7 +84,7 @@ class ArtifactManifestEntry:
 
     __slots__ = ("_artifact", "_entry", "path")
 
-    def __init__(self, artifact: Artifact, path: str, entry: FileEntry | ReferenceEntry) -> None:
+    def __init__(self, artifact: EntryOwner, path: str, entry: FileEntry | ReferenceEntry) -> None:
         self._artifact = artifact
         self._entry = entry
         self.path = path
@@ -71,7 +135,7 @@ class ArtifactManifestEntry:
         """The local file behind an entry of W&B's drafts; artfs stores at once, so None."""
         return None
 
-    def parent_artifact(self) -> Artifact:
+    def parent_artifact(self) -> Any:
         """The artifact that this is an entry of."""
         return self._artifact
 
@@ -91,7 +155,7 @@ class ArtifactManifestEntry:
         """
         return self._artifact.read_entry(self.path)
 
-    def target(self) -> tuple[Artifact, str] | None:
+    def target(self) -> tuple[Any, str] | None:
         """The artifact and path that a reference to another artifact's entry leads to.
 
         None for everything else.

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.manifest.wandb import ManifestEntry, manifest_digest, manifest_text, manifest_value
 from artfs.sdk.contents import manifest_entry
-from artfs.sdk.entry import ArtifactManifestEntry
-
-if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+from artfs.sdk.entry import ArtifactManifestEntry, EntryOwner
 
 ListEntries = Callable[[], Iterator[tuple[str, FileEntry | ReferenceEntry]]]
 """Gives all files and references with their paths, in path order."""
@@ -21,7 +18,7 @@ ListEntries = Callable[[], Iterator[tuple[str, FileEntry | ReferenceEntry]]]
 class ArtifactManifest:
     """All files and references of an artifact, read when they are first asked for."""
 
-    def __init__(self, artifact: Artifact, list_entries: ListEntries) -> None:
+    def __init__(self, artifact: EntryOwner, list_entries: ListEntries) -> None:
         self._artifact = artifact
         self._list_entries = list_entries
 

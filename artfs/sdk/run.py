@@ -1,4 +1,6 @@
-"""`artfs.Run`: what makes and uses artifacts."""
+"""`artfs.Artifact` and `artfs.Run`: artifacts know the runs that made and used them, runs make and
+use artifacts.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,108 @@ from typing import Self
 
 from artfs.catalog.records import RunRecord
 from artfs.errors import ArtfsError, InvalidArgument
-from artfs.model import RunState
+from artfs.model import Metadata, RunState, check_name
 from artfs.repository.facade import Repository
-from artfs.sdk.artifact import Artifact
+from artfs.sdk.artifact_content import ArtifactContent
+from artfs.sdk.attributes import DEFAULT_PROJECT
 from artfs.sdk.exitcode import ExitWatch
 from artfs.sdk.labels import check_use_as, chosen_aliases
 from artfs.sdk.marker import mark_process, unmark_process
 from artfs.sdk.portfolio import link_artifact
 from artfs.sdk.runconfig import RunConfig
 from artfs.sdk.session import current_run, set_current_run
-from artfs.settings import RUN_VARIABLE
+from artfs.sdk.stores import shared_repository
+from artfs.settings import RUN_VARIABLE, default_project
 from artfs.system import forks
 
 logger = logging.getLogger(__name__)
+
+
+class Artifact(ArtifactContent):
+    """A versioned set of files and references: a dataset, a model, or anything else.
+
+    An artifact begins as an empty draft, to which content is added. `Run.log_artifact` or `save`
+    makes it a version of the artifact of that name; from then on it can be read, and its content
+    can not be changed any more.
+
+    Args:
+        name: Letters, digits, underscores, hyphens and dots; at most 128 characters.
+        type: What kind of thing it is, such as "dataset" or "model".
+        description: Free text, shown as Markdown.
+        metadata: A dict of JSON values with at most 100 keys at the top. It is copied.
+        incremental: Build on the version called `latest` instead of on nothing.
+        use_as: The name under which the current run uses it.
+
+    Raises:
+        ValueError: for a name or type that breaks the rules, or too many metadata keys.
+        TypeError: for metadata that is not a dict.
+
+    Example:
+        >>> artifact = artfs.Artifact("mnist", type="dataset")
+        >>> artifact.add_dir("mnist/")
+        >>> artfs.log_artifact(artifact)
+    """
+
+    def save(self, project: str | None = None, settings: object = None) -> None:  # noqa: ARG002 - W&B's
+        """Make the draft a version, or send what was changed of a logged artifact.
+
+        The current run logs a draft; without one, a run of the job type "auto" is made for it.
+
+        Args:
+            project: Where to log it when there is no run.
+            settings: Accepted for the sake of W&B's test harnesses; has no effect.
+
+        Raises:
+            ValueError: for aliases, tags or metadata that break the rules.
+        """
+        if self.id is not None:
+            self._logged("save").save()
+            return
+        run = current_run()
+        if run is not None:
+            run.log_artifact(self)
+            return
+        with Run.begin(shared_repository(), project, job_type="auto") as auto:
+            auto.log_artifact(self)
+
+    def link(self, target_path: str, aliases: list[str] | None = None) -> None:
+        """Put the version into a portfolio; a draft is saved first.
+
+        Args:
+            target_path: `portfolio`, `project/portfolio` or `entity/project/portfolio`.
+            aliases: Names for it within the portfolio.
+
+        Raises:
+            ValueError: for a path or alias that breaks the rules.
+        """
+        if self.id is None:
+            self.save()
+        logged, run = self._logged("link"), current_run()
+        link_artifact(
+            logged.repository,
+            logged.record.id,
+            target_path,
+            project=self.project if run is None else run.project,
+            aliases=aliases,
+        )
+
+    def logged_by(self) -> Run | None:
+        """The run that first logged the version; None if none did.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        logged = self._logged("logged_by")
+        maker = logged.repository.catalog.maker_of(logged.record.id)
+        return None if maker is None else Run(logged.repository, maker)
+
+    def used_by(self) -> list[Run]:
+        """The runs that used the version, oldest first.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        logged = self._logged("used_by")
+        users = logged.repository.catalog.users_of(logged.record.id)
+        return [Run(logged.repository, user) for user in users]
 
 
 class Run:
@@ -45,6 +136,28 @@ class Run:
         self._owner: int | None = None
         self._marker: int | None = None
         self._exit_watch: ExitWatch | None = None
+
+    @classmethod
+    def begin(
+        cls,
+        repository: Repository,
+        project: str | None,
+        *,
+        name: str | None = None,
+        job_type: str | None = None,
+        config: Metadata | None = None,
+    ) -> Self:
+        """A new run, which ends with this process at the latest.
+
+        Raises: InvalidName, BackendUnavailable, PermissionDenied.
+        """
+        chosen = project or default_project() or DEFAULT_PROJECT
+        record = repository.catalog.create_run(
+            check_name(chosen, kind="project"), name=name, job_type=job_type, config=config or {}
+        )
+        run = cls(repository, record)
+        run.own()
+        return run
 
     def __repr__(self) -> str:
         return f"<Run {self.name} ({self.id})>"
@@ -221,11 +334,12 @@ class Run:
             )
         self.repository.catalog.record_use(self.id, artifact.id, use_as=use_as)
 
-    def _use_as_configured(self, key: str, artifact: Artifact | str) -> Artifact:
+    def _use_as_configured(self, key: str, artifact: ArtifactContent | str) -> Artifact:
         """Record what the config has under a key as an input, and keep there which it is."""
         if isinstance(artifact, str):
             record = self.repository.catalog.version_by_id(artifact)
             artifact = Artifact.of_version(self.repository, record, use_as=key)
+        assert isinstance(artifact, Artifact)
         used = self.use_artifact(artifact, use_as=key)
         known = {**used.json_encode(), "usedAs": key}
         self.repository.catalog.configure_run(self.id, {key: known})

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from artfs.errors import InvalidArgument
-from artfs.sdk.artifact import Artifact
+from artfs.sdk.artifact_content import ArtifactContent
 
-UseArtifact = Callable[[str, Artifact | str], Artifact]
+UseArtifact = Callable[[str, ArtifactContent | str], ArtifactContent]
 """Records an artifact, or the version of an id, as what a run uses under a key."""
 
 
@@ -67,9 +67,9 @@ class RunConfig(dict[str, Any]):
         return value if artifact is None or self._use is None else self._use(key, artifact)
 
 
-def artifact_in(value: object) -> Artifact | str | None:
+def artifact_in(value: object) -> ArtifactContent | str | None:
     """The artifact that a value of a config is, or the id of the version that it stands for."""
-    if isinstance(value, Artifact):
+    if isinstance(value, ArtifactContent):
         return value
     if isinstance(value, Mapping) and value.get("_type") == "artifactVersion":
         version_id = value.get("id")
@@ -79,11 +79,11 @@ def artifact_in(value: object) -> Artifact | str | None:
 
 def check_config(values: Mapping[str, Any]) -> None:
     """Raises: InvalidArgument for an artifact that is not the value of a key at the top."""
-    waiting = [value for value in values.values() if not isinstance(value, Artifact)]
+    waiting = [value for value in values.values() if not isinstance(value, ArtifactContent)]
     seen: set[int] = set()
     while waiting:
         value = waiting.pop()
-        if isinstance(value, Artifact):
+        if isinstance(value, ArtifactContent):
             raise InvalidArgument(
                 "config",
                 "artifacts can only be top level keys of a run's config",

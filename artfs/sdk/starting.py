@@ -8,16 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from artfs.errors import InvalidArgument, RunNotFound
-from artfs.model import Metadata, RunState, check_name
+from artfs.model import Metadata, RunState
 from artfs.repository.facade import Repository
-from artfs.sdk.artifact import Artifact
-from artfs.sdk.attributes import DEFAULT_PROJECT
 from artfs.sdk.metadata import normalize_metadata
-from artfs.sdk.run import Run
+from artfs.sdk.run import Artifact, Run
 from artfs.sdk.runconfig import artifact_in, check_config
 from artfs.sdk.session import current_run, set_current_run
 from artfs.sdk.stores import shared_repository
-from artfs.settings import RUN_VARIABLE, default_project
+from artfs.settings import RUN_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +56,7 @@ def init(
         >>> with artfs.init(project="demo", job_type="train") as run:
         ...     data = run.use_artifact("digits:latest").download()
     """
-    run = current_run()
+    run = _current()
     if run is not None:
         if not run.is_inherited:
             logger.warning("artfs.init(): %r is still running and goes on", run)
@@ -76,32 +74,19 @@ def start_run(
     job_type: str | None = None,
     config: dict[str, Any] | None = None,
     store: str | None = None,
-    is_current: bool = True,
 ) -> Run:
-    """Begin a run, or join the one that the environment names; see `init`.
-
-    With `is_current` false it is a run of its own, which nobody else sees.
-    """
+    """Begin a run, or join the one that the environment names; see `init`."""
     repository = shared_repository(store, entity=entity)
     plain_config, artifacts = _split(config)
-    if is_current and (joined := _joined(repository, project)) is not None:
+    if (joined := _joined(repository, project)) is not None:
         joined.config.update(plain_config | artifacts)
         set_current_run(joined)
         return joined
-    chosen = project or default_project() or DEFAULT_PROJECT
-    record = repository.catalog.create_run(
-        check_name(chosen, kind="project"),
-        name=name,
-        job_type=job_type,
-        config=plain_config,
-    )
-    run = Run(repository, record)
-    run.own()
-    if is_current:
-        set_current_run(run)
-        os.environ[RUN_VARIABLE] = run.id
-        run.mark()
-        run.finish_at_exit()
+    run = Run.begin(repository, project, name=name, job_type=job_type, config=plain_config)
+    set_current_run(run)
+    os.environ[RUN_VARIABLE] = run.id
+    run.mark()
+    run.finish_at_exit()
     try:
         run.config.update(artifacts)
     except BaseException:
@@ -122,7 +107,7 @@ def _split(config: object) -> tuple[Metadata, dict[str, Any]]:
 
 def finish(exit_code: int | None = None) -> None:
     """End the current run, if there is one; see `Run.finish`."""
-    run = current_run()
+    run = _current()
     if run is not None:
         run.finish(exit_code)
 
@@ -153,8 +138,13 @@ def use_artifact(
     return _required_run("use_artifact").use_artifact(artifact_or_name, type, aliases, use_as)
 
 
-def _required_run(function: str) -> Run:
+def _current() -> Run | None:
     run = current_run()
+    return run if isinstance(run, Run) else None
+
+
+def _required_run(function: str) -> Run:
+    run = _current()
     if run is None:
         raise InvalidArgument(
             f"artfs.{function}()", "there is no run", hint="call artfs.init() before it"

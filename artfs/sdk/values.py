@@ -7,41 +7,19 @@ in `artfs.media`; this module knows only how values and artifacts go together.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING
 
 from artfs.errors import InvalidArgument
+from artfs.sdk.entry import ArtifactManifestEntry, ArtifactValue, EntryOwner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from artfs.sdk.artifact import Artifact
-    from artfs.sdk.entry import ArtifactManifestEntry
 
 _HASHED_PREFIX = "media/tables"
 """Values below this path are named after their content, as W&B does with logged tables."""
 
 
-@runtime_checkable
-class ArtifactValue(Protocol):
-    """An object that `Artifact.add` can store and `Artifact.get` can make again."""
-
-    artifact_suffix: ClassVar[str]
-    """It is stored as `<name>.<artifact_suffix>.json`; also its `_type` in most JSON."""
-
-    artifact_home: tuple[Artifact, str] | None
-    """The artifact that it was got from or first added to, with its path there."""
-
-    def to_json(self, artifact: Artifact) -> Any:
-        """Its JSON value, after adding the files that it needs to the draft `artifact`."""
-        ...
-
-    @classmethod
-    def from_json(cls, value: Any, artifact: Artifact) -> Self:
-        """Make it again from its JSON value and, when they are needed, files of `artifact`."""
-        ...
-
-
-AddedValues = dict[int, tuple[object, "ArtifactManifestEntry"]]
+AddedValues = dict[int, tuple[object, ArtifactManifestEntry]]
 """Values of a draft by identity; the objects are kept so that no identity is used again."""
 
 
@@ -53,7 +31,7 @@ def stored_name(suffix: str, name: str) -> str:
 
 
 def add_value(
-    artifact: Artifact, added: AddedValues, value: ArtifactValue, name: str
+    artifact: EntryOwner, added: AddedValues, value: ArtifactValue, name: str
 ) -> ArtifactManifestEntry:
     """What `Artifact.add` does.
 
@@ -81,7 +59,7 @@ def add_value(
     return entry
 
 
-def get_value(artifact: Artifact, name: str) -> ArtifactValue | None:
+def get_value(artifact: EntryOwner, name: str) -> ArtifactValue | None:
     """What `Artifact.get` does. Raises: what reading the artifact raises."""
     for suffix, value_type in _value_types().items():
         path = stored_name(suffix, name)
@@ -92,7 +70,7 @@ def get_value(artifact: Artifact, name: str) -> ArtifactValue | None:
 
 
 def _made_again(
-    value_type: type[ArtifactValue], artifact: Artifact, path: str, entry: ArtifactManifestEntry
+    value_type: type[ArtifactValue], artifact: EntryOwner, path: str, entry: ArtifactManifestEntry
 ) -> ArtifactValue:
     target = entry.target()
     if target is not None:

@@ -17,7 +17,7 @@ from artfs.media.types.media import ImageFileType, MediaFileType, TableType
 from artfs.media.types.scalars import TimestampType
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 Decoder = Callable[[Any], Any]
 

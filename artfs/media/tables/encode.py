@@ -21,7 +21,7 @@ from artfs.media.types.scalars import NUMBER
 from artfs.media.value import Value
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 MAX_INLINE_LENGTH = 150
 """Longer vectors are stored in a file, as is all that has more dimensions."""

@@ -6,8 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
-    from artfs.sdk.values import ArtifactValue
+    from artfs.sdk.entry import ArtifactValue
+    from artfs.sdk.run import Artifact
 
 _DIRECTORY = "media/tables"
 _NAME_CHARS = 20

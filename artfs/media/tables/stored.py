@@ -11,7 +11,7 @@ from artfs.media.types.containers import TypedDictType
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 def store_rows(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 class Type(msgspec.Struct, frozen=True):

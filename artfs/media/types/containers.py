@@ -10,7 +10,7 @@ import msgspec
 from artfs.media.types.base import INVALID, NONE, UNKNOWN, InvalidType, Type, UnknownType
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 class UnionType(Type, frozen=True):

@@ -28,7 +28,7 @@ from artfs.media.types.scalars import (
 )
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 Params = dict[str, Any]
 

@@ -118,7 +118,7 @@ def _is_numpy_scalar(kind: type) -> bool:
 
 
 def _is_artifact(kind: type) -> bool:
-    return kind.__module__ == "artfs.sdk.artifact" and kind.__name__ == "Artifact"
+    return kind.__module__ == "artfs.sdk.run" and kind.__name__ == "Artifact"
 
 
 def type_from_dtype(dtype: Any) -> Type:

@@ -11,7 +11,7 @@ from artfs.media.types.containers import UnionType
 from artfs.media.types.scalars import ConstType
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 class ClassSet(Protocol):

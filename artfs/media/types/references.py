@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from artfs.media.tables.foreign import add_unnamed
 from artfs.media.types.base import INVALID, Type
 from artfs.media.types.scalars import NumberType, StringType
-from artfs.sdk.values import ArtifactValue
+from artfs.sdk.entry import ArtifactValue
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 class KeyedTable(ArtifactValue, Protocol):

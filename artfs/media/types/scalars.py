@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from artfs.media.types.base import Type
 
 if TYPE_CHECKING:
-    from artfs.sdk.artifact import Artifact
+    from artfs.sdk.run import Artifact
 
 
 class StringType(Type, frozen=True):

@@ -1,4 +1,4 @@
-"""`artfs.Artifact`: the public face of an artifact, while it is built and once it is logged."""
+"""What is in an artifact: added while it is built, read once it is logged."""
 
 from __future__ import annotations
 
@@ -14,46 +14,22 @@ from artfs.model import StrPath, entry_path
 from artfs.repository.facade import Repository
 from artfs.sdk.attributes import ArtifactAttributes
 from artfs.sdk.draft import Draft
-from artfs.sdk.entry import ArtifactManifestEntry
+from artfs.sdk.entry import ArtifactManifestEntry, ArtifactValue
 from artfs.sdk.labels import check_use_as
 from artfs.sdk.logged import Logged
 from artfs.sdk.manifest import ArtifactManifest
 from artfs.sdk.referring import ReferenceRequest, Skipped, print_announced
-from artfs.sdk.session import current_run
 
 if TYPE_CHECKING:
     from artfs.sdk.intake import OnProgress
-    from artfs.sdk.run import Run
-    from artfs.sdk.values import ArtifactValue
+    from artfs.sdk.session import CurrentRun
 
 
 logger = logging.getLogger(__name__)
 
 
-class Artifact(ArtifactAttributes):
-    """A versioned set of files and references: a dataset, a model, or anything else.
-
-    An artifact begins as an empty draft, to which content is added. `Run.log_artifact` or `save`
-    makes it a version of the artifact of that name; from then on it can be read, and its content
-    can not be changed any more.
-
-    Args:
-        name: Letters, digits, underscores, hyphens and dots; at most 128 characters.
-        type: What kind of thing it is, such as "dataset" or "model".
-        description: Free text, shown as Markdown.
-        metadata: A dict of JSON values with at most 100 keys at the top. It is copied.
-        incremental: Build on the version called `latest` instead of on nothing.
-        use_as: The name under which the current run uses it.
-
-    Raises:
-        ValueError: for a name or type that breaks the rules, or too many metadata keys.
-        TypeError: for metadata that is not a dict.
-
-    Example:
-        >>> artifact = artfs.Artifact("mnist", type="dataset")
-        >>> artifact.add_dir("mnist/")
-        >>> artfs.log_artifact(artifact)
-    """
+class ArtifactContent(ArtifactAttributes):
+    """What is in an artifact; Artifact adds what it has to do with runs."""
 
     def __init__(
         self,
@@ -298,32 +274,8 @@ class Artifact(ArtifactAttributes):
 
     # --- logging ---------------------------------------------------------------------------
 
-    def save(self, project: str | None = None, settings: object = None) -> None:  # noqa: ARG002 - W&B's
-        """Make the draft a version, or send what was changed of a logged artifact.
-
-        The current run logs a draft; without one, a run of the job type "auto" is made for it.
-
-        Args:
-            project: Where to log it when there is no run.
-            settings: Accepted for the sake of W&B's test harnesses; has no effect.
-
-        Raises:
-            ValueError: for aliases, tags or metadata that break the rules.
-        """
-        if isinstance(self._state, Logged):
-            self._state.save()
-            return
-        run = current_run()
-        if run is not None:
-            run.log_artifact(self)
-            return
-        from artfs.sdk.starting import start_run  # noqa: PLC0415 - it imports this module
-
-        with start_run(project=project, job_type="auto", is_current=False) as auto:
-            auto.log_artifact(self)
-
     def commit_to(
-        self, run: Run, *, aliases: tuple[str, ...] = (), dedupe_all: bool = False
+        self, run: CurrentRun, *, aliases: tuple[str, ...] = (), dedupe_all: bool = False
     ) -> None:
         """Make it a version as an output of `run`; what `Run.log_artifact` is made of.
 
@@ -343,29 +295,6 @@ class Artifact(ArtifactAttributes):
         self._logged("wait")
         return self
 
-    def link(self, target_path: str, aliases: list[str] | None = None) -> None:
-        """Put the version into a portfolio; a draft is saved first.
-
-        Args:
-            target_path: `portfolio`, `project/portfolio` or `entity/project/portfolio`.
-            aliases: Names for it within the portfolio.
-
-        Raises:
-            ValueError: for a path or alias that breaks the rules.
-        """
-        from artfs.sdk.portfolio import link_artifact  # noqa: PLC0415 - not every script links
-
-        if isinstance(self._state, Draft):
-            self.save()
-        logged, run = self._logged("link"), current_run()
-        link_artifact(
-            logged.repository,
-            logged.record.id,
-            target_path,
-            project=self.project if run is None else run.project,
-            aliases=aliases,
-        )
-
     def delete(self, delete_aliases: bool = False) -> None:
         """Delete the version for good; `artfs gc` frees what no other version needs.
 
@@ -380,7 +309,7 @@ class Artifact(ArtifactAttributes):
         """
         self._logged("delete").delete(delete_aliases=delete_aliases)
 
-    def new_draft(self) -> Artifact:
+    def new_draft(self) -> Self:
         """A draft of the next version, which begins with the content of this one.
 
         Nothing is copied or fetched: what is added and removed is what logging it costs. It is
@@ -395,7 +324,7 @@ class Artifact(ArtifactAttributes):
             >>> run.log_artifact(draft)
         """
         logged = self._logged("new_draft")
-        return Artifact._of(Draft.of_version(logged.repository, logged.record))
+        return self._of(Draft.of_version(logged.repository, logged.record))
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -474,10 +403,10 @@ class Artifact(ArtifactAttributes):
         """All bytes of one file; see `ArtifactManifestEntry.read_bytes`."""
         return self._logged("read_entry").read_entry(name)
 
-    def of_id(self, version_id: str) -> Artifact:
+    def of_id(self, version_id: str) -> Self:
         """Another artifact of the same store, by its id."""
         repository = self._logged("of_id").repository
-        return Artifact.of_version(repository, repository.catalog.version_by_id(version_id))
+        return self.of_version(repository, repository.catalog.version_by_id(version_id))
 
     def checkout(self, root: str | None = None) -> str:
         """Make a directory hold exactly the artifact's files and return its path.
