@@ -30,27 +30,21 @@ if TYPE_CHECKING:
         CommError,
         WaitTimeoutError,
     )
+    from artfs.media.annotations import BoundingBoxes2D, Classes, ImageMask
     from artfs.media.audio import Audio
-    from artfs.media.bokeh import Bokeh
-    from artfs.media.boxes import BoundingBoxes2D
-    from artfs.media.classes import Classes
-    from artfs.media.html import Html
+    from artfs.media.html import Bokeh, Html
     from artfs.media.image import Image
-    from artfs.media.joined import JoinedTable
-    from artfs.media.mask import ImageMask
+    from artfs.media.joined import JoinedTable, PartitionedTable
     from artfs.media.object3d import Object3D
-    from artfs.media.partitioned import PartitionedTable
     from artfs.media.table import Table
     from artfs.media.video import Video
     from artfs.sdk.api import Api
-    from artfs.sdk.entry import ArtifactManifestEntry
+    from artfs.sdk.entry import ArtifactManifest, ArtifactManifestEntry
     from artfs.sdk.intake import Progress
-    from artfs.sdk.labels import ArtifactTTL
-    from artfs.sdk.manifest import ArtifactManifest
+    from artfs.sdk.metadata import ArtifactTTL
     from artfs.sdk.run import Artifact, Run
     from artfs.sdk.runconfig import RunConfig
-    from artfs.sdk.stage import stage
-    from artfs.sdk.starting import finish, init, log_artifact, use_artifact
+    from artfs.sdk.starting import finish, init, log_artifact, stage, use_artifact
 
     config: RunConfig
     run: Run | None
@@ -63,22 +57,22 @@ _MODULES = {
     "ArtfsError": _ERRORS,
     "Artifact": "artfs.sdk.run",
     "ArtifactFinalizedError": _ERRORS,
-    "ArtifactManifest": "artfs.sdk.manifest",
+    "ArtifactManifest": "artfs.sdk.entry",
     "ArtifactManifestEntry": "artfs.sdk.entry",
     "ArtifactNotLoggedError": _ERRORS,
     "ArtifactStatusError": _ERRORS,
-    "ArtifactTTL": "artfs.sdk.labels",
+    "ArtifactTTL": "artfs.sdk.metadata",
     "Audio": "artfs.media.audio",
-    "Bokeh": "artfs.media.bokeh",
-    "BoundingBoxes2D": "artfs.media.boxes",
-    "Classes": "artfs.media.classes",
+    "Bokeh": "artfs.media.html",
+    "BoundingBoxes2D": "artfs.media.annotations",
+    "Classes": "artfs.media.annotations",
     "CommError": _ERRORS,
     "Html": "artfs.media.html",
     "Image": "artfs.media.image",
-    "ImageMask": "artfs.media.mask",
+    "ImageMask": "artfs.media.annotations",
     "JoinedTable": "artfs.media.joined",
     "Object3D": "artfs.media.object3d",
-    "PartitionedTable": "artfs.media.partitioned",
+    "PartitionedTable": "artfs.media.joined",
     "Progress": "artfs.sdk.intake",
     "Run": "artfs.sdk.run",
     "Table": "artfs.media.table",
@@ -87,7 +81,7 @@ _MODULES = {
     "finish": _STARTING,
     "init": _STARTING,
     "log_artifact": _STARTING,
-    "stage": "artfs.sdk.stage",
+    "stage": "artfs.sdk.starting",
     "use_artifact": _STARTING,
 }
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from artfs.media.annotations import BoundingBoxes2D, Classes, ImageMask
 from artfs.media.audio import Audio
-from artfs.media.bokeh import Bokeh
-from artfs.media.boxes import BoundingBoxes2D
-from artfs.media.classes import Classes
-from artfs.media.html import Html
+from artfs.media.html import Bokeh, Html
 from artfs.media.image import Image
-from artfs.media.joined import JoinedTable
-from artfs.media.mask import ImageMask
+from artfs.media.joined import JoinedTable, PartitionedTable
 from artfs.media.object3d import Object3D
-from artfs.media.partitioned import PartitionedTable
 from artfs.media.table import Table
 from artfs.media.video import Video
 

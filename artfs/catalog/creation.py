@@ -21,8 +21,51 @@ from artfs.catalog.schema import (
     numbers,
     settings,
 )
-from artfs.catalog.shape import check_kinds, check_tables
 from artfs.errors import Conflict, OtherStoreFormat, StoreFormatError
+
+_PLAIN = 0
+"""`hidden` of a column that is neither generated nor of a virtual table."""
+
+
+def check_kinds(connection: Connection, subject: str) -> None:
+    """Make sure that reading and writing tables does nothing else. Raises: StoreFormatError.
+
+    Tables and indexes that others have added are left alone: tools for backups make some.
+    """
+    if connection.dialect.name != "sqlite":
+        return
+    for kind, name, root in connection.exec_driver_sql(
+        "SELECT type, name, rootpage FROM sqlite_master"
+    ):
+        # A virtual table has no page of its own.
+        if kind not in {"table", "index"} or not isinstance(root, int) or root < 1:
+            what = "virtual table" if kind == "table" else kind
+            raise StoreFormatError(
+                subject,
+                f"the catalog holds a {what} ({str(name)[:40]!r}), which no artfs makes",
+                hint="restore it from a backup; do not use a store of somebody you do not trust",
+            )
+
+
+def check_tables(connection: Connection, subject: str) -> None:
+    """Make sure that all tables are there as they were made. Raises: StoreFormatError."""
+    if connection.dialect.name != "sqlite":
+        return
+    found: dict[str, dict[str, int]] = {}
+    for table, column, hidden in connection.exec_driver_sql(
+        "SELECT m.name, x.name, x.hidden FROM sqlite_master m, pragma_table_xinfo(m.name) x"
+        " WHERE m.type = 'table'"
+    ):
+        found.setdefault(table, {})[column] = hidden
+    for table in metadata.tables.values():
+        wanted = {column.name: _PLAIN for column in table.columns}
+        if found.get(table.name) != wanted:
+            raise StoreFormatError(
+                subject,
+                f"the catalog's table {table.name!r} is missing or not as artfs makes it",
+                hint="restore it from a backup",
+            )
+
 
 # Any constant that other users of a shared database are unlikely to have chosen.
 _CREATION_LOCK = 0x61727466_73000001

@@ -209,7 +209,7 @@ def _log_if_asked() -> None:
     if os.environ.get(DEBUG_VARIABLE):
         import logging  # noqa: PLC0415 - only for debugging
 
-        from artfs.system.logs import log_to_stderr  # noqa: PLC0415 - as above
+        from artfs.system.processes import log_to_stderr  # noqa: PLC0415 - as above
 
         log_to_stderr(logging.DEBUG)
 

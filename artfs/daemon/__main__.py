@@ -22,8 +22,8 @@ from artfs.mounts.messages import (
     encode_line,
 )
 from artfs.settings import TIMEOUT_VARIABLE
-from artfs.system.logs import log_to_stderr
 from artfs.system.oserrors import translated
+from artfs.system.processes import log_to_stderr
 
 
 def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:

@@ -6,10 +6,9 @@ import io
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from artfs.errors import InvalidArgument
-from artfs.media.content import LocalFile, MadeFile, UrlContent, as_text, is_url
-from artfs.media.extras import require
+from artfs.media.media_bytes import LocalMedia, MadeFile, UrlContent, as_text, is_url
 from artfs.media.types.media import MediaFileType
-from artfs.media.value import Media
+from artfs.media.value import Media, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +53,7 @@ class Audio(Media):
         elif is_url(data_or_path):
             self._content = UrlContent(data_or_path)
         else:
-            self._content = LocalFile(data_or_path)
+            self._content = LocalMedia(data_or_path)
 
     @classmethod
     def durations(cls, sounds: Sequence[Audio]) -> list[float | None]:

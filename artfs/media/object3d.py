@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from artfs.errors import InvalidArgument
-from artfs.media.content import LocalFile, MadeFile, as_text
-from artfs.media.extras import is_array, numpy
+from artfs.media.media_bytes import LocalMedia, MadeFile, as_text
 from artfs.media.types.media import MediaFileType
-from artfs.media.value import Media
+from artfs.media.value import Media, is_array, numpy
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
@@ -53,7 +52,7 @@ class Object3D(Media):
             self._read(data_or_path, file_type)
         elif isinstance(data_or_path, str):
             self._extension = _extension(data_or_path)
-            self._content = LocalFile(data_or_path)
+            self._content = LocalMedia(data_or_path)
         elif isinstance(data_or_path, dict) and "type" in data_or_path:
             self._make(_scene(data_or_path))
         elif is_array(data_or_path):

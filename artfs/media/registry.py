@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 _CLASSES: dict[str, str] = {
     "table": "artfs.media.table:Table",
     "image-file": "artfs.media.image:Image",
-    "classes": "artfs.media.classes:Classes",
+    "classes": "artfs.media.annotations:Classes",
     "joined-table": "artfs.media.joined:JoinedTable",
-    "partitioned-table": "artfs.media.partitioned:PartitionedTable",
-    "mask": "artfs.media.mask:ImageMask",
-    "bounding-boxes": "artfs.media.boxes:BoundingBoxes2D",
+    "partitioned-table": "artfs.media.joined:PartitionedTable",
+    "mask": "artfs.media.annotations:ImageMask",
+    "bounding-boxes": "artfs.media.annotations:BoundingBoxes2D",
     "audio-file": "artfs.media.audio:Audio",
     "video-file": "artfs.media.video:Video",
     "html-file": "artfs.media.html:Html",
     "object3D-file": "artfs.media.object3d:Object3D",
-    "bokeh-file": "artfs.media.bokeh:Bokeh",
+    "bokeh-file": "artfs.media.html:Bokeh",
 }
 """Suffix to `module:class`, in the order in which `Artifact.get` looks for a name."""
 

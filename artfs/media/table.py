@@ -8,23 +8,22 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from artfs.errors import InvalidArgument, InvalidValue
-from artfs.media.extras import is_array, numpy, require
-from artfs.media.tables.columns import ColumnTypes, cast_cells
-from artfs.media.tables.decode import decode_columns, without_file
-from artfs.media.tables.encode import MAX_INLINE_LENGTH
-from artfs.media.tables.equality import equal_rows
-from artfs.media.tables.inputs import columns_and_rows, is_frame
-from artfs.media.tables.keys import Keys
-from artfs.media.tables.links import TableIndex, TableLink
-from artfs.media.tables.stored import store_rows
+from artfs.media.tables.cells import MAX_INLINE_LENGTH, decode_columns, without_file
+from artfs.media.tables.columns import (
+    ColumnTypes,
+    cast_cells,
+    columns_and_rows,
+    is_frame,
+    store_rows,
+)
+from artfs.media.tables.keys import Keys, TableIndex, TableLink, equal_rows
 from artfs.media.types.base import UNKNOWN, AnyType, Type
 from artfs.media.types.containers import TypedDictType
 from artfs.media.types.containers import optional as optional_type
 from artfs.media.types.fromjson import type_from_json
 from artfs.media.types.inference import type_from_dtype, type_of
-from artfs.media.types.media import TableType
-from artfs.media.types.references import KEY_TYPES, ForeignKeyType, PrimaryKeyType, TableRef
-from artfs.media.value import Value
+from artfs.media.types.media import KEY_TYPES, ForeignKeyType, PrimaryKeyType, TableRef, TableType
+from artfs.media.value import Value, is_array, numpy, require
 
 if TYPE_CHECKING:
     from artfs.sdk.run import Artifact

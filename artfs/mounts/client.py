@@ -30,11 +30,11 @@ from artfs.mounts.messages import (
     socket_path,
 )
 from artfs.mounts.options import AliasStyle, MountOptions, parse_options
-from artfs.mounts.processes import child_environment
 from artfs.mounts.refusals import allows_others, explain, problems
 from artfs.settings import expand_home, is_url
 from artfs.system.mountinfo import locate_mountpoint, mounted_at, mounted_file_systems
 from artfs.system.oserrors import translate_os_errors
+from artfs.system.processes import child_environment
 from artfs.system.user_places import log_directory, open_log, runtime_directory
 
 __all__ = [

@@ -7,8 +7,7 @@ from artfs.repository.facade import Repository
 from artfs.sdk.attributes import DEFAULT_PROJECT
 from artfs.sdk.collections import PER_PAGE, ArtifactCollection, ArtifactType, ArtifactVersions
 from artfs.sdk.run import Artifact, Run
-from artfs.sdk.session import active_repository
-from artfs.sdk.stores import shared_repository
+from artfs.sdk.session import active_repository, shared_repository
 from artfs.settings import default_project
 
 

@@ -14,10 +14,9 @@ from artfs.model import StrPath, entry_path
 from artfs.repository.facade import Repository
 from artfs.sdk.attributes import ArtifactAttributes
 from artfs.sdk.draft import Draft
-from artfs.sdk.entry import ArtifactManifestEntry, ArtifactValue
-from artfs.sdk.labels import check_use_as
+from artfs.sdk.entry import ArtifactManifest, ArtifactManifestEntry, ArtifactValue
 from artfs.sdk.logged import Logged
-from artfs.sdk.manifest import ArtifactManifest
+from artfs.sdk.metadata import check_use_as
 from artfs.sdk.referring import ReferenceRequest, Skipped, print_announced
 
 if TYPE_CHECKING:

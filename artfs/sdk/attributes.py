@@ -8,9 +8,8 @@ from typing import Any
 from artfs.errors import ArtifactFinalizedError, ArtifactNotLoggedError
 from artfs.model import VersionState
 from artfs.sdk.draft import Draft
-from artfs.sdk.labels import Ttl, check_tags, ttl_seconds
 from artfs.sdk.logged import Logged
-from artfs.sdk.metadata import normalize_metadata
+from artfs.sdk.metadata import Ttl, check_tags, normalize_metadata, ttl_seconds
 from artfs.sdk.session import current_run
 from artfs.settings import default_entity, default_project
 

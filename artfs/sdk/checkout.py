@@ -13,7 +13,7 @@ from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEn
 from artfs.manifest.tree import walk
 from artfs.model import Digest
 from artfs.repository.facade import Repository
-from artfs.sdk.placing import file_has_content
+from artfs.sdk.materialize import file_has_content
 from artfs.system.files import SharedDescriptor
 from artfs.system.mountinfo import artfs_mountpoints
 from artfs.system.oserrors import translate_os_errors

@@ -18,13 +18,12 @@ from artfs.errors import ArtfsError, Conflict, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, LeafEntry, SymlinkEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
-from artfs.sdk.aside import Aside, opened_root
 from artfs.sdk.intake import ProgressMeter
-from artfs.sdk.placing import Placements, Placer
-from artfs.sdk.workers import Workers
+from artfs.sdk.materialize import PartialFiles, Placements, Placer, opened_root
 from artfs.system.files import SharedDescriptor
 from artfs.system.oserrors import translate_os_errors, translated
 from artfs.system.paths import Below, local_name, name_of
+from artfs.system.threads import Workers
 
 _CHUNK_FILES = 64
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -57,7 +56,9 @@ def download_tree(
     OutOfSpace, BackendUnavailable.
     """
     with opened_root(root) as (directory, aside):
-        target = _Target(repository, root, opened=directory, aside=aside, link=link, meter=meter)
+        target = _DownloadRoot(
+            repository, root, opened=directory, aside=aside, link=link, meter=meter
+        )
         return target.write(_chunks(repository, target, tree, path_prefix))
 
 
@@ -72,12 +73,14 @@ def download_one(
     if isinstance(entry, DirectoryEntry):
         raise PathNotFound(path, "is a directory")
     with opened_root(root) as (directory, aside):
-        target = _Target(repository, root, opened=directory, aside=aside, link=link, meter=None)
+        target = _DownloadRoot(
+            repository, root, opened=directory, aside=aside, link=link, meter=None
+        )
         return target.write(iter([_Chunk(path.rpartition("/")[0], [entry], is_new=False)]))
 
 
 def _chunks(
-    repository: Repository, target: _Target, tree: Digest, path_prefix: str
+    repository: Repository, target: _DownloadRoot, tree: Digest, path_prefix: str
 ) -> Iterator[_Chunk]:
     """The entries to write, directory by directory; directories are made on the way."""
     stack = [("", tree)]
@@ -102,7 +105,7 @@ def _chunks(
             yield _Chunk(directory, entries, is_new)
 
 
-class _Target:
+class _DownloadRoot:
     """The directory that is written to."""
 
     def __init__(
@@ -111,7 +114,7 @@ class _Target:
         root: Path,
         *,
         opened: SharedDescriptor,
-        aside: Aside,
+        aside: PartialFiles,
         link: bool,
         meter: ProgressMeter | None,
     ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,11 +23,9 @@ from artfs.model import Digest, Metadata, check_name, check_type, split_entry_pa
 from artfs.references.base import Announced
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
-from artfs.sdk.commit import commit_contents, latest
-from artfs.sdk.contents import Contents
-from artfs.sdk.intake import Intake, file_entry
+from artfs.sdk.draft_entries import DraftEntries, commit_contents, latest
+from artfs.sdk.intake import FileIntake, file_entry
 from artfs.sdk.metadata import normalize_metadata
-from artfs.sdk.newfile import check_same_process, written_file
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
 from artfs.sdk.scan import Selection
 from artfs.sdk.session import active_repository
@@ -33,6 +33,59 @@ from artfs.sdk.values import AddedValues
 from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import name_of
+
+
+def check_same_process(generation: int, subject: str) -> None:
+    """Refuse to end in a forked child what its parent began, and ends itself.
+
+    Raises: InvalidArgument.
+    """
+    if generation != forks.generation():
+        raise InvalidArgument(
+            subject,
+            "was begun by the process that this one was forked from",
+            hint="leave a child by os._exit, or begin it there",
+        )
+
+
+@contextmanager
+def written_file(path: Path, mode: str, encoding: str | None) -> Iterator[IO[str] | IO[bytes]]:
+    """A new file in a new directory, both of which are gone after the block.
+
+    Raises: PermissionDenied, OutOfSpace, BackendUnavailable.
+    """
+    begun_in = forks.generation()
+    try:
+        with translate_os_errors(path):
+            path.parent.mkdir()
+            file = path.open(mode, encoding=encoding)
+        watched = _WrittenFile(file)
+        with file:
+            yield file
+        del watched
+    finally:
+        if begun_in == forks.generation():
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+class _WrittenFile:
+    """Keeps children from writing to a file, what is in its buffer included."""
+
+    def __init__(self, file: IO[str] | IO[bytes]) -> None:
+        self._file = file
+        forks.before_fork(self._flush)
+        forks.in_child(self._leave_to_parent)
+
+    def _flush(self) -> None:
+        if not self._file.closed:
+            self._file.flush()
+
+    def _leave_to_parent(self) -> None:
+        if not self._file.closed:
+            nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            os.dup2(nowhere, self._file.fileno(), inheritable=False)
+            os.close(nowhere)
+
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +119,7 @@ class Draft:
         self.is_final = False
         self.base: VersionRecord | None = None
         """The version that it was made of; with `incremental` that is `latest`, once logged."""
-        self.contents = Contents()
+        self.contents = DraftEntries()
         self.local_names: dict[str, str] = {}
         self.values: AddedValues = {}
         self._new_files: set[str] = set()
@@ -144,11 +197,11 @@ class Draft:
         path = name_of(Path(local_path).name) if name is None or name == "" else name
         if is_tmp:
             # Its name depends on its content: taken in apart, then named.
-            entry = Intake(self.ingest(), Contents()).add_file(local_path, "content")
+            entry = FileIntake(self.ingest(), DraftEntries()).add_file(local_path, "content")
             path = _tmp_name(path, entry)
             self.contents.add(path, entry)
         else:
-            entry = Intake(self.ingest(), self.contents).add_file(local_path, path)
+            entry = FileIntake(self.ingest(), self.contents).add_file(local_path, path)
         self.local_names[local_path] = path
         return path, entry
 
@@ -169,7 +222,7 @@ class Draft:
             if not Path(local_path).is_dir():
                 raise InvalidArgument(local_path, "is not a directory")
         prefix = (name or "").rstrip("/")
-        intake = Intake(self.ingest(), self.contents)
+        intake = FileIntake(self.ingest(), self.contents)
         self.local_names.update(
             intake.add_directory(local_path, prefix, Selection(follow_links=True))
         )
@@ -231,7 +284,7 @@ class Draft:
                 with file:
                     yield file
                 check_same_process(generation, name)
-                intake = Intake(self.ingest(), self.contents, transfer=Transfer.MOVE)
+                intake = FileIntake(self.ingest(), self.contents, transfer=Transfer.MOVE)
                 intake.add_file(str(path), name)
         except BaseException:
             self._new_files.discard(name)

@@ -15,7 +15,7 @@ from artfs.blobs.base import Transfer
 from artfs.manifest.entries import FileEntry, LeafEntry, SymlinkEntry
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.ingest import Ingest, StoredContent
-from artfs.sdk.contents import Contents
+from artfs.sdk.draft_entries import DraftEntries
 from artfs.sdk.scan import Scan, ScannedDirectory, Selection, check_regular
 from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors
@@ -80,7 +80,7 @@ class Stopped(Exception):
     """A worker was told to give up; whoever told it raises the reason."""
 
 
-class Intake:
+class FileIntake:
     """Takes local files into an Ingest and notes them in a Contents.
 
     Small files are read one after the other in the calling thread: what they cost is Python's
@@ -90,7 +90,7 @@ class Intake:
     def __init__(
         self,
         ingest: Ingest,
-        contents: Contents,
+        contents: DraftEntries,
         *,
         transfer: Transfer = Transfer.COPY,
         meter: ProgressMeter | None = None,

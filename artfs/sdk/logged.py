@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,19 +12,52 @@ import msgspec
 
 from artfs.catalog.records import CommitRequest, VersionRecord, VersionUpdate
 from artfs.content.base import read_blocks
-from artfs.errors import EntryNotFound, InvalidArgument, PathNotFound
+from artfs.errors import ArtifactNotFound, EntryNotFound, InvalidArgument, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.tree import walk
-from artfs.model import VersionState, check_alias
+from artfs.model import VersionState, check_alias, check_name
 from artfs.repository.facade import Repository
 from artfs.sdk.checkout import prune_directory, verify_directory
 from artfs.sdk.download import download_one, download_tree
 from artfs.sdk.entry import ARTIFACT_SCHEME
 from artfs.sdk.intake import OnProgress, ProgressMeter
-from artfs.sdk.labels import check_tags
-from artfs.sdk.metadata import normalize_metadata
-from artfs.sdk.placing import Placements
+from artfs.sdk.materialize import Placements
+from artfs.sdk.metadata import check_tags, chosen_aliases, normalize_metadata
 from artfs.system.paths import local_name
+
+
+def link_artifact(
+    repository: Repository,
+    version_id: str,
+    target_path: str,
+    *,
+    project: str,
+    aliases: str | Sequence[str] | None,
+) -> VersionRecord:
+    """Put a version into the portfolio `[[entity/]project/]portfolio`; see `Artifact.link`.
+
+    `project` is that of a path that names none. Returns the version as the portfolio shows it.
+    Raises: InvalidArgument for a path with a version or alias, InvalidName, ArtifactNotFound for
+    another entity, VersionExists where the name belongs to an artifact.
+    """
+    if ":" in target_path:
+        raise InvalidArgument(
+            target_path, "names a version", hint="write [[entity/]project/]portfolio"
+        )
+    parts = target_path.split("/")
+    if len(parts) > 3:
+        raise InvalidArgument(
+            target_path, "is not a portfolio", hint="write [[entity/]project/]portfolio"
+        )
+    portfolio = check_name(parts[-1], kind="portfolio")
+    if len(parts) > 1:
+        project = check_name(parts[-2], kind="project")
+    if len(parts) > 2 and parts[0] != repository.info.entity:
+        raise ArtifactNotFound(
+            target_path, f"this store belongs to the entity {repository.info.entity!r}"
+        )
+    return repository.catalog.link(version_id, project, portfolio, chosen_aliases(aliases))
+
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,8 @@ from artfs.repository.ignore import (
     ignore_rules,
     own_names_ignored,
 )
-from artfs.sdk.commit import commit_contents
-from artfs.sdk.contents import Contents
-from artfs.sdk.intake import Intake, OnProgress, ProgressMeter
+from artfs.sdk.draft_entries import DraftEntries, commit_contents
+from artfs.sdk.intake import FileIntake, OnProgress, ProgressMeter
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
 from artfs.sdk.scan import OnLeftOut, Scan, Selection, log_left_out
 from artfs.settings import default_project
@@ -73,11 +72,11 @@ def put(
     """
     commit = _commit_request(repository, request)
     named = _named(sources, required=not request.references)
-    ingest, contents = repository.ingest(), Contents()
+    ingest, contents = repository.ingest(), DraftEntries()
     try:
         selections = {source: _selection(source, on_left_out) for _, source in named}
         meter = _meter(named, selections, on_progress)
-        intake = Intake(ingest, contents, transfer=transfer, meter=meter)
+        intake = FileIntake(ingest, contents, transfer=transfer, meter=meter)
         for path, source in named:
             if Path(source).is_dir() and (path == "" or not Path(source).is_symlink()):
                 intake.add_directory(source, path, selections[source])
@@ -97,7 +96,7 @@ def put(
 
 def _add_references(
     repository: Repository,
-    contents: Contents,
+    contents: DraftEntries,
     wanted: Sequence[ReferenceRequest],
     on_references: Callable[[int], None] | None,
     on_skipped: Callable[[Skipped], None] | None,

@@ -11,7 +11,7 @@ import msgspec
 from artfs.manifest.entries import ReferenceEntry
 from artfs.references.base import Announced, MarkedDirectory, Remark, UnusableKey
 from artfs.references.registry import References
-from artfs.sdk.contents import Contents
+from artfs.sdk.draft_entries import DraftEntries
 
 
 class ReferenceRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Skipped(msgspec.Struct, frozen=True):
 
 def refer(
     references: References,
-    contents: Contents,
+    contents: DraftEntries,
     request: ReferenceRequest,
     *,
     on_skipped: Callable[[Skipped], None],

@@ -18,15 +18,19 @@ from artfs.model import Metadata, RunState, check_name
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact_content import ArtifactContent
 from artfs.sdk.attributes import DEFAULT_PROJECT
-from artfs.sdk.exitcode import ExitWatch
-from artfs.sdk.labels import check_use_as, chosen_aliases
-from artfs.sdk.marker import mark_process, unmark_process
-from artfs.sdk.portfolio import link_artifact
+from artfs.sdk.logged import link_artifact
+from artfs.sdk.metadata import check_use_as, chosen_aliases
 from artfs.sdk.runconfig import RunConfig
-from artfs.sdk.session import current_run, set_current_run
-from artfs.sdk.stores import shared_repository
+from artfs.sdk.session import (
+    current_run,
+    mark_process,
+    set_current_run,
+    shared_repository,
+    unmark_process,
+)
 from artfs.settings import RUN_VARIABLE, default_project
 from artfs.system import forks
+from artfs.system.processes import ExitWatch
 
 logger = logging.getLogger(__name__)
 

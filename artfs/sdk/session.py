@@ -2,12 +2,84 @@
 
 from __future__ import annotations
 
+import atexit
+import fcntl
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from artfs.sdk.stores import shared_repository
+from artfs.errors import InvalidArgument
+from artfs.repository.facade import Repository
+from artfs.repository.stores import open_store
+from artfs.settings import RUN_MARKER, RUN_MARKER_FDS, expand_home, is_url, store_location
+from artfs.system import forks
 
 if TYPE_CHECKING:
     from artfs.repository.facade import Repository
+
+
+def mark_process(run_id: str) -> int | None:
+    """Show that this process belongs to a run; the descriptor of the mark.
+
+    None where that cannot be done: then mounts do not see it.
+    """
+    try:
+        made = os.memfd_create(RUN_MARKER + run_id)
+        try:
+            return fcntl.fcntl(made, fcntl.F_DUPFD_CLOEXEC, RUN_MARKER_FDS.start)
+        finally:
+            os.close(made)
+    except OSError:
+        return None
+
+
+def unmark_process(descriptor: int) -> None:
+    """Take the mark away, unless somebody has closed it and the descriptor is another file's."""
+    try:
+        target = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if target.startswith(f"/memfd:{RUN_MARKER}"):
+            os.close(descriptor)
+    except OSError:
+        return
+
+
+_lock = forks.lock()
+_opened: dict[str, Repository] = {}
+
+
+def shared_repository(
+    location: str | None = None, *, entity: str | None = None, create: bool = True
+) -> Repository:
+    """The store at `location`, or the default one; with `create` made where there is none.
+
+    One for each location; a forked child goes on with its parent's, which has nothing open then.
+    Thread-safe.
+    Raises: InvalidArgument where the store belongs to another entity; what `open_store` raises.
+    """
+    chosen = store_location(location)
+    if not is_url(chosen):
+        chosen = str(expand_home(chosen).absolute())
+    with _lock:
+        repository = _opened.get(chosen)
+        if repository is None:
+            repository = _open(chosen, entity, create=create)
+            _opened[chosen] = repository
+            if repository.recovery is not None:
+                atexit.register(repository.recovery.note_end)
+    info = repository.info
+    if entity is not None and entity != info.entity:
+        raise InvalidArgument(
+            f"entity {entity!r}",
+            f"the store {info.location} belongs to the entity {info.entity!r}",
+            hint="leave the entity out, or name another store in ARTFS_STORE",
+        )
+    return repository
+
+
+def _open(location: str, entity: str | None, *, create: bool) -> Repository:
+    if create and entity is not None and not is_url(location):
+        return open_store(location, create=create, entity=entity)
+    return open_store(location, create=create)
 
 
 class CurrentRun(Protocol):
@@ -38,21 +110,21 @@ class CurrentRun(Protocol):
         ...
 
 
-class _Session:
+class _Current:
     run: CurrentRun | None = None
 
 
 def current_run() -> CurrentRun | None:
     """The run that `artfs.init` began and that is not finished."""
-    return _Session.run
+    return _Current.run
 
 
 def set_current_run(run: CurrentRun | None) -> None:
     """Make `run` the current one; None: there is none."""
-    _Session.run = run
+    _Current.run = run
 
 
 def active_repository(*, create: bool = True) -> Repository:
     """The current run's store, else the default one: see `shared_repository`."""
-    run = _Session.run
+    run = _Current.run
     return shared_repository(create=create) if run is None else run.repository

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from artfs.errors import InvalidArgument, RunNotFound
 from artfs.model import Metadata, RunState
+from artfs.mounts import client
+from artfs.mounts import staging_client as stageclient
+from artfs.mounts.messages import MountRequest, StageOrder
 from artfs.repository.facade import Repository
+from artfs.sdk.draft import check_same_process
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.run import Artifact, Run
 from artfs.sdk.runconfig import artifact_in, check_config
-from artfs.sdk.session import current_run, set_current_run
-from artfs.sdk.stores import shared_repository
+from artfs.sdk.session import active_repository, current_run, set_current_run, shared_repository
 from artfs.settings import RUN_VARIABLE
+from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 
@@ -164,3 +171,54 @@ def _joined(repository: Repository, project: str | None) -> Run | None:
     if record.state not in _GOING_ON or project not in {None, record.project}:
         return None
     return Run(repository, repository.catalog.join_run(run_id))
+
+
+@contextmanager
+def stage(
+    name: str,
+    *,
+    type: str | None = None,  # noqa: A002 - as in Artifact(name, type=...)
+    base: str | None = None,
+    aliases: Sequence[str] = (),
+    description: str | None = None,
+    metadata: Metadata | None = None,
+    store: str | None = None,
+) -> Iterator[Path]:
+    """Give a writable directory; at the end of the block it becomes a version of `name`.
+
+    It is empty, or shows the version that `base` names, lazily. An exception in the block drops
+    it. The current run is recorded as the one that made the version.
+
+    Raises: NotFound, Conflict, InvalidArgument and what else `artfs stage` and `artfs umount` end
+    with. When the commit fails everything is kept, and the error says how to go on.
+    """
+    run = current_run()
+    address = store or active_repository().address
+    if run is not None and "/" not in name:
+        name = f"{run.project}/{name}"
+    order = StageOrder(
+        type=type,
+        base=base,
+        aliases=tuple(aliases),
+        description=description,
+        metadata=metadata or {},
+        run_id=None if run is None else run.id,
+    )
+    mountpoint = Path(tempfile.mkdtemp(prefix="artfs-stage-"))
+    generation = forks.generation()
+    try:
+        client.start(MountRequest(store=address, target=name, mountpoint=mountpoint, stage=order))
+        try:
+            yield mountpoint
+        except BaseException:
+            # A child of fork that ends leaves its parent's directory alone.
+            if generation == forks.generation():
+                stageclient.abort(mountpoint)
+            raise
+        check_same_process(generation, name)
+        stageclient.finish(mountpoint)
+    finally:
+        if generation == forks.generation():
+            # Not empty: it is mounted still, and kept.
+            with suppress(OSError):
+                mountpoint.rmdir()

@@ -9,7 +9,7 @@ import pytest
 
 import artfs
 from artfs.repository.facade import Repository
-from artfs.sdk.stores import shared_repository
+from artfs.sdk.session import shared_repository
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from artfs.cli.output import format_size, plural, print_json, print_line, print_
 from artfs.cli.progress import ByteProgress
 
 if TYPE_CHECKING:
-    from artfs.sdk.placing import Placements
+    from artfs.sdk.materialize import Placements
 
 
 @click.command(short_help="Download a version; `artfs download` is the same.")
@@ -75,7 +75,7 @@ def command(
 
 def _sharing(done: Placements) -> str:
     """What of a download takes no space of its own."""
-    from artfs.sdk.placing import Placement  # noqa: PLC0415 - takes long to import
+    from artfs.sdk.materialize import Placement  # noqa: PLC0415 - takes long to import
 
     shared = [
         f"{done.counts[how]:,} {how.value}"

@@ -6,17 +6,74 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from artfs.errors import InvalidValue
-from artfs.media.tables.links import TableIndex, TableKey
-from artfs.media.types.references import (
+from artfs.media.types.base import Type, Typed
+from artfs.media.types.media import (
     ForeignIndexType,
     ForeignKeyType,
     KeyedTable,
     PrimaryKeyType,
     TableRef,
 )
+from artfs.media.value import is_array
 
 if TYPE_CHECKING:
     from artfs.media.types.base import Type
+
+
+class TableLink(Typed):
+    """A cell of a key or index column: it knows which table it belongs to."""
+
+    _ref: TableRef
+
+    @property
+    def table(self) -> KeyedTable:
+        """The table whose row it names. Blocks: may read it from its artifact."""
+        return self._ref.table
+
+
+class TableIndex(TableLink, int):
+    """The number of a row."""
+
+    @classmethod
+    def of(cls, number: int, ref: TableRef) -> TableIndex:
+        """Row `number` of a table."""
+        index = cls(number)
+        index._ref = ref
+        return index
+
+    def column_type(self) -> Type:
+        return ForeignIndexType(self._ref)
+
+    def get_row(self) -> dict[Any, Any]:
+        """The cells of the row by column."""
+        return dict(zip(self.table.columns, self.table.data[self], strict=True))
+
+
+class TableKey(TableLink, str):
+    """The text that names a row in a column of its table."""
+
+    __slots__ = ("_column", "_ref")
+
+    _column: Any
+
+    @classmethod
+    def of(cls, text: str, ref: TableRef, column: Any) -> TableKey:
+        """The row of a table whose cell in `column` is `text`."""
+        key = cls(text)
+        key._ref = ref
+        key._column = column
+        return key
+
+    def column_type(self) -> Type:
+        return ForeignKeyType(self._ref, self._column)
+
+    def get_row(self) -> dict[Any, Any] | None:
+        """The cells of the first row that it names by column; None if there is none."""
+        position = self.table.columns.index(self._column)
+        for row in self.table.data:
+            if row[position] == self:
+                return dict(zip(self.table.columns, row, strict=True))
+        return None
 
 
 class Keys:
@@ -62,3 +119,22 @@ class Keys:
         if isinstance(foreign, ForeignIndexType):
             return lambda cell: TableIndex.of(cell, foreign.table)
         return None
+
+
+def equal_rows(first: list[list[Any]], second: list[list[Any]]) -> bool:
+    """Whether rows are equal, arrays in their cells included."""
+    return len(first) == len(second) and all(
+        equal_cells(one, two) for one, two in zip(first, second, strict=True)
+    )
+
+
+def equal_cells(one: Any, two: Any) -> bool:
+    """Whether two cells, or rows of them, are equal."""
+    if isinstance(one, list | tuple) and isinstance(two, list | tuple):
+        return len(one) == len(two) and all(map(equal_cells, one, two))
+    if isinstance(one, dict) and isinstance(two, dict):
+        return one.keys() == two.keys() and all(equal_cells(one[key], two[key]) for key in one)
+    if is_array(one) or is_array(two):
+        listed = [cell.tolist() if is_array(cell) else cell for cell in (one, two)]
+        return equal_cells(*listed)
+    return one is two or bool(one == two)

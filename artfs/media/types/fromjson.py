@@ -6,25 +6,32 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from artfs.errors import InvalidManifest
-from artfs.media.classes import Classes
-from artfs.media.types.arrays import NDArrayType
-from artfs.media.types.base import INVALID, NONE, UNKNOWN, AnyType, Type
-from artfs.media.types.containers import ListType, TypedDictType, UnionType, union
-from artfs.media.types.media import ClassesIdType, ImageFileType, MediaFileType, TableType
-from artfs.media.types.references import (
-    ForeignIndexType,
-    ForeignKeyType,
-    PrimaryKeyType,
-    TableRef,
-)
-from artfs.media.types.scalars import (
+from artfs.media.annotations import Classes
+from artfs.media.types.base import (
     ARTIFACT_VERSION,
     BOOLEAN,
+    INVALID,
+    NONE,
     NUMBER,
     STRING,
     TIMESTAMP,
+    UNKNOWN,
+    AnyType,
     ConstType,
+    NDArrayType,
     PythonObjectType,
+    Type,
+)
+from artfs.media.types.containers import ListType, TypedDictType, UnionType, union
+from artfs.media.types.media import (
+    ClassesIdType,
+    ForeignIndexType,
+    ForeignKeyType,
+    ImageFileType,
+    MediaFileType,
+    PrimaryKeyType,
+    TableRef,
+    TableType,
 )
 
 if TYPE_CHECKING:

@@ -7,19 +7,68 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from artfs.media.types.arrays import NDArrayType, list_shape
-from artfs.media.types.base import INVALID, NONE, UNKNOWN, InvalidType, Type, Typed
-from artfs.media.types.containers import ListType, TypedDictType, UnionType, optional, union
-from artfs.media.types.media import ClassesIdType
-from artfs.media.types.scalars import (
+from artfs.media.types.base import (
     ARTIFACT_VERSION,
     BOOLEAN,
+    INVALID,
+    NONE,
     NUMBER,
     STRING,
     TIMESTAMP,
+    UNKNOWN,
     ConstType,
+    InvalidType,
+    NDArrayType,
     PythonObjectType,
+    Type,
+    Typed,
+    list_shape,
 )
+from artfs.media.types.containers import ListType, TypedDictType, UnionType, optional, union
+from artfs.media.types.media import ClassesIdType
+
+
+def explain(target: Type, value: Any, depth: int = 0) -> str:
+    """The lines that say why; `depth` is how far they are indented, with tabs."""
+    gap = "\t" * depth
+    kind = type_of(value)
+    lines = [
+        f"{gap}{kind} not assignable to {target}"
+        if depth
+        else f"{value} of type {kind} is not assignable to {target}"
+    ]
+    if isinstance(target, UnionType):
+        parts = [explain(member, value, depth + 1) for member in target.allowed]
+        lines.append(f"\n{gap}and\n".join(parts))
+    elif isinstance(target, TypedDictType) and isinstance(value, dict):
+        lines += _unfit_keys(target, value, depth)
+    elif isinstance(target, ListType) and isinstance(value, LISTS):
+        lines += _unfit_elements(target, value, depth)
+    return "\n".join(line for line in lines if line)
+
+
+def _unfit_keys(target: TypedDictType, value: dict[Any, Any], depth: int) -> list[str]:
+    gap = "\t" * depth
+    lines = []
+    extra = [str(key) for key in value if key not in target.type_map]
+    if extra:
+        lines.append(f"{gap}Found extra keys: {','.join(extra)}")
+    for key, each in target.type_map.items():
+        item = value.get(key)
+        if isinstance(assign(each, item), InvalidType):
+            lines += [f"{gap}Key '{key}':", explain(each, item, depth + 1)]
+    return lines
+
+
+def _unfit_elements(target: ListType, values: Any, depth: int) -> list[str]:
+    element = target.element
+    for number, value in enumerate(values):
+        assigned = assign(element, value)
+        if isinstance(assigned, InvalidType):
+            return ["\t" * depth + f"Index {number}:", explain(element, value, depth + 1)]
+        element = assigned
+    return []
+
 
 ARTIFACT_PREFIX = "wandb-artifact://"
 """Text that begins like this is taken for an artifact."""

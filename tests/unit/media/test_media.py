@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 import artfs
 from artfs.errors import Unsupported
-from artfs.media.frames import tiled
+from artfs.media.video import tiled
 
 
 @pytest.mark.parametrize(

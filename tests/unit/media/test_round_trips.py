@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 import artfs
 from artfs.errors import ArtfsError
-from artfs.media.tables.equality import equal_rows
+from artfs.media.tables.keys import equal_rows
 
 
 def logged(run: artfs.Run, values: dict[str, Any], name: str = "values") -> artfs.Artifact:

@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 import artfs
 from artfs.errors import InvalidManifest
 from artfs.media.tables.columns import ColumnTypes
-from artfs.media.types.base import INVALID, UNKNOWN, AnyType
+from artfs.media.types.base import INVALID, NUMBER, STRING, UNKNOWN, AnyType, ConstType
 from artfs.media.types.containers import ListType, optional, union
-from artfs.media.types.explain import explain
 from artfs.media.types.fromjson import type_from_json
-from artfs.media.types.inference import assign, assign_all, type_from_dtype, type_of
-from artfs.media.types.scalars import NUMBER, STRING, ConstType
+from artfs.media.types.inference import assign, assign_all, explain, type_from_dtype, type_of
 
 ATOMS = st.sampled_from(
     [

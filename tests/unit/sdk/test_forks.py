@@ -9,7 +9,7 @@ import pytest
 
 import artfs
 from artfs.errors import InvalidArgument
-from artfs.sdk.stores import shared_repository
+from artfs.sdk.session import shared_repository
 from tests.support.forked import ends_well, start, works_in_child
 from tests.unit.sdk.helpers import logged, write
 

@@ -20,8 +20,8 @@ from artfs.manifest.entries import ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.repository.facade import Repository
 from artfs.sdk.download import download_tree
-from artfs.sdk.placing import Placement
-from artfs.sdk.workers import Workers
+from artfs.sdk.materialize import Placement
+from artfs.system.threads import Workers
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.nginx import Nginx
 from tests.support.stores import commit, commit_references

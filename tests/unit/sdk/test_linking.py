@@ -19,9 +19,9 @@ from artfs.errors import IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.repository.stores import open_store
-from artfs.sdk import placing
+from artfs.sdk import materialize
 from artfs.sdk.download import download_tree
-from artfs.sdk.placing import Placement
+from artfs.sdk.materialize import Placement
 from artfs.upkeep.verify import verify
 from tests.support.disks import reflinking_disk
 from tests.support.references import ROOMY
@@ -277,7 +277,7 @@ def test_r2_a_reflink_of_what_is_damaged_does_not_stay(
             os.pwrite(target_fd, source.read(), 0)
         return True
 
-    monkeypatch.setattr(placing, "clone_file", clone)
+    monkeypatch.setattr(materialize, "clone_file", clone)
     done = download_tree(store, tree(store), tmp_path / "good")
     assert done.counts[Placement.REFLINKED] == 1
     assert (tmp_path / "good/large").read_bytes() == LARGE

@@ -15,7 +15,7 @@ from artfs.catalog.records import RunRecord, VersionRecord
 from artfs.engine.blocking import Threads
 from artfs.errors import BackendUnavailable
 from artfs.repository.facade import Repository
-from artfs.sdk.marker import mark_process, unmark_process
+from artfs.sdk.session import mark_process, unmark_process
 from artfs.vfs.lineage import Lineage, run_of
 from artfs.vfs.service import Service
 from artfs.vfs.tree import Attributes

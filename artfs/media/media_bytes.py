@@ -30,7 +30,7 @@ def as_text(source: Any) -> Any:
     return os.fspath(source) if isinstance(source, os.PathLike) else source
 
 
-class Content(Protocol):
+class MediaBytes(Protocol):
     """The bytes of a media value, read when they are asked for."""
 
     @property
@@ -56,7 +56,7 @@ class Content(Protocol):
         ...
 
 
-class LocalFile:
+class LocalMedia:
     """A file of the user. It is hashed and stored when it is added, as it is then."""
 
     def __init__(self, path: str) -> None:
@@ -87,7 +87,7 @@ class LocalFile:
         return artifact.add_file(self._path, name=name).path
 
 
-class MadeFile(LocalFile):
+class MadeFile(LocalMedia):
     """A temporary file that was made for a value, and is removed with it.
 
     In an artifact it is called after its content.

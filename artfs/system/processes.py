@@ -1,10 +1,31 @@
-"""How this process is about to end, as its exit handlers can know it."""
+"""This process: how it logs, how it is about to end, and the processes that it starts."""
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+from pathlib import Path
 from threading import current_thread, main_thread
 from typing import NoReturn
+
+from artfs.credentials import shown
+
+
+class LogFormatter(logging.Formatter):
+    """Formats lines of a log, whoever wrote them, without credentials."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See logging.Formatter."""
+        return shown(super().format(record))
+
+
+def log_to_stderr(level: int) -> None:
+    """Write all that is logged from `level` on to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+
 
 _FAILED = 1
 _INTERRUPTED = 255
@@ -49,3 +70,15 @@ class ExitWatch:
 
 def _last_error() -> BaseException | None:
     return getattr(sys, "last_value", None)
+
+
+def child_environment() -> dict[str, str]:
+    """The environment in which a new process finds the same artfs as this one."""
+    environment = dict(os.environ)
+    # Paths that it is told are those of this process, whatever the locale.
+    environment["PYTHONUTF8"] = "1"
+    root = Path(__file__).resolve().parents[2]
+    if root.name not in {"site-packages", "dist-packages"}:
+        paths = [str(root), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+        environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    return environment
