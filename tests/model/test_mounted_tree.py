@@ -75,8 +75,8 @@ def seen(root: Path) -> dict[str, Item]:
             status = path.lstat()
             where = str(path.relative_to(root))
             if stat.S_ISLNK(status.st_mode):
-                found[where] = Link(str(path.readlink()))
-                assert status.st_size == len(os.fsencode(path.readlink()))
+                found[where] = Link(os.readlink(path))  # noqa: PTH115 - as it is, not as a path is written
+                assert status.st_size == len(os.readlink(os.fsencode(path)))  # noqa: PTH115 - so is this
             else:
                 data = path.read_bytes()
                 assert status.st_size == len(data)

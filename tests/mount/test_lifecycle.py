@@ -275,7 +275,7 @@ def test_the_foreground_mount_lives_until_it_is_interrupted(
     place = tmp_path / "m"
     place.mkdir()
     code = (
-        "import sys; from pathlib import Path; from artfs.daemon.running import run_foreground; "
+        "import sys; from pathlib import Path; from artfs.daemon.__main__ import run_foreground; "
         "from artfs.mounts.client import MountRequest; "
         "run_foreground(MountRequest(store=sys.argv[1], target=None, mountpoint=Path(sys.argv[2])))"
     )

@@ -21,7 +21,7 @@ pytestmark = needs_root
 UMASKS = (0o000, 0o022, 0o077)
 _HOLD = """
 import sys
-from artfs.repository.opening import open_store
+from artfs.repository.stores import open_store
 repository = open_store(sys.argv[1])
 with repository.catalog._database.reading() as connection:
     connection.exec_driver_sql("SELECT count(*) FROM blobs").fetchall()

@@ -129,7 +129,7 @@ def test_a_run_that_is_joined_records_the_artifacts_of_who_joins(
     data: artfs.Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with artfs.init(project="demo", config={"lr": 1}) as run:
-        monkeypatch.setattr("artfs.sdk.session._Session.run", None)
+        monkeypatch.setattr("artfs.sdk.session._Current.run", None)
         joined = artfs.init(project="demo", config={"data": data})
         assert joined.id == run.id
         assert joined.config.data is data

@@ -185,7 +185,7 @@ def test_a_killed_put_leaves_no_version_and_the_next_one_is_right(
     script = (
         "import os, signal\n"
         "from artfs.sdk.publish import PutRequest, put\n"
-        "from artfs.sdk.stores import shared_repository\n"
+        "from artfs.sdk.session import shared_repository\n"
         "def told(progress):\n"
         f"    if progress.files_done >= {files_done}: os.kill(os.getpid(), signal.SIGKILL)\n"
         "put(shared_repository(), ['in'], PutRequest(name='data'), on_progress=told)\n"
