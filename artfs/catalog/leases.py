@@ -85,10 +85,12 @@ def next_number(connection: Connection) -> int:
 
 def free_number(leases: Leases, connection: Connection) -> int:
     """Up to which number nothing that was condemned can be needed by whoever is at work."""
+    # Before the leases are read: one that begins from here on has this number at least.
+    last = last_number(connection)
     held = [
         lease.number for lease in leases.all(connection) if lease.is_held and lease.kind in _STORING
     ]
-    return min([last_number(connection), *held])
+    return min([last, *held])
 
 
 def holder() -> str:
