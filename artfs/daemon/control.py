@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from artfs.errors import MountError
+from artfs.errors import UNDECODABLE, MountError
 from artfs.mounts.daemons import OVER, Mark, MountRecord
 from artfs.mounts.messages import (
     Command,
@@ -138,7 +138,7 @@ async def _converse(stream: trio.SocketStream, answer: Answer) -> None:
 def _reply(line: bytearray, answer: Answer) -> Reply:
     try:
         command = decode_line(line, Command)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         return Reply(error=f"not a command: {error}")
     try:
         return answer(command)

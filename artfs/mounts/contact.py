@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.errors import MountError
+from artfs.errors import UNDECODABLE, MountError
 from artfs.mounts.daemons import Daemon, find_daemon
 from artfs.mounts.holders import holders
 from artfs.mounts.messages import (
@@ -28,7 +28,7 @@ from artfs.system.mountinfo import MountedFileSystem, locate_mountpoint, mounted
 ANSWER_TIMEOUT_S = 8.0
 _FUSE_DEVICE = "/dev/fuse"
 _NOBODY_SERVES = (errno.ENOTCONN, errno.ECONNABORTED)
-NO_ANSWER = (OSError, msgspec.DecodeError)
+NO_ANSWER = (OSError, *UNDECODABLE)
 """What asking a process ends with that has just ended, or takes long to answer."""
 
 
