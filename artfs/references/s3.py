@@ -220,9 +220,11 @@ class S3Handler:
 
         def pages(prefix: str, delimiter: str) -> Iterator[Page[_Object]]:
             for page in self._pages(bucket, prefix, versions=versions, delimiter=delimiter):
-                found = [item.get("Prefix") or "" for item in page.get("CommonPrefixes", [])]
-                below = [each for each in found if each != prefix and each.startswith(prefix)]
-                yield list(_objects(page, f"s3://{bucket}/{prefix}")), below
+                subject = f"s3://{bucket}/{prefix}"
+                below = [item.get("Prefix") or "" for item in page.get("CommonPrefixes", [])]
+                if not all(each != prefix and each.startswith(prefix) for each in below):
+                    raise BackendUnavailable(subject, "its listing has prefixes not below it")
+                yield list(_objects(page, subject)), below
 
         return listed(pages, prefix)
 

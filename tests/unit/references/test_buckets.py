@@ -306,6 +306,8 @@ def test_what_head_does_not_say_of_an_object_is_not_needed(
         ("<LastModified>.*?</LastModified>", "<LastModified>yesterday</LastModified>"),
         ("<Key>.*?</Key>", ""),
         ("<Key>p/", "<Key>q/"),
+        ("<Prefix>p/d/</Prefix>", "<Prefix>p/</Prefix>"),
+        ("<Prefix>p/d/</Prefix>", "<Prefix>q/</Prefix>"),
         ("<IsTruncated>false", "<IsTruncated>true"),
         (
             "<IsTruncated>false</IsTruncated>",
@@ -317,6 +319,7 @@ def test_a_listing_of_nonsense_is_an_error_that_names_it(
     pattern: str, text: str, server: LyingS3, reading: Reading
 ) -> None:
     server.put("p/a", DATA)
+    server.put("p/d/b", DATA)
     server.edit_listing = lambda listing: re.sub(pattern, text, listing)
     with pytest.raises(BackendUnavailable, match=r"listing|size"):
         describe(reading, f"s3://{BUCKET}/p")
