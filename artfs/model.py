@@ -32,6 +32,9 @@ _VERSION = re.compile(r"v(0|[1-9][0-9]*)")
 _WANDB_DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
+_LAST_TIME_NS = 2**63 - 1
+
+
 class ByteRange(msgspec.Struct, frozen=True):
     """`length` bytes from `start`; both in bytes, never negative."""
 
@@ -53,6 +56,13 @@ def block_range(index: int, size_bytes: int) -> ByteRange:
     """The bytes of block `index` in content of `size_bytes`."""
     start = index * BLOCK_SIZE_BYTES
     return ByteRange(start, min(BLOCK_SIZE_BYTES, size_bytes - start))
+
+
+def storable_time_ns(time_ns: int) -> int:
+    """The nearest of the times that can be kept, the years 1678 to 2262: file systems do the same
+    with what they cannot hold. Both in nanoseconds since 1970.
+    """
+    return max(-_LAST_TIME_NS, min(time_ns, _LAST_TIME_NS))
 
 
 class VersionState(StrEnum):

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_S = 5
 _SIGNED_WITH = "artfs_credentials"
 _RENEWED = "artfs_renewed"
+_REDIRECTS = frozenset({301, 302, 307, 400})
+_REGION = "x-amz-bucket-region"
 
 
 def make_client(
@@ -64,6 +66,7 @@ def make_client(
     session = Session(botocore_session=core, region_name=region)
     client = session.client("s3", endpoint_url=endpoint_url, config=config)
     credentials.attend(client)
+    client.meta.events.register_first("needs-retry.s3.HeadBucket", _end_search)
     return client
 
 
@@ -171,6 +174,16 @@ class _Provider(CredentialProvider):
     def load(self) -> RenewedCredentials:
         """See CredentialProvider."""
         return self._credentials
+
+
+def _end_search(response: Any, **_event: object) -> None:
+    """Take a redirect that names no region for an answer: botocore asks a redirected bucket for its
+    region, and if that is redirected, too, asks again.
+    """
+    if response is None or response[0].status_code not in _REDIRECTS:
+        return
+    if _REGION not in response[1].get("ResponseMetadata", {}).get("HTTPHeaders", {}):
+        raise ClientError(response[1], "HeadBucket")
 
 
 def _ask_chain() -> Credentials | None:

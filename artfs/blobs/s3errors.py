@@ -161,14 +161,14 @@ def status_of(error: ClientError) -> int:
 
 def code_of(error: ClientError) -> str:
     """The S3 error code; for an answer without a body its HTTP status."""
-    return error.response.get("Error", {}).get("Code", "")
+    return error.response.get("Error", {}).get("Code") or ""
 
 
 def diagnosed(error: ClientError) -> Diagnosis:
     """What an answer that is an error means."""
     code, status = code_of(error), status_of(error)
     fields: dict[str, str] = dict(error.response.get("Error", {}))  # type: ignore[arg-type]
-    message = " ".join(fields.get("Message", "").split())
+    message = " ".join((fields.get("Message") or "").split())
     told = _told(code)
     if code == "InvalidObjectState":
         where = fields.get("StorageClass") or fields.get("AccessTier") or "an archive"

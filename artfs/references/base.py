@@ -20,11 +20,13 @@ import msgspec
 
 from artfs.errors import ArtfsError, BackendUnavailable, InvalidArgument, ReferenceChanged
 from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
-from artfs.model import ByteRange, split_entry_path
+from artfs.model import ByteRange, split_entry_path, storable_time_ns
 
 ENTRY_POINT_GROUP = "artfs.references"
 DEFAULT_MAX_OBJECTS = 10_000
 """How many objects a prefix of a bucket may list unless told otherwise."""
+
+_TOO_LARGE_BYTES = 2**63
 
 Described = tuple[str, ReferenceEntry]
 """The path in the artifact, and the entry that goes there."""
@@ -258,6 +260,13 @@ def described(
     extra: dict[str, Any] | None = None,
     mtime_ns: int = 0,
 ) -> Described:
-    """One result of `describe`. Raises: InvalidName for a path that an artifact cannot have."""
+    """One result of `describe`.
+
+    Raises: InvalidName for a path that an artifact cannot have; BackendUnavailable for a size that
+    nothing has.
+    """
     name = split_entry_path(path)[-1]
-    return path, ReferenceEntry(name, uri, digest, size_bytes, pin or Pin(), extra or {}, mtime_ns)
+    if size_bytes is not None and not 0 <= size_bytes < _TOO_LARGE_BYTES:
+        raise BackendUnavailable(uri, f"its source says nonsense: a size of {size_bytes} bytes")
+    time_ns = storable_time_ns(mtime_ns)
+    return path, ReferenceEntry(name, uri, digest, size_bytes, pin or Pin(), extra or {}, time_ns)

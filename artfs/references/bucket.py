@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from artfs.credentials import without_credentials
-from artfs.errors import InvalidArgument, InvalidName
+from artfs.errors import BackendUnavailable, InvalidArgument, InvalidName
 from artfs.model import split_entry_path
 from artfs.references.base import (
     DEFAULT_MAX_OBJECTS,
@@ -122,7 +122,8 @@ def placed(
     """Where the objects of a listing go: below `name`, by what follows the prefix in their keys.
 
     A bucket knows no directories, so its keys may be what no path can be. What marks a directory
-    becomes one. Raises: InvalidArgument where nothing was found at all; InvalidName for `name`.
+    becomes one. Raises: InvalidArgument where nothing was found at all; InvalidName
+    for `name`; BackendUnavailable where a server listed something else.
     """
     below = f"{name.rstrip('/')}/" if name else ""
     if name:
@@ -131,6 +132,8 @@ def placed(
     marked: list[str] = []
     unusable: list[UnusableKey] = []
     for item in found:
+        if not item.key.startswith(prefix):
+            raise BackendUnavailable(uri, f"its listing has what is not below it: {item.key!r}")
         relative = item.key[len(prefix) :]
         path = below + (relative.removesuffix("/") if item.is_marker else relative)
         if item.is_marker and not relative:

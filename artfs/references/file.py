@@ -17,7 +17,7 @@ import msgspec
 from artfs.credentials import without_credentials
 from artfs.errors import InvalidArgument, InvalidName, PermissionDenied, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
-from artfs.model import BLOCK_SIZE_BYTES, ByteRange, split_entry_path
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, split_entry_path, storable_time_ns
 from artfs.references.base import (
     Body,
     Found,
@@ -88,7 +88,7 @@ class FileSource:
             found = os.fstat(fd)
         finally:
             os.close(fd)
-        return Observed(found.st_size, Pin(mtime_ns=found.st_mtime_ns))
+        return Observed(found.st_size, Pin(mtime_ns=storable_time_ns(found.st_mtime_ns)))
 
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:  # noqa: ARG002 - see above
         """See Source."""
@@ -131,8 +131,9 @@ class FileSource:
             return "it is no longer a file"
         if entry.size_bytes is not None and found.st_size != entry.size_bytes:
             return f"pinned at {entry.size_bytes} bytes, it now has {found.st_size}"
-        if entry.pin.mtime_ns is not None and found.st_mtime_ns != entry.pin.mtime_ns:
-            return f"pinned with mtime {entry.pin.mtime_ns} ns, it now has {found.st_mtime_ns} ns"
+        mtime_ns = storable_time_ns(found.st_mtime_ns)
+        if entry.pin.mtime_ns not in {None, mtime_ns}:
+            return f"pinned with mtime {entry.pin.mtime_ns} ns, it now has {mtime_ns} ns"
         return None
 
     def _pieces(self, descriptor: _Descriptor, span: ByteRange) -> Iterator[bytes]:

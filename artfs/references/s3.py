@@ -212,9 +212,7 @@ class S3Handler:
             return None
         if "x-directory" in answer.get("ContentType", ""):
             return None
-        mtime_ns = int(answer["LastModified"].timestamp()) * 10**9
-        found = answer.get("VersionId")
-        return _Object(key, answer["ETag"], answer["ContentLength"], found, mtime_ns)
+        return _object(key, answer.get("ContentLength"), answer, uri)
 
     def _list(self, bucket: str, prefix: str) -> Iterator[_Object]:
         """All objects below a prefix."""
@@ -222,8 +220,11 @@ class S3Handler:
 
         def pages(prefix: str, delimiter: str) -> Iterator[Page[_Object]]:
             for page in self._pages(bucket, prefix, versions=versions, delimiter=delimiter):
-                below = [item["Prefix"] for item in page.get("CommonPrefixes", [])]
-                yield list(_objects(page)), below
+                subject = f"s3://{bucket}/{prefix}"
+                below = [item.get("Prefix") or "" for item in page.get("CommonPrefixes", [])]
+                if not all(each != prefix and each.startswith(prefix) for each in below):
+                    raise BackendUnavailable(subject, "its listing has prefixes not below it")
+                yield list(_objects(page, subject)), below
 
         return listed(pages, prefix)
 
@@ -247,12 +248,19 @@ class S3Handler:
             yield page
             if not page.get("IsTruncated"):
                 return
-            if versions:
-                more = {"KeyMarker": page["NextKeyMarker"]} | _only_set(
-                    VersionIdMarker=page.get("NextVersionIdMarker")
+            following = (
+                _only_set(
+                    KeyMarker=page.get("NextKeyMarker"),
+                    VersionIdMarker=page.get("NextVersionIdMarker"),
                 )
-            else:
-                more = {"ContinuationToken": page["NextContinuationToken"]}
+                if versions
+                else _only_set(ContinuationToken=page.get("NextContinuationToken"))
+            )
+            if following in ({}, more):
+                raise BackendUnavailable(
+                    f"s3://{bucket}/{prefix}", "its listing does not say where it goes on"
+                )
+            more = following
 
 
 class S3Source:
@@ -287,9 +295,10 @@ class S3Source:
                 **version,
             )
         )
-        self._check(answer.get("ETag"), answer.get("VersionId"), answer["ContentLength"])
-        pin = _pin(answer["ETag"], answer.get("VersionId"))
-        return Observed(answer["ContentLength"], pin, archive_of(answer))
+        size_bytes = answer.get("ContentLength")
+        self._check(answer.get("ETag"), answer.get("VersionId"), size_bytes)
+        pin = _pin(answer.get("ETag"), answer.get("VersionId"))
+        return Observed(size_bytes, pin, archive_of(answer))
 
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:  # noqa: ARG002 - see above
         """See Source."""
@@ -371,11 +380,19 @@ def _split_version(uri: str) -> tuple[str, str | None]:
     return (match[1], match[2]) if match else (uri, None)
 
 
-def _objects(page: dict[str, Any]) -> Iterator[_Object]:
+def _objects(page: dict[str, Any], subject: str) -> Iterator[_Object]:
     for item in page.get("Contents") or page.get("Versions") or []:
         if item.get("IsLatest", True):
-            mtime_ns = int(item["LastModified"].timestamp()) * 10**9
-            yield _Object(item["Key"], item["ETag"], item["Size"], item.get("VersionId"), mtime_ns)
+            yield _object(item.get("Key"), item.get("Size"), item, subject)
+
+
+def _object(key: str | None, size_bytes: int | None, told: Any, subject: str) -> _Object:
+    """What an answer tells of an object. Raises: BackendUnavailable where that is too little."""
+    if key is None or size_bytes is None:
+        raise BackendUnavailable(subject, "its listing, or HEAD, tells no key or no size")
+    modified = told.get("LastModified")
+    mtime_ns = 0 if modified is None else int(modified.timestamp()) * 10**9
+    return _Object(key, told.get("ETag") or "", size_bytes, told.get("VersionId"), mtime_ns)
 
 
 def _describe(bucket: str, found: _Object, path: str, version: dict[str, str | None]) -> Found:
@@ -392,7 +409,7 @@ def _describe(bucket: str, found: _Object, path: str, version: dict[str, str | N
     )
 
 
-def _pin(etag: str, version_id: str | None) -> Pin:
+def _pin(etag: str | None, version_id: str | None) -> Pin:
     # The version "null" is what stands there without one, and may be replaced.
     return Pin(etag=web.normal(etag), version_id=None if version_id == "null" else version_id)
 
@@ -412,6 +429,11 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
         raise PermissionDenied(subject, str(error), hint=WITHOUT_CREDENTIALS_HINT) from None
     except (ConnectTimeoutError, ReadTimeoutError) as error:
         raise TransientFailure(subject, web.reason(error), timed_out=True) from None
+    except ArtfsError:
+        raise
+    except (ValueError, KeyError) as error:
+        # What botocore makes of numbers and times that are none, and of keys that are missing.
+        raise BackendUnavailable(subject, f"nonsense in a listing or an answer: {error}") from None
     except (BotoCoreError, OSError) as error:
         raise web.failure(subject, error) from None
 

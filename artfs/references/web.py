@@ -64,7 +64,8 @@ _MAX_REDIRECTS = 30
 _MAX_IN_PASSING_BYTES = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
 
 
@@ -280,7 +281,8 @@ def extent(status: int, headers: Mapping[str, str], *, subject: str) -> Extent:
 def content_length(headers: Mapping[str, str]) -> int | None:
     """The body's length; None where there is none, or where it is that of encoded bytes."""
     text = headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() and not is_encoded(headers) else None
+    # A file has less than 2**63 bytes, and text of any length is no number.
+    return int(text) if _LENGTH.fullmatch(text) and not is_encoded(headers) else None
 
 
 def is_encoded(headers: Mapping[str, str]) -> bool:

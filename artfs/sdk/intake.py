@@ -13,7 +13,7 @@ import msgspec
 
 from artfs.blobs.base import Transfer
 from artfs.manifest.entries import FileEntry, LeafEntry, SymlinkEntry
-from artfs.model import SMALL_BLOB_LIMIT_BYTES
+from artfs.model import SMALL_BLOB_LIMIT_BYTES, storable_time_ns
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.sdk.draft_entries import DraftEntries
 from artfs.sdk.scan import Scan, ScannedDirectory, Selection, check_regular
@@ -190,5 +190,11 @@ class FileIntake:
 def file_entry(name: str, content: StoredContent, *, executable: bool, mtime_ns: int) -> FileEntry:
     """The entry for content that was taken in."""
     return FileEntry(
-        name, content.sha256, content.size_bytes, content.md5, content.blocks, executable, mtime_ns
+        name,
+        content.sha256,
+        content.size_bytes,
+        content.md5,
+        content.blocks,
+        executable,
+        storable_time_ns(mtime_ns),
     )

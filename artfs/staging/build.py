@@ -11,7 +11,7 @@ from artfs.content.base import read_range
 from artfs.manifest.changes import changed_directory
 from artfs.manifest.directory import totals
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
-from artfs.model import ByteRange
+from artfs.model import ByteRange, storable_time_ns
 from artfs.repository.ignore import (
     IGNORE_FILE,
     MAX_IGNORE_BYTES,
@@ -124,7 +124,7 @@ class Builder:
                 stored.md5,
                 stored.blocks,
                 executable,
-                self._area.contents.status(node).mtime_ns,
+                storable_time_ns(self._area.contents.status(node).mtime_ns),
             )
         if isinstance(content, FileEntry):
             return msgspec.structs.replace(content, name=name, executable=executable)

@@ -15,7 +15,7 @@ from threading import Condition
 import msgspec
 
 from artfs.content.base import Content
-from artfs.model import block_count, block_range
+from artfs.model import block_count, block_range, storable_time_ns
 from artfs.staging.nodes import BaseContent, FileNode, StagedDirectory, StagedNode, SymlinkNode
 from artfs.staging.staged_tree import StagedTree
 from artfs.staging.writers import Writers
@@ -105,7 +105,11 @@ class StagedFiles:
                 )
                 os.utime(self._plain_handle(node), ns=times)
             else:
-                self._tree.change(node, atime_ns=atime_ns, mtime_ns=mtime_ns)
+                self._tree.change(
+                    node,
+                    atime_ns=None if atime_ns is None else storable_time_ns(atime_ns),
+                    mtime_ns=None if mtime_ns is None else storable_time_ns(mtime_ns),
+                )
 
     # --- opening -----------------------------------------------------------------------------
 

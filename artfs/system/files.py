@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.errors import SourceChanged
-from artfs.model import Buffer
+from artfs.model import Buffer, storable_time_ns
 
 _FICLONE = 0x40049409  # linux/fs.h; the same number on every architecture but alpha, mips, ppc
 _COPY_CHUNK_BYTES = 1 << 30
@@ -59,9 +59,13 @@ def file_state(fd: int) -> FileState:
 
 
 def state_of(found: os.stat_result) -> FileState:
-    """The state that a status tells."""
+    """The state that a status tells; its times are those that can be kept."""
     return FileState(
-        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        found.st_dev,
+        found.st_ino,
+        found.st_size,
+        storable_time_ns(found.st_mtime_ns),
+        storable_time_ns(found.st_ctime_ns),
     )
 
 

@@ -120,3 +120,18 @@ def test_what_a_staging_mount_does_not_have_is_refused_as_documented(staged: Sta
     assert answer(lambda: os.open(place, os.O_TMPFILE | os.O_RDWR)) == errno.EOPNOTSUPP
     assert answer(lambda: os.setxattr(place / "file", "user.a", b"1")) == errno.EOPNOTSUPP
     assert answer(lambda: os.getxattr(place / "file", "user.a")) == errno.EOPNOTSUPP
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "symlink"])
+def test_a_time_that_cannot_be_kept_becomes_the_nearest_that_can(kind: str, staged: Stager) -> None:
+    place = staged()
+    path = place / "one"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "symlink":
+        path.symlink_to("nowhere")
+    else:
+        path.write_bytes(b"1")
+    far_s = 253_370_764_800
+    os.utime(path, (far_s, far_s), follow_symlinks=False)
+    assert _OLD_NS < path.lstat().st_mtime_ns <= far_s * 10**9

@@ -59,6 +59,10 @@ class LyingS3(ThreadingHTTPServer):
         """Asked with each request and its key."""
         self.etags: dict[str, Callable[[str], str]] = {}
         """How listings ("list"), HEAD and GET spell an ETag, where that is not `quoted`."""
+        self.edit_listing: Callable[[str], str] = lambda text: text
+        """What becomes of a listing before it is sent."""
+        self.left_out: set[str] = set()
+        """Headers that no answer has."""
         self.requests: list[str] = []
 
     @property
@@ -123,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif "versioning" in query:
             self._answer(200, {}, b"<VersioningConfiguration/>")
         else:
-            self._answer(200, {}, self._listing(query).encode())
+            self._answer(200, {}, self.server.edit_listing(self._listing(query)).encode())
 
     def _object(self, key: str, data: bytes) -> None:
         if self.command == "PUT":
@@ -183,7 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
         for name, text in headers.items():
-            self.send_header(name, text)
+            if name not in self.server.left_out:
+                self.send_header(name, text)
         # An answer to HEAD has no body, so it does not say which error it is.
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from artfs.errors import InvalidArgument, InvalidName, ReferenceChanged
+from artfs.errors import BackendUnavailable, InvalidArgument, InvalidName, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.manifest.wandb import manifest_digest
 from artfs.references import web
@@ -262,3 +263,69 @@ def test_a_local_file_whose_name_is_not_utf8_is_named_and_can_be_skipped(
     with pytest.raises(InvalidName, match=r"xe9.*not UTF-8"):
         describe(reading, uri)
     assert list(describe(reading, uri, skip_invalid=True)) == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ("ETag", None),
+        ("LastModified", None),
+        ("LastModified", "0001-01-01T00:00:00.000Z"),
+        ("LastModified", "9999-12-31T23:59:59.000Z"),
+    ],
+)
+def test_what_a_listing_does_not_say_of_an_object_is_not_needed(
+    tag: str, text: str | None, server: LyingS3, reading: Reading
+) -> None:
+    server.put("p/a", DATA)
+    server.edit_listing = lambda listing: retold(listing, tag, text)
+    found = describe(reading, f"s3://{BUCKET}/p")
+    assert reading.bytes_of(found["a"]) == DATA
+    assert -(2**63) <= found["a"].mtime_ns < 2**63
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_what_head_does_not_say_of_an_object_is_not_needed(
+    header: str, server: LyingS3, reading: Reading
+) -> None:
+    server.put("one", DATA)
+    server.left_out = {header}
+    entry = reading.one(f"s3://{BUCKET}/one")
+    assert reading.bytes_of(entry) == DATA
+    opened = reading.references.open(entry)
+    assert opened.observe(timeout_s=5).size_bytes == len(DATA)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("<Size>.*?</Size>", ""),
+        ("<Size>.*?</Size>", "<Size>many</Size>"),
+        ("<Size>.*?</Size>", "<Size>-5</Size>"),
+        ("<Size>.*?</Size>", "<Size>99999999999999999999999</Size>"),
+        ("<LastModified>.*?</LastModified>", "<LastModified>yesterday</LastModified>"),
+        ("<Key>.*?</Key>", ""),
+        ("<Key>p/", "<Key>q/"),
+        ("<Prefix>p/d/</Prefix>", "<Prefix>p/</Prefix>"),
+        ("<Prefix>p/d/</Prefix>", "<Prefix>q/</Prefix>"),
+        ("<IsTruncated>false", "<IsTruncated>true"),
+        (
+            "<IsTruncated>false</IsTruncated>",
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>",
+        ),
+    ],
+)
+def test_a_listing_of_nonsense_is_an_error_that_names_it(
+    pattern: str, text: str, server: LyingS3, reading: Reading
+) -> None:
+    server.put("p/a", DATA)
+    server.put("p/d/b", DATA)
+    server.edit_listing = lambda listing: re.sub(pattern, text, listing)
+    with pytest.raises(BackendUnavailable, match=r"listing|size"):
+        describe(reading, f"s3://{BUCKET}/p")
+
+
+def retold(listing: str, tag: str, text: str | None) -> str:
+    """A listing with another text in a tag, or without the tag."""
+    told = "" if text is None else f"<{tag}>{text}</{tag}>"
+    return re.sub(f"<{tag}>.*?</{tag}>", told, listing)

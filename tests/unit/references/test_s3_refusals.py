@@ -277,3 +277,18 @@ def test_a_region_that_nobody_names_is_asked_for_in_the_error(
     refuse_always(server, Refusal(301, "PermanentRedirect"))
     with pytest.raises(BackendUnavailable, match=r"another region.*AWS_REGION"):
         reading.bytes_of(entry)
+
+
+def test_a_refusal_without_a_code_is_told_by_its_status(server: LyingS3, reading: Reading) -> None:
+    entry = reading.one(f"s3://{BUCKET}/a")
+    server.refuse = lambda *_: Refusal(403, "", "")
+    with pytest.raises(PermissionDenied, match="refused"):
+        reading.bytes_of(entry)
+
+
+@pytest.mark.parametrize("status", [301, 307, 400])
+def test_redirects_that_lead_nowhere_end(status: int, server: LyingS3, reading: Reading) -> None:
+    entry = reading.one(f"s3://{BUCKET}/a")
+    server.refuse = lambda *_: Refusal(status, "PermanentRedirect")
+    with pytest.raises(BackendUnavailable, match="another region"):
+        reading.bytes_of(entry)

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,11 @@ import pytest
 import artfs
 from artfs.blobs.base import Transfer
 from artfs.errors import Conflict, InvalidArgument, PathNotFound
-from artfs.manifest.entries import SymlinkEntry
+from artfs.manifest.entries import FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.repository.facade import Repository
 from artfs.sdk.intake import Progress
 from artfs.sdk.publish import PutRequest, put
+from artfs.sdk.referring import ReferenceRequest
 from tests.unit.sdk.helpers import files_below, write
 
 
@@ -61,6 +64,29 @@ def test_links_modes_times_and_empty_directories_are_kept(
     assert (root / "empty").is_dir()
     assert (root / "link").readlink() == Path("run.sh")
     assert (root / "away").readlink() == Path("/nowhere")
+
+
+@pytest.mark.parametrize("year", [1500, 9999])
+def test_times_that_cannot_be_kept_become_the_nearest_that_can(
+    year: int, workplace: Path, repository: Repository
+) -> None:
+    time_ns = int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * 10**9
+    # A tmpfs keeps any time.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        file = write(Path(directory), {"file": "1"}) / "file"
+        os.utime(file, ns=(time_ns, time_ns))
+        assert file.stat().st_mtime_ns == time_ns
+        reference = ReferenceRequest(uri=file.as_uri())
+        outcomes = [
+            put(repository, [file], PutRequest(name="data")),
+            put(repository, [], PutRequest(name="refs", references=(reference,))),
+        ]
+        assert files_below(downloaded()) == {"file": b"1"}
+        assert files_below(downloaded("refs")) == {"file": b"1"}
+    for outcome in outcomes:
+        entry = repository.find(outcome.version.tree, "file")
+        assert isinstance(entry, FileEntry | ReferenceEntry)
+        assert abs(entry.mtime_ns) == 2**63 - 1
 
 
 def test_a_source_that_is_a_link_is_followed_alone_and_kept_among_others(
