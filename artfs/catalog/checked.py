@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from artfs.catalog.base import OnDamage
+from artfs.catalog.blob_port import OnDamage
 from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
@@ -42,6 +43,9 @@ T = TypeVar("T")
 _MAX_DEPTH = 300
 """Levels of JSON: Python's own writer and reader end at about 1,000 calls."""
 _MAX_SHOWN = 80
+_HINT = "`artfs doctor` looks for more"
+# RecursionError is JSON that is too deep; UnicodeError, in ValueError, text that is none.
+_WRONG = (ArtfsError, ValueError, TypeError, OverflowError, RecursionError)
 
 _Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """Bytes, counts, and nanoseconds since the epoch: until the year 2262."""
@@ -193,13 +197,11 @@ def damaged_version(row: Sequence[Any], reason: str) -> DamagedRecord:
 
 def run_record(row: Sequence[Any]) -> RunRecord:
     """A row of runs._runs. Raises: DamagedRecord."""
-    try:
+    with _naming("run", row[0]):
         found = _checked(row, _Run)
         _check_names(found.project)
         _check_text(found.id, found.name, found.job_type)
         config = _json_object(found.config)
-    except _WRONG as error:
-        raise _damaged("run", row[0], error) from error
     return RunRecord(
         id=found.id,
         project=found.project,
@@ -214,22 +216,18 @@ def run_record(row: Sequence[Any]) -> RunRecord:
 
 def project_record(row: Sequence[Any]) -> ProjectRecord:
     """Name, time and number of artifacts. Raises: DamagedRecord."""
-    try:
+    with _naming("project", row[0]):
         found = _checked(row, _Project)
         _check_names(found.name)
-    except _WRONG as error:
-        raise _damaged("project", row[0], error) from error
     return ProjectRecord(found.name, found.created_at_ns, found.artifact_count)
 
 
 def artifact_key(row: Sequence[Any]) -> ArtifactKey:
     """The columns of an ArtifactKey. Raises: DamagedRecord."""
-    try:
+    with _naming("artifact", f"{row[1]}/{row[2]}"):
         found = _checked(row, ArtifactKey)
         _check_names(found.project, found.name)
         _check_type(found.type)
-    except _WRONG as error:
-        raise _damaged("artifact", f"{row[1]}/{row[2]}", error) from error
     return found
 
 
@@ -237,12 +235,10 @@ def artifact_record(
     row: Sequence[Any], *, version_count: int, latest: VersionRecord | None
 ) -> ArtifactRecord:
     """The columns of an ArtifactRecord. Raises: DamagedRecord."""
-    try:
+    with _naming("artifact", f"{row[1]}/{row[2]}"):
         found = _checked(row, _Artifact)
         _check_names(found.project, found.name)
         _check_type(found.type)
-    except _WRONG as error:
-        raise _damaged("artifact", f"{row[1]}/{row[2]}", error) from error
     return ArtifactRecord(
         found.id,
         found.project,
@@ -271,38 +267,30 @@ def blob_record(row: Sequence[Any]) -> BlobRecord:
         return BlobRecord(
             Digest(sha256), size_bytes, None if pack is None else Digest(pack), offset
         )
-    try:
+    with _naming("blob", sha256):
         found = _checked(row[:4], _Blob)
-    except _WRONG as error:
-        raise _damaged("blob", sha256, error) from error
     of_pack = None if found.pack is None else Digest(found.pack)
     return BlobRecord(Digest(found.sha256), found.size_bytes, of_pack, found.offset)
 
 
 def pack_record(row: Sequence[Any]) -> PackRecord:
     """Digest and size. Raises: DamagedRecord."""
-    try:
+    with _naming("pack", row[0]):
         found = _checked(row, _Pack)
-    except _WRONG as error:
-        raise _damaged("pack", row[0], error) from error
     return PackRecord(Digest(found.sha256), found.size_bytes)
 
 
 def number(value: Any, what: str) -> int:
     """A number from 0 that `what` names. Raises: DamagedRecord."""
-    try:
+    with _naming("the catalog's", what):
         return msgspec.convert(value, _Size)
-    except _WRONG as error:
-        raise _damaged("the catalog's", what, error) from error
 
 
 def setting(row: Sequence[Any]) -> tuple[str, str]:
     """A key and its value. Raises: DamagedRecord."""
-    try:
+    with _naming("setting", row[0]):
         found = _checked(row, _Setting)
         _check_text(found.key, found.value)
-    except _WRONG as error:
-        raise _damaged("setting", row[0], error) from error
     return found.key, found.value
 
 
@@ -326,18 +314,11 @@ def sound(
 
 # --- checks ----------------------------------------------------------------------------------
 
-# RecursionError is JSON that is too deep; UnicodeError, in ValueError, text that is none.
-_WRONG = (ArtfsError, ValueError, TypeError, OverflowError, RecursionError)
-
-_HINT = "`artfs doctor` looks for more"
-
 
 def json_object(text: Any, *, kind: str, name: Any) -> Metadata:
     """The object that a column of JSON holds. Raises: DamagedRecord."""
-    try:
+    with _naming(kind, name):
         return _json_object(msgspec.convert(text, str))
-    except _WRONG as error:
-        raise _damaged(kind, name, error) from error
 
 
 def json_text(value: Metadata) -> str:
@@ -428,12 +409,17 @@ def _check_text(*texts: Any) -> None:
             text.encode()
 
 
-def _damaged(kind: str, name: Any, error: BaseException) -> DamagedRecord:
-    return DamagedRecord(
-        f"{kind} {_shown(name)}",
-        f"its row in the catalog is damaged ({_reason(error)})",
-        hint=_HINT,
-    )
+@contextmanager
+def _naming(kind: str, name: Any) -> Iterator[None]:
+    """What is wrong inside becomes an error that names the row. Raises: DamagedRecord."""
+    try:
+        yield
+    except _WRONG as error:
+        raise DamagedRecord(
+            f"{kind} {_shown(name)}",
+            f"its row in the catalog is damaged ({_reason(error)})",
+            hint=_HINT,
+        ) from error
 
 
 def _shown(name: Any) -> str:

@@ -26,6 +26,12 @@ from artfs.errors import Conflict, OtherStoreFormat, StoreFormatError
 _PLAIN = 0
 """`hidden` of a column that is neither generated nor of a virtual table."""
 
+# Any constant that other users of a shared database are unlikely to have chosen.
+_CREATION_LOCK = 0x61727466_73000001
+_ROWS_TO_FILL = 50_000
+_LONGEST_VERSION = 9
+"""Digits of a schema's number."""
+
 
 def check_kinds(connection: Connection, subject: str) -> None:
     """Make sure that reading and writing tables does nothing else. Raises: StoreFormatError.
@@ -63,16 +69,8 @@ def check_tables(connection: Connection, subject: str) -> None:
             raise StoreFormatError(
                 subject,
                 f"the catalog's table {table.name!r} is missing or not as artfs makes it",
-                hint="restore it from a backup",
+                hint="`artfs doctor --rebuild-catalog` makes it again",
             )
-
-
-# Any constant that other users of a shared database are unlikely to have chosen.
-_CREATION_LOCK = 0x61727466_73000001
-_ROWS_TO_FILL = 50_000
-
-_LONGEST_VERSION = 9
-"""Digits of a schema's number."""
 
 
 def check_schema(database: Database) -> None:
@@ -80,7 +78,8 @@ def check_schema(database: Database) -> None:
     try:
         with database.reading() as connection:
             check_kinds(connection, database.subject)
-            version = _schema_version(connection)
+            _check_version(database, _schema_version(connection))
+            check_tables(connection, database.subject)
     except StoreFormatError as error:
         if error.hint:
             raise
@@ -91,9 +90,6 @@ def check_schema(database: Database) -> None:
             if database.is_shared
             else "`artfs doctor --rebuild-catalog` makes it again",
         ) from error
-    _check_version(database, version)
-    with database.reading() as connection:
-        check_tables(connection, database.subject)
 
 
 def _schema_version(connection: Connection) -> object:
