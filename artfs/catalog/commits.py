@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, insert, select
 
 from artfs.catalog import inventory
-from artfs.catalog.base import BaseGone, Confirm
+from artfs.catalog.base import BaseGone
+from artfs.catalog.blob_port import Confirm
 from artfs.catalog.bulk import among
 from artfs.catalog.checked import ArtifactKey, json_text
 from artfs.catalog.engine import now_ns

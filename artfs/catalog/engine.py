@@ -43,16 +43,7 @@ from artfs.system.oserrors import translate_os_errors, translated
 
 _SERVER_TIME = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000")
 
-
-def now_ns(connection: Connection) -> int:
-    """Nanoseconds since the Unix epoch, by the server's clock; by that of this host without one."""
-    if connection.dialect.name == "postgresql":
-        return int(connection.execute(_SERVER_TIME).scalar_one())
-    return time.time_ns()
-
-
 T = TypeVar("T")
-
 _ATTEMPTS = 12
 _LONGEST_PAUSE_S = 0.5
 _CONNECT_TIMEOUT_S = 10
@@ -61,6 +52,17 @@ _PG_DEFAULTS = {
     "tcp_user_timeout": "30000",
     "application_name": "artfs",
 }
+_not_ours: list[Connection | None] = []
+"""What a parent uses, kept for ever: the end of such an object would close it."""
+_cut: set[str] = set()
+"""SQLite databases of which this process has a transaction that is its parent's."""
+
+
+def now_ns(connection: Connection) -> int:
+    """Nanoseconds since the Unix epoch, by the server's clock; by that of this host without one."""
+    if connection.dialect.name == "postgresql":
+        return int(connection.execute(_SERVER_TIME).scalar_one())
+    return time.time_ns()
 
 
 class Database:
@@ -237,13 +239,6 @@ class Database:
                 "this process was forked in the midst of a transaction",
                 hint="start it when no thread is writing, or not by fork (`spawn`)",
             )
-
-
-_not_ours: list[Connection | None] = []
-"""What a parent uses, kept for ever: the end of such an object would close it."""
-
-_cut: set[str] = set()
-"""SQLite databases of which this process has a transaction that is its parent's."""
 
 
 def _close_socket(connection: Connection) -> None:

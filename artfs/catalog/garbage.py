@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from artfs.catalog import inventory
-from artfs.catalog.base import Confirm
+from artfs.catalog.blob_port import Confirm
 from artfs.catalog.bulk import among
 from artfs.catalog.checked import blob_record, pack_record
 from artfs.catalog.inventory import blob_query, is_doomed

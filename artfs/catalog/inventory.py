@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from artfs.catalog.base import BlobsGone
+from artfs.catalog.blob_port import BlobsGone
 from artfs.catalog.bulk import among, put_columns, upsert
 from artfs.catalog.checked import blob_record
 from artfs.catalog.leases import next_number

@@ -21,7 +21,7 @@ from typing import Protocol
 import msgspec
 from sqlalchemy import Connection, select, update
 
-from artfs.catalog.base import Lease
+from artfs.catalog.blob_port import Lease
 from artfs.catalog.checked import number
 from artfs.catalog.engine import Database, now_ns
 from artfs.catalog.records import LeaseKind, LeaseRecord

@@ -11,7 +11,7 @@ from threading import Event, Thread
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from artfs.catalog.base import Lease
+from artfs.catalog.blob_port import Lease
 from artfs.catalog.bulk import among
 from artfs.catalog.engine import Database, now_ns
 from artfs.catalog.leases import SEES_NOTHING, holder, last_number

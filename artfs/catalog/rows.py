@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, or_, select
 
-from artfs.catalog.base import OnDamage
+from artfs.catalog.blob_port import OnDamage
 from artfs.catalog.bulk import among
 from artfs.catalog.checked import (
     ArtifactKey,
     artifact_key,
     artifact_record,
+    number,
     project_record,
     sound,
     version_record,
@@ -46,6 +47,23 @@ def list_projects(connection: Connection, on_damage: OnDamage | None = None) -> 
     found = list(sound(connection.execute(query).all(), project_record, on_damage))
     # Databases sort text by rules of their own; everybody else here sorts by code point.
     return sorted(found, key=lambda project: project.name)
+
+
+def made_at_ns(connection: Connection, project: str, name: str) -> tuple[int, int]:
+    """What Catalog.made_at_ns says."""
+    query = (
+        select(projects.c.created_at_ns, artifacts.c.created_at_ns)
+        .join_from(artifacts, projects, projects.c.id == artifacts.c.project_id)
+        .where(
+            projects.c.name == project,
+            artifacts.c.name == name,
+            artifacts.c.deleted_at_ns.is_(None),
+        )
+    )
+    found = connection.execute(query).first()
+    if found is None:
+        raise ArtifactNotFound(f"{project}/{name}", "no such artifact")
+    return number(found[0], "time of a project"), number(found[1], "time of an artifact")
 
 
 def find_artifact(

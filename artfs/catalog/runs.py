@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, FromClause, Select, func, insert, select, update
 
-from artfs.catalog.base import OnDamage
+from artfs.catalog.blob_port import OnDamage
 from artfs.catalog.bulk import put_rows
 from artfs.catalog.checked import json_object, json_text, run_record, sound
 from artfs.catalog.engine import now_ns

@@ -18,7 +18,8 @@ import msgspec
 
 from artfs.blobs.base import ObjectStore, RecordStore
 from artfs.blobs.cache import BlockCache
-from artfs.catalog.base import BaseGone, BlobsGone, Catalog
+from artfs.catalog.base import BaseGone, Catalog
+from artfs.catalog.blob_port import BlobsGone
 from artfs.catalog.records import (
     BlobRecord,
     CommitRequest,
@@ -65,6 +66,11 @@ from artfs.repository.recovery import Recovery
 from artfs.repository.reference_targets import ReferenceTargets
 from artfs.settings import file_references
 
+LATEST = "latest"
+STORE_FORMAT = 1
+"""Of embedded and shared stores alike."""
+_WRITABLE_FOR_OTHERS = 0o022
+
 
 def set_labels(
     catalog: Catalog, version: VersionRecord, request: CommitRequest
@@ -88,12 +94,6 @@ def set_labels(
         update = VersionUpdate(add_aliases=missing, **changes)
         version = catalog.update_version(version.id, update)
     return version, tuple(changes)
-
-
-LATEST = "latest"
-STORE_FORMAT = 1
-"""Of embedded and shared stores alike."""
-_WRITABLE_FOR_OTHERS = 0o022
 
 
 class StoreInfo(msgspec.Struct, frozen=True):

@@ -21,7 +21,8 @@ from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, Transfer
 from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
 from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
 from artfs.blobs.temporaries import Temporaries
-from artfs.catalog.base import Catalog, Lease
+from artfs.catalog.base import Catalog
+from artfs.catalog.blob_port import Lease
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord
 from artfs.content.blobs import stored_object
 from artfs.errors import ArtfsError, OutOfSpace, SourceChanged
@@ -36,20 +37,18 @@ from artfs.system.files import FileState, read_whole, state_of
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import path_of
 
+_BATCH_BLOBS = 1024
+_BATCH_BYTES = 16 * 1024 * 1024
+_LINKS = (f"{SCHEME}:".encode(), f"{OWN_SCHEME}:".encode())
+"""What an encoded directory holds that refers to other versions."""
+ReportBytes = Callable[[int], None]
+"""Told how many more bytes were read; may come from any thread."""
+
 
 class Workspace(Protocol):
     """A directory on local disk; on the store's own file system where the store is local."""
 
     temporaries: Temporaries
-
-
-_BATCH_BLOBS = 1024
-_BATCH_BYTES = 16 * 1024 * 1024
-_LINKS = (f"{SCHEME}:".encode(), f"{OWN_SCHEME}:".encode())
-"""What an encoded directory holds that refers to other versions."""
-
-ReportBytes = Callable[[int], None]
-"""Told how many more bytes were read; may come from any thread."""
 
 
 class StoredContent(msgspec.Struct, frozen=True):

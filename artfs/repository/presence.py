@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.local import LocalObjectStore
-from artfs.catalog.base import BlobsGone, Catalog
+from artfs.catalog.base import Catalog
+from artfs.catalog.blob_port import BlobsGone
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import Unreadable
 from artfs.model import Digest

@@ -272,7 +272,9 @@ class Recovery:
         Never raises ArtfsError: the commit is done.
         """
         try:
-            made = self._times_of_names(version) if version.index == 0 else (None, None)
+            made: tuple[int | None, int | None] = (None, None)
+            if version.index == 0:
+                made = self._catalog.made_at_ns(version.project, version.name)
             run = None if request.run_id is None else self._catalog.run(request.run_id)
             record = CommitRecord(
                 format=FORMAT,
@@ -293,8 +295,8 @@ class Recovery:
                 aliases=list(version.aliases),
                 tags=list(version.tags),
                 commit_key=request.commit_key,
-                artifact_made_ns=made[0],
-                project_made_ns=made[1],
+                artifact_made_ns=made[1],
+                project_made_ns=made[0],
                 run=run,
             )
             self._records.put_record(RecordKind.COMMITS, version.id, encode_commit(record))
@@ -305,11 +307,6 @@ class Recovery:
                 self._save_if_due(least_s=_MINUTE_S)
         except ArtfsError as error:
             logger.warning("no recovery record of %s was written: %s", version.path, error)
-
-    def _times_of_names(self, version: VersionRecord) -> tuple[int, int | None]:
-        projects = {each.name: each.created_at_ns for each in self._catalog.projects()}
-        artifact = self._catalog.artifact(version.project, version.name)
-        return artifact.created_at_ns, projects.get(version.project)
 
     def note_end(self) -> None:
         """Leave a checkpoint where this process changed names otherwise than by commits.

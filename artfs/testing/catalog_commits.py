@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from artfs.catalog.base import BaseGone, BlobsGone, Catalog
+from artfs.catalog.base import BaseGone, Catalog
+from artfs.catalog.blob_port import BlobsGone
 from artfs.catalog.records import BlobRecord
 from artfs.errors import AliasMoved, RunNotFound, VersionExists
 from artfs.model import VersionState

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from artfs.catalog.base import BlobsGone, Catalog
+from artfs.catalog.base import Catalog
+from artfs.catalog.blob_port import BlobsGone
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import BackendUnavailable
 from artfs.model import ByteRange, Digest

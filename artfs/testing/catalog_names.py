@@ -89,6 +89,17 @@ class NamesContract:
         assert catalog.artifacts(project="team", type_name="model")[0].version_count == 1
         assert catalog.artifacts(project="nobody") == []
 
+    def test_projects_and_artifacts_know_when_they_were_made(self, catalog: Catalog) -> None:
+        before_ns = time.time_ns()
+        put(catalog, "one")
+        project_ns, artifact_ns = catalog.made_at_ns("team", "data")
+        assert before_ns <= project_ns <= artifact_ns <= time.time_ns()
+        put(catalog, "two", name="other")
+        assert catalog.made_at_ns("team", "other")[0] == project_ns
+        for nowhere in (("team", "absent"), ("absent", "data")):
+            with pytest.raises(ArtifactNotFound):
+                catalog.made_at_ns(*nowhere)
+
     def test_versions_are_listed_newest_first_and_in_pages(self, catalog: Catalog) -> None:
         for number in range(5):
             put(catalog, number, aliases=(f"n{number}",), tags=(f"t{number}",))

@@ -24,6 +24,27 @@ if TYPE_CHECKING:
 _PAUSE_S = 0.05
 _TAIL_CHARACTERS = 2000
 
+ACCESS_KEY = "AKIDTEST"
+SECRET_KEY = "SECRETTEST"  # noqa: S105 - of a server that only this machine reaches
+REGION = "us-east-1"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""What its clients need to find in theirs."""
+_START_DEADLINE_S = 90
+_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port",
+    "s3.port.grpc",
+)
+
 
 def free_ports(count: int) -> list[int]:
     """Ports of the loopback that nobody uses at the moment."""
@@ -62,29 +83,6 @@ def wait_until_it_answers(
 def connect(port: int) -> None:
     """Connect to a port of the loopback. Raises: OSError."""
     socket.create_connection(("127.0.0.1", port), timeout=1).close()
-
-
-ACCESS_KEY = "AKIDTEST"
-SECRET_KEY = "SECRETTEST"  # noqa: S105 - of a server that only this machine reaches
-REGION = "us-east-1"
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-    "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
-"""What its clients need to find in theirs."""
-
-_START_DEADLINE_S = 90
-_PORTS = (
-    "master.port",
-    "master.port.grpc",
-    "volume.port",
-    "volume.port.grpc",
-    "filer.port",
-    "filer.port.grpc",
-    "s3.port",
-    "s3.port.grpc",
-)
 
 
 class SeaweedFS(msgspec.Struct, frozen=True):

@@ -33,7 +33,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, StoredObject
-from artfs.catalog.base import BlobsGone
+from artfs.catalog.blob_port import BlobsGone
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord, VersionRecord
 from artfs.errors import (
     ArtfsError,

@@ -10,7 +10,8 @@ import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
 from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
-from artfs.catalog.base import BlobsGone, Catalog
+from artfs.catalog.base import Catalog
+from artfs.catalog.blob_port import BlobsGone
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.model import Digest

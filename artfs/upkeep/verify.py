@@ -28,6 +28,13 @@ from artfs.repository.listening import ByteListener
 
 _LIMIT_BYTES = 256 * 1024 * 1024
 
+_MAX_THREADS = 8
+_BATCH_BLOBS = 128
+_BATCH_BYTES = BLOCK_SIZE_BYTES
+_LOCATE_BLOBS = 16_384
+_DAMAGE = (BlobNotFound, IntegrityError, InvalidManifest)
+"""What is wrong with the store; any other error is a reason to stop."""
+
 
 @contextmanager
 def reading_anew(repository: Repository) -> Iterator[Repository]:
@@ -51,15 +58,6 @@ def reading_anew(repository: Repository) -> Iterator[Repository]:
         )
     finally:
         shutil.rmtree(root, ignore_errors=True)
-
-
-_MAX_THREADS = 8
-_BATCH_BLOBS = 128
-_BATCH_BYTES = BLOCK_SIZE_BYTES
-_LOCATE_BLOBS = 16_384
-
-_DAMAGE = (BlobNotFound, IntegrityError, InvalidManifest)
-"""What is wrong with the store; any other error is a reason to stop."""
 
 
 class Damage(msgspec.Struct, frozen=True):

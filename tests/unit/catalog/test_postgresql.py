@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from artfs.catalog import engine, leases
-from artfs.catalog.base import Lease
+from artfs.catalog.blob_port import Lease
 from artfs.catalog.records import LeaseKind
 from artfs.catalog.sql import SqlCatalog
 from artfs.errors import (

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from artfs.blobs.base import Namespace, ObjectKey, Transfer
-from artfs.catalog.base import Confirm
+from artfs.catalog.blob_port import Confirm
 from artfs.catalog.records import BlobRecord, CommitRequest, PackRecord, VersionRecord
 from artfs.errors import Conflict
 from artfs.manifest.builder import TreeBuilder
