@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.errors import MountError
-from artfs.mounts.contact import ActiveMount, look, mount_status
+from artfs.mounts.contact import ActiveMount, look, mount_status, without_stranger
 from artfs.mounts.daemons import daemon_of, daemons, find_daemon
 from artfs.mounts.ending import end, unmount
 from artfs.mounts.holders import Process
@@ -125,7 +125,7 @@ def mounts() -> list[MountStatus]:
     marked = daemons()
     found = []
     for mounted in filter(lambda each: each.is_artfs, mounted_file_systems()):
-        one = ActiveMount(mounted.mountpoint, mounted, daemon_of(mounted, marked))
+        one = without_stranger(ActiveMount(mounted.mountpoint, mounted, daemon_of(mounted, marked)))
         if one.is_ours or mounted.owner is None:
             found.append(one)
     here = {each.device for each in found}
@@ -176,7 +176,7 @@ def _free_mountpoint(path: Path) -> Path:
     if mounted is not None:
         if not mounted.is_artfs:
             raise MountError(str(path), f"something else is mounted here ({mounted.type})")
-        found = ActiveMount(place, mounted, find_daemon(place, mounted))
+        found = without_stranger(ActiveMount(place, mounted, find_daemon(place, mounted)))
         told = mount_status(found)
         if told.state is not MountState.DEAD:
             shown = f"{told.target} of {told.store}" if told.target else f"the store {told.store}"

@@ -71,7 +71,21 @@ def look(mountpoint: Path) -> ActiveMount | None:
     if mounted is not None and not mounted.is_artfs:
         raise MountError(str(mountpoint), f"not a mount of artfs ({mounted.type})")
     daemon = find_daemon(place, mounted)
-    return None if mounted is None and daemon is None else ActiveMount(place, mounted, daemon)
+    if mounted is None and daemon is None:
+        return None
+    return without_stranger(ActiveMount(place, mounted, daemon))
+
+
+def without_stranger(found: ActiveMount) -> ActiveMount:
+    """The mount, without a process that only has the number of one whose own process is gone.
+
+    A process that is stopped does not know that its mount has ended, and claims the number still.
+    Blocks: briefly, where a process says that it is mounted at another place; there as `is_dead`.
+    """
+    daemon = found.daemon
+    if daemon is None or found.mounted is None or daemon.record.mountpoint == found.place:
+        return found
+    return msgspec.structs.replace(found, daemon=None) if is_dead(found) else found
 
 
 def ask(daemon: Daemon, command: Command) -> MountStatus:

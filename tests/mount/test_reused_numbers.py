@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from artfs.mounts import client
-from artfs.mounts.messages import MountState
+from artfs.mounts.messages import MountState, MountStatus
 from artfs.repository.facade import Repository
 from artfs.system.mountinfo import mounted_at
 from tests.mount.test_elsewhere import artfs
@@ -53,6 +53,15 @@ def content(repository: Repository) -> None:
     commit(repository, "p/other", {"a.txt": b"alpha"})
 
 
+def start_at(device: str, repository: Repository, mounted: Mounter) -> MountStatus:
+    """A mount that has a number which was another one's."""
+    for _ in range(_ATTEMPTS):
+        status = mounted.start(repository)
+        if device_of(status.mountpoint) == device:
+            return status
+    pytest.fail("no mount got the number again")
+
+
 @pytest.mark.usefixtures("content", "runtime")
 def test_a_mount_is_not_taken_for_one_whose_number_it_has(
     repository: Repository, mounted: Mounter, staged: Stager
@@ -63,18 +72,40 @@ def test_a_mount_is_not_taken_for_one_whose_number_it_has(
     assert pid is not None
     with stopped(pid):
         unmount_lazily(old)
-        for _ in range(_ATTEMPTS):
-            status = mounted.start(repository)
-            place = status.mountpoint
-            if device_of(place) == device:
-                break
-        else:
-            pytest.fail("no mount got the number again")
+        status = start_at(device, repository, mounted)
+        place = status.mountpoint
         seen = json.loads(artfs("status", place, "--json"))
         assert (seen["state"], seen["kind"], seen["pid"]) == ("mounted", "mount", status.pid)
         assert seen["pid"] != pid
         assert artfs("umount", place) == f"{place} is unmounted\n"
         assert mounted_at(place) is None
+    wait_until(lambda: not is_alive(pid))
+    assert staged.version() == {"file": b"x"}
+
+
+@pytest.mark.usefixtures("content", "runtime")
+def test_a_dead_mount_is_not_taken_for_one_whose_number_it_has(
+    repository: Repository, mounted: Mounter, staged: Stager
+) -> None:
+    old = staged()
+    (old / "file").write_bytes(b"x")
+    pid, device = client.status(old).pid, device_of(old)
+    assert pid is not None
+    with stopped(pid):
+        unmount_lazily(old)
+        status = start_at(device, repository, mounted)
+        assert status.pid is not None
+        killed = status.pid
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: not is_alive(killed))
+        place = status.mountpoint
+        assert client.status(place).state is MountState.DEAD
+        assert [each.state for each in client.mounts() if each.mountpoint == place] == [
+            MountState.DEAD
+        ]
+        artfs("umount", "--force", place)
+        assert mounted_at(place) is None
+        assert is_alive(pid)
     wait_until(lambda: not is_alive(pid))
     assert staged.version() == {"file": b"x"}
 
