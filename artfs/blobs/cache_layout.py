@@ -18,6 +18,15 @@ from artfs.system.files import DirectFile, SharedDescriptor, pread_full
 _TRAILER = struct.Struct(">8sQ32s")
 _MAGIC = b"artfsb1\n"
 
+NEW_MODE = 0o400
+"""Of a block that was used once, when it was fetched."""
+KEPT_MODE = 0o600
+"""Of a block that was used again later."""
+_GHOST_BYTES = 16
+_MAX_GHOSTS = 65_536
+_BLOCK_NAME = re.compile(r"([0-9a-f]{62})\.(\d+|whole)")
+_KEY_BYTES = 32
+
 
 def write_checksummed(fd: int, data: Buffer) -> None:
     """Write `data` and its seal into an empty file. Raises: OSError, also on a short write."""
@@ -61,17 +70,6 @@ def _is_whole(
     if magic != _MAGIC or length != size:
         return False
     return bool(sha256(data).digest() == (expected or written))
-
-
-NEW_MODE = 0o400
-"""Of a block that was used once, when it was fetched."""
-KEPT_MODE = 0o600
-"""Of a block that was used again later."""
-
-_GHOST_BYTES = 16
-_MAX_GHOSTS = 65_536
-_BLOCK_NAME = re.compile(r"([0-9a-f]{62})\.(\d+|whole)")
-_KEY_BYTES = 32
 
 
 class CachedBlock(msgspec.Struct, frozen=True):

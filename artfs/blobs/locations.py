@@ -32,6 +32,15 @@ from artfs.system.threads import Once
 if TYPE_CHECKING:
     from artfs.blobs.s3 import S3ObjectStore
 
+OWNER_NAME = "artfs-store"
+_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_S3_ENDPOINT_URL")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_OWN_NAMES = frozenset({OWNER_NAME, "blobs", "packs", "tmp", *RecordKind})
+_HINT = "write s3://BUCKET/PREFIX or file:///DIRECTORY"
+# Together with retries less than the deadline of a read.
+_READ_TIMEOUT_SHARE = 1 / 5
+_ATTEMPTS = 3
+
 
 class LazyObjectStore:
     """A Store over the one that `open_store` makes; a forked child makes its own.
@@ -81,17 +90,6 @@ class LazyObjectStore:
     def delete_record(self, kind: RecordKind, name: str) -> None:
         """See RecordStore."""
         self._inner().delete_record(kind, name)
-
-
-OWNER_NAME = "artfs-store"
-_ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_S3_ENDPOINT_URL")
-
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
-_OWN_NAMES = frozenset({OWNER_NAME, "blobs", "packs", "tmp", *RecordKind})
-_HINT = "write s3://BUCKET/PREFIX or file:///DIRECTORY"
-# Together with retries less than the deadline of a read.
-_READ_TIMEOUT_SHARE = 1 / 5
-_ATTEMPTS = 3
 
 
 class BucketPlace(msgspec.Struct, frozen=True):

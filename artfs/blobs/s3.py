@@ -44,6 +44,10 @@ _PART_BYTES = 16 * 1024 * 1024
 _MAX_PARTS = 10_000
 _PARALLEL_PARTS = 4
 
+_SINGLE_PUT_LIMIT_BYTES = 64 * 1024 * 1024
+_READ_ATTEMPTS = 3
+_NAME = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})")
+
 
 class ContentDiffers(Exception):
     """The bytes that were read are not those that the object's name promises."""
@@ -121,11 +125,6 @@ def _send_parts(
     if whole.digest() != expected:
         raise ContentDiffers
     return parts
-
-
-_SINGLE_PUT_LIMIT_BYTES = 64 * 1024 * 1024
-_READ_ATTEMPTS = 3
-_NAME = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})")
 
 
 class S3ObjectStore:

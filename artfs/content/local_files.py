@@ -13,6 +13,9 @@ from artfs.system.files import FileState, SharedDescriptor, file_state
 
 _MAX_OPEN_FILES = 256
 
+_TICK_NS = 20_000_000
+"""Older kernels know times to the tick: two changes within one look like one."""
+
 
 class OpenFiles:
     """A bounded pool of open objects. Thread-safe."""
@@ -42,10 +45,6 @@ class OpenFiles:
         """Close the object's file once nobody reads it: it was moved or deleted."""
         with self._lock:
             self._files.pop(key, None)
-
-
-_TICK_NS = 20_000_000
-"""Older kernels know times to the tick: two changes within one look like one."""
 
 
 def state_to_prove(fd: int) -> tuple[FileState, bool]:

@@ -27,6 +27,15 @@ from artfs.system.oserrors import translate_os_errors
 
 _NOWHERE = Path("/proc/no-home/artfs")
 
+logger = logging.getLogger(__name__)
+
+MAX_RUN_BLOCKS = 8
+"""The most blocks that one request asks for."""
+_FLIGHT_SHARE = 0.8
+_MAX_RUN_S = 10.0
+"""A run that takes longer ends with the block that it is at: others may wait for the next ones."""
+_CATCH_UP_BLOCKS = 2
+
 
 def cache_root() -> Path:
     """Where the block cache is."""
@@ -51,21 +60,9 @@ def open_cache(*, read_directly: bool = False) -> BlockCache:
     return BlockCache(root, quota, read_directly=read_directly)
 
 
-logger = logging.getLogger(__name__)
-
-MAX_RUN_BLOCKS = 8
-"""The most blocks that one request asks for."""
-_FLIGHT_SHARE = 0.8
-
-
 def flight_timeout_s() -> float:
     """How long to wait for another process that fetches a block; longer than any fetch may take."""
     return timeout_s() * _FLIGHT_SHARE
-
-
-_MAX_RUN_S = 10.0
-"""A run that takes longer ends with the block that it is at: others may wait for the next ones."""
-_CATCH_UP_BLOCKS = 2
 
 
 class BlockFetcher(Protocol):

@@ -25,6 +25,8 @@ from artfs.settings import TIMEOUT_VARIABLE
 from artfs.system.oserrors import translated
 from artfs.system.processes import log_to_stderr
 
+logger = logging.getLogger("artfs.daemon")
+
 
 def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
     """Mount, serve, and return once the mount has ended: unmounted, stopped or by a signal.
@@ -57,9 +59,6 @@ def _raise_file_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-logger = logging.getLogger("artfs.daemon")
 
 
 def main() -> int:

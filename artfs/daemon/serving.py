@@ -35,6 +35,19 @@ from artfs.system.user_places import log_directory
 
 _STDERR = 2
 
+logger = logging.getLogger(__name__)
+
+READ_AHEAD_KIB = 4096
+_MAX_BACKGROUND = 1024
+"""Requests of the kernel's read-ahead that may wait, whoever they are for: those of hundreds of
+readers that are stuck leave room for the others. What they cost is limited elsewhere."""
+_CONGESTION_THRESHOLD = 768
+FLIGHT_SHARE = 0.8
+"""How much of a read's deadline the fetching of a block may take."""
+_FUSE_DEVICE = Path("/dev/fuse")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+Report = Callable[[MountStatus], None]
+
 
 @contextmanager
 def captured_stderr(said: list[str]) -> Iterator[None]:
@@ -58,15 +71,6 @@ def captured_stderr(said: list[str]) -> Iterator[None]:
         os.close(kept)
 
 
-logger = logging.getLogger(__name__)
-
-READ_AHEAD_KIB = 4096
-_MAX_BACKGROUND = 1024
-"""Requests of the kernel's read-ahead that may wait, whoever they are for: those of hundreds of
-readers that are stuck leave room for the others. What they cost is limited elsewhere."""
-_CONGESTION_THRESHOLD = 768
-
-
 def tune_mount(mountpoint: Path) -> None:
     """Raise read-ahead, and how many requests may wait; asks the kernel, not the mount."""
     mounted = mounted_at(mountpoint)
@@ -84,15 +88,6 @@ def tune_mount(mountpoint: Path) -> None:
             path.write_text(str(value))
         except OSError as error:
             logger.debug("%s stays as it is: %s", path, error)
-
-
-FLIGHT_SHARE = 0.8
-"""How much of a read's deadline the fetching of a block may take."""
-
-_FUSE_DEVICE = Path("/dev/fuse")
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-
-Report = Callable[[MountStatus], None]
 
 
 class MountSession(Protocol):

@@ -21,6 +21,17 @@ from artfs.errors import BackendUnavailable, DeadlineExceeded
 MAX_WIDTH = 16
 """Half of the requests that a server may have."""
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+MAX_SILENCES = 8
+"""So many requests in a row that end without any answer are enough."""
+PAUSE_S = 3.0
+"""From there, and from each trial that fails, to the next trial."""
+_REQUESTS = 32
+_BUDGET_SHARE = 0.75
+_MAX_PATIENCE_S = 10.0
+_MAX_IDLE = 256
+
 
 class Lane:
     """How many requests for one object are under way, and may be. For the loop only."""
@@ -76,20 +87,6 @@ class Lane:
         room = self._width - self._running
         if room > 0:
             self._waiting.unpark(count=room)
-
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
-
-MAX_SILENCES = 8
-"""So many requests in a row that end without any answer are enough."""
-PAUSE_S = 3.0
-"""From there, and from each trial that fails, to the next trial."""
-
-_REQUESTS = 32
-_BUDGET_SHARE = 0.75
-_MAX_PATIENCE_S = 10.0
-_MAX_IDLE = 256
 
 
 class Origin:

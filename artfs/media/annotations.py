@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _COLUMN_FILE = "media/cls"
 
+_CORNERS = ("minX", "maxX", "minY", "maxY")
+
 
 class Classes(Value):
     """A set of classes: what the ids in boxes, masks and columns of ids stand for.
@@ -104,9 +106,6 @@ class Classes(Value):
 
 
 Classes.declared_type = Classes(()).get_type()
-
-
-_CORNERS = ("minX", "maxX", "minY", "maxY")
 
 
 class BoundingBoxes2D(Value):

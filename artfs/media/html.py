@@ -22,6 +22,8 @@ _INJECTED = (
     '<link rel="stylesheet" type="text/css" href="https://app.wandb.ai/normalize.css" />'
 )
 
+_SUFFIX = ".bokeh.json"
+
 
 class Html(Media):
     """A page of HTML.
@@ -96,9 +98,6 @@ def _injected(text: str) -> str:
     else:
         text = _INJECTED + text
     return text.strip()
-
-
-_SUFFIX = ".bokeh.json"
 
 
 class Bokeh(Media):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from artfs.media.types.base import Type
     from artfs.sdk.run import Artifact
 
+FORMATS = ("gif", "mp4", "webm", "ogg")
+
 
 class EncodedVideo(msgspec.Struct, frozen=True):
     """The bytes of a video file, and the size of its pictures."""
@@ -72,9 +74,6 @@ def tiled(frames: Any) -> Any:
     padded[:count] = frames.astype(np.uint8)
     grid = padded.reshape(rows, columns, steps, channels, height, width)
     return grid.transpose(2, 0, 4, 1, 5, 3).reshape(steps, rows * height, columns * width, channels)
-
-
-FORMATS = ("gif", "mp4", "webm", "ogg")
 
 
 class Video(Media):

@@ -26,6 +26,9 @@ from artfs.mounts.holders import Process, holders, named, users, users_elsewhere
 from artfs.mounts.messages import Command, MountStatus, socket_path
 from artfs.system.mountinfo import mounted_at
 
+_POLL_S = 0.05
+Watch = Callable[[MountStatus], None]
+
 
 def unmount(place: Path, *, lazy: bool = False) -> None:
     """Unmount what nobody uses; with `lazy` also what is in use.
@@ -56,11 +59,6 @@ def busy(place: Path, processes: Iterable[Process]) -> MountError:
         f"busy, in use by {who}" if who else "busy, something in it is open",
         hint="end that, or use `artfs umount --force`",
     )
-
-
-_POLL_S = 0.05
-
-Watch = Callable[[MountStatus], None]
 
 
 def end(

@@ -17,6 +17,8 @@ from artfs.errors import ArtfsError, MountError
 from artfs.mounts.options import MountOptions
 from artfs.system.user_places import runtime_directory
 
+Message = TypeVar("Message", bound=msgspec.Struct)
+
 
 class Counters(msgspec.Struct, kw_only=True):
     """Totals since the mount started, and what is held now; bytes are of content."""
@@ -188,9 +190,6 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
 
     status: MountStatus | None = None
     failure: Failure | None = None
-
-
-Message = TypeVar("Message", bound=msgspec.Struct)
 
 
 def encode_line(message: msgspec.Struct) -> bytes:

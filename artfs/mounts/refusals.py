@@ -18,38 +18,12 @@ FILE_SYSTEM_TYPE = "fuse.artfs"
 
 _PRUNED_TYPES = re.compile(r'^\s*PRUNEFS\s*=\s*"([^"]*)"', re.MULTILINE)
 
-
-def is_crawled(conf: Path = UPDATEDB_CONF) -> bool:
-    """Whether updatedb(8), where it is installed, reads the names of all versions of all mounts.
-
-    It sees those that its user may look into: mounts of root, and with `-o allow_other`.
-    """
-    try:
-        text = conf.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    found = _PRUNED_TYPES.findall(text)
-    # The last one counts, and letters may be of either case.
-    return not found or FILE_SYSTEM_TYPE not in found[-1].lower().split()
-
-
 FUSE_DEVICE = Path("/dev/fuse")
 FUSE_CONF = Path("/etc/fuse.conf")
 _STATUS = Path("/proc/self/status")
 _CAP_SYS_ADMIN = 1 << 21
 _LOAD = "load the kernel module: `modprobe fuse` as root; a container needs `--device /dev/fuse`"
 _PRIVILEGES = "a container needs `--cap-add SYS_ADMIN`, and `--security-opt apparmor=unconfined`"
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why nothing can be mounted, and what to do."""
-
-    subject: str
-    """What it is about; empty: the mountpoint."""
-    reason: str
-    hint: str
-
-
 # What libfuse, fusermount3 and, through them, the kernel say. The first that fits decides.
 _SAID: tuple[tuple[str, str, str, str], ...] = (
     (
@@ -115,6 +89,29 @@ _SAID: tuple[tuple[str, str, str, str], ...] = (
     ),
     (r"No space left on device", "", "the kernel allows no more mounts", "see fs.mount-max"),
 )
+
+
+def is_crawled(conf: Path = UPDATEDB_CONF) -> bool:
+    """Whether updatedb(8), where it is installed, reads the names of all versions of all mounts.
+
+    It sees those that its user may look into: mounts of root, and with `-o allow_other`.
+    """
+    try:
+        text = conf.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    found = _PRUNED_TYPES.findall(text)
+    # The last one counts, and letters may be of either case.
+    return not found or FILE_SYSTEM_TYPE not in found[-1].lower().split()
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why nothing can be mounted, and what to do."""
+
+    subject: str
+    """What it is about; empty: the mountpoint."""
+    reason: str
+    hint: str
 
 
 def explain(said: str) -> Refusal:

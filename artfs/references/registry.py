@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_MAX_CHAIN = 64
+_FILE = "file"
+# Not real entry points, so that they work from a checkout and are found without a search.
+_BUILT_IN = {
+    "file": "artfs.references.file:FileHandler",
+    "http": "artfs.references.http:HttpHandler",
+    "https": "artfs.references.http:HttpHandler",
+    "s3": "artfs.references.s3:S3Handler",
+    "gs": "artfs.references.gcs:GcsHandler",
+}
+
 
 class UnknownHandler:
     """Implements ReferenceHandler: the digest is the URI itself, and there is no size."""
@@ -59,19 +70,6 @@ class UnknownHandler:
             f"references of the scheme {scheme!r} cannot be read",
             hint=f"install a package that handles {scheme}:// for artfs",
         )
-
-
-_MAX_CHAIN = 64
-_FILE = "file"
-
-# Not real entry points, so that they work from a checkout and are found without a search.
-_BUILT_IN = {
-    "file": "artfs.references.file:FileHandler",
-    "http": "artfs.references.http:HttpHandler",
-    "https": "artfs.references.http:HttpHandler",
-    "s3": "artfs.references.s3:S3Handler",
-    "gs": "artfs.references.gcs:GcsHandler",
-}
 
 
 class References:

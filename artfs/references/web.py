@@ -34,6 +34,18 @@ from artfs.system import forks
 
 _WEAK = "W/"
 
+PIECE_BYTES = 1024 * 1024
+POOL_SIZE = 64
+_MAX_REDIRECTS = 30
+_MAX_IN_PASSING_BYTES = 64 * 1024
+_PORTS = {"http": 80, "https": 443}
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
+_Credentials = (
+    tuple[str, str] | Callable[[requests.PreparedRequest], requests.PreparedRequest] | None
+)
+
 
 def opaque(etag: str) -> str:
     """What stands between the quotes, all of it; without quotes everything but a `W/`."""
@@ -56,17 +68,6 @@ def normal(etag: str | None) -> str | None:
 def agree(one: str | None, other: str | None) -> bool:
     """Whether two answers tell the same ETag."""
     return None not in {one, other} and opaque(one or "") == opaque(other or "")
-
-
-PIECE_BYTES = 1024 * 1024
-POOL_SIZE = 64
-_MAX_REDIRECTS = 30
-_MAX_IN_PASSING_BYTES = 64 * 1024
-_PORTS = {"http": 80, "https": 443}
-
-_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)")
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524})
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -217,11 +218,6 @@ class _CredentialScope(msgspec.Struct, frozen=True):
 def _nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """As credentials: none, not even those of netrc."""
     return request
-
-
-_Credentials = (
-    tuple[str, str] | Callable[[requests.PreparedRequest], requests.PreparedRequest] | None
-)
 
 
 def _own_credentials(url: str) -> tuple[tuple[str, str] | None, str]:

@@ -34,6 +34,10 @@ from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import name_of
 
+logger = logging.getLogger(__name__)
+
+_TMP_DIGEST_CHARS = 20
+
 
 def check_same_process(generation: int, subject: str) -> None:
     """Refuse to end in a forked child what its parent began, and ends itself.
@@ -85,11 +89,6 @@ class _WrittenFile:
             nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             os.dup2(nowhere, self._file.fileno(), inheritable=False)
             os.close(nowhere)
-
-
-logger = logging.getLogger(__name__)
-
-_TMP_DIGEST_CHARS = 20
 
 
 class Draft:

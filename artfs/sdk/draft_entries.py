@@ -17,6 +17,8 @@ from artfs.repository.facade import LATEST, Repository
 from artfs.repository.ingest import Ingest
 from artfs.system import forks
 
+_MAX_ATTEMPTS = 20
+
 
 class DraftEntries:
     """Entries by path, and directories that may be empty. Thread-safe."""
@@ -158,9 +160,6 @@ def _agree(old: LeafEntry, new: LeafEntry) -> bool:
     if isinstance(old, SymlinkEntry) or isinstance(new, SymlinkEntry):
         return old == new
     return old.digest == new.digest
-
-
-_MAX_ATTEMPTS = 20
 
 
 def commit_contents(

@@ -16,6 +16,9 @@ from artfs.sdk.draft_entries import manifest_entry
 ARTIFACT_SCHEME = "wandb-artifact"
 """Of references to entries of other artifacts in the same store."""
 
+ListEntries = Callable[[], Iterator[tuple[str, FileEntry | ReferenceEntry]]]
+"""Gives all files and references with their paths, in path order."""
+
 
 class EntryOwner(Protocol):
     """An artifact as its entries and values know it: Artifact is one."""
@@ -190,10 +193,6 @@ class ArtifactManifestEntry:
                 obj=self._artifact,
             )
         return f"{ARTIFACT_SCHEME}://{version_id}/{self.path}"
-
-
-ListEntries = Callable[[], Iterator[tuple[str, FileEntry | ReferenceEntry]]]
-"""Gives all files and references with their paths, in path order."""
 
 
 class ArtifactManifest:

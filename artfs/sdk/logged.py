@@ -25,6 +25,8 @@ from artfs.sdk.materialize import Placements
 from artfs.sdk.metadata import check_tags, chosen_aliases, normalize_metadata
 from artfs.system.paths import local_name
 
+logger = logging.getLogger(__name__)
+
 
 def link_artifact(
     repository: Repository,
@@ -57,9 +59,6 @@ def link_artifact(
             target_path, f"this store belongs to the entity {repository.info.entity!r}"
         )
     return repository.catalog.link(version_id, project, portfolio, chosen_aliases(aliases))
-
-
-logger = logging.getLogger(__name__)
 
 
 class Logged:

@@ -38,6 +38,20 @@ from artfs.system.threads import Workers
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
+_RUN_BLOCKS = 2
+"""So many blocks are asked for at once: what a thread holds in memory."""
+_EXECUTABLE = 0o111
+_WRITABLE = 0o222
+_CANNOT_LINK = {
+    errno.EXDEV: "the store is on another file system",
+    errno.EPERM: "the store belongs to somebody else, or its file system has no hard links",
+    errno.EACCES: "the store belongs to somebody else",
+    errno.EMLINK: "its file system allows no more links",
+    errno.EOPNOTSUPP: "its file system has no hard links",
+    errno.ENOSYS: "its file system has no hard links",
+    errno.ENOENT: "its file was moved meanwhile",
+}
+
 
 class PartialFiles:
     """A private directory on the root's file system; `name()` gives names in it."""
@@ -95,21 +109,6 @@ def _remove_abandoned(root_fd: int) -> None:
             if held is not None:
                 shutil.rmtree(name, ignore_errors=True, dir_fd=root_fd)
                 held.close()
-
-
-_RUN_BLOCKS = 2
-"""So many blocks are asked for at once: what a thread holds in memory."""
-_EXECUTABLE = 0o111
-_WRITABLE = 0o222
-_CANNOT_LINK = {
-    errno.EXDEV: "the store is on another file system",
-    errno.EPERM: "the store belongs to somebody else, or its file system has no hard links",
-    errno.EACCES: "the store belongs to somebody else",
-    errno.EMLINK: "its file system allows no more links",
-    errno.EOPNOTSUPP: "its file system has no hard links",
-    errno.ENOSYS: "its file system has no hard links",
-    errno.ENOENT: "its file was moved meanwhile",
-}
 
 
 class Placement(StrEnum):

@@ -17,6 +17,9 @@ from artfs.system import forks
 if TYPE_CHECKING:
     from artfs.repository.facade import Repository
 
+_lock = forks.lock()
+_opened: dict[str, Repository] = {}
+
 
 def mark_process(run_id: str) -> int | None:
     """Show that this process belongs to a run; the descriptor of the mark.
@@ -41,10 +44,6 @@ def unmark_process(descriptor: int) -> None:
             os.close(descriptor)
     except OSError:
         return
-
-
-_lock = forks.lock()
-_opened: dict[str, Repository] = {}
 
 
 def shared_repository(

@@ -24,6 +24,8 @@ from artfs.staging.area import Area
 from artfs.staging.nodes import FileNode, StagedDirectory, StagedNode, SymlinkNode
 from artfs.system.oserrors import translate_os_errors
 
+_OWNER_MAY_EXECUTE = 0o100
+
 
 def area_ignore_rules(area: Area) -> IsIgnored:
     """The rules of an area's own ignore file; without one only names of artfs are.
@@ -40,9 +42,6 @@ def area_ignore_rules(area: Area) -> IsIgnored:
             return ignore_rules(file.read(MAX_IGNORE_BYTES))
     content = area.repository.content(node.content)
     return ignore_rules(read_range(content, ByteRange(0, MAX_IGNORE_BYTES)))
-
-
-_OWNER_MAY_EXECUTE = 0o100
 
 
 class Builder:

@@ -42,6 +42,41 @@ _decoder: msgspec.msgpack.Decoder[FileEntry | ReferenceEntry] = msgspec.msgpack.
     FileEntry | ReferenceEntry
 )
 
+INDEX_FORMAT = 3
+_OLDER_FORMATS = frozenset({1, 2})
+_APPLIED = (
+    # One row: the number of the newest journal that is in here. A host that dies may bring back
+    # a journal which was removed already.
+    "CREATE TABLE journals (applied INTEGER NOT NULL)",
+    "INSERT INTO journals VALUES (0)",
+)
+_SCHEMA = (
+    *_APPLIED,
+    # One row, a JSON object: what the area is for (artfs/staging/meta.py).
+    "CREATE TABLE meta (value TEXT NOT NULL)",
+    # kind is f, d or l. content: of a file the entry that it shows, null where it has a plain
+    # file; of a directory the directory object that shows through, or null; a symlink's target.
+    """CREATE TABLE nodes (
+        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL,
+        gid INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, content BLOB
+    )""",
+    # node is null for a name of the base that was removed.
+    """CREATE TABLE links (
+        parent INTEGER NOT NULL, name TEXT NOT NULL, node INTEGER, PRIMARY KEY (parent, name)
+    ) WITHOUT ROWID""",
+)
+_PUT_NODE = "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_LINK = "INSERT OR REPLACE INTO links VALUES (?, ?, ?)"
+_DROP_NODE = "DELETE FROM nodes WHERE id = ?"
+_DROP_LINK = "DELETE FROM links WHERE parent = ? AND name = ?"
+_DROP_LINKS = "DELETE FROM links WHERE parent = ?"
+_PUT_APPLIED = "UPDATE journals SET applied = ?"
+_BUSY_TIMEOUT_S = 30.0
+_LOG_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOG_RESERVE_BYTES = 4 * 1024 * 1024
+_LONG_JOURNAL_BYTES = RESERVE_BYTES // 2
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
 
 def row_of(node: StagedNode, **changed: Any) -> NodeRow:
     """The row of a node, as it is or as it will be with some of its values changed."""
@@ -82,42 +117,6 @@ def node_from_row(row: NodeRow) -> StagedNode:
         node = SymlinkNode(node_id, target=content, uid=uid, gid=gid, mtime_ns=mtime_ns)
     node.ctime_ns = ctime_ns
     return node
-
-
-INDEX_FORMAT = 3
-_OLDER_FORMATS = frozenset({1, 2})
-
-_APPLIED = (
-    # One row: the number of the newest journal that is in here. A host that dies may bring back
-    # a journal which was removed already.
-    "CREATE TABLE journals (applied INTEGER NOT NULL)",
-    "INSERT INTO journals VALUES (0)",
-)
-_SCHEMA = (
-    *_APPLIED,
-    # One row, a JSON object: what the area is for (artfs/staging/meta.py).
-    "CREATE TABLE meta (value TEXT NOT NULL)",
-    # kind is f, d or l. content: of a file the entry that it shows, null where it has a plain
-    # file; of a directory the directory object that shows through, or null; a symlink's target.
-    """CREATE TABLE nodes (
-        id INTEGER PRIMARY KEY, kind TEXT NOT NULL, mode INTEGER NOT NULL, uid INTEGER NOT NULL,
-        gid INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, content BLOB
-    )""",
-    # node is null for a name of the base that was removed.
-    """CREATE TABLE links (
-        parent INTEGER NOT NULL, name TEXT NOT NULL, node INTEGER, PRIMARY KEY (parent, name)
-    ) WITHOUT ROWID""",
-)
-_PUT_NODE = "INSERT OR REPLACE INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_PUT_LINK = "INSERT OR REPLACE INTO links VALUES (?, ?, ?)"
-_DROP_NODE = "DELETE FROM nodes WHERE id = ?"
-_DROP_LINK = "DELETE FROM links WHERE parent = ? AND name = ?"
-_DROP_LINKS = "DELETE FROM links WHERE parent = ?"
-_PUT_APPLIED = "UPDATE journals SET applied = ?"
-_BUSY_TIMEOUT_S = 30.0
-_LOG_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_LOG_RESERVE_BYTES = 4 * 1024 * 1024
-_LONG_JOURNAL_BYTES = RESERVE_BYTES // 2
 
 
 class Index:
@@ -392,6 +391,3 @@ class _translated:  # noqa: N801 - reads as a verb, like contextlib.suppress
             if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in _FULL:
                 raise OutOfSpace(str(self._path), "the disk is full") from error
             raise BackendUnavailable(str(self._path), str(error)) from error
-
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

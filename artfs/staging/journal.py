@@ -35,6 +35,13 @@ LinkRow = tuple[int, str, int | None]
 Record = tuple[list[int], list[tuple[int, str]], list[int], list[NodeRow], list[LinkRow]]
 """Vanished directories, removed links, gone nodes, nodes, links: see Changes; in this order."""
 
+RESERVE_BYTES = 2 * 1024 * 1024
+_PREFIX = "journal-"
+_HEAD = Struct("<II")
+_encode = msgspec.msgpack.Encoder().encode
+# The content of a node's row may be text or bytes, which no typed decoder can tell apart.
+_decode = msgspec.msgpack.Decoder().decode
+
 
 class Changes:
     """What one operation changes; applied whole or not at all."""
@@ -87,15 +94,6 @@ def merged(records: Iterable[Record]) -> Record:
         [row for row in nodes.values() if row is not None],
         [link for names in links.values() for link in names.values() if link is not None],
     )
-
-
-RESERVE_BYTES = 2 * 1024 * 1024
-_PREFIX = "journal-"
-_HEAD = Struct("<II")
-
-_encode = msgspec.msgpack.Encoder().encode
-# The content of a node's row may be text or bytes, which no typed decoder can tell apart.
-_decode = msgspec.msgpack.Decoder().decode
 
 
 class Journal:

@@ -12,11 +12,18 @@ from typing import Self
 
 import msgspec
 
-from artfs.catalog.base import Catalog, Lease
+from artfs.catalog.base import Catalog
+from artfs.catalog.blob_port import Lease
 from artfs.catalog.records import LeaseKind
 from artfs.errors import UNDECODABLE, ArtfsError
 from artfs.model import Digest, Metadata
 from artfs.system.oserrors import translate_os_errors
+
+logger = logging.getLogger(__name__)
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_CLOCK_STEP_NS = 20_000_000
+"""The kernel's clock for files goes in steps, of 10 ms at most, and is behind."""
 
 
 class AreaState(StrEnum):
@@ -74,12 +81,6 @@ def decode_meta(text: str) -> AreaMeta:
     return msgspec.json.decode(text, type=AreaMeta)
 
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
-_CLOCK_STEP_NS = 20_000_000
-"""The kernel's clock for files goes in steps, of 10 ms at most, and is behind."""
-
-
 class Durable(msgspec.Struct, frozen=True):
     """What is known."""
 
@@ -116,9 +117,6 @@ def write_durable(path: Path, durable: Durable) -> None:
         os.fdatasync(fd)
     finally:
         os.close(fd)
-
-
-logger = logging.getLogger(__name__)
 
 
 class BaseLease:

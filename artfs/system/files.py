@@ -20,6 +20,15 @@ from artfs.model import Buffer, storable_time_ns
 _FICLONE = 0x40049409  # linux/fs.h; the same number on every architecture but alpha, mips, ppc
 _COPY_CHUNK_BYTES = 1 << 30
 
+_TRUSTED_BYTES = 64 * 2**20
+"""A longer read is measured against the file before room is made for it."""
+_NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EBADF})
+"""What file systems say that cannot sync a directory: CIFS, some of FUSE, some of NFS."""
+_NO_MODES = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+"""What file systems say that have no modes: vfat, exFAT, CIFS."""
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
+_ALIGNMENT_BYTES = 4096
+
 
 class FileState(msgspec.Struct, frozen=True, gc=False):
     """What changes when the content of a file does, or another file takes its name."""
@@ -115,10 +124,6 @@ def read_whole(fd: int, before: os.stat_result | None = None) -> bytes:
     return data
 
 
-_TRUSTED_BYTES = 64 * 2**20
-"""A longer read is measured against the file before room is made for it."""
-
-
 def pread_full(fd: int, length: int, offset: int) -> bytes:
     """`length` bytes from `offset`, fewer only where the file ends. Raises: OSError."""
     if length > _TRUSTED_BYTES:
@@ -153,13 +158,6 @@ def pwrite_full(fd: int, data: Buffer, offset: int) -> None:
         written = os.pwrite(fd, view, offset)
         view = view[written:]
         offset += written
-
-
-_NO_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EBADF})
-"""What file systems say that cannot sync a directory: CIFS, some of FUSE, some of NFS."""
-_NO_MODES = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
-"""What file systems say that have no modes: vfat, exFAT, CIFS."""
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL})
 
 
 def sync_directory(fd: int) -> None:
@@ -294,9 +292,6 @@ def _copy_range(source_fd: int, target_fd: int, size_bytes: int) -> int:
             break
         offset += copied
     return offset
-
-
-_ALIGNMENT_BYTES = 4096
 
 
 class DirectFile:

@@ -24,6 +24,9 @@ _OWN_NAME = re.compile(re.escape(_OWN_PREFIX) + "[0-9a-f]{16}")
 
 _IS_UTF8 = sys.getfilesystemencoding().replace("-", "").lower() == "utf8"
 
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_MAX_OPEN = 64
+
 
 def name_of(local: str) -> str:
     """The name, or path, in UTF-8 that Python shows as `local`."""
@@ -52,10 +55,6 @@ def is_own_path(path: str) -> bool:
     """
     name = path.rpartition("/")[2]
     return name.startswith(_OWN_PREFIX) and _OWN_NAME.fullmatch(name) is not None
-
-
-_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_MAX_OPEN = 64
 
 
 class Below:

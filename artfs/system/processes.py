@@ -11,6 +11,11 @@ from typing import NoReturn
 
 from artfs.credentials import shown
 
+_FAILED = 1
+_INTERRUPTED = 255
+Status = str | int | None
+"""What sys.exit takes: an exit code, or a text that stands for a failure."""
+
 
 class LogFormatter(logging.Formatter):
     """Formats lines of a log, whoever wrote them, without credentials."""
@@ -25,13 +30,6 @@ def log_to_stderr(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-
-
-_FAILED = 1
-_INTERRUPTED = 255
-
-Status = str | int | None
-"""What sys.exit takes: an exit code, or a text that stands for a failure."""
 
 
 class ExitWatch:

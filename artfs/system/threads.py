@@ -11,6 +11,12 @@ from artfs.system import forks
 
 T = TypeVar("T")
 
+A = TypeVar("A")
+R = TypeVar("R")
+MAX_THREADS = 16
+_MAX_PENDING = 4 * MAX_THREADS
+_GRACE_S = 0.5
+
 
 class Once(Generic[T]):
     """Calls `make` when its value is first asked for, and again only if that raised.
@@ -46,10 +52,6 @@ class Once(Generic[T]):
         self._made = []
 
 
-A = TypeVar("A")
-R = TypeVar("R")
-
-
 def in_parallel(function: Callable[[A], R], arguments: Iterable[A], *, workers: int) -> Iterator[R]:
     """Like `map`, with `workers` threads and at most four times as many jobs under way.
 
@@ -66,11 +68,6 @@ def in_parallel(function: Callable[[A], R], arguments: Iterable[A], *, workers: 
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-MAX_THREADS = 16
-_MAX_PENDING = 4 * MAX_THREADS
-_GRACE_S = 0.5
 
 
 class Workers:

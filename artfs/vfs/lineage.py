@@ -28,6 +28,24 @@ PROC = Path("/proc")
 
 _MAX_RUN_ID_LENGTH = 128
 
+logger = logging.getLogger(__name__)
+
+_MAX_WAITING_USES = 1024
+_MAX_REMEMBERED = 65536
+_RETRY_DELAYS_S = (0.5, 2.0, 8.0)
+_LAST_CHANCE_S = 3.0
+Use = tuple[str, str]
+"""Ids of a run and of a version."""
+_MAX_THREADS = 8192
+_MAX_WAITING = 1024
+# For how long a thread is taken for what it was: it may begin a run, become another program, or
+# end and leave its number to another thread.
+_KNOWN_FOR_S = 0.5
+# How long an open waits until its thread is known, and, where that took longer, until one does
+# again.
+_PATIENCE_S = 0.1
+_IMPATIENCE_S = 10.0
+
 
 def run_of(thread_id: int, proc: Path = PROC) -> str | None:
     """The run of a thread; None where it is in none, is gone, or nobody may know.
@@ -77,17 +95,6 @@ def _marked_run(directory: int) -> str | None:
 
 def _plausible(run_id: str) -> str | None:
     return run_id if 0 < len(run_id) <= _MAX_RUN_ID_LENGTH and run_id.isprintable() else None
-
-
-logger = logging.getLogger(__name__)
-
-_MAX_WAITING_USES = 1024
-_MAX_REMEMBERED = 65536
-_RETRY_DELAYS_S = (0.5, 2.0, 8.0)
-_LAST_CHANCE_S = 3.0
-
-Use = tuple[str, str]
-"""Ids of a run and of a version."""
 
 
 class Uses:
@@ -162,17 +169,6 @@ def _report(use: Use, error: Exception) -> None:
     text = "that run %s used version %s could not be recorded: %s"
     trace = None if isinstance(error, ArtfsError) else error
     logger.warning(text, *use, error, exc_info=trace)
-
-
-_MAX_THREADS = 8192
-_MAX_WAITING = 1024
-# For how long a thread is taken for what it was: it may begin a run, become another program, or
-# end and leave its number to another thread.
-_KNOWN_FOR_S = 0.5
-# How long an open waits until its thread is known, and, where that took longer, until one does
-# again.
-_PATIENCE_S = 0.1
-_IMPATIENCE_S = 10.0
 
 
 class _Thread:

@@ -26,6 +26,13 @@ from artfs.repository.facade import Repository
 
 _IDENTITY_BYTES = 12  # 60 bits of number, and enough that no two directories are the same
 
+FOREVER_S = math.inf
+"""The time for which an answer holds that never changes."""
+NUMBER_BITS = 60
+"""Inode numbers below 2**60 stay small integers in Python."""
+NUMBER_MASK = (1 << NUMBER_BITS) - 1
+ROOT_NUMBER = 1
+
 
 def identity_of(*parts: bytes) -> int:
     """An identity from parts; no two lists of parts are the same to it."""
@@ -84,16 +91,6 @@ def resolve_target(
     if project not in {each.name for each in repository.catalog.projects()}:
         raise ArtifactNotFound(project, "the store has no such project")
     return MountTarget(project)
-
-
-FOREVER_S = math.inf
-"""The time for which an answer holds that never changes."""
-
-NUMBER_BITS = 60
-"""Inode numbers below 2**60 stay small integers in Python."""
-
-NUMBER_MASK = (1 << NUMBER_BITS) - 1
-ROOT_NUMBER = 1
 
 
 class Attributes(msgspec.Struct, frozen=True, gc=False):

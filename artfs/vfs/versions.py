@@ -38,6 +38,19 @@ from artfs.vfs.tree import (
 
 MAX_AHEAD_BYTES = 16 * 1024 * 1024
 
+# As plain files have them: copies of them can be changed and removed. That the mount is `ro`
+# protects it (promise R7).
+DIRECTORY_MODE = stat.S_IFDIR | 0o755
+DIRECTORY_SIZE_BYTES = 4096
+_SYMLINK_MODE = stat.S_IFLNK | 0o777
+_FILE_MODE = stat.S_IFREG | 0o644
+_EXECUTABLE_MODE = stat.S_IFREG | 0o755
+_LISTED_AT_ONCE = 256
+_LOCATED_AT_ONCE = 512
+_MAX_SIZE_BYTES = 2**62
+_MAX_TARGET_BYTES = 4095
+_MAX_TIME_NS = 2**63 - 1
+
 
 class Neighbours:
     """What of one directory is read, and what is loaded ahead. For the loop only."""
@@ -81,20 +94,6 @@ class Neighbours:
             if not self._service.contents.load_ahead(entry, locate):
                 return position
         return stop
-
-
-# As plain files have them: copies of them can be changed and removed. That the mount is `ro`
-# protects it (promise R7).
-DIRECTORY_MODE = stat.S_IFDIR | 0o755
-DIRECTORY_SIZE_BYTES = 4096
-_SYMLINK_MODE = stat.S_IFLNK | 0o777
-_FILE_MODE = stat.S_IFREG | 0o644
-_EXECUTABLE_MODE = stat.S_IFREG | 0o755
-_LISTED_AT_ONCE = 256
-_LOCATED_AT_ONCE = 512
-_MAX_SIZE_BYTES = 2**62
-_MAX_TARGET_BYTES = 4095
-_MAX_TIME_NS = 2**63 - 1
 
 
 class TreeDirectory:

@@ -36,6 +36,10 @@ _ARRAYS = "media/serialized_data"
 _AS_THEY_ARE = frozenset({type(None), bool, int, str, TableKey, TableIndex})
 _NS_PER_MS = 1_000_000
 
+Decoder = Callable[[Any], Any]
+_HOLDS_OBJECTS = (MediaFileType, ImageFileType, TableType, AnyType, InvalidType)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
 
 def inline_type(column_type: Type) -> Type:
     """The type under which a column is stored: short vectors become lists of numbers."""
@@ -149,12 +153,6 @@ _ENCODERS: dict[type, Callable[[Any], Any]] = {
     Decimal: float,
     bytes: _encode_bytes,
 }
-
-
-Decoder = Callable[[Any], Any]
-
-_HOLDS_OBJECTS = (MediaFileType, ImageFileType, TableType, AnyType, InvalidType)
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def decode_columns(

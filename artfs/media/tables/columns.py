@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _DEFAULT_COLUMNS = ("Input", "Output", "Expected")
 
+Row = Sequence[Any]
+
 
 def columns_and_rows(columns: Any, data: Any) -> tuple[list[Any], list[list[Any]]]:
     """The columns and rows of a table that is built from `data`; the rows are copies.
@@ -61,9 +63,6 @@ def _series_cells(series: Any) -> Any:
         # What only pandas has: its missing values are None here.
         return [None if type(cell).__name__ == "NAType" else cell for cell in series.array]
     return series.to_numpy()
-
-
-Row = Sequence[Any]
 
 
 class ColumnTypes:

@@ -27,6 +27,27 @@ from artfs.media.types.base import (
 from artfs.media.types.containers import ListType, TypedDictType, UnionType, optional, union
 from artfs.media.types.media import ClassesIdType
 
+ARTIFACT_PREFIX = "wandb-artifact://"
+"""Text that begins like this is taken for an artifact."""
+_ARTIFACT_JSON_TYPE = "artifactVersion"
+PLAIN: dict[type, Type] = {
+    type(None): NONE,
+    int: NUMBER,
+    bool: BOOLEAN,
+    dt.datetime: TIMESTAMP,
+    dt.date: TIMESTAMP,
+}
+"""The classes whose values all have one type, whatever they are."""
+LISTS = (list, tuple, set, frozenset)
+_DECLARED: dict[type, Type] = {
+    **PLAIN,
+    float: NUMBER,
+    str: STRING,
+    dict: TypedDictType(),
+    **dict.fromkeys(LISTS, ListType()),
+}
+"""The types that classes stand for where a column is declared."""
+
 
 def explain(target: Type, value: Any, depth: int = 0) -> str:
     """The lines that say why; `depth` is how far they are indented, with tabs."""
@@ -68,32 +89,6 @@ def _unfit_elements(target: ListType, values: Any, depth: int) -> list[str]:
             return ["\t" * depth + f"Index {number}:", explain(element, value, depth + 1)]
         element = assigned
     return []
-
-
-ARTIFACT_PREFIX = "wandb-artifact://"
-"""Text that begins like this is taken for an artifact."""
-
-_ARTIFACT_JSON_TYPE = "artifactVersion"
-
-PLAIN: dict[type, Type] = {
-    type(None): NONE,
-    int: NUMBER,
-    bool: BOOLEAN,
-    dt.datetime: TIMESTAMP,
-    dt.date: TIMESTAMP,
-}
-"""The classes whose values all have one type, whatever they are."""
-
-LISTS = (list, tuple, set, frozenset)
-
-_DECLARED: dict[type, Type] = {
-    **PLAIN,
-    float: NUMBER,
-    str: STRING,
-    dict: TypedDictType(),
-    **dict.fromkeys(LISTS, ListType()),
-}
-"""The types that classes stand for where a column is declared."""
 
 
 def type_of(value: Any) -> Type:

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from artfs.sdk.entry import ArtifactValue
     from artfs.sdk.run import Artifact
 
+Layers = dict[str, list[Any]]
+"""Ids of classes by the name of a layer of boxes or masks."""
+_DIRECTORY = "media/tables"
+_NAME_CHARS = 20
+
 
 class ClassSet(Protocol):
     """A set of classes as the type of their ids knows it: Classes is one."""
@@ -30,10 +35,6 @@ class ClassSet(Protocol):
     def reference_in(self, artifact: Artifact | None) -> dict[str, Any]:
         """JSON that names its file, which is added to the draft `artifact`."""
         ...
-
-
-Layers = dict[str, list[Any]]
-"""Ids of classes by the name of a layer of boxes or masks."""
 
 
 class ImageFileType(Type, frozen=True):
@@ -133,10 +134,6 @@ class MediaFileType(Type, frozen=True):
     def to_json(self, artifact: Artifact | None = None) -> dict[str, Any]:
         del artifact
         return {"wb_type": self.wb_type}
-
-
-_DIRECTORY = "media/tables"
-_NAME_CHARS = 20
 
 
 def add_unnamed(artifact: Artifact, table: ArtifactValue) -> str:
