@@ -34,6 +34,13 @@ from typing import Any, ClassVar
 
 from artfs.credentials import shown
 
+UNDECODABLE = (ValueError, RecursionError)
+"""What decoders of JSON, TOML and msgpack raise for what somebody else may have written.
+
+A decode error of theirs and text that is not UTF-8 are a ValueError; nesting that is too deep is
+not.
+"""
+
 
 class ArtfsError(Exception):
     """Base of all errors that artfs raises on purpose."""

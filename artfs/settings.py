@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.errors import ConfigError
+from artfs.errors import UNDECODABLE, ConfigError
 
 STORE_VARIABLE = "ARTFS_STORE"
 ENTITY_VARIABLE = "ARTFS_ENTITY"
@@ -79,7 +79,7 @@ def load_config() -> Config:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Config)
     except FileNotFoundError:
         return Config()
-    except (OSError, ValueError) as error:
+    except (OSError, *UNDECODABLE) as error:
         raise ConfigError(str(path), str(error), hint="mend or remove it") from None
 
 

@@ -25,11 +25,39 @@ _FIRST = (
 """Long files, which mostly wait: begun first, they end while others are still running."""
 
 
+_LONG = (
+    "tests/cli/test_failing_disk.py::test_no_failure_of_a_disk_is_an_internal_error",
+    "tests/crash/test_forks.py::test_what_a_forked_child_is_told_is_logged_is_there[committing",
+    "tests/crash/test_forks.py::test_what_a_forked_child_is_told_is_logged_is_there[idle",
+    "tests/crash/test_forks.py::test_the_same_holds_for_a_shared_store[forks twice",
+    "tests/crash/test_forks.py::test_the_same_holds_for_a_shared_store[is killed",
+    "tests/mount/test_shared.py::test_a_version_is_read_and_the_next_one_is_staged",
+    "tests/unit/references/test_faults.py::test_a_source_that_stays_broken_fails_in_time_and_heals",
+)
+"""More of what others look at: `scripts/hunt` runs them, a merge waits for all others."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--long` runs the long tests alone."""
+    parser.addoption("--long", action="store_true", help="run the long tests, and no others")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Nothing is left out silently."""
+    long = config.getoption("--long")
+    return "the long tests alone" if long else "all but the long tests, which scripts/hunt runs"
+
+
 def pytest_configure() -> None:
     """Keep what artfs remembers of stores out of the home of whoever runs the tests."""
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="artfs-test-state-")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long files first; everything else stays in its order."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Choose between long and other tests; the long files first, the rest stays in its order."""
+    wanted = [item for item in items if item.nodeid.startswith(_LONG) == config.getoption("--long")]
+    # A test that is asked for by its name is run.
+    if wanted:
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(wanted)])
+        items[:] = wanted
     items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))

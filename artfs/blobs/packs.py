@@ -23,7 +23,7 @@ from typing import Self
 
 import msgspec
 
-from artfs.errors import IntegrityError, InvalidManifest
+from artfs.errors import UNDECODABLE, IntegrityError, InvalidManifest
 from artfs.model import ByteRange, Digest
 from artfs.system.files import pread_full
 from artfs.system.oserrors import translate_os_errors
@@ -197,7 +197,7 @@ _index_decoder = msgspec.msgpack.Decoder(list[PackedBlob])
 def _checked_index(index: bytes, index_start: int) -> list[PackedBlob]:
     try:
         blobs = _index_decoder.decode(index)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise InvalidManifest("pack index", str(error)) from None
     position = 0
     for blob in blobs:

@@ -26,7 +26,7 @@ from artfs.catalog.checked import number
 from artfs.catalog.engine import Database, now_ns
 from artfs.catalog.records import LeaseKind, LeaseRecord
 from artfs.catalog.schema import numbers
-from artfs.errors import OutOfSpace
+from artfs.errors import UNDECODABLE, OutOfSpace
 from artfs.model import Digest
 from artfs.system import forks
 from artfs.system.directories import DirectoryHandle
@@ -85,10 +85,12 @@ def next_number(connection: Connection) -> int:
 
 def free_number(leases: Leases, connection: Connection) -> int:
     """Up to which number nothing that was condemned can be needed by whoever is at work."""
+    # Before the leases are read: one that begins from here on has this number at least.
+    last = last_number(connection)
     held = [
         lease.number for lease in leases.all(connection) if lease.is_held and lease.kind in _STORING
     ]
-    return min([last_number(connection), *held])
+    return min([last, *held])
 
 
 def holder() -> str:
@@ -218,7 +220,7 @@ def _names(directory: DirectoryHandle) -> list[_Name]:
 def _record(directory: DirectoryHandle, name: _Name) -> LeaseRecord:
     note = _Note()
     held = is_held(str(name), dir_fd=directory.fd)
-    with suppress(OSError, msgspec.DecodeError):
+    with suppress(OSError, *UNDECODABLE):
         opened = SharedDescriptor(os.open(str(name), _READ_FLAGS, dir_fd=directory.fd))
         note = msgspec.json.decode(os.pread(opened.fd, _NOTE_BYTES, 0), type=_Note)
     return LeaseRecord(

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from artfs.cli.output import escaped, iso_time
-from artfs.errors import ArtfsError, ArtifactNotFound, InvalidArgument, InvalidName
+from artfs.errors import UNDECODABLE, ArtfsError, ArtifactNotFound, InvalidArgument, InvalidName
 from artfs.model import Metadata, check_name, parse_artifact_path
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def json_object(text: str | None, *, option: str) -> Metadata:
             raise InvalidArgument(f"{option} {text}", reason) from None
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise InvalidArgument(option, f"is not JSON ({error})") from None
     if not isinstance(value, dict):
         raise InvalidArgument(option, "is not a JSON object", hint='write {"key": value}')

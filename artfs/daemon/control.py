@@ -22,7 +22,7 @@ from threading import Thread
 import msgspec
 import trio
 
-from artfs.errors import MountError
+from artfs.errors import UNDECODABLE, MountError
 from artfs.mounts.daemons import OVER, Mark, MountRecord
 from artfs.mounts.messages import (
     Command,
@@ -183,7 +183,7 @@ def _awaited(connection: socket.socket, reply: Future[Reply]) -> Reply:
 def _reply(line: bytes, answer: Answer) -> Reply:
     try:
         command = decode_line(line, Command)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         return Reply(error=f"not a command: {error}")
     try:
         return answer(command)

@@ -17,7 +17,7 @@ from operator import lt
 
 import msgspec
 
-from artfs.errors import InvalidManifest, InvalidName
+from artfs.errors import UNDECODABLE, InvalidManifest, InvalidName
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.model import MAX_ENTRY_NAME_BYTES, Digest, check_entry_name
 
@@ -28,7 +28,6 @@ _MAX_BODY_BYTES = 2**32 - 1
 _NEVER_NAMES = frozenset({"", ".", ".."})
 _LITTLE_ENDIAN = sys.byteorder == "little"
 
-_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _encoder = msgspec.msgpack.Encoder()
 _entry_decoder = msgspec.msgpack.Decoder(Entry)
@@ -64,7 +63,7 @@ class Directory:
         """
         try:
             envelope = _envelope_decoder.decode(encoded)
-        except _UNDECODABLE as error:
+        except UNDECODABLE as error:
             raise InvalidManifest("directory object", str(error)) from None
         if envelope.version != FORMAT_VERSION:
             raise InvalidManifest(
@@ -92,7 +91,7 @@ class Directory:
         start, stop = self._span(position)
         try:
             return _checked(_entry_decoder.decode(self._body[start:stop]))
-        except _UNDECODABLE as error:
+        except UNDECODABLE as error:
             raise InvalidManifest(f"directory entry {position}", str(error)) from None
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
@@ -111,7 +110,7 @@ class Directory:
         first, last = self._span(start)[0], self._span(stop - 1)[1]
         try:
             found = _entries_decoder.decode(_array_header(stop - start) + self._body[first:last])
-        except _UNDECODABLE as error:
+        except UNDECODABLE as error:
             raise InvalidManifest(f"directory entries {start}..{stop}", str(error)) from None
         names = [entry.name for entry in found]
         if not _are_plain(names):

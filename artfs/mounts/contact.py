@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.errors import MountError
+from artfs.errors import UNDECODABLE, MountError
 from artfs.mounts.daemons import Daemon, find_daemon
 from artfs.mounts.holders import holders
 from artfs.mounts.messages import (
@@ -29,7 +29,7 @@ ANSWER_TIMEOUT_S = 8.0
 """How long a process may be silent. One that is busy is not: it says that it works."""
 _FUSE_DEVICE = "/dev/fuse"
 _NOBODY_SERVES = (errno.ENOTCONN, errno.ECONNABORTED)
-NO_ANSWER = (OSError, msgspec.DecodeError)
+NO_ANSWER = (OSError, *UNDECODABLE)
 """What asking a process ends with that has just ended, or takes long to answer."""
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from artfs.errors import UNDECODABLE
 from artfs.mounts.messages import decode_line, encode_line, socket_address, socket_path
 from artfs.system.mountinfo import MountedFileSystem
 
@@ -207,7 +208,7 @@ def _marked(process: Path) -> Daemon | None:
             uid = os.fstat(fd).st_uid
             owner = process.stat().st_uid
             record = decode_line(os.read(fd, _MAX_MARK_BYTES), MountRecord)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *UNDECODABLE):
             continue
         finally:
             os.close(fd)

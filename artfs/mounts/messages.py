@@ -201,7 +201,7 @@ def encode_line(message: msgspec.Struct) -> bytes:
 
 
 def decode_line(line: bytes | bytearray, kind: type[Message]) -> Message:
-    """The message on a line. Raises: msgspec.DecodeError."""
+    """The message on a line. Raises: UNDECODABLE."""
     return msgspec.json.decode(line, type=kind, dec_hook=_path)
 
 

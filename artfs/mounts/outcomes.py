@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.errors import ArtfsError, MountError
+from artfs.errors import UNDECODABLE, ArtfsError, MountError
 from artfs.mounts.messages import Failure, decode_line, encode_line, mountpoint_key
 from artfs.repository.facade import StoreInfo
 from artfs.staging.area import staging_path
@@ -54,7 +54,7 @@ def remember(last: LastStaging) -> None:
 def last_staging(place: Path) -> LastStaging | None:
     """The area that this user last had mounted here; None where nothing is known."""
     # Who has no place for it knows nothing.
-    with suppress(OSError, ArtfsError, msgspec.DecodeError):
+    with suppress(OSError, ArtfsError, *UNDECODABLE):
         path = log_directory() / _DIRECTORY / f"{mountpoint_key(place)}{_SUFFIX}"
         last = decode_line(path.read_bytes(), LastStaging)
         if last.mountpoint == place:

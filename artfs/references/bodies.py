@@ -19,6 +19,7 @@ import requests
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
+from artfs.errors import UNDECODABLE
 from artfs.references.base import Body, TransientFailure
 from artfs.references.web import PIECE_BYTES, Extent, is_timeout, reason
 
@@ -123,5 +124,5 @@ def json_of(response: requests.Response, *, subject: str, timeout_s: float) -> A
                 raise TransientFailure(subject, "a small answer does not come to its end")
     try:
         return json.loads(text)
-    except ValueError:
+    except UNDECODABLE:
         raise TransientFailure(subject, "the server answered with nonsense") from None

@@ -29,6 +29,7 @@ from artfs.blobs.base import RecordKind, RecordStore
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import CommitRequest, Copy, RunRecord, VersionRecord
 from artfs.errors import (
+    UNDECODABLE,
     ArtfsError,
     DamagedRecord,
     IntegrityError,
@@ -131,7 +132,7 @@ def decode_commit(data: bytes) -> CommitRecord:
     try:
         value = json.loads(text)
         record = msgspec.convert(value, CommitRecord)
-    except (ValueError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise InvalidManifest("commit record", str(error)[:120]) from None
     if record.format > FORMAT:
         raise InvalidManifest("commit record", f"format {record.format}", hint="use a newer artfs")
@@ -178,7 +179,7 @@ def decode_checkpoint(stored: bytes) -> Checkpoint:
     line, _, data = stored.partition(b"\n")
     try:
         header = msgspec.json.decode(line, type=_Header)
-    except (msgspec.DecodeError, RecursionError):
+    except UNDECODABLE:
         raise IntegrityError("checkpoint", "its first line is damaged") from None
     if header.format > FORMAT:
         raise InvalidManifest("checkpoint", f"format {header.format}", hint="use a newer artfs")
@@ -192,7 +193,7 @@ def decode_checkpoint(stored: bytes) -> Checkpoint:
             name: [dict(zip(columns, row, strict=True)) for row in rows]
             for name, (columns, rows) in tables.items()
         }
-    except (ValueError, zlib.error, RecursionError) as error:
+    except (*UNDECODABLE, zlib.error) as error:
         raise InvalidManifest("checkpoint", str(error)[:120]) from None
     return Checkpoint(number=header.number, at_ns=header.at_ns, entity=header.entity, copied=copied)
 
@@ -363,7 +364,7 @@ class Recovery:
         value = self._catalog.settings().get(CHECKPOINTS_KEY)
         try:
             return msgspec.json.decode(value, type=Places) if value else []
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             return []
 
     def _save(self, known: Places) -> bool:

@@ -16,6 +16,7 @@ from artfs.blobs.base import Namespace, RecordKind
 from artfs.blobs.local import LocalObjectStore, fill_layout
 from artfs.catalog.sqlite import RESERVE_FILE
 from artfs.errors import (
+    UNDECODABLE,
     Conflict,
     InvalidArgument,
     PathNotFound,
@@ -238,7 +239,7 @@ def read_store_file(root: Path) -> StoreFile:
         raise StoreNotFound(
             str(root), "there is no store here", hint="`artfs put` makes one, or name another"
         ) from None
-    except ValueError as error:
+    except UNDECODABLE as error:
         raise StoreFormatError(str(path), f"damaged ({error})") from None
     check_format(str(root), settings.format)
     return settings

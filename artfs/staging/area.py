@@ -27,7 +27,13 @@ from typing import Self
 
 import msgspec
 
-from artfs.errors import PermissionDenied, StagingBusy, StagingNotFound, StoreFormatError
+from artfs.errors import (
+    UNDECODABLE,
+    PermissionDenied,
+    StagingBusy,
+    StagingNotFound,
+    StoreFormatError,
+)
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import state_path
 from artfs.staging.index import Index, row_of
@@ -385,7 +391,7 @@ def owner_of(path: Path) -> AreaOwner | None:
     """The process that owns the area at `path`; None where nobody does."""
     if not is_held(path / _LOCK_FILE):
         return None
-    with suppress(OSError, msgspec.DecodeError):
+    with suppress(OSError, *UNDECODABLE):
         return msgspec.json.decode((path / _LOCK_FILE).read_bytes(), type=AreaOwner)
     return AreaOwner(0, "")
 
@@ -444,5 +450,5 @@ def _fill(index: Index, meta: AreaMeta) -> None:
 def _read_meta(path: Path, index: Index) -> AreaMeta:
     try:
         return decode_meta(index.meta())
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise StoreFormatError(str(path / INDEX_FILE), f"damaged ({error})") from None

@@ -24,6 +24,7 @@ from zlib import crc32
 
 import msgspec
 
+from artfs.errors import UNDECODABLE, StoreFormatError
 from artfs.system.files import pwrite_full
 
 if TYPE_CHECKING:
@@ -181,4 +182,9 @@ def _values(data: bytes) -> Iterator[tuple[int, Record | int]]:
         if length == 0 or len(body) < length or crc32(body) != checksum:
             return
         position += length
-        yield position, _decode(body)
+        try:
+            value = _decode(body)
+        except UNDECODABLE as error:
+            # Its checksum is right: it was not cut by a crash, but written so.
+            raise StoreFormatError("journal", f"a record is damaged ({error})") from None
+        yield position, value

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.errors import ArtfsError, PermissionDenied, StoreFormatError
+from artfs.errors import UNDECODABLE, ArtfsError, PermissionDenied, StoreFormatError
 from artfs.model import Digest
 from artfs.repository.facade import StoreInfo
 from artfs.staging.area import (
@@ -33,7 +33,7 @@ _OUTCOME_BYTES = 4096
 _MAX_OUTCOMES = 20
 
 
-_UNREADABLE = (ArtfsError, msgspec.DecodeError, sqlite3.Error)
+_UNREADABLE = (ArtfsError, *UNDECODABLE, sqlite3.Error)
 """What reading a damaged area ends with."""
 
 
@@ -156,7 +156,7 @@ def remove_outcome(store: StoreInfo, area_id: str) -> None:
 
 def read_outcome(area_path: Path) -> AreaOutcome | None:
     """What came of an area; None where nothing is known."""
-    with suppress(OSError, msgspec.DecodeError):
+    with suppress(OSError, *UNDECODABLE):
         path = area_path.with_name(area_path.name + _OUTCOME)
         return msgspec.json.decode(path.read_bytes(), type=AreaOutcome)
     return None

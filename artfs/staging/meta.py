@@ -14,7 +14,7 @@ import msgspec
 
 from artfs.catalog.base import Catalog, Lease
 from artfs.catalog.records import LeaseKind
-from artfs.errors import ArtfsError
+from artfs.errors import UNDECODABLE, ArtfsError
 from artfs.model import Digest, Metadata
 from artfs.system.oserrors import translate_os_errors
 
@@ -70,7 +70,7 @@ def encode_meta(meta: AreaMeta) -> str:
 
 
 def decode_meta(text: str) -> AreaMeta:
-    """Raises: msgspec.DecodeError."""
+    """Raises: UNDECODABLE."""
     return msgspec.json.decode(text, type=AreaMeta)
 
 
@@ -102,7 +102,7 @@ def read_durable(path: Path) -> Durable | None:
     with translate_os_errors(path):
         try:
             return msgspec.json.decode(path.read_bytes(), type=Durable)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, *UNDECODABLE):
             # Of an area from before there was such a note, or of a host that died with it.
             return None
 

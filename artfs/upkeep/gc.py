@@ -233,16 +233,18 @@ class _Collection:
         What they refer to in other versions is reached as well, deleted ones included.
         """
         reachable: set[Digest] = set()
+        # A file may hold the very bytes of a directory object: it does not lead on.
+        walked: set[Digest] = set()
         linked = self._repository.linked_blobs()
         live = self._catalog.live_trees(on_damage=self._hinder)
         trees = [(tree, version.path) for version, tree in live if version.id not in expired]
         others = [*self._staged_trees(), *self._leased_trees()]
         for tree, path in [*trees, *((tree, f"tree {tree.hex()[:12]}") for tree in others)]:
             with self._hindered_by(path):
-                self._mark_tree(tree, reachable, linked)
+                self._mark_tree(tree, reachable, walked, linked)
         with self._hindered_by("a reference to another version"):
             reachable |= linked.found
-        return reachable
+        return reachable | walked
 
     @contextmanager
     def _hindered_by(self, path: str) -> Iterator[None]:
@@ -257,14 +259,20 @@ class _Collection:
                 )
             )
 
-    def _mark_tree(self, tree: Digest, reachable: set[Digest], linked: ReferenceTargets) -> None:
+    def _mark_tree(
+        self,
+        tree: Digest,
+        reachable: set[Digest],
+        walked: set[Digest],
+        linked: ReferenceTargets,
+    ) -> None:
         stack = [tree]
         while stack:
             directory = stack.pop()
-            if directory in reachable:
+            if directory in walked:
                 continue
             entries = list(self._repository.directory(directory).entries())
-            reachable.add(directory)
+            walked.add(directory)
             for entry in entries:
                 if isinstance(entry, DirectoryEntry):
                     stack.append(entry.sha256)

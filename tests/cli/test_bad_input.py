@@ -412,3 +412,29 @@ def test_what_a_killed_put_leaves_is_named_by_doctor_and_removed_by_gc(filled: C
     (big / "b.bin").unlink()
     filled.ok("put", "big", "-n", "demo/data")
     filled.ok("verify")
+
+
+NO_TOML = {
+    "nested without end": b"a=" + b"[" * 50_000,
+    "nested and whole": b"a=" + b"[" * 900 + b"]" * 900,
+    "a number of 6,000 digits": b"entity = " + b"9" * 6000,
+    "NUL": bytes(3),
+    "not UTF-8": b"\xff\xfe=1",
+    "other types": b"format = []\nstore = 3\nentity = {}\n",
+    "infinite": b"format = inf\nstore = nan\n",
+}
+
+
+@pytest.mark.parametrize("kind", NO_TOML)
+def test_a_file_of_settings_that_no_decoder_reads_is_one_line_that_names_it(
+    filled: Cli, kind: str
+) -> None:
+    config = filled.directory / "config" / "artfs" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_bytes(NO_TOML[kind])
+    filled.fails(11, "ls", says=str(config))
+    config.unlink()
+    settings = filled.store / "artfs.toml"
+    settings.chmod(0o600)
+    settings.write_bytes(NO_TOML[kind])
+    filled.fails(11, "ls", says=str(settings))

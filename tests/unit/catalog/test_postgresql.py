@@ -11,7 +11,9 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
-from artfs.catalog import engine
+from artfs.catalog import engine, leases
+from artfs.catalog.base import Lease
+from artfs.catalog.records import LeaseKind
 from artfs.catalog.sql import SqlCatalog
 from artfs.errors import (
     ArtfsError,
@@ -21,7 +23,7 @@ from artfs.errors import (
     PermissionDenied,
     StoreFormatError,
 )
-from artfs.testing.catalog_samples import commit, put
+from artfs.testing.catalog_samples import commit, own_blobs, put
 from tests.servers.postgres import PostgreSQL
 
 
@@ -220,3 +222,27 @@ def test_text_that_the_database_cannot_hold_is_refused(
     with pytest.raises(InvalidArgument):
         commit(catalog, "second", description=description)
     assert catalog.artifact("team", "data").version_count == 1
+
+
+def test_who_begins_to_work_while_gc_decides_is_waited_for(
+    catalog: SqlCatalog, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (blob,) = own_blobs("shared")
+    version = put(catalog, "old", tree=blob.sha256, blobs=[blob])
+    catalog.delete_version(version.id, delete_aliases=True)
+    last_number = leases.last_number
+    begun: list[Lease] = []
+    with closing(SqlCatalog.connect(url)) as other:
+
+        def meanwhile(connection: Connection) -> int:
+            if not begun:
+                begun.append(other.lease(LeaseKind.INTAKE))
+                assert other.reserve([blob.sha256]).found
+                other.condemn([blob.sha256], at_ns=0)
+            return last_number(connection)
+
+        monkeypatch.setattr(leases, "last_number", meanwhile)
+        assert catalog.doom_blobs([blob.sha256], condemned_before_ns=1) == []
+        monkeypatch.undo()
+        put(other, "new", tree=blob.sha256, reused=[blob.sha256])
+        begun[0].release()

@@ -6,9 +6,11 @@ import errno
 import os
 import shutil
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import given
@@ -180,6 +182,18 @@ def test_a_record_that_a_dying_host_wrote_half_is_as_if_it_never_was(
     data = path.read_bytes().rstrip(b"\0")
     path.write_bytes(data[:-lost_bytes] + bytes(1000))
     assert reopened(copy_of_area(tmp_path)) == ([5, 105], ["whole"])
+
+
+def test_a_record_that_was_written_damaged_is_an_error_and_not_the_end(
+    index: Index, tmp_path: Path
+) -> None:
+    index.apply(change(5, "whole"))
+    ((_, path),) = journals(tmp_path)
+    body = b"\x91" * 100_000
+    whole = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(whole + struct.pack("<II", len(body), crc32(body)) + body)
+    with pytest.raises(StoreFormatError, match="a record is damaged"):
+        list(read_journals([path]))
 
 
 def test_a_failed_append_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

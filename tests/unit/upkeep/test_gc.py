@@ -14,7 +14,7 @@ import pytest
 from artfs.blobs.base import Namespace, Transfer
 from artfs.catalog.records import VersionRecord, VersionUpdate
 from artfs.errors import ArtfsError, BlobNotFound, Conflict, NotFound
-from artfs.manifest.entries import FileEntry
+from artfs.manifest.entries import DirectoryEntry, FileEntry
 from artfs.repository.facade import Repository
 from artfs.repository.stores import open_store
 from artfs.sdk.publish import PutRequest, put
@@ -370,4 +370,19 @@ def test_what_somebody_has_a_use_for_outlives_its_time_until_he_lets_go(
     else:
         catalog.unlink(version.id, "p", "models")
     assert collect(repository, grace_s=0).expired == ["p/a:v0"]
+    assert_all_right(repository)
+
+
+def test_a_file_with_the_bytes_of_a_directory_object_hides_nothing_of_that(
+    repository: Repository, tmp_path: Path
+) -> None:
+    below = {"d/x": b"below"}
+    first = put_files(repository, tmp_path / "in", below)
+    entry = repository.find(first.tree, "d")
+    assert isinstance(entry, DirectoryEntry)
+    encoded = repository.blobs.read(entry.sha256)
+    # It comes before the directory, and is reached first.
+    put_files(repository, tmp_path / "in", {"a": encoded, **below})
+    repository.catalog.delete_version(first.id, delete_aliases=True)
+    collect(repository, grace_s=0)
     assert_all_right(repository)
