@@ -1,4 +1,8 @@
-"""The control socket of a mount: it answers while reads hang."""
+"""The control socket of a mount: it answers while reads hang.
+
+Threads of its own listen, so that a client hears at once that this process lives, whatever keeps
+the loop: a write that the disk takes its time for, or a lock. The loop answers.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,14 @@ import errno
 import fcntl
 import logging
 import os
+import select
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import msgspec
 import trio
@@ -30,8 +37,12 @@ logger = logging.getLogger(__name__)
 
 _MAX_LINE_BYTES = 65536
 _MAX_CLIENT_S = 60.0
+_WORKING_S = 0.5
+"""After that long without an answer, and again and again, a client is told that one is coming."""
 
 Answer = Callable[[Command], Reply]
+OnLoop = Callable[[bytes], Future[Reply]]
+"""Has a line answered by the loop. Raises: trio.RunFinishedError."""
 
 
 class ControlSocket:
@@ -82,17 +93,42 @@ class ControlSocket:
 
     async def serve(self, answer: Answer) -> None:
         """Answer clients until cancelled."""
+        token = trio.lowlevel.current_trio_token()
+
+        def on_loop(line: bytes) -> Future[Reply]:
+            reply: Future[Reply] = Future()
+            token.run_sync_soon(lambda: reply.set_result(_reply(line, answer)))
+            return reply
+
+        ended, end = os.pipe2(os.O_CLOEXEC)
+        listening = Thread(
+            target=self._listen, args=(ended, on_loop), name="artfs control", daemon=True
+        )
+        listening.start()
+        try:
+            await trio.sleep_forever()
+        finally:
+            os.close(end)
+            # It waits for nothing but this.
+            listening.join()
+            os.close(ended)
+
+    def _listen(self, ended: int, on_loop: OnLoop) -> None:
         self._socket.setblocking(False)
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._socket))
-
-        async def handle(stream: trio.SocketStream) -> None:
-            with trio.move_on_after(_MAX_CLIENT_S):
-                try:
-                    await _converse(stream, answer)
-                except (trio.BrokenResourceError, OSError) as error:
-                    logger.debug("a client of the control socket left: %s", error)
-
-        await trio.serve_listeners(handle, [listener])
+        poller = select.poll()
+        for fd in (ended, self._socket.fileno()):
+            poller.register(fd, select.POLLIN)
+        while ended not in dict(poller.poll()):
+            try:
+                connection, _ = self._socket.accept()
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                logger.warning("a client of the control socket was not heard: %s", error)
+                continue
+            Thread(
+                target=_converse, args=(connection, on_loop), name="artfs control", daemon=True
+            ).start()
 
     def _bind(self, mountpoint: Path) -> None:
         directory = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -123,19 +159,28 @@ def _answers(path: Path) -> bool:
     return True
 
 
-async def _converse(stream: trio.SocketStream, answer: Answer) -> None:
-    data = bytearray()
-    async with stream:
-        async for chunk in stream:
-            data += chunk
-            while (end := data.find(b"\n")) >= 0:
-                line, data = data[:end], data[end + 1 :]
-                await stream.send_all(encode_line(_reply(line, answer)))
-            if len(data) > _MAX_LINE_BYTES:
-                return
+def _converse(connection: socket.socket, on_loop: OnLoop) -> None:
+    """Answer one client. Blocks: until it leaves, or for `_MAX_CLIENT_S`."""
+    with connection:
+        connection.settimeout(_MAX_CLIENT_S)
+        try:
+            with connection.makefile("rb") as lines:
+                while (line := lines.readline(_MAX_LINE_BYTES)).endswith(b"\n"):
+                    connection.sendall(encode_line(_awaited(connection, on_loop(line))))
+        except (OSError, trio.RunFinishedError) as error:
+            logger.debug("a client of the control socket left: %s", error)
 
 
-def _reply(line: bytearray, answer: Answer) -> Reply:
+def _awaited(connection: socket.socket, reply: Future[Reply]) -> Reply:
+    """A reply of the loop; the client hears that it is coming. Raises: OSError."""
+    for _ in range(int(_MAX_CLIENT_S / _WORKING_S)):
+        with suppress(TimeoutError):
+            return reply.result(_WORKING_S)
+        connection.sendall(encode_line(Reply(working=True)))
+    raise TimeoutError("the loop does not answer")
+
+
+def _reply(line: bytes, answer: Answer) -> Reply:
     try:
         command = decode_line(line, Command)
     except UNDECODABLE as error:

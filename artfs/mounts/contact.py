@@ -26,6 +26,7 @@ from artfs.mounts.messages import (
 from artfs.system.mountinfo import MountedFileSystem, locate_mountpoint, mounted_at
 
 ANSWER_TIMEOUT_S = 8.0
+"""How long a process may be silent. One that is busy is not: it says that it works."""
 _FUSE_DEVICE = "/dev/fuse"
 _NOBODY_SERVES = (errno.ENOTCONN, errno.ECONNABORTED)
 NO_ANSWER = (OSError, *UNDECODABLE)
@@ -91,8 +92,8 @@ def without_stranger(found: ActiveMount) -> ActiveMount:
 def ask(daemon: Daemon, command: Command) -> MountStatus:
     """Tell a mount's process something; its status after that.
 
-    Blocks: at most about 8 s. Raises: MountError; OSError and msgspec.DecodeError where there is
-    no process, or none that answers.
+    Blocks: at most about 8 s where it is silent, 60 s where it says that it works. Raises:
+    MountError; OSError and msgspec.DecodeError where there is no process, or none that answers.
     """
     with daemon.connected() as connection:
         reply = _ask(connection, command)
@@ -103,7 +104,7 @@ def ask(daemon: Daemon, command: Command) -> MountStatus:
 
 
 def mount_status(found: ActiveMount) -> MountStatus:
-    """A mount of artfs, whatever has become of it. Blocks: at most about 8 s."""
+    """A mount of artfs, whatever has become of it. Blocks: as `ask`."""
     daemon = found.daemon
     if daemon is None:
         state = MountState.UNRESPONSIVE
@@ -179,6 +180,9 @@ def ended(pidfd: int, timeout_s: float) -> bool:
 
 
 def _ask(connection: socket.socket, command: Command) -> Reply:
+    connection.settimeout(ANSWER_TIMEOUT_S)
     connection.sendall(encode_line(command))
     with connection.makefile("rb") as lines:
-        return decode_line(lines.readline(), Reply)
+        while (reply := decode_line(lines.readline(), Reply)).working:
+            pass
+    return reply

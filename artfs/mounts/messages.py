@@ -179,10 +179,12 @@ class Command(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to one command."""
+    """The answer to one command; any number that say `working` may come before it."""
 
     status: MountStatus | None = None
     error: str | None = None
+    working: bool = False
+    """The process lives and has the command; it does something else yet."""
 
 
 class Ready(msgspec.Struct, frozen=True, omit_defaults=True):

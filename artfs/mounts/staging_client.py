@@ -33,8 +33,8 @@ OnProgress = Callable[[CommitStatus], None]
 
 
 def staging_status(mountpoint: Path) -> StagingStatus:
-    """The staging area that is mounted here. Raises: MountError. Blocks: at most about 8 s."""
-    return _staging(mountpoint, client.status(mountpoint))
+    """The staging area that is mounted here. Raises: MountError. Blocks: as `contact.ask`."""
+    return _asked(mountpoint)[0]
 
 
 def _staging(mountpoint: Path, status: MountStatus) -> StagingStatus:

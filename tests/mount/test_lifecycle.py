@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,11 +39,16 @@ def content(repository: Repository) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not reaped does not."""
+    """Whether a thread of a process runs; one that ended and was not reaped does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
     except FileNotFoundError:
         return False
+    for thread in threads:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if (thread / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+                return True
+    return False
 
 
 def assert_gone(mountpoint: Path, pid: int | None, runtime: Path) -> None:
