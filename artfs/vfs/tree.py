@@ -6,7 +6,7 @@ them by their position, so that a million of them can be known to the kernel at 
 
 Nodes raise the errors of artfs/errors.py and no others on purpose. All of this runs on the loop;
 what takes long is awaited. A tree that can be changed has no such nodes: its names are those of
-its staging area (artfs/vfs/staged.py).
+its staging area (artfs/vfs/staging_tree.py).
 """
 
 from __future__ import annotations

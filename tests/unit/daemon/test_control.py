@@ -102,12 +102,34 @@ def test_a_process_whose_loop_is_kept_says_that_it_works_and_answers_when_it_can
         assert second.result() == ask(daemon, Command("status"))
 
 
-def test_what_is_no_command_or_cannot_be_answered_is_told_and_ends_nothing(loop: Loop) -> None:
+MALFORMED = {
+    "no JSON": b"?",
+    "nested without end": b'{"x":' + b"[" * 40_000,
+    "NUL": bytes(3),
+    "not UTF-8": b'{"command":"\xff"}',
+    "another type": b'{"command":3}',
+    "a number of 5,000 digits": b'{"command":"stop","wait_writers_s":' + b"9" * 5000 + b"}",
+    "a list": b"[]",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_message_that_no_client_sends_is_answered_and_ends_no_mount(
+    kind: str, loop: Loop
+) -> None:
     loop.free.set()
     with loop.running() as daemon:
-        for line, said in ((b"?\n", "not a command"), (encode_line(Command("odd")), "odd")):
-            with asking(daemon, line) as replies:
-                assert said in (next(replies).error or "")
+        with asking(daemon, MALFORMED[kind] + b"\n") as replies:
+            assert (next(replies).error or "").startswith("not a command")
+        assert ask(daemon, Command("status")).state is MountState.MOUNTED
+
+
+def test_what_cannot_be_answered_is_told_and_ends_nothing(loop: Loop) -> None:
+    loop.free.set()
+    with loop.running() as daemon:
+        with asking(daemon, encode_line(Command("odd"))) as replies:
+            assert "odd" in (next(replies).error or "")
         # Longer than any command: it is not heard to its end.
         with asking(daemon, b"x" * 65536) as replies:
             assert list(replies) == []

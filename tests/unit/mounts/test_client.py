@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import trio
 
-from artfs.daemon.control import ControlSocket
 from artfs.errors import MountError
 from artfs.mounts import client
 from artfs.mounts.client import MountRequest
-from artfs.mounts.messages import Command, MountState, MountStatus, Reply, decode_line, encode_line
+from artfs.mounts.messages import MountState, MountStatus, Reply, decode_line, encode_line
 from artfs.system import mountinfo
 
 
@@ -93,47 +91,3 @@ def test_the_kernel_s_escapes_in_paths_are_undone(
 def test_messages_survive_their_journey() -> None:
     status = MountStatus(mountpoint=Path("/mnt/x y"), state=MountState.MOUNTED, pid=3)
     assert decode_line(encode_line(Reply(status=status)), Reply).status == status
-
-
-MALFORMED = {
-    "nested without end": b'{"x":' + b"[" * 40_000,
-    "NUL": bytes(3),
-    "not UTF-8": b'{"command":"\xff"}',
-    "another type": b'{"command":3}',
-    "a number of 5,000 digits": b'{"command":"stop","wait_writers_s":' + b"9" * 5000 + b"}",
-    "a list": b"[]",
-    "nothing": b"",
-}
-
-
-@pytest.mark.parametrize("kind", MALFORMED)
-def test_a_message_that_no_client_sends_is_answered_and_ends_no_mount(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "run").mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-
-    async def told(control: ControlSocket) -> list[Reply]:
-        replies = []
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(control.serve, lambda command: Reply(error=command.command))
-            for line in (MALFORMED[kind], encode_line(Command("status")).rstrip(b"\n")):
-                async with await trio.open_unix_socket(str(control.path)) as stream:
-                    await stream.send_all(line + b"\n")
-                    answer = b""
-                    async for piece in stream:
-                        answer += piece
-                        if answer.endswith(b"\n"):
-                            break
-                    replies.append(decode_line(answer, Reply))
-            nursery.cancel_scope.cancel()
-        return replies
-
-    control = ControlSocket(tmp_path)
-    try:
-        wrong, right = trio.run(told, control)
-    finally:
-        control.close()
-    assert wrong.error is not None
-    assert wrong.error.startswith("not a command"), wrong.error
-    assert right.error == "status"
