@@ -10,8 +10,9 @@
     ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
     ├─ IntegrityError       stored bytes do not match their digest or size; Unreadable
     ├─ ReferenceChanged     a foreign object no longer matches its pin
-    ├─ BackendUnavailable   DeadlineExceeded → WaitTimeoutError; Archived
-    ├─ PermissionDenied
+    ├─ BackendUnavailable   DeadlineExceeded → WaitTimeoutError; Archived; SourceUnavailable
+    │                       (also an OSError)
+    ├─ PermissionDenied     SourceRefused (also an OSError)
     ├─ ReadOnly
     ├─ OutOfSpace
     ├─ InvalidName          (also a ValueError)
@@ -92,15 +93,23 @@ class EntryNotFound(PathNotFound, KeyError):
     """The version has no file or reference at this path."""
 
 
-class SourceNotFound(PathNotFound, OSError):
-    """A web server has nothing at the address that a new reference names.
+class SourceError(ArtfsError, OSError):
+    """A web server does not give what a new reference names.
 
-    W&B raises an HTTPError of requests there, which is an OSError.
+    W&B raises an exception of requests there, all of which are OSErrors.
     """
+
+    number: ClassVar[int] = errno.EIO
 
     def __init__(self, subject: str, reason: str = "", *, hint: str = "") -> None:
         super().__init__(subject, reason, hint=hint)
-        self.errno = errno.ENOENT
+        self.errno = self.number
+
+
+class SourceNotFound(PathNotFound, SourceError):
+    """It has nothing at the address."""
+
+    number = errno.ENOENT
 
 
 class BlobNotFound(NotFound):
@@ -175,10 +184,20 @@ class Archived(BackendUnavailable):
     """A foreign object is there, but in an archive that must bring it back before it is read."""
 
 
+class SourceUnavailable(BackendUnavailable, SourceError):
+    """It could not be reached, or did not answer as it should."""
+
+
 class PermissionDenied(CommError):
     """The operating system or a backend refused access."""
 
     exit_code = 8
+
+
+class SourceRefused(PermissionDenied, SourceError):
+    """It refuses."""
+
+    number = errno.EACCES
 
 
 class ReadOnly(ArtfsError):

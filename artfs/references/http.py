@@ -12,7 +12,14 @@ from posixpath import basename
 import requests
 
 from artfs.credentials import without_credentials
-from artfs.errors import ReferenceChanged, SourceNotFound
+from artfs.errors import (
+    BackendUnavailable,
+    PermissionDenied,
+    ReferenceChanged,
+    SourceNotFound,
+    SourceRefused,
+    SourceUnavailable,
+)
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
 from artfs.references import bodies, web
@@ -57,6 +64,10 @@ class HttpHandler:
             yield retrying(self._policy, lambda deadline: self._ask(uri, public, path, deadline))
         except ReferenceChanged as error:
             raise SourceNotFound(public, error.reason) from None
+        except PermissionDenied as error:
+            raise SourceRefused(public, error.reason, hint=error.hint) from None
+        except BackendUnavailable as error:
+            raise SourceUnavailable(public, error.reason, hint=error.hint) from None
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""

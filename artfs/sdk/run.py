@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from artfs.catalog.records import RunRecord
-from artfs.errors import ArtfsError, InvalidArgument
+from artfs.errors import ArtfsError, InvalidArgument, RunNotFound
 from artfs.model import Metadata, RunState, check_name
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact_content import ArtifactContent
@@ -23,6 +23,7 @@ from artfs.sdk.metadata import check_use_as, chosen_aliases
 from artfs.sdk.runconfig import RunConfig
 from artfs.sdk.session import (
     current_run,
+    hide_run,
     mark_process,
     set_current_run,
     shared_repository,
@@ -33,6 +34,8 @@ from artfs.system import forks
 from artfs.system.processes import ExitWatch
 
 logger = logging.getLogger(__name__)
+
+_GOING_ON = frozenset({RunState.RUNNING, RunState.CRASHED})
 
 
 class Artifact(ArtifactContent):
@@ -63,7 +66,8 @@ class Artifact(ArtifactContent):
     def save(self, project: str | None = None, settings: object = None) -> None:  # noqa: ARG002 - W&B's
         """Make the draft a version, or send what was changed of a logged artifact.
 
-        The current run logs a draft; without one, a run of the job type "auto" is made for it.
+        The current run logs a draft, or the one that the process was started in; without one,
+        a run of the job type "auto" is made for it.
 
         Args:
             project: Where to log it when there is no run.
@@ -79,8 +83,10 @@ class Artifact(ArtifactContent):
         if run is not None:
             run.log_artifact(self)
             return
-        with Run.begin(shared_repository(), project, job_type="auto") as auto:
-            auto.log_artifact(self)
+        repository = shared_repository()
+        run = Run.joined(repository, project)
+        with run or Run.begin(repository, project, job_type="auto") as chosen:
+            chosen.log_artifact(self)
 
     def link(self, target_path: str, aliases: list[str] | None = None) -> None:
         """Put the version into a portfolio; a draft is saved first.
@@ -162,6 +168,24 @@ class Run:
         run = cls(repository, record)
         run.own()
         return run
+
+    @classmethod
+    def joined(cls, repository: Repository, project: str | None) -> Self | None:
+        """The run that the environment names, where it goes on in the store, and is of `project`.
+
+        Raises: BackendUnavailable, PermissionDenied.
+        """
+        run_id = os.environ.get(RUN_VARIABLE)
+        if not run_id:
+            return None
+        try:
+            record = repository.catalog.run(run_id)
+        except RunNotFound:
+            return None
+        # Also one whose first process was killed: as long as its command goes on, it is running.
+        if record.state not in _GOING_ON or project not in {None, record.project}:
+            return None
+        return cls(repository, repository.catalog.join_run(run_id))
 
     def __repr__(self) -> str:
         return f"<Run {self.name} ({self.id})>"
@@ -360,7 +384,7 @@ class Run:
         if current_run() is self:
             set_current_run(None)
             if self._owner is not None:
-                os.environ.pop(RUN_VARIABLE, None)
+                hide_run()
             if self._marker is not None:
                 unmark_process(self._marker)
                 self._marker = None

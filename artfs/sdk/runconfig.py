@@ -41,8 +41,11 @@ class RunConfig(dict[str, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})
 
-    def update(self, *values: Any, **more: Any) -> None:
-        """As that of a dict; nothing is changed where one of the values is refused."""
+    def update(self, *values: Any, allow_val_change: object = None, **more: Any) -> None:  # noqa: ARG002 - W&B's
+        """As that of a dict; nothing is changed where one of the values is refused.
+
+        Values may always be changed, with `allow_val_change`, which is W&B's, or without.
+        """
         new: dict[str, Any] = dict(*values, **more)
         check_config(new)
         for key, value in new.items():
@@ -53,6 +56,10 @@ class RunConfig(dict[str, Any]):
         if key not in self:
             self[key] = default
         return self[key]
+
+    def setdefaults(self, values: Mapping[str, Any]) -> None:
+        """Take each value whose key is not there yet."""
+        self.update({key: value for key, value in values.items() if key not in self})
 
     def __ior__(self, values: Any) -> Self:  # type: ignore[override,misc]
         self.update(values)
@@ -79,6 +86,9 @@ def artifact_in(value: object) -> ArtifactContent | str | None:
 
 def check_config(values: Mapping[str, Any]) -> None:
     """Raises: InvalidArgument for an artifact that is not the value of a key at the top."""
+    for key, value in values.items():
+        if artifact_in(value) is not None and not isinstance(key, str):
+            raise InvalidArgument(f"config key {key!r}", "an artifact needs a key that is text")
     waiting = [value for value in values.values() if not isinstance(value, ArtifactContent)]
     seen: set[int] = set()
     while waiting:

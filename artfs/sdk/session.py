@@ -6,12 +6,20 @@ import atexit
 import fcntl
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from artfs.errors import InvalidArgument
 from artfs.repository.facade import Repository
 from artfs.repository.stores import open_store
-from artfs.settings import RUN_MARKER, RUN_MARKER_FDS, expand_home, is_url, store_location
+from artfs.settings import (
+    RUN_MARKER,
+    RUN_MARKER_FDS,
+    RUN_VARIABLE,
+    STORE_VARIABLE,
+    expand_home,
+    is_url,
+    store_location,
+)
 from artfs.system import forks
 
 if TYPE_CHECKING:
@@ -109,8 +117,18 @@ class CurrentRun(Protocol):
         ...
 
 
+class ShownVariable(NamedTuple):
+    """A variable of the environment that a run has set, and what it was before."""
+
+    name: str
+    value: str
+    before: str | None
+
+
 class _Current:
     run: CurrentRun | None = None
+    shown: tuple[ShownVariable, ...] = ()
+    """How the run shows itself to the processes that this one starts."""
 
 
 def current_run() -> CurrentRun | None:
@@ -121,6 +139,29 @@ def current_run() -> CurrentRun | None:
 def set_current_run(run: CurrentRun | None) -> None:
     """Make `run` the current one; None: there is none."""
     _Current.run = run
+
+
+def show_run(run_id: str, store: str) -> None:
+    """Let processes that this one starts find its run, and the store that knows it."""
+    hide_run()
+    shown = {RUN_VARIABLE: run_id, STORE_VARIABLE: store}
+    _Current.shown = tuple(
+        ShownVariable(name, value, os.environ.get(name)) for name, value in shown.items()
+    )
+    os.environ.update(shown)
+
+
+def hide_run() -> None:
+    """What is started from now on belongs to no run, and uses the store that was chosen before."""
+    shown, _Current.shown = _Current.shown, ()
+    for each in shown:
+        # Another value is somebody else's choice.
+        if os.environ.get(each.name) != each.value:
+            continue
+        if each.before is None:
+            del os.environ[each.name]
+        else:
+            os.environ[each.name] = each.before
 
 
 def active_repository(*, create: bool = True) -> Repository:

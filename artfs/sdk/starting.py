@@ -10,23 +10,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from artfs.errors import InvalidArgument, RunNotFound
-from artfs.model import Metadata, RunState
+from artfs.errors import InvalidArgument
+from artfs.model import Metadata
 from artfs.mounts import client
 from artfs.mounts import staging_client as stageclient
 from artfs.mounts.messages import MountRequest, StageOrder
-from artfs.repository.facade import Repository
 from artfs.sdk.draft import check_same_process
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.run import Artifact, Run
 from artfs.sdk.runconfig import artifact_in, check_config
-from artfs.sdk.session import active_repository, current_run, set_current_run, shared_repository
-from artfs.settings import RUN_VARIABLE
+from artfs.sdk.session import (
+    active_repository,
+    current_run,
+    set_current_run,
+    shared_repository,
+    show_run,
+)
 from artfs.system import forks
 
 logger = logging.getLogger(__name__)
-
-_GOING_ON = frozenset({RunState.RUNNING, RunState.CRASHED})
 
 
 def init(
@@ -85,13 +87,13 @@ def start_run(
     """Begin a run, or join the one that the environment names; see `init`."""
     repository = shared_repository(store, entity=entity)
     plain_config, artifacts = _split(config)
-    if (joined := _joined(repository, project)) is not None:
+    if (joined := Run.joined(repository, project)) is not None:
         joined.config.update(plain_config | artifacts)
         set_current_run(joined)
         return joined
     run = Run.begin(repository, project, name=name, job_type=job_type, config=plain_config)
     set_current_run(run)
-    os.environ[RUN_VARIABLE] = run.id
+    show_run(run.id, repository.address)
     run.mark()
     run.finish_at_exit()
     try:
@@ -157,20 +159,6 @@ def _required_run(function: str) -> Run:
             f"artfs.{function}()", "there is no run", hint="call artfs.init() before it"
         )
     return run
-
-
-def _joined(repository: Repository, project: str | None) -> Run | None:
-    run_id = os.environ.get(RUN_VARIABLE)
-    if not run_id:
-        return None
-    try:
-        record = repository.catalog.run(run_id)
-    except RunNotFound:
-        return None
-    # Also one whose first process was killed: as long as its command goes on, it is running.
-    if record.state not in _GOING_ON or project not in {None, record.project}:
-        return None
-    return Run(repository, repository.catalog.join_run(run_id))
 
 
 @contextmanager

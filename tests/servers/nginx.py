@@ -52,6 +52,7 @@ http {{
         location /no-ranges/ {{ alias {directory}/root/; max_ranges 0; }}
         location /no-size/ {{ alias {directory}/root/; ssi on; ssi_types *; }}
         location /redirect/ {{ rewrite ^/redirect/(.*)$ /plain/$1 redirect; }}
+        location /broken/ {{ return 500; }}
         location /private/ {{
             alias {directory}/root/;
             auth_basic "artfs";

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
+import socket
 from pathlib import Path
 from random import Random
 
@@ -15,6 +17,7 @@ from artfs.errors import (
     PathNotFound,
     PermissionDenied,
     ReferenceChanged,
+    SourceError,
 )
 from artfs.manifest.entries import Pin
 from artfs.model import BLOCK_SIZE_BYTES
@@ -168,6 +171,25 @@ def test_what_is_refused_or_missing_says_so(nginx: Nginx, reading: Reading, name
         reading.one(f"{nginx.url}/private/{name}")
     with pytest.raises(InvalidArgument):
         reading.one("http://[bad/x")
+
+
+def test_what_a_new_reference_names_and_no_server_gives_is_an_oserror_as_with_wandb(
+    nginx: Nginx, reading: Reading, name: str
+) -> None:
+    with socket.socket() as unanswered:
+        unanswered.bind(("127.0.0.1", 0))
+        refusing = unanswered.getsockname()[1]
+        wrong = {
+            f"{nginx.url}/plain/no-such-file": (3, errno.ENOENT),
+            f"{nginx.url}/private/{name}": (8, errno.EACCES),
+            f"{nginx.url}/broken/{name}": (7, errno.EIO),
+            f"http://127.0.0.1:{refusing}/{name}": (7, errno.EIO),
+        }
+        for url, expected in wrong.items():
+            with pytest.raises(SourceError) as caught:
+                reading.one(url)
+            assert (caught.value.exit_code, caught.value.errno) == expected
+            assert isinstance(caught.value, OSError)
 
 
 def test_credentials_of_a_url_are_used_once_and_then_those_of_netrc(

@@ -110,6 +110,14 @@ def test_an_artifact_below_the_top_of_a_config_is_refused_as_by_wandb(
     assert len(artfs.Api().runs("demo")) == runs
 
 
+def test_an_artifact_needs_a_key_that_is_text(data: artfs.Artifact) -> None:
+    with pytest.raises(InvalidArgument, match="config key 1: an artifact needs a key that is text"):
+        artfs.init(project="demo", config={1: data})  # type: ignore[dict-item]
+    with artfs.init(project="demo") as run, pytest.raises(InvalidArgument, match="key 1"):
+        run.config[1] = data  # type: ignore[index]
+    assert used(run) == []
+
+
 def test_two_artifacts_under_one_key_are_refused(data: artfs.Artifact) -> None:
     with artfs.init(project="demo", config={"data": data}) as run:
         other = logged(run, {"x": "2"}, name="other")

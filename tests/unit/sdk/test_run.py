@@ -206,6 +206,53 @@ def test_a_run_of_another_project_is_not_joined(run: artfs.Run) -> None:
     assert python(script).stdout.strip() != run.id
 
 
+@pytest.mark.parametrize("began_with", ["argument", "environment"])
+def test_a_process_that_is_started_finds_the_run_s_store(
+    began_with: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = str(tmp_path / "chosen")
+    before = os.environ["ARTFS_STORE"]
+    if began_with == "environment":
+        monkeypatch.setenv("ARTFS_STORE", chosen)
+    run = artfs.init(store=chosen if began_with == "argument" else None)
+    script = "import artfs; artfs.Artifact('made', 'dataset').save()"
+    for _ in range(2):
+        python(script)
+    assert [each.name for each in run.logged_artifacts()] == ["made:v0"]
+    assert [each.id for each in artfs.Api().runs("demo")] == [run.id]
+    run.finish()
+    assert os.environ["ARTFS_STORE"] == (before if began_with == "argument" else chosen)
+
+
+def test_a_store_that_was_chosen_during_a_run_stays_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with artfs.init(store=str(tmp_path / "chosen")):
+        monkeypatch.setenv("ARTFS_STORE", str(tmp_path / "other"))
+    assert os.environ["ARTFS_STORE"] == str(tmp_path / "other")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_what_a_child_saves_is_its_parent_s_run_s(
+    method: str, run: artfs.Run, tmp_path: Path
+) -> None:
+    script = tmp_path / "pool.py"
+    script.write_text(
+        "import artfs, multiprocessing\n"
+        "def save(name):\n"
+        "    artfs.Artifact(name, 'dataset').save()\n"
+        "if __name__ == '__main__':\n"
+        "    with artfs.init() as run:\n"
+        f"        with multiprocessing.get_context('{method}').Pool(2) as pool:\n"
+        "            pool.map(save, ['one', 'two'])\n"
+    )
+    run.finish()
+    python(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')")
+    [made] = [each for each in artfs.Api().runs("demo") if each.id != run.id]
+    assert {each.name for each in made.logged_artifacts()} == {"one:v0", "two:v0"}
+    assert made.state == "finished"
+
+
 ENDINGS = {
     "pass": "finished",
     "1 / 0": "failed",
@@ -246,10 +293,11 @@ def test_the_config_of_the_current_run_is_an_attribute_of_the_module() -> None:
     with pytest.raises(AttributeError, match=r"call artfs\.init\(\)"):
         _ = artfs.config
     with artfs.init(config={"lr": 0.1}) as run:
-        artfs.config.update(epochs=3)
+        artfs.config.update({"epochs": 3}, allow_val_change=True)
+        artfs.config.setdefaults({"epochs": 5, "seed": 7})
         artfs.config.lr = 0.2
         assert artfs.config is run.config
-        assert run.config == {"lr": 0.2, "epochs": 3}
+        assert run.config == {"lr": 0.2, "epochs": 3, "seed": 7}
     assert not hasattr(artfs, "config")
 
 
