@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,13 +152,16 @@ class DirectoryLocation(msgspec.Struct, frozen=True):
         return LocalObjectStore(self.root)
 
     def claim(self, owner: str | None) -> str | None:
-        """As BucketPlace.claim; the directory is made when it is missing.
+        """As BucketPlace.claim; for an owner the directory is made when it is missing.
 
-        Raises: StoreFormatError where it holds something else; PermissionDenied, OutOfSpace,
-        BackendUnavailable.
+        Raises: StoreFormatError where it holds something else; PermissionDenied, where it cannot
+        be made as well; OutOfSpace, BackendUnavailable.
         """
         path = self.root / OWNER_NAME
         with translate_os_errors(self.root):
+            if owner is None and not self.root.exists():
+                _check_can_be_made(self.root)
+                return None
             # One that several users share was made for them, with its group and mode.
             make_parents(self.root)
             self.root.mkdir(mode=0o700, exist_ok=True)
@@ -170,6 +174,11 @@ class DirectoryLocation(msgspec.Struct, frozen=True):
             if owner is not None:
                 create_durably(path, owner.encode())
             return path.read_text("utf-8") if path.exists() else None
+
+    def is_empty(self) -> bool:
+        """Whether nothing is there. Raises: PermissionDenied, BackendUnavailable."""
+        with translate_os_errors(self.root):
+            return not self.root.exists() or not any(self.root.iterdir())
 
 
 Place = BucketPlace | DirectoryLocation
@@ -236,6 +245,14 @@ def _check_endpoint(endpoint: str) -> None:
         valid = False
     if not valid:
         raise InvalidArgument("endpoint", "not the URL of a server", hint="write https://HOST:PORT")
+
+
+def _check_can_be_made(directory: Path) -> None:
+    """Raises: OSError as making it would; it is not made."""
+    above = next(each for each in directory.parents if each.exists())
+    # The kernel says whether it is a directory, and on a disk that can be written to.
+    with tempfile.TemporaryFile(dir=above):
+        pass
 
 
 def _is_own(name: str) -> bool:

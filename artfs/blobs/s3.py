@@ -259,6 +259,9 @@ class S3ObjectStore:
         paginator = self._client.get_paginator("list_objects_v2")
         with translate_s3_errors(f"s3://{self._bucket}/{prefix}"):
             for page in paginator.paginate(Bucket=self._bucket, Prefix=prefix):
+                if page.get("IsTruncated") and not page.get("NextContinuationToken"):
+                    # boto3 takes it for the last one, and what comes after it for lost.
+                    raise KeyError("NextContinuationToken")
                 for item in page.get("Contents", []):
                     name = item["Key"].removeprefix(prefix)
                     yield name, item["Size"], item["LastModified"].timestamp()

@@ -280,3 +280,6 @@ def translate_s3_errors(subject: str, *, missing: type[NotFound] = BlobNotFound)
         yield
     except (ClientError, BotoCoreError) as error:
         raise translated(error, subject, missing=missing) from error
+    except KeyError as error:
+        # boto3 leaves out of an answer what the server left out.
+        raise BackendUnavailable(subject, f"the server's answer has no {error.args[0]}") from error

@@ -83,6 +83,8 @@ def check_schema(database: Database) -> None:
     except StoreFormatError as error:
         if error.hint:
             raise
+        with database.reading() as connection:
+            _check_encoding(connection, database)
         raise StoreFormatError(
             database.subject,
             "not a catalog of artfs, or damaged",

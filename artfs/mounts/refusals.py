@@ -22,6 +22,8 @@ FUSE_DEVICE = Path("/dev/fuse")
 FUSE_CONF = Path("/etc/fuse.conf")
 _STATUS = Path("/proc/self/status")
 _CAP_SYS_ADMIN = 1 << 21
+_FUSE_NUMBER = os.makedev(10, 229)
+"""Linux's (Documentation/admin-guide/devices.txt)."""
 _LOAD = "load the kernel module: `modprobe fuse` as root; a container needs `--device /dev/fuse`"
 _PRIVILEGES = "a container needs `--cap-add SYS_ADMIN`, and `--security-opt apparmor=unconfined`"
 # What libfuse, fusermount3 and, through them, the kernel say. The first that fits decides.
@@ -114,6 +116,14 @@ class Refusal(msgspec.Struct, frozen=True):
     hint: str
 
 
+_NOT_FUSE = Refusal(
+    str(FUSE_DEVICE),
+    "is not the device of FUSE",
+    "root can make it: `rm /dev/fuse; mknod -m 666 /dev/fuse c 10 229`; "
+    "a container needs `--device /dev/fuse`",
+)
+
+
 def explain(said: str) -> Refusal:
     """What was said about a mount that failed, in plain words and with the cure."""
     lines = [re.sub(r"^(fuse|fusermount3): ", "", line) for line in said.split("\n") if line]
@@ -124,6 +134,8 @@ def explain(said: str) -> Refusal:
         for problem in _problems_of_rights():
             return msgspec.structs.replace(problem, subject="")
         return Refusal("", "the system does not let you mount", _PRIVILEGES)
+    if "Invalid argument" in said and not _is_fuse_device():
+        return _NOT_FUSE
     return Refusal("", f"mounting failed: {'; '.join(lines) or 'no reason was told'}", "")
 
 
@@ -131,6 +143,8 @@ def problems() -> Iterator[Refusal]:
     """What on this machine keeps this user from mounting anything."""
     try:
         os.close(os.open(FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
+        if not _is_fuse_device():
+            yield _NOT_FUSE
     except FileNotFoundError:
         yield Refusal(str(FUSE_DEVICE), "there is no such device", _LOAD)
     except OSError as error:
@@ -143,6 +157,12 @@ def problems() -> Iterator[Refusal]:
         yield Refusal("fusermount3", "not installed", "install the package fuse3")
     else:
         yield from _problems_of_rights()
+
+
+def _is_fuse_device() -> bool:
+    """Raises: OSError."""
+    found = FUSE_DEVICE.stat()
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == _FUSE_NUMBER
 
 
 def allows_others() -> bool:

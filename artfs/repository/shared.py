@@ -53,7 +53,8 @@ def create_shared(address: str, *, blobs: str | None, entity: str | None = None)
     place = with_endpoint(parse_place(blobs))
     chosen_entity = check_name(entity or default_entity(), kind="entity")
     # Nothing is made in the database before the other half is known to be within reach.
-    if place.claim(None) is None and holds_contents(place.open()):
+    is_bare = isinstance(place, DirectoryLocation) and place.is_empty()
+    if place.claim(None) is None and not is_bare and holds_contents(place.open()):
         raise StoreFormatError(
             place.url, "holds the contents of a store, which nobody owns", hint=_REBUILD
         )

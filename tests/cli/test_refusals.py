@@ -194,6 +194,21 @@ def test_a_device_that_is_missing_is_said_so(filled: Cli) -> None:
 
 
 @needs_root
+@pytest.mark.parametrize(
+    "instead",
+    ["touch $DIR/plain; mount --bind $DIR/plain /dev/fuse", "mount --bind /dev/null /dev/fuse"],
+)
+def test_a_device_that_is_another_one_is_said_so(instead: str, filled: Cli) -> None:
+    place = filled.directory / "mnt"
+    place.mkdir()
+    filled.environment["DIR"] = str(filled.directory)
+    script = f'{instead}; exec "$@"'
+    filled.prefix = ["unshare", "-m", "--propagation", "private", "sh", "-ec", script, "sh"]
+    filled.fails(13, "mount", place, says=["/dev/fuse", "is not the device of FUSE", "mknod"])
+    assert "/dev/fuse: is not the device of FUSE" in filled.run("doctor").out
+
+
+@needs_root
 def test_a_mountpoint_inside_another_user_s_mount_is_said_so(machine: Machine) -> None:
     home = machine.directory / "user"
     home.mkdir()

@@ -174,6 +174,37 @@ def test_blobs_that_cannot_be_used_are_one_line_and_no_store(
     cli.fails(11, "ls", says="not a catalog of artfs")
 
 
+def test_a_database_that_cannot_keep_all_names_is_said_so_and_no_place_is_made(
+    shared: SharedStore, tmp_path: Path, postgresql: PostgreSQL
+) -> None:
+    cli = shared.host()
+    latin = postgresql.new_database(
+        "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    )
+    nowhere = latin.replace("test_", "absent_")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for blobs in (tmp_path / "new" / "deep", empty):
+        for code, store in ((11, latin), (7, nowhere)):
+            cli.fails(code, "init", "--store", store, "--blobs", blobs.as_uri())
+    assert not (tmp_path / "new").exists()
+    assert list(empty.iterdir()) == []
+    for command in (["put", write_files(cli, a="a"), "-n", "demo/data"], ["ls"]):
+        cli.fails(11, *command, "--store", latin, says=["LATIN1", "createdb -E UTF8"])
+
+
+def test_a_directory_that_cannot_be_made_is_told_before_the_database_is_touched(
+    shared: SharedStore, tmp_path: Path
+) -> None:
+    cli = shared.host()
+    (tmp_path / "file").touch()
+    for where in ("/proc/blobs", tmp_path / "file" / "blobs"):
+        line = cli.run("init", "--blobs", f"file://{where}")
+        assert line.code in {3, 7, 8}, line
+        assert line.err.count("\n") == 1
+    cli.fails(11, "ls", says="not a catalog of artfs")
+
+
 def test_a_directory_has_its_blobs_itself(cli: Cli) -> None:
     cli.fails(10, "init", "--blobs", "s3://bucket/x", says="leave it out")
     assert not cli.store.exists()

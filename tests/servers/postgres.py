@@ -38,10 +38,10 @@ class PostgreSQL(msgspec.Struct, frozen=True):
         self.execute("postgres", f"CREATE SCHEMA {name}")
         return f"{self.url('postgres')}&options=-csearch_path%3D{name}"
 
-    def new_database(self) -> str:
+    def new_database(self, options: str = "") -> str:
         """The URL of a new, empty database, which is dear: three hundred files."""
         name = f"test_{uuid.uuid4().hex}"
-        self.execute("postgres", f"CREATE DATABASE {name}")
+        self.execute("postgres", f"CREATE DATABASE {name} {options}")
         return self.url(name)
 
     def execute(self, database: str, statement: str) -> None:
