@@ -13,10 +13,11 @@ from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.s3 import S3ObjectStore
 from artfs.blobs.s3client import make_client
 from artfs.errors import BackendUnavailable
+from artfs.model import Digest
 from tests.servers.lyings3 import BUCKET, LyingS3, lying_s3
 
 DATA = b"content"
-KEY = ObjectKey(Namespace.BLOBS, sha256(DATA).digest())
+KEY = ObjectKey(Namespace.BLOBS, Digest(sha256(DATA).digest()))
 
 
 @pytest.fixture
