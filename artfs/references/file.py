@@ -32,10 +32,11 @@ from artfs.references.base import (
 )
 from artfs.system.files import check_unchanged, file_state, pread_full
 from artfs.system.oserrors import translate_os_errors, translated
-from artfs.system.paths import Below, is_own_path, open_directory
+from artfs.system.paths import Below, is_own_path, open_directory, open_file, path_of
 from artfs.system.threads import in_parallel
 
 _SCHEME = "file:"
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
@@ -101,7 +102,7 @@ class FileSource:
         changed: str | None = None
         for path in _candidates(self._entry.uri):
             try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+                fd = open_file(path, _FLAGS)
             except OSError as error:
                 if error.errno not in _GONE:
                     refused = error
@@ -154,7 +155,12 @@ def is_public(fd: int) -> bool:
     if not os.fstat(fd).st_mode & stat.S_IROTH:
         return False
     # The kernel's word for where it is, whatever links led to it.
-    path = Path(f"/proc/self/fd/{fd}").readlink()
+    try:
+        path = Path(f"/proc/self/fd/{fd}").readlink()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
     return path.is_absolute() and all(
         parent.stat().st_mode & stat.S_IXOTH for parent in path.parents
     )
@@ -218,10 +224,12 @@ def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) ->
 
 def _files_below(path: Path) -> Iterator[str]:
     with translate_os_errors(path):
-        for directory, _, names in Below(open_directory(path)).walk(leave_out=is_own_path):
+        below = Below(open_directory(path))
+        for directory, _, names in below.walk(leave_out=is_own_path):
             prefix = f"{directory}/" if directory else ""
+            opened = below.open(directory)[0]
             # Links to directories are left out, those to nothing are errors later.
-            yield from (prefix + name for name in names if not (path / prefix / name).is_dir())
+            yield from (prefix + name for name in names if not path_of(name, opened.fd).is_dir())
 
 
 def _describe(item: _LocalFile, checksum: bool) -> Found:
@@ -231,9 +239,13 @@ def _describe(item: _LocalFile, checksum: bool) -> Found:
         shown = os.fsencode(item.path).decode(errors="backslashreplace")
         return UnusableKey(shown, error.reason)
     with translate_os_errors(item.path):
-        if not item.path.is_file():
-            raise InvalidArgument(str(item.path), "is not a file, or a link to nothing")
-        with item.path.open("rb") as file:
+        try:
+            file = os.fdopen(open_file(item.path, _FLAGS), "rb")
+        except (FileNotFoundError, IsADirectoryError):
+            raise InvalidArgument(str(item.path), "is not a file, or a link to nothing") from None
+        with file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InvalidArgument(str(item.path), "is not a file, or a link to nothing")
             before = file_state(file.fileno())
             content_md5 = None
             if checksum:

@@ -7,6 +7,7 @@ read it. Bytes that are no UTF-8 become lone surrogates, which no version accept
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -120,6 +121,23 @@ class Below:
 def open_directory(path: str | os.PathLike[str]) -> SharedDescriptor:
     """A directory of the system's. Raises: OSError."""
     return SharedDescriptor(os.open(path, _FLAGS))
+
+
+def open_file(path: str | os.PathLike[str], flags: int) -> int:
+    """As os.open, however long the path is: it is walked where the system does not take it.
+
+    Raises: OSError.
+    """
+    try:
+        return os.open(path, flags | os.O_CLOEXEC)
+    except OSError as error:
+        text = os.fspath(path)
+        above, _, name = text.rpartition("/")
+        if error.errno != errno.ENAMETOOLONG or not above:
+            raise
+    root = open_directory("/" if text.startswith("/") else ".")
+    directory, _ = Below(root, follow_links=True).open(above.strip("/"))
+    return os.open(name, flags | os.O_CLOEXEC, dir_fd=directory.fd)
 
 
 def path_of(name: str | os.PathLike[str], directory_fd: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,6 +107,28 @@ def test_links_at_the_end_of_a_long_path_are_followed(cli: Cli, data: Path) -> N
     found = cli.ok("manifest", "demo/followed").json["contents"]
     names = ("executable", "large", "link", "small", "empty/inner", "linked/inner")
     assert set(found) == {f"data/{DIRECTORY}/{name}" for name in names}
+
+
+@pytest.mark.parametrize("checksum", [True, False])
+def test_a_file_at_the_end_of_a_long_path_is_referred_to_and_read(
+    cli: Cli, data: Path, checksum: bool
+) -> None:
+    directory = opened(data)
+    os.symlink("empty", "linked", dir_fd=directory.fd)
+    more = [] if checksum else ["--no-checksum"]
+    cli.ok("put", "--ref", f"file://{data}", "-n", "demo/data", *more)
+    out = cli.directory / "out"
+    cli.ok("get", "demo/data", "--root", out)
+    end = Below(open_directory(out)).open(DIRECTORY)[0]
+    names = ["executable", "large", "link", "small"]
+    assert all(stat.S_ISREG(os.stat(each, dir_fd=end.fd).st_mode) for each in names)
+    with os.fdopen(os.open("large", os.O_RDONLY, dir_fd=end.fd), "rb") as file:
+        assert file.read() == LARGE
+    write(directory, "grown", b"")
+    os.unlink("small", dir_fd=directory.fd)
+    write(directory, "small", b"other")
+    subprocess.run(["rm", "-rf", out], check=True)
+    cli.fails(6, "get", "demo/data", "--root", out, says="pinned")
 
 
 def test_what_cannot_be_taken_in_is_named_by_its_whole_path(cli: Cli, data: Path) -> None:
