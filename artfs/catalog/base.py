@@ -15,11 +15,13 @@ from artfs.catalog.records import (
     CommitResult,
     Copy,
     ProjectRecord,
+    RunChange,
     RunRecord,
     VersionCommit,
     VersionRecord,
     VersionUpdate,
 )
+from artfs.catalog.serving_records import ServingState
 from artfs.model import Metadata, RunState, VersionState
 
 
@@ -29,6 +31,11 @@ class BaseGone(Exception):
 
 class Catalog(BlobCatalog, Protocol):
     """Names, versions, aliases, runs, and what BlobCatalog has."""
+
+    @property
+    def serving(self) -> ServingState:
+        """What servers over this store share: keys, drafts."""
+        ...
 
     def close(self) -> None:
         """Release connections; the catalog cannot be used afterwards."""
@@ -134,6 +141,14 @@ class Catalog(BlobCatalog, Protocol):
         """
         ...
 
+    def committed_with(self, commit_key: str) -> str | None:
+        """The id of the version that a commit with this key got."""
+        ...
+
+    def memberships(self, version_id: str) -> list[VersionRecord]:
+        """A COMMITTED version as seen through all that holds it: its artifact, then portfolios."""
+        ...
+
     # --- changes ---------------------------------------------------------------------------
 
     def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitResult:
@@ -209,9 +224,15 @@ class Catalog(BlobCatalog, Protocol):
     # --- runs ------------------------------------------------------------------------------
 
     def create_run(
-        self, project: str, *, name: str | None, job_type: str | None, config: Metadata
+        self,
+        project: str,
+        *,
+        name: str | None,
+        job_type: str | None,
+        config: Metadata,
+        run_id: str | None = None,
     ) -> RunRecord:
-        """Start a run, and hold it; a name is made where none is given.
+        """Start a run, and hold it; a name, and an id, are made where none is given.
 
         It is RUNNING as long as somebody holds it, as this catalog does until it is closed or its
         process ends, then CRASHED: unless it was finished before.
@@ -223,6 +244,14 @@ class Catalog(BlobCatalog, Protocol):
 
         Raises: RunNotFound.
         """
+        ...
+
+    def leave_run(self, run_id: str) -> None:
+        """Hold a run no more, without a word of how it ended."""
+        ...
+
+    def change_run(self, run_id: str, change: RunChange) -> RunRecord:
+        """Say anew what a run is. Raises: RunNotFound."""
         ...
 
     def run(self, run_id: str) -> RunRecord:
@@ -243,6 +272,10 @@ class Catalog(BlobCatalog, Protocol):
 
     def record_use(self, run_id: str, version_id: str, *, use_as: str | None) -> None:
         """Record a version as the run's input; twice is once. Raises: RunNotFound."""
+        ...
+
+    def record_output(self, run_id: str, version_id: str) -> None:
+        """Record a version as the run's output; twice is once. Raises: RunNotFound."""
         ...
 
     def inputs_of(self, run_id: str) -> list[VersionRecord]:

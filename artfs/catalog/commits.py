@@ -67,11 +67,15 @@ def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | Non
     return CommitResult(record, created)
 
 
-def _committed_with(connection: Connection, commit_key: str | None) -> VersionRecord | None:
-    if commit_key is None:
-        return None
+def committed_with(connection: Connection, commit_key: str) -> str | None:
+    """What Catalog.committed_with says."""
     query = select(commit_keys.c.version_id).where(commit_keys.c.key == commit_key)
-    found = connection.execute(query).scalar_one_or_none()
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
+def _committed_with(connection: Connection, commit_key: str | None) -> VersionRecord | None:
+    found = None if commit_key is None else committed_with(connection, commit_key)
     return version_by_id(connection, found) if found is not None else None
 
 
@@ -117,7 +121,7 @@ def _insert_version(
     inventory.reuse(connection, wanted.reused)
     if confirm is not None:
         confirm(wanted.packs, wanted.blobs)
-    version_id = secrets.token_hex(16)
+    version_id = wanted.version_id or secrets.token_hex(16)
     connection.execute(
         insert(versions),
         {

@@ -275,6 +275,14 @@ def linked_version(
     return found[0][1] if found else None
 
 
+def memberships(connection: Connection, version_id: str) -> list[VersionRecord]:
+    """A version as seen through each artifact and portfolio that holds it, its own first."""
+    query = _linked().where(links.c.version_id == version_id)
+    found = [record for _, record in _with_names(connection, connection.execute(query).all())]
+    own = [record for record in found if not record.is_linked]
+    return [*own, *sorted((record for record in found if record.is_linked), key=lambda r: r.path)]
+
+
 def latest_id(connection: Connection, artifact_id: int) -> str | None:
     """The id of the version called `latest`."""
     return connection.execute(

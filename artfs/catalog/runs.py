@@ -14,7 +14,7 @@ from artfs.catalog.blob_port import OnDamage
 from artfs.catalog.bulk import put_rows
 from artfs.catalog.checked import json_object, json_text, run_record, sound
 from artfs.catalog.engine import now_ns
-from artfs.catalog.records import RunRecord, VersionRecord
+from artfs.catalog.records import RunChange, RunRecord, VersionRecord
 from artfs.catalog.rows import made_versions, version_by_id
 from artfs.catalog.schema import projects, run_inputs, run_outputs, runs, versions
 from artfs.catalog.writes import ensure_project
@@ -104,6 +104,20 @@ def list_runs(
     if project is not None:
         query = query.where(projects.c.name == project)
     return _records(connection, query, on_damage)
+
+
+def change_run(connection: Connection, run_id: str, change: RunChange) -> RunRecord:
+    """What Catalog.change_run says."""
+    values: dict[str, Any] = {}
+    if change.name is not msgspec.UNSET:
+        values["name"] = change.name
+    if change.job_type is not msgspec.UNSET:
+        values["job_type"] = change.job_type
+    if change.config is not msgspec.UNSET:
+        values["config"] = json_text(change.config)
+    if values:
+        connection.execute(update(runs).where(runs.c.id == run_id).values(values))
+    return get_run(connection, run_id)
 
 
 def configure_run(connection: Connection, run_id: str, values: Metadata) -> None:

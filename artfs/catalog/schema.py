@@ -23,7 +23,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised by every change that an older artfs must not write to."""
 
 SCHEMA_KEY = "artfs_schema"
@@ -146,7 +146,7 @@ commit_keys = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("id", String(8), primary_key=True, comment="random, lowercase letters and digits"),
+    Column("id", Text, primary_key=True, comment="random, or as its maker called it"),
     Column("project_id", ForeignKey("projects.id"), nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("job_type", Text),

@@ -25,7 +25,7 @@ from artfs.catalog.base import Catalog
 from artfs.catalog.blob_port import Lease
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord
 from artfs.content.blobs import stored_object
-from artfs.errors import ArtfsError, OutOfSpace, SourceChanged
+from artfs.errors import ArtfsError, BlobNotFound, OutOfSpace, SourceChanged
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
@@ -164,6 +164,16 @@ class Ingest:
         if any(link in encoded for link in _LINKS):
             self._linking.append(directory)
         self._keep(digest, encoded)
+
+    def reuse(self, digests: Sequence[Digest]) -> None:
+        """Rely on blobs that the store has, until the commit. Raises: BlobNotFound."""
+        wanted = list(dict.fromkeys(digests))
+        with self._lock:
+            known = self._known(wanted)
+            if missing := next((each for each in wanted if each not in known), None):
+                raise BlobNotFound(f"blob {missing.hex()[:12]}", "the store does not have it")
+            self._seen.update(wanted)
+            self._reused.extend(wanted)
 
     def linking_entries(self) -> Iterator[ReferenceEntry]:
         """The references to other versions in the directories that were taken in here."""

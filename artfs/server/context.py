@@ -1,0 +1,180 @@
+"""What a request is answered with: the store, who asks, and the addresses that are given out."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
+from artfs.errors import ArtifactNotFound, InvalidArgument, InvalidName, NotFound, RunNotFound
+from artfs.manifest.entries import FileEntry
+from artfs.model import VersionState, check_name
+from artfs.repository.facade import LATEST, Repository
+from artfs.server.auth import Access
+from artfs.server.contents import VersionContents
+from artfs.server.runholds import RunHolds
+from artfs.server.tokens import (
+    DOWNLOAD_LIFE_S,
+    UPLOAD_LIFE_S,
+    ContentDownload,
+    ContentUpload,
+    ManifestDownload,
+    ManifestUpload,
+    Right,
+    RunFileUpload,
+    Tokens,
+)
+from artfs.settings import default_project
+
+FALLBACK_PROJECT = "uncategorized"
+_NO_RUN_CHARACTERS = frozenset("/\\#?%:")
+_MAX_RUN_ID_CHARS = 128
+
+
+class Context(msgspec.Struct, frozen=True):
+    """One request of one client."""
+
+    repository: Repository
+    access: Access
+    tokens: Tokens
+    contents: VersionContents
+    holds: RunHolds
+    base_url: str
+
+    @property
+    def entity(self) -> str:
+        """The entity of the store, the only one there is."""
+        return self.repository.info.entity
+
+    # --- names -----------------------------------------------------------------------------
+
+    def require_entity(self, name: str | None) -> None:
+        """Raises: ArtifactNotFound for another entity than the store's."""
+        if name not in {None, "", self.entity}:
+            raise ArtifactNotFound(
+                f"entity {name!r}", f"this server's store belongs to {self.entity!r}"
+            )
+
+    def project(self, name: str | None, entity: str | None) -> str:
+        """The checked name of a project, where none is given the default one.
+
+        Raises: InvalidName, ArtifactNotFound.
+        """
+        self.require_entity(entity)
+        return check_name(name or default_project() or FALLBACK_PROJECT, kind="project")
+
+    def readable_project(self, name: str | None, entity: str | None) -> str | None:
+        """The same; None where there is none that the key may read."""
+        with suppress(InvalidName, NotFound):
+            project = self.project(name, entity)
+            if self.access.reads(project):
+                return project
+        return None
+
+    # --- versions --------------------------------------------------------------------------
+
+    def version(self, project: str, text: str) -> VersionRecord | None:
+        """The version that `NAME[:SELECTOR]` names in a readable project, or None."""
+        name, _, selector = text.partition(":")
+        with suppress(InvalidName, InvalidArgument, NotFound):
+            check_name(name, kind="artifact")
+            return self.repository.catalog.version(project, name, selector or LATEST)
+        return None
+
+    def latest(self, project: str, name: str) -> VersionRecord | None:
+        """The version called `latest` of an artifact, if there is one."""
+        return self.version(project, f"{name}:{LATEST}")
+
+    def version_by_id(self, version_id: str) -> VersionRecord:
+        """A committed version that the key may read. Raises: VersionNotFound."""
+        catalog = self.repository.catalog
+        version = catalog.version_by_id(version_id)
+        if version.state is VersionState.COMMITTED:
+            for seen in catalog.memberships(version_id):
+                if self.access.reads(seen.project):
+                    return version if self.access.reads(version.project) else seen
+        raise ArtifactNotFound("artifact", "there is none of this id that you may read")
+
+    def memberships(self, version_id: str) -> list[VersionRecord]:
+        """A version as seen through all that hold it and may be read."""
+        found = self.repository.catalog.memberships(version_id)
+        return [each for each in found if self.access.reads(each.project)]
+
+    def collection(self, project: str, name: str) -> ArtifactRecord | None:
+        """An artifact or portfolio of a readable project, or None."""
+        with suppress(NotFound):
+            return self.repository.catalog.artifact(project, name)
+        return None
+
+    # --- runs ------------------------------------------------------------------------------
+
+    def run(self, project: str, name: str) -> RunRecord | None:
+        """The run that a client calls `name` in a project, or None."""
+        catalog = self.repository.catalog
+        for run_id in (name, _other_run_id(project, name)):
+            with suppress(RunNotFound):
+                run = catalog.run(run_id)
+                if run.project == project:
+                    return run
+        return None
+
+    def new_run_id(self, project: str, name: str) -> str:
+        """The id for a run that a client calls `name`: that, unless another project has it.
+
+        Raises: InvalidName.
+        """
+        if (
+            not name
+            or len(name) > _MAX_RUN_ID_CHARS
+            or not name.isprintable()
+            or _NO_RUN_CHARACTERS & set(name)
+        ):
+            raise InvalidName(repr(name[:40]), "not a valid run id")
+        with suppress(RunNotFound):
+            self.repository.catalog.run(name)
+            return _other_run_id(project, name)
+        return name
+
+    # --- addresses -------------------------------------------------------------------------
+
+    def upload_url(self, right: ContentUpload | ManifestUpload | RunFileUpload) -> str:
+        """Where something is sent to."""
+        return f"{self.base_url}/uploads/{self._token(right, UPLOAD_LIFE_S)}"
+
+    def content_url(self, path: str, entry: FileEntry) -> str:
+        """Where a file is read."""
+        right = ContentDownload(entry.sha256, entry.size_bytes, entry.blocks)
+        name = quote(path.rpartition("/")[2], safe="")
+        return f"{self.base_url}/contents/{self._token(right, DOWNLOAD_LIFE_S)}/{name}"
+
+    def manifest_url(self, version_id: str) -> str:
+        """Where a version's manifest is read."""
+        token = self._token(ManifestDownload(version_id), DOWNLOAD_LIFE_S)
+        return f"{self.base_url}/manifests/{token}/wandb_manifest.json"
+
+    def _token(self, right: Right, life_s: int) -> str:
+        return self.tokens.sign(right, life_s=life_s)
+
+
+def _other_run_id(project: str, name: str) -> str:
+    """What a run is called in the store whose own name is that of another project's run."""
+    return f"{name}@{project}"
+
+
+def run_name(run: RunRecord) -> str:
+    """What clients call a run."""
+    return run.id.removesuffix(f"@{run.project}")
+
+
+def as_json(text: str | None) -> Any:
+    """The value of a JSONString; None where it is left out. Raises: InvalidArgument."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidArgument("a JSONString", f"is not JSON ({error})") from None
