@@ -22,23 +22,20 @@ from artfs.catalog.records import VersionRecord
 from artfs.catalog.serving_records import ContentRecord
 from artfs.errors import (
     ArtfsError,
-    BackendUnavailable,
     NotFound,
-    OutOfSpace,
     PermissionDenied,
 )
 from artfs.model import VersionState
 from artfs.repository.facade import Repository
-from artfs.server import ids, tokens
-from artfs.server.access_log import AccessLog
-from artfs.server.auth import Access, Gate, TooManyWrongKeys, Unauthorized
+from artfs.server import answering, ids, tokens
+from artfs.server.auth import Access, Gate
 from artfs.server.changing import ChangeMutations
 from artfs.server.contents import VersionContents
-from artfs.server.context import Context
+from artfs.server.context import Context, RunHolds
 from artfs.server.downloads import content_response, manifest_response
 from artfs.server.graphql import BadQuery, GraphQLRequest, answer
+from artfs.server.project_nodes import StoreNodes
 from artfs.server.queries import Queries
-from artfs.server.runholds import RunHolds
 from artfs.server.runs import RunMutations, take_stream
 from artfs.server.uploads import Target, Uploads
 from artfs.server.writing import WriteMutations
@@ -52,10 +49,6 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 _THREADS = 24
 _HOLDS_LOOKED_AFTER_EACH_S = 60.0
 _request_decoder = msgspec.json.Decoder(GraphQLRequest)
-
-
-class TooLarge(ArtfsError):
-    """A body that is read whole is too large: HTTP 413."""
 
 
 class Root(Queries, RunMutations, WriteMutations, ChangeMutations):
@@ -101,14 +94,14 @@ class Server:
                 Route("/artifactsV2/{path:path}", self._by_md5, methods=["GET"]),
             ],
             exception_handlers={
-                ArtfsError: _failed,
-                BadQuery: _bad_query,
-                HTTPException: _http_failed,
-                ClientDisconnect: _gone,
-                Exception: _broken,
+                ArtfsError: answering.failed,
+                BadQuery: answering.bad_query,
+                HTTPException: answering.http_failed,
+                ClientDisconnect: answering.gone,
+                Exception: answering.broken,
             },
             lifespan=self._lifespan,
-            middleware=[Middleware(AccessLog)] if self._access_log else [],
+            middleware=[Middleware(answering.AccessLog)] if self._access_log else [],
         )
 
     @asynccontextmanager
@@ -138,7 +131,15 @@ class Server:
 
     def _context(self, request: Request, access: Access) -> Context:
         base = self._public_url or str(request.base_url).rstrip("/")
-        return Context(self._repository, access, self._tokens, self._contents, self._holds, base)
+        return Context(
+            self._repository,
+            access,
+            self._tokens,
+            self._contents,
+            self._holds,
+            StoreNodes(),
+            base,
+        )
 
     # --- what -----------------------------------------------------------------------------
 
@@ -245,58 +246,6 @@ async def _whole(request: Request) -> bytes:
     async for chunk in request.stream():
         size += len(chunk)
         if size > MAX_BODY_BYTES:
-            raise TooLarge("the request", f"is larger than {MAX_BODY_BYTES >> 20} MiB")
+            raise answering.TooLarge("the request", f"is larger than {MAX_BODY_BYTES >> 20} MiB")
         pieces.append(chunk)
     return b"".join(pieces)
-
-
-# --- what fails ------------------------------------------------------------------------------
-
-_STATUS: tuple[tuple[type[ArtfsError], int], ...] = (
-    (Unauthorized, 401),
-    (TooManyWrongKeys, 429),
-    (TooLarge, 413),
-    (PermissionDenied, 403),
-    (NotFound, 404),
-)
-
-
-def _status(request: Request, error: ArtfsError) -> int:
-    if isinstance(error, (BackendUnavailable, OutOfSpace)) and request.url.path != "/graphql":
-        # Clients try again for long, and with what was sent already.
-        return 429
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ArtfsError)
-    headers = {}
-    status = _status(request, error)
-    if status == 401:
-        headers["WWW-Authenticate"] = 'Basic realm="artfs"'
-    if status == 429:
-        headers["Retry-After"] = "10"
-    return _told(str(error), status, headers)
-
-
-async def _bad_query(_request: Request, error: Exception) -> Response:
-    return _told(str(error), 400)
-
-
-async def _http_failed(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _told(error.detail, error.status_code, dict(error.headers or {}))
-
-
-async def _gone(_request: Request, _error: Exception) -> Response:
-    return _told("the request ended before it was whole", 400)
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _told("it failed for a fault of this server, whose log says more", 400)
-
-
-def _told(text: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    line = " ".join(text.split())
-    return JSONResponse({"errors": [{"message": line}], "error": line}, status, headers)

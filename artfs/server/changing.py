@@ -9,8 +9,8 @@ from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import Metadata, check_alias, check_name
 from artfs.repository.facade import LATEST
 from artfs.server import ids
+from artfs.server.artifact_nodes import ArtifactNode, CollectionNode, MembershipNode
 from artfs.server.context import Context, as_json
-from artfs.server.nodes import ArtifactNode, CollectionNode, MembershipNode
 from artfs.server.runs import required_run
 from artfs.server.writing import checked_tags, checked_ttl
 

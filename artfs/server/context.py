@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import msgspec
 
+from artfs.catalog.base import Catalog
 from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
-from artfs.errors import ArtifactNotFound, InvalidArgument, InvalidName, NotFound, RunNotFound
+from artfs.errors import (
+    ArtfsError,
+    ArtifactNotFound,
+    InvalidArgument,
+    InvalidName,
+    NotFound,
+    RunNotFound,
+)
 from artfs.manifest.entries import FileEntry
 from artfs.model import VersionState, check_name
 from artfs.repository.facade import LATEST, Repository
 from artfs.server.auth import Access
 from artfs.server.contents import VersionContents
-from artfs.server.runholds import RunHolds
 from artfs.server.tokens import (
     DOWNLOAD_LIFE_S,
     UPLOAD_LIFE_S,
@@ -29,10 +38,75 @@ from artfs.server.tokens import (
     Tokens,
 )
 from artfs.settings import default_project
+from artfs.system import forks
 
 FALLBACK_PROJECT = "uncategorized"
 _NO_RUN_CHARACTERS = frozenset("/\\#?%:")
 _MAX_RUN_ID_CHARS = 128
+
+SILENCE_S = 300.0
+"""A client that is not heard of for so long has crashed; it says something each half minute."""
+
+
+class RunHolds:
+    """Holds runs for clients: they are running as long as they are heard of.
+
+    Thread-safe; blocks on the catalog.
+    """
+
+    def __init__(self, catalog: Catalog, clock: Callable[[], float] = time.monotonic) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._lock = forks.lock()
+        self._heard: dict[str, float] = {}
+
+    def hear(self, run_id: str) -> None:
+        """Note that a run goes on. Raises: RunNotFound, BackendUnavailable."""
+        with self._lock:
+            is_new = run_id not in self._heard
+            self._heard[run_id] = self._clock()
+        if is_new:
+            try:
+                self._catalog.join_run(run_id)
+            except NotFound:
+                self.forget(run_id)
+                raise
+
+    def forget(self, run_id: str) -> None:
+        """Hold a run no more, which has ended or whose client is silent."""
+        with self._lock:
+            self._heard.pop(run_id, None)
+        with suppress(ArtfsError):
+            self._catalog.leave_run(run_id)
+
+    def leave_silent(self) -> None:
+        """Let go of the runs whose clients are not heard of any more."""
+        limit = self._clock() - SILENCE_S
+        with self._lock:
+            silent = [run_id for run_id, heard in self._heard.items() if heard < limit]
+        for run_id in silent:
+            self.forget(run_id)
+
+
+class NamedNode(Protocol):
+    """What GraphQL shows of a project."""
+
+    @property
+    def name(self) -> str:
+        """The project's."""
+        ...
+
+
+class NodeMaker(Protocol):
+    """Makes the nodes that nodes of artifacts lead to, and which lead back to these."""
+
+    def project(self, context: Context, name: str) -> NamedNode:
+        """A project; it need not hold anything yet."""
+        ...
+
+    def runs(self, context: Context, records: Sequence[RunRecord]) -> Sequence[object]:
+        """The runs that may be seen."""
+        ...
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -43,6 +117,7 @@ class Context(msgspec.Struct, frozen=True):
     tokens: Tokens
     contents: VersionContents
     holds: RunHolds
+    nodes: NodeMaker
     base_url: str
 
     @property

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from artfs.server import ids, lists
+from artfs.server.artifact_nodes import ArtifactNode, CollectionNode
 from artfs.server.context import Context
-from artfs.server.nodes import ArtifactNode, CollectionNode, ProjectNode, entity_value, user_value
-from artfs.server.pending import PendingNode
+from artfs.server.leaf_nodes import entity_value, user_value
+from artfs.server.project_nodes import PendingNode, ProjectNode
 
 MAX_CLIENT = "0.99.0"
 """The newest client that need not be told to look for a newer server."""

@@ -14,7 +14,7 @@ from artfs.errors import InvalidArgument, RunNotFound
 from artfs.model import Metadata, RunState
 from artfs.server import ids
 from artfs.server.context import Context, as_json
-from artfs.server.nodes import ProjectNode, RunNode
+from artfs.server.project_nodes import ProjectNode, RunNode
 from artfs.server.tokens import RunFileUpload
 
 _ID_CHARACTERS = string.ascii_lowercase + string.digits

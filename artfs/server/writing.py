@@ -20,10 +20,10 @@ from artfs.errors import InvalidArgument, PathNotFound, VersionExists
 from artfs.model import Metadata, check_alias, check_name, check_type, is_wandb_digest
 from artfs.repository.facade import LATEST, set_labels
 from artfs.server import ids, lists
+from artfs.server.artifact_nodes import ArtifactNode, TypeNode
 from artfs.server.committing import commit_draft
 from artfs.server.context import Context, as_json
-from artfs.server.nodes import ArtifactNode, ProjectNode, TypeNode
-from artfs.server.pending import PendingNode
+from artfs.server.project_nodes import PendingNode, ProjectNode
 from artfs.server.runs import required_run
 from artfs.server.tokens import ContentUpload, ManifestUpload
 
