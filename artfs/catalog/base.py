@@ -236,6 +236,7 @@ class Catalog(BlobCatalog, Protocol):
 
         It is RUNNING as long as somebody holds it, as this catalog does until it is closed or its
         process ends, then CRASHED: unless it was finished before.
+        Raises: Conflict where a run has the id that is given (a valid one: model.check_run_id).
         """
         ...
 
@@ -260,6 +261,16 @@ class Catalog(BlobCatalog, Protocol):
 
     def runs(self, *, project: str | None = None) -> list[RunRecord]:
         """Runs, newest first."""
+        ...
+
+    def run_details(self, run_ids: Sequence[str]) -> dict[str, Metadata]:
+        """What runs say of themselves beside their config, by id: `summary`, `tags`, `notes` and
+        so on; nothing of those that said nothing.
+        """
+        ...
+
+    def describe_run(self, run_id: str, details: Metadata) -> None:
+        """Put values into a run's details, beside or over those there. Raises: RunNotFound."""
         ...
 
     def configure_run(self, run_id: str, values: Metadata) -> None:

@@ -11,9 +11,10 @@ from artfs.catalog import inventory
 from artfs.catalog.base import BaseGone
 from artfs.catalog.blob_port import Confirm
 from artfs.catalog.bulk import among
-from artfs.catalog.checked import ArtifactKey, json_text
+from artfs.catalog.checked import ArtifactKey
 from artfs.catalog.engine import now_ns
 from artfs.catalog.records import CommitResult, VersionCommit, VersionRecord
+from artfs.catalog.rowchecks import json_text
 from artfs.catalog.rows import (
     latest_id,
     linked_version,

@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Table, delete, func, select, update
+from sqlalchemy import Column, Connection, Select, Table, delete, func, select, update
 
 from artfs.catalog import inventory
-from artfs.catalog.blob_port import BlobsGone, Confirm
+from artfs.catalog.blob_port import BlobsGone, Confirm, OnDamage
 from artfs.catalog.bulk import among, put_columns, upsert
+from artfs.catalog.checked import (
+    content_record,
+    draft_manifest_record,
+    draft_record,
+    key_record,
+)
 from artfs.catalog.engine import now_ns
 from artfs.catalog.records import BlobRecord, PackRecord
-from artfs.catalog.schema import artifacts, projects, versions
+from artfs.catalog.rowchecks import json_text, sound
+from artfs.catalog.schema import (
+    api_keys,
+    artifacts,
+    client_ids,
+    contents,
+    draft_manifests,
+    drafts,
+    projects,
+    uploads,
+    versions,
+)
 from artfs.catalog.serving_records import (
     ContentRecord,
     Draft,
     DraftGone,
     DraftManifest,
-    DraftRequest,
-    ManifestKind,
     Received,
 )
-from artfs.catalog.serving_tables import client_ids, contents, draft_manifests, drafts, uploads
 from artfs.model import Digest, VersionState
 
+_PAGE = 10_000
 _CLIENT_IDS_KEPT_NS = 30 * 86_400 * 10**9
 
 
@@ -39,13 +54,13 @@ def put_draft(connection: Connection, draft: Draft) -> Draft:
         )
         found = connection.execute(query.order_by(drafts.c.touched_at_ns).limit(1)).one_or_none()
         if found is not None:
-            return _draft(found)
+            return draft_record(found)
     row = {
         "id": draft.id,
         "project": draft.project,
         "name": draft.name,
         "distributed_id": draft.distributed_id,
-        "request": msgspec.json.encode(draft.request).decode(),
+        "request": json_text(msgspec.to_builtins(draft.request)),
         "touched_at_ns": now_ns(connection),
     }
     connection.execute(drafts.insert(), row)
@@ -55,17 +70,7 @@ def put_draft(connection: Connection, draft: Draft) -> Draft:
 def find_draft(connection: Connection, draft_id: str) -> Draft | None:
     """What ServingState.draft says."""
     row = connection.execute(select(drafts).where(drafts.c.id == draft_id)).one_or_none()
-    return None if row is None else _draft(row)
-
-
-def _draft(row: Row[Any]) -> Draft:
-    return Draft(
-        id=row.id,
-        project=row.project,
-        name=row.name,
-        request=msgspec.json.decode(row.request, type=DraftRequest),
-        distributed_id=row.distributed_id,
-    )
+    return None if row is None else draft_record(row)
 
 
 def drop_drafts(connection: Connection, draft_ids: Iterable[str]) -> None:
@@ -128,32 +133,31 @@ def set_manifest_base(
             .where(draft_manifests.c.id == manifest_id)
             .values(base_id=base_id)
         )
-    query = select(draft_manifests).where(draft_manifests.c.id == manifest_id)
+    query = _manifests().where(draft_manifests.c.id == manifest_id)
     row = connection.execute(query).one_or_none()
-    return None if row is None else _manifest(row)
+    return None if row is None else draft_manifest_record(row)
 
 
 def list_manifests(connection: Connection, draft_id: str) -> list[DraftManifest]:
     """What ServingState.manifests says."""
     query = (
-        select(draft_manifests)
+        _manifests()
         .where(draft_manifests.c.draft_id == draft_id)
         .order_by(draft_manifests.c.number)
     )
-    return [_manifest(row) for row in connection.execute(query)]
+    return [draft_manifest_record(row) for row in connection.execute(query)]
 
 
-def _manifest(row: Row[Any]) -> DraftManifest:
-    content = None
-    if row.sha256 is not None:
-        content = ContentRecord(b"", _digest(row.sha256), row.size_bytes, _maybe(row.blocks))
-    return DraftManifest(
-        id=row.id,
-        draft_id=row.draft_id,
-        kind=ManifestKind(row.kind),
-        writer=row.writer,
-        base_id=row.base_id,
-        content=content,
+def _manifests() -> Select[Any]:
+    return select(
+        draft_manifests.c.id,
+        draft_manifests.c.draft_id,
+        draft_manifests.c.kind,
+        draft_manifests.c.writer,
+        draft_manifests.c.base_id,
+        draft_manifests.c.sha256,
+        draft_manifests.c.size_bytes,
+        draft_manifests.c.blocks,
     )
 
 
@@ -222,8 +226,9 @@ def claim(connection: Connection, draft_id: str, known: Sequence[ContentRecord])
 
 def list_uploads(connection: Connection, draft_id: str) -> dict[bytes, ContentRecord]:
     """What ServingState.uploads says."""
-    query = select(uploads).where(uploads.c.draft_id == draft_id)
-    return {bytes(row.md5): _content(row) for row in connection.execute(query)}
+    query = select(*_content_columns(uploads)).where(uploads.c.draft_id == draft_id)
+    found = map(content_record, connection.execute(query))
+    return {each.md5: each for each in found}
 
 
 def known(
@@ -231,7 +236,7 @@ def known(
 ) -> dict[bytes, tuple[ContentRecord, str]]:
     """What ServingState.known says."""
     query = (
-        select(contents)
+        select(*_content_columns(contents), contents.c.version_id)
         .join(projects, projects.c.id == contents.c.project_id)
         .join(versions, versions.c.id == contents.c.version_id)
         .where(projects.c.name == project, versions.c.state == VersionState.COMMITTED.value)
@@ -239,7 +244,8 @@ def known(
     found: dict[bytes, tuple[ContentRecord, str]] = {}
     for some in among(connection, contents.c.md5, md5s):
         for row in connection.execute(query.where(some)):
-            found[bytes(row.md5)] = (_content(row), row.version_id)
+            content = content_record(row[:4])
+            found[content.md5] = (content, row.version_id)
     return found
 
 
@@ -255,6 +261,10 @@ def remember(connection: Connection, version_id: str, held: Sequence[ContentReco
         _put_contents(
             connection, contents, "project_id", list(rows.values()), version_id=version_id
         )
+
+
+def _content_columns(table: Table) -> tuple[Column[Any], ...]:
+    return table.c.md5, table.c.sha256, table.c.size_bytes, table.c.blocks
 
 
 def _put_contents(
@@ -290,43 +300,30 @@ def _put_contents(
     put_columns(connection, statement, columns)
 
 
-def _content(row: Row[Any]) -> ContentRecord:
-    return ContentRecord(bytes(row.md5), _digest(row.sha256), row.size_bytes, _maybe(row.blocks))
-
-
-def _digest(raw: bytes) -> Digest:
-    return Digest(bytes(raw))
-
-
-def _maybe(raw: bytes | None) -> Digest | None:
-    return None if raw is None else Digest(bytes(raw))
-
-
 # --- upkeep ----------------------------------------------------------------------------------
-
-
-def map_client_id(connection: Connection, client_id: str, artifact_id: str) -> None:
-    """What ServingState.map_client_id says."""
-    row = {
-        "client_id": client_id,
-        "artifact_id": artifact_id,
-        "made_at_ns": now_ns(connection),
-    }
-    statement = upsert(connection, client_ids)
-    statement = statement.on_conflict_do_update(
-        index_elements=[client_ids.c.client_id],
-        set_={"artifact_id": statement.excluded.artifact_id},
-    )
-    connection.execute(statement, [row])
 
 
 def drafted(connection: Connection) -> set[Digest]:
     """What ServingState.drafted says."""
-    found: set[Digest] = set()
-    for table in (uploads, draft_manifests):
-        for sha256, blocks in connection.execute(select(table.c.sha256, table.c.blocks)):
-            found.update(Digest(bytes(each)) for each in (sha256, blocks) if each is not None)
-    return found
+    received = map(content_record, connection.execute(select(*_content_columns(uploads))))
+    sent = (each.content for each in map(draft_manifest_record, connection.execute(_manifests())))
+    contents_of = (*received, *(each for each in sent if each is not None))
+    return {digest for each in contents_of for digest in each.digests}
+
+
+def check_rows(connection: Connection, tell: OnDamage) -> None:
+    """Tell of all rows that are damaged."""
+    rows: tuple[tuple[Select[Any], Callable[[Any], object]], ...] = (
+        (select(api_keys), key_record),
+        (select(drafts), draft_record),
+        (_manifests(), draft_manifest_record),
+        (select(*_content_columns(uploads)), content_record),
+        (select(*_content_columns(contents)), content_record),
+    )
+    for query, record in rows:
+        some = connection.execution_options(yield_per=_PAGE).execute(query)
+        for _ in sound(some, record, tell):
+            pass
 
 
 def expire_drafts(connection: Connection, untouched_since_ns: int) -> int:

@@ -1,26 +1,30 @@
-"""Keys of `artfs serve`, each call in a caller's transaction."""
+"""Keys of `artfs serve`, and ids that its clients choose, each call in a caller's transaction."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, select, update
 
-from artfs.catalog.bulk import put_rows
+from artfs.catalog.bulk import put_rows, upsert
+from artfs.catalog.checked import key_record
 from artfs.catalog.engine import now_ns
+from artfs.catalog.rowchecks import HINT
+from artfs.catalog.schema import api_keys, client_ids, server_secrets
 from artfs.catalog.serving_records import HashedKey, KeyRecord
-from artfs.catalog.serving_tables import api_keys, secrets
-from artfs.errors import Conflict, PathNotFound
+from artfs.errors import Conflict, DamagedRecord, PathNotFound
 
 _LINKS = "links"
 
 
 def secret(connection: Connection, fresh: bytes) -> bytes:
     """What ServingState.secret says."""
-    put_rows(connection, secrets, [{"name": _LINKS, "value": fresh}])
-    found = connection.execute(select(secrets.c.value).where(secrets.c.name == _LINKS))
-    return bytes(found.scalar_one())
+    put_rows(connection, server_secrets, [{"name": _LINKS, "value": fresh}])
+    query = select(server_secrets.c.value).where(server_secrets.c.name == _LINKS)
+    found = connection.execute(query).scalar_one()
+    if not isinstance(found, bytes) or len(found) < len(fresh):
+        raise DamagedRecord("the secret of links", "its row in the catalog is damaged", hint=HINT)
+    return found
 
 
 def add_key(connection: Connection, key: HashedKey) -> None:
@@ -51,13 +55,13 @@ def add_key(connection: Connection, key: HashedKey) -> None:
 def list_keys(connection: Connection) -> list[KeyRecord]:
     """What ServingState.keys says."""
     query = select(api_keys).where(api_keys.c.revoked_at_ns.is_(None)).order_by(api_keys.c.name)
-    return [_record(row) for row in connection.execute(query)]
+    return [key_record(row).record for row in connection.execute(query)]
 
 
 def find_key(connection: Connection, key_id: str) -> HashedKey | None:
     """What ServingState.find_key says."""
     row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).one_or_none()
-    return None if row is None else HashedKey(_record(row), bytes(row.salt), bytes(row.hash))
+    return None if row is None else key_record(row)
 
 
 def revoke_key(connection: Connection, name: str) -> KeyRecord:
@@ -69,16 +73,26 @@ def revoke_key(connection: Connection, name: str) -> KeyRecord:
         raise PathNotFound(
             f"key {name!r}", "there is none of this name", hint="see `artfs keys ls`"
         )
-    return _record(row)
+    return key_record(row).record
 
 
-def _record(row: Row[Any]) -> KeyRecord:
-    return KeyRecord(
-        id=row.id,
-        name=row.name,
-        read_only=bool(row.read_only),
-        projects=tuple(map(str, json.loads(row.projects))),
-        created_at_ns=row.created_at_ns,
-        expires_at_ns=row.expires_at_ns,
-        revoked_at_ns=row.revoked_at_ns,
+def map_client_id(connection: Connection, client_id: str, artifact_id: str) -> None:
+    """What ServingState.map_client_id says."""
+    row = {
+        "client_id": client_id,
+        "artifact_id": artifact_id,
+        "made_at_ns": now_ns(connection),
+    }
+    statement = upsert(connection, client_ids)
+    statement = statement.on_conflict_do_update(
+        index_elements=[client_ids.c.client_id],
+        set_={"artifact_id": statement.excluded.artifact_id},
     )
+    connection.execute(statement, [row])
+
+
+def mapped_client_id(connection: Connection, client_id: str) -> str | None:
+    """What ServingState.mapped_client_id says."""
+    query = select(client_ids.c.artifact_id).where(client_ids.c.client_id == client_id)
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found

@@ -16,10 +16,10 @@ from artfs.catalog.checked import (
     artifact_record,
     number,
     project_record,
-    sound,
     version_record,
 )
 from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
+from artfs.catalog.rowchecks import sound
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
 from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
 from artfs.model import VersionState, is_wandb_digest, version_index

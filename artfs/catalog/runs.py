@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, FromClause, Select, func, insert, select, update
 
 from artfs.catalog.blob_port import OnDamage
-from artfs.catalog.bulk import put_rows
-from artfs.catalog.checked import json_object, json_text, run_record, sound
+from artfs.catalog.bulk import among, put_rows
+from artfs.catalog.checked import run_record
 from artfs.catalog.engine import now_ns
 from artfs.catalog.records import RunChange, RunRecord, VersionRecord
+from artfs.catalog.rowchecks import json_object, json_text, sound
 from artfs.catalog.rows import made_versions, version_by_id
 from artfs.catalog.schema import projects, run_inputs, run_outputs, runs, versions
+from artfs.catalog.schema import run_details as details
 from artfs.catalog.writes import ensure_project
-from artfs.errors import RunNotFound
+from artfs.errors import Conflict, DamagedRecord, RunNotFound
 from artfs.model import Metadata, RunState
 
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
@@ -67,6 +69,8 @@ def create_run(
     config: Metadata,
 ) -> RunRecord:
     """What Catalog.create_run says, of a run that somebody holds."""
+    if connection.execute(select(runs.c.id).where(runs.c.id == run_id)).first() is not None:
+        raise Conflict(f"run {run_id!r}", "there is one already")
     project_id = ensure_project(connection, project)
     if name is None:
         earlier = connection.execute(
@@ -129,6 +133,36 @@ def configure_run(connection: Connection, run_id: str, values: Metadata) -> None
         raise RunNotFound(repr(run_id)[:60], "the store knows no such run")
     config = json_text(json_object(found, kind="run", name=run_id) | values)
     connection.execute(update(runs).where(runs.c.id == run_id).values(config=config))
+
+
+def run_details(connection: Connection, run_ids: Sequence[str]) -> dict[str, Metadata]:
+    """What Catalog.run_details says."""
+    found: dict[str, Metadata] = {}
+    for some in among(connection, details.c.run_id, run_ids):
+        for run_id, text in connection.execute(select(details).where(some)):
+            found[run_id] = json_object(text, kind="details of run", name=run_id)
+    return found
+
+
+def check_details(connection: Connection, tell: OnDamage) -> None:
+    """Tell of all details that are damaged."""
+    for row in connection.execute(select(details)):
+        try:
+            json_object(row.details, kind="details of run", name=row.run_id)
+        except DamagedRecord as error:
+            tell(error)
+
+
+def describe_run(connection: Connection, run_id: str, values: Metadata) -> None:
+    """What Catalog.describe_run says."""
+    get_run(connection, run_id)
+    put_rows(connection, details, [{"run_id": run_id, "details": "{}"}])
+    of_run = details.c.run_id == run_id
+    # Locked, as in configure_run.
+    query = select(details.c.details).where(of_run).with_for_update()
+    text = connection.execute(query).scalar_one()
+    known = json_object(text, kind="details of run", name=run_id)
+    connection.execute(update(details).where(of_run).values(details=json_text(known | values)))
 
 
 def finish_run(connection: Connection, run_id: str, state: RunState) -> RunRecord:

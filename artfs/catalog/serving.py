@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-
-from sqlalchemy import Connection, select
 
 from artfs.catalog import drafts, keys
 from artfs.catalog.blob_port import Confirm
-from artfs.catalog.bulk import among, put_rows
 from artfs.catalog.engine import Database
 from artfs.catalog.records import BlobRecord, PackRecord
-from artfs.catalog.runs import get_run
 from artfs.catalog.serving_records import (
     ContentRecord,
     Draft,
@@ -21,8 +16,7 @@ from artfs.catalog.serving_records import (
     KeyRecord,
     Received,
 )
-from artfs.catalog.serving_tables import client_ids, run_details
-from artfs.model import Digest, Metadata
+from artfs.model import Digest
 
 
 class SqlServingState:
@@ -105,14 +99,12 @@ class SqlServingState:
 
     def map_client_id(self, client_id: str, artifact_id: str) -> None:
         self._database.write(
-            lambda connection: drafts.map_client_id(connection, client_id, artifact_id)
+            lambda connection: keys.map_client_id(connection, client_id, artifact_id)
         )
 
     def mapped_client_id(self, client_id: str) -> str | None:
-        query = select(client_ids.c.artifact_id).where(client_ids.c.client_id == client_id)
         with self._database.reading() as connection:
-            found: str | None = connection.execute(query).scalar_one_or_none()
-            return found
+            return keys.mapped_client_id(connection, client_id)
 
     def drafted(self) -> set[Digest]:
         with self._database.reading() as connection:
@@ -123,26 +115,3 @@ class SqlServingState:
             lambda connection: drafts.expire_drafts(connection, untouched_since_ns),
             frees_space=True,
         )
-
-    # --- runs ------------------------------------------------------------------------------
-
-    def run_details(self, run_ids: Sequence[str]) -> dict[str, Metadata]:
-        found: dict[str, Metadata] = {}
-        with self._database.reading() as connection:
-            for some in among(connection, run_details.c.run_id, run_ids):
-                for row in connection.execute(select(run_details).where(some)):
-                    value = json.loads(row.details)
-                    found[row.run_id] = value if isinstance(value, dict) else {}
-        return found
-
-    def describe_run(self, run_id: str, details: Metadata) -> None:
-        def work(connection: Connection) -> None:
-            get_run(connection, run_id)
-            put_rows(connection, run_details, [{"run_id": run_id, "details": "{}"}])
-            of_run = run_details.c.run_id == run_id
-            query = select(run_details.c.details).where(of_run).with_for_update()
-            known = json.loads(connection.execute(query).scalar_one())
-            text = json.dumps(known | details)
-            connection.execute(run_details.update().where(of_run).values(details=text))
-
-        self._database.write(work)

@@ -210,13 +210,3 @@ class ServingState(Protocol):
     def expire_drafts(self, *, untouched_since_ns: int) -> int:
         """Forget drafts that nobody has gone on with, and what versions hold no more; how many."""
         ...
-
-    # --- runs ------------------------------------------------------------------------------
-
-    def run_details(self, run_ids: Sequence[str]) -> dict[str, Metadata]:
-        """What runs say of themselves, by id; nothing of those that said nothing."""
-        ...
-
-    def describe_run(self, run_id: str, details: Metadata) -> None:
-        """Put values into a run's details, beside or over those there. Raises: RunNotFound."""
-        ...

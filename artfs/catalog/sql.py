@@ -310,6 +310,13 @@ class SqlCatalog(SqlBlobs):
     def change_run(self, run_id: str, change: RunChange) -> RunRecord:
         return self._change(lambda connection: runs.change_run(connection, run_id, change))
 
+    def run_details(self, run_ids: Sequence[str]) -> dict[str, Metadata]:
+        with self._database.reading() as connection:
+            return runs.run_details(connection, run_ids)
+
+    def describe_run(self, run_id: str, details: Metadata) -> None:
+        self._change(lambda connection: runs.describe_run(connection, run_id, details))
+
     def configure_run(self, run_id: str, values: Metadata) -> None:
         self._change(lambda connection: runs.configure_run(connection, run_id, values))
 

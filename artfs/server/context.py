@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from hashlib import blake2b
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -22,7 +23,7 @@ from artfs.errors import (
     RunNotFound,
 )
 from artfs.manifest.entries import FileEntry
-from artfs.model import VersionState, check_name
+from artfs.model import VersionState, check_name, check_run_id
 from artfs.repository.facade import LATEST, Repository
 from artfs.server.auth import Access
 from artfs.server.contents import VersionContents
@@ -41,8 +42,6 @@ from artfs.settings import default_project
 from artfs.system import forks
 
 FALLBACK_PROJECT = "uncategorized"
-_NO_RUN_CHARACTERS = frozenset("/\\#?%:")
-_MAX_RUN_ID_CHARS = 128
 
 SILENCE_S = 300.0
 """A client that is not heard of for so long has crashed; it says something each half minute."""
@@ -202,13 +201,7 @@ class Context(msgspec.Struct, frozen=True):
 
         Raises: InvalidName.
         """
-        if (
-            not name
-            or len(name) > _MAX_RUN_ID_CHARS
-            or not name.isprintable()
-            or _NO_RUN_CHARACTERS & set(name)
-        ):
-            raise InvalidName(repr(name[:40]), "not a valid run id")
+        check_run_id(name)
         with suppress(RunNotFound):
             self.repository.catalog.run(name)
             return _other_run_id(project, name)
@@ -237,12 +230,16 @@ class Context(msgspec.Struct, frozen=True):
 
 def _other_run_id(project: str, name: str) -> str:
     """What a run is called in the store whose own name is that of another project's run."""
-    return f"{name}@{project}"
+    return f"{name}{_run_suffix(project)}"
+
+
+def _run_suffix(project: str) -> str:
+    return "@" + blake2b(project.encode(), digest_size=8).hexdigest()
 
 
 def run_name(run: RunRecord) -> str:
     """What clients call a run."""
-    return run.id.removesuffix(f"@{run.project}")
+    return run.id.removesuffix(_run_suffix(run.project))
 
 
 def as_json(text: str | None) -> Any:

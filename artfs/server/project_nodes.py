@@ -123,7 +123,7 @@ class RunNode:
         self._context = context
         self.record = record
         if details is None:
-            found = context.repository.catalog.serving.run_details([record.id])
+            found = context.repository.catalog.run_details([record.id])
             details = found.get(record.id, {})
         self._details = details
         self.id = ids.run_gid(record.id)
@@ -209,7 +209,7 @@ class RunNode:
 def run_nodes(context: Context, records: Sequence[RunRecord]) -> list[RunNode]:
     """The runs that may be seen, with what they say of themselves."""
     shown = [each for each in records if context.access.reads(each.project)]
-    details = context.repository.catalog.serving.run_details([each.id for each in shown])
+    details = context.repository.catalog.run_details([each.id for each in shown])
     return [RunNode(context, each, details.get(each.id, {})) for each in shown]
 
 

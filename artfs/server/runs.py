@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from artfs.catalog.records import RunChange, RunRecord
-from artfs.errors import InvalidArgument, RunNotFound
+from artfs.errors import Conflict, InvalidArgument, RunNotFound
 from artfs.model import Metadata, RunState
 from artfs.server import ids
 from artfs.server.context import Context, as_json
@@ -53,7 +53,7 @@ class RunMutations:
         catalog = self._context.repository.catalog
         run = catalog.change_run(run.id, change)
         if details := _details(input, config):
-            catalog.serving.describe_run(run.id, details)
+            catalog.describe_run(run.id, details)
         state = _STATES.get(input.get("state") or "")
         if state is not None and state is not run.state:
             run = catalog.finish_run(run.id, state)
@@ -76,13 +76,19 @@ class RunMutations:
                 found = catalog.finish_run(found.id, RunState.RUNNING)
             context.holds.hear(found.id)
             return found, False
-        run = catalog.create_run(
-            project,
-            name=input.get("displayName"),
-            job_type=input.get("jobType"),
-            config={},
-            run_id=context.new_run_id(project, name),
-        )
+        try:
+            run = catalog.create_run(
+                project,
+                name=input.get("displayName"),
+                job_type=input.get("jobType"),
+                config={},
+                run_id=context.new_run_id(project, name),
+            )
+        except Conflict:
+            # Several processes of one run came at once.
+            run = required_run(context, project, name)
+            context.holds.hear(run.id)
+            return run, False
         context.holds.hear(run.id)
         return run, True
 
@@ -135,7 +141,7 @@ def take_stream(context: Context, project: str, name: str, body: bytes) -> dict[
         with suppress(InvalidArgument, IndexError, TypeError):
             last = _object(summary["content"][-1], "summary")
             if last is not None:
-                catalog.serving.describe_run(run.id, {"summary": last})
+                catalog.describe_run(run.id, {"summary": last})
     if value.get("complete"):
         context.holds.forget(run.id)
         failed = value.get("exitcode") or value.get("failed")

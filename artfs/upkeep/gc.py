@@ -239,7 +239,9 @@ class _Collection:
         What they refer to in other versions is reached as well, deleted ones included.
         """
         # Before the versions are listed: what is committed meanwhile is in one of both.
-        drafted = self._catalog.serving.drafted()
+        drafted: set[Digest] = set()
+        with self._hindered_by("what servers were sent"):
+            drafted = self._catalog.serving.drafted()
         reachable: set[Digest] = set()
         # A file may hold the very bytes of a directory object: it does not lead on.
         walked: set[Digest] = set()
