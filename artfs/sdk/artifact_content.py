@@ -20,8 +20,8 @@ from artfs.sdk.metadata import check_use_as
 from artfs.sdk.referring import ReferenceRequest, Skipped, print_announced
 
 if TYPE_CHECKING:
-    from artfs.sdk.intake import OnProgress
     from artfs.sdk.session import CurrentRun
+    from artfs.system.progress import OnProgress
 
 
 logger = logging.getLogger(__name__)

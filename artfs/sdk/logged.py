@@ -20,10 +20,10 @@ from artfs.repository.facade import Repository
 from artfs.sdk.checkout import prune_directory, verify_directory
 from artfs.sdk.download import download_one, download_tree
 from artfs.sdk.entry import ARTIFACT_SCHEME
-from artfs.sdk.intake import OnProgress, ProgressMeter
 from artfs.sdk.materialize import Placements
 from artfs.sdk.metadata import check_tags, chosen_aliases, normalize_metadata
 from artfs.system.paths import local_name
+from artfs.system.progress import OnProgress, ProgressMeter
 
 logger = logging.getLogger(__name__)
 
@@ -182,11 +182,9 @@ class Logged:
         """See Artifact.download."""
         target = root or self._default_root()
         record = self.record
-        meter = ProgressMeter(
-            on_progress,
-            files_total=None if path_prefix else record.file_count,
-            bytes_total=None if path_prefix else record.size_bytes,
-        )
+        meter = ProgressMeter(on_progress)
+        if not path_prefix:
+            meter.expect(files=record.file_count, size_bytes=record.size_bytes)
         done = download_tree(
             self.repository,
             record.tree,

@@ -19,7 +19,7 @@ from artfs.cli.frame import (
     version_value,
 )
 from artfs.cli.output import format_size, plural, print_json, print_line, print_note
-from artfs.cli.progress import ByteProgress
+from artfs.cli.progress import ProgressLine
 from artfs.settings import RUN_VARIABLE
 
 if TYPE_CHECKING:
@@ -118,16 +118,14 @@ def command(
         ),
     )
     skipped: list[Skipped] = []
-    with open_repository(store, create=True) as repository, ByteProgress("storing") as progress:
+    with open_repository(store, create=True) as repository, ProgressLine("storing") as progress:
         outcome = put(
             repository,
             paths,
             request,
             transfer=Transfer.LINK if link else Transfer.COPY,
             # Totals cost a second look at every file: only where somebody watches.
-            on_progress=(lambda at: progress.show(at.bytes_done, at.bytes_total))
-            if progress.is_watched
-            else None,
+            on_progress=progress.if_watched,
             on_references=progress.note_count,
             on_skipped=skipped.append,
             on_left_out=_note_left_out,
