@@ -131,21 +131,29 @@ def command(
             on_left_out=_note_left_out,
         )
     if as_json:
-        print_json(
-            version_value(outcome.version)
-            | {
-                "created": outcome.created,
-                "changed": list(outcome.changed),
-                "store_created": repository.is_new,
-            }
-            | _skipped_value(skipped)
-        )
+        _print_json(outcome, skipped, store_created=repository.is_new)
     else:
-        print_line(_summary(outcome))
-        if skipped:
-            print_line(f"left out {plural(len(skipped), 'key')} that cannot be paths:")
-        for each in skipped:
-            print_line(f"  {each.key!r} of {each.uri}: {each.reason}")
+        _print(outcome, skipped)
+
+
+def _print_json(outcome: CommitResult, skipped: list[Skipped], *, store_created: bool) -> None:
+    print_json(
+        version_value(outcome.version)
+        | {
+            "created": outcome.created,
+            "changed": list(outcome.changed),
+            "store_created": store_created,
+        }
+        | _skipped_value(skipped)
+    )
+
+
+def _print(outcome: CommitResult, skipped: list[Skipped]) -> None:
+    print_line(_summary(outcome))
+    if skipped:
+        print_line(f"left out {plural(len(skipped), 'key')} that cannot be paths:")
+    for each in skipped:
+        print_line(f"  {each.key!r} of {each.uri}: {each.reason}")
 
 
 def _reference(
