@@ -76,6 +76,78 @@ class Logged:
         self.tags = list(record.tags)
         self.ttl_s = record.ttl_s
 
+    # --- as every state of an artifact: see ArtifactState ----------------------------------
+
+    @property
+    def draft(self) -> None:
+        """See ArtifactState."""
+
+    @property
+    def logged(self) -> Logged:
+        """See ArtifactState."""
+        return self
+
+    @property
+    def id(self) -> str:
+        """See ArtifactState."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """See ArtifactState."""
+        return f"{self.record.name}:{self.record.version}"
+
+    @property
+    def type(self) -> str:
+        """See ArtifactState."""
+        return self.record.type
+
+    @property
+    def entity(self) -> str:
+        """See ArtifactState."""
+        return self.repository.info.entity
+
+    @property
+    def project(self) -> str:
+        """See ArtifactState."""
+        return self.record.project
+
+    @property
+    def source_version(self) -> str:
+        """See ArtifactState."""
+        return f"v{self.record.source_index}"
+
+    @property
+    def state(self) -> VersionState:
+        """See ArtifactState."""
+        return self.record.state
+
+    @property
+    def incremental(self) -> bool:
+        """See ArtifactState."""
+        return False
+
+    def finalize(self) -> None:
+        """Nothing is ever added to a version."""
+
+    def digest(self) -> str:
+        """See ArtifactState."""
+        return self.record.digest
+
+    def size_bytes(self) -> int:
+        """See ArtifactState."""
+        return self.record.size_bytes
+
+    def added_as(self, local_path: str) -> None:
+        """See ArtifactState: the store does not know where its files came from."""
+
+    def find(self, path: str) -> FileEntry | ReferenceEntry | None:
+        """See ArtifactState."""
+        try:
+            return self.entry(path)
+        except EntryNotFound:
+            return None
+
     @property
     def is_link(self) -> bool:
         """Whether it was asked of a portfolio that it is linked to."""
