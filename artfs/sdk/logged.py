@@ -172,7 +172,7 @@ class Logged:
         return found
 
     def save(self) -> None:
-        """Send what was changed to the catalog, and see it anew.
+        """Send what was changed to the catalog, and read it again.
 
         Raises: InvalidName for a bad alias, VersionNotFound, BackendUnavailable.
         """

@@ -243,7 +243,7 @@ class Area:
             self._index.checkpoint()
 
     def replace_index(self, meta: AreaMeta) -> None:
-        """Write the index anew, from the nodes in memory that differ from the base.
+        """Rewrite the index from the nodes in memory that differ from the base.
 
         Raises: OutOfSpace, BackendUnavailable. Blocks: disk.
         """

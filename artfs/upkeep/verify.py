@@ -45,7 +45,7 @@ def reading_anew(repository: Repository) -> Iterator[Repository]:
     if repository.info.root is not None:
         yield repository
         return
-    root = repository.workspace.temporaries.new("anew")
+    root = repository.workspace.temporaries.new("reread")
     quota = msgspec.structs.replace(Quota.standard(root), limit_bytes=_LIMIT_BYTES)
     try:
         yield Repository(
