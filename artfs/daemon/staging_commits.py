@@ -16,8 +16,10 @@ from artfs.vfs.staging_tree import StagedFiles
 
 logger = logging.getLogger(__name__)
 
-_GRACE_S = 0.5
-"""The kernel tells of a close a moment after close(2) has returned."""
+_GRACE_S = 2.0
+"""The kernel tells of a close a moment after close(2) has returned; a process that is about to
+start another program holds what is open a moment longer.
+"""
 
 _MAX_REMEMBERED = 64
 
