@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from artfs.media.video import Video
     from artfs.sdk.api import Api
     from artfs.sdk.entry import ArtifactManifest, ArtifactManifestEntry
-    from artfs.sdk.intake import Progress
     from artfs.sdk.metadata import ArtifactTTL
     from artfs.sdk.run import Artifact, Run
     from artfs.sdk.runconfig import RunConfig
     from artfs.sdk.starting import finish, init, log_artifact, stage, use_artifact
+    from artfs.system.progress import Progress
 
     config: RunConfig
     run: Run | None
@@ -73,7 +73,7 @@ _MODULES = {
     "JoinedTable": "artfs.media.joined",
     "Object3D": "artfs.media.object3d",
     "PartitionedTable": "artfs.media.joined",
-    "Progress": "artfs.sdk.intake",
+    "Progress": "artfs.system.progress",
     "Run": "artfs.sdk.run",
     "Table": "artfs.media.table",
     "Video": "artfs.media.video",

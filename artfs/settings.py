@@ -112,6 +112,11 @@ def default_project() -> str | None:
     return os.environ.get(PROJECT_VARIABLE) or load_config().project
 
 
+def chosen_project(name: str | None = None) -> str:
+    """The project `name`, else the one of the settings, else W&B's for those who name none."""
+    return name or default_project() or "uncategorized"
+
+
 def runtime_base() -> Path:
     """What the directory of control sockets is in; user_places.py makes it."""
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/artfs-{os.getuid()}")  # noqa: S108 - user_places.py looks whose it is

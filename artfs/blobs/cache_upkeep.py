@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
@@ -11,6 +10,7 @@ from artfs.blobs.cache import BlockCache
 from artfs.blobs.cache_layout import read_checksummed
 from artfs.model import Digest
 from artfs.system.files import SharedDescriptor, open_quietly
+from artfs.system.progress import ProgressMeter
 
 
 class CacheInfo(msgspec.Struct, frozen=True):
@@ -85,16 +85,13 @@ def clean_cache(cache: BlockCache, *, pins: bool) -> CacheCleaning:
     return CacheCleaning(blocks, freed_bytes)
 
 
-def check_cache(
-    cache: BlockCache, *, on_start: Callable[[int], None], on_bytes: Callable[[int], None]
-) -> CacheCheck:
+def check_cache(cache: BlockCache, meter: ProgressMeter) -> CacheCheck:
     """Read every block and drop those that are not what was written.
 
-    `on_start` hears how many bytes there are, `on_bytes` how many more were read.
     Blocks: disk, hashing. Raises: OSError.
     """
     found = list(cache.layout.blocks())
-    on_start(sum(block.disk_bytes for block in found))
+    meter.expect(size_bytes=sum(block.disk_bytes for block in found))
     blocks = checked_bytes = dropped = 0
     for block in found:
         try:
@@ -109,5 +106,5 @@ def check_cache(
         if data is None:
             cache.drop(block.key, block.index)
             dropped += 1
-        on_bytes(block.disk_bytes)
+        meter.advance_bytes(block.disk_bytes)
     return CacheCheck(blocks, checked_bytes, dropped)

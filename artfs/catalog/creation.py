@@ -83,8 +83,9 @@ def check_schema(database: Database) -> None:
     except StoreFormatError as error:
         if error.hint:
             raise
-        with database.reading() as connection:
-            _check_encoding(connection, database)
+        if database.is_shared:
+            with database.reading() as connection:
+                _check_encoding(connection, database)
         raise StoreFormatError(
             database.subject,
             "not a catalog of artfs, or damaged",

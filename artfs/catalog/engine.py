@@ -285,7 +285,7 @@ def sqlite_database(path: Path, *, create: bool) -> Database:
         )
         event.listen(engine, "checkin", _part_with_lonely)
     else:
-        # Whether somebody writes is found out anew for each transaction: see Connector.
+        # Whether somebody writes is found out again for each transaction: see Connector.
         engine = create_engine("sqlite://", creator=connector.connect, poolclass=NullPool)
     return Database(engine, str(path), connector)
 

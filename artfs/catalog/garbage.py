@@ -305,7 +305,7 @@ def sweep_pack(
 
 def _require_locks(connection: Connection) -> None:
     """Make sure that the transaction is still open: a host that slept may have lost it, its locks
-    with it, and what was doomed may be stored anew by now. Fails as any statement does then.
+    with it, and what was doomed may be stored again by now. Fails as any statement does then.
     """
     if connection.dialect.name != "sqlite":
         connection.execute(select(1))

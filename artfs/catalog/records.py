@@ -212,7 +212,7 @@ class Reserved(msgspec.Struct, frozen=True):
     found: dict[Digest, BlobRecord]
     """What can be relied upon, as long as a lease is held that began before."""
     doomed: tuple[Digest, ...]
-    """Blobs and packs that are being deleted: to be stored anew once they are gone."""
+    """Blobs and packs that are being deleted: to be stored again once they are gone."""
 
 
 class CommitResult(msgspec.Struct, frozen=True):

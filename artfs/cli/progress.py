@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Self
 
 from artfs.cli.output import format_size
 from artfs.system import forks
+from artfs.system.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress as Bar
 
 _PATIENCE_S = 1.0
 _REDRAW_S = 0.1
 
 
-class ByteProgress:
-    """Counts bytes, from any thread; draws nothing unless standard error is a terminal."""
+class ProgressLine:
+    """Shows bytes, from any thread; draws nothing unless standard error is a terminal."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._suffix = ""
-        self._total_bytes: int | None = None
-        self._done_bytes = 0
+        self._shown = Progress()
         self._lock = forks.lock()
         self._next_draw_s = time.monotonic() + _PATIENCE_S
-        self._bar: Progress | None = None
+        self._bar: Bar | None = None
         self._wanted = sys.stderr.isatty()
 
     def __enter__(self) -> Self:
@@ -45,24 +45,14 @@ class ByteProgress:
                 self._bar.stop()
 
     @property
-    def is_watched(self) -> bool:
-        """Whether there is a terminal to draw on."""
-        return self._wanted
+    def if_watched(self) -> OnProgress | None:
+        """`show`, where there is a terminal to draw on: totals may cost a second look."""
+        return self.show if self._wanted else None
 
-    def expect(self, total_bytes: int) -> None:
-        """Say how much there will be."""
-        self._total_bytes = total_bytes
-
-    def advance(self, count_bytes: int) -> None:
-        """Count bytes that are done."""
-        with self._lock:
-            self._done_bytes += count_bytes
-            self._draw_if_due()
-
-    def show(self, done_bytes: int, total_bytes: int | None) -> None:
+    def show(self, progress: Progress) -> None:
         """Say how much is done, of how much."""
         with self._lock:
-            self._done_bytes, self._total_bytes = done_bytes, total_bytes
+            self._shown = progress
             self._draw_if_due()
 
     def note_count(self, count: int) -> None:
@@ -84,18 +74,18 @@ class ByteProgress:
         if self._bar is None:
             self._bar = _new_bar()
             self._bar.start()
-            self._bar.add_task(self._title, total=self._total_bytes, speed="")
+            self._bar.add_task(self._title, total=self._shown.bytes_total, speed="")
         speed = self._bar.tasks[0].speed
         self._bar.update(
             self._bar.task_ids[0],
             description=self._title + self._suffix,
-            completed=self._done_bytes,
-            total=self._total_bytes,
+            completed=self._shown.bytes_done,
+            total=self._shown.bytes_total,
             speed="" if speed is None else f"{format_size(round(speed))}/s",
         )
 
 
-def _new_bar() -> Progress:
+def _new_bar() -> Bar:
     from rich.console import Console  # noqa: PLC0415 - takes long to import
     from rich.progress import (  # noqa: PLC0415 - takes long to import
         BarColumn,

@@ -6,7 +6,7 @@ import msgspec
 
 from artfs.cli.frame import confirm
 from artfs.cli.output import format_age, plural, print_json, print_line
-from artfs.cli.progress import ByteProgress
+from artfs.cli.progress import ProgressLine
 from artfs.errors import IntegrityError
 from artfs.repository.replacement import lost_catalog
 from artfs.upkeep.rebuild import RebuildReport, rebuild_catalog
@@ -31,7 +31,7 @@ def rebuild_and_print(
             command="doctor --rebuild-catalog: the catalog is sound",
         )
 
-    with ByteProgress("rebuilding") as progress:
+    with ProgressLine("rebuilding") as progress:
         report = rebuild_catalog(
             lost,
             dry_run=dry_run,

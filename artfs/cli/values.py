@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pwd
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from artfs.cli.output import format_size, iso_time, print_json, print_line, print_table
-from artfs.cli.progress import ByteProgress
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
-from artfs.mounts.messages import CommitStatus, MountStatus
+from artfs.mounts.messages import MountStatus
 
 
 def print_long_listing(entries: Iterable[Entry], *, digests: bool) -> None:
@@ -97,13 +96,6 @@ def owner_name(status: MountStatus) -> str:
         return pwd.getpwuid(status.owner).pw_name
     except KeyError:
         return str(status.owner)
-
-
-def watcher(progress: ByteProgress) -> Callable[[CommitStatus], None] | None:
-    """What shows the progress of a commit that another process makes, if somebody watches."""
-    if not progress.is_watched:
-        return None
-    return lambda status: progress.show(status.bytes_done, status.bytes_total)
 
 
 def outcome_text(artifact: str, version: str | None, *, created: bool) -> str:

@@ -221,7 +221,7 @@ class BlobReader:
         return data
 
     def forget(self, digest: Digest) -> None:
-        """Find out anew where a blob is when it is wanted next."""
+        """Find out again where a blob is when it is wanted next."""
         with self._lock:
             record = self._locations.get(digest)
         if record is not None:
@@ -337,7 +337,7 @@ class BlobContent(Content):
             )
 
     def _give_up(self, index: int) -> None:
-        """A block is damaged: it may be stored anew, in its place or in another one."""
+        """A block is damaged: it may be stored again, in its place or in another one."""
         self._proven.drop(index)
         self._where = self._direct = None
         self._blobs.forget(self._digest)

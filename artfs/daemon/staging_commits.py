@@ -9,15 +9,17 @@ import trio
 from artfs.errors import ArtfsError
 from artfs.mounts.messages import CommitStatus, Failure
 from artfs.staging.area import Area
-from artfs.staging.area_intake import CommitProgress
 from artfs.staging.commit import CommitAttempt, CommitReport, set_expected
 from artfs.staging.hasher import Background
+from artfs.system.progress import ProgressMeter
 from artfs.vfs.staging_tree import StagedFiles
 
 logger = logging.getLogger(__name__)
 
-_GRACE_S = 0.5
-"""The kernel tells of a close a moment after close(2) has returned."""
+_GRACE_S = 2.0
+"""The kernel tells of a close a moment after close(2) has returned; a process that is about to
+start another program holds what is open a moment longer.
+"""
 
 _MAX_REMEMBERED = 64
 
@@ -33,7 +35,7 @@ class StagingCommits:
         self._number = 0
         self._running: set[int] = set()
         self._ended: dict[int, CommitStatus] = {}
-        self._progress = CommitProgress()
+        self._meter = ProgressMeter()
         self._is_last = False
         self._patience = trio.CancelScope()
 
@@ -41,7 +43,7 @@ class StagingCommits:
         """A commit is about to be asked for: from now on it shows as running; its number."""
         self._number += 1
         if not self._running:
-            self._progress = CommitProgress()
+            self._meter = ProgressMeter()
         self._running.add(self._number)
         return self._number
 
@@ -90,7 +92,7 @@ class StagingCommits:
             if expect is not None:
                 await trio.to_thread.run_sync(set_expected, self._area, expect)
             self._background.pause()
-            commit = CommitAttempt(self._area, self._progress)
+            commit = CommitAttempt(self._area, self._meter)
             try:
                 report = await self._commit(commit, wait_writers_s)
             finally:
@@ -112,15 +114,7 @@ class StagingCommits:
         number = self._number if number is None else number
         if number not in self._running:
             return self._ended.get(number)
-        progress = self._progress
-        return CommitStatus(
-            number=number,
-            running=True,
-            files_done=progress.files_done,
-            files_total=progress.files_total,
-            bytes_done=progress.bytes_done,
-            bytes_total=progress.bytes_total,
-        )
+        return CommitStatus(number=number, running=True, progress=self._meter.progress)
 
     async def _commit(self, commit: CommitAttempt, wait_writers_s: float) -> CommitReport:
         await trio.to_thread.run_sync(commit.prepare)

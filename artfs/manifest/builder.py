@@ -95,7 +95,7 @@ class TreeBuilder:
 
         So directories in which nothing changed keep their digest, and are not stored again: the
         base version must protect them until the commit. What of the base is lost or damaged is
-        stored anew. Blocks: loads the directories that both trees have.
+        stored again. Blocks: loads the directories that both trees have.
         """
         stack = [(self._root, base)]
         while stack:

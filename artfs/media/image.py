@@ -197,7 +197,7 @@ class Image(Media):
         self._format = "png"
 
     def _merge_classes(self, classes: Classes | Sequence[dict[str, Any]] | None) -> None:
-        """All classes by id: those of boxes, of masks, then `classes`, which names them anew."""
+        """All classes by id: those of boxes, of masks, then `classes`, which names them again."""
         named: list[tuple[Any, str]] = []
         for layer in (*self._boxes.values(), *self._masks.values()):
             named.extend(layer.class_labels.items())

@@ -15,6 +15,7 @@ import msgspec
 import artfs.errors
 from artfs.errors import ArtfsError, MountError
 from artfs.mounts.options import MountOptions
+from artfs.system.progress import Progress
 from artfs.system.user_places import runtime_directory
 
 Message = TypeVar("Message", bound=msgspec.Struct)
@@ -113,10 +114,7 @@ class CommitStatus(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     """Counts the commits of this mount."""
     running: bool
-    files_done: int = 0
-    files_total: int = 0
-    bytes_done: int = 0
-    bytes_total: int = 0
+    progress: Progress = Progress()
     version: str | None = None
     """`project/name:vN` once it is done; None: nothing was there to commit."""
     created: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,10 +25,9 @@ from artfs.mounts.ending import end
 from artfs.mounts.messages import Command, CommitStatus, MountState, MountStatus, StagingStatus
 from artfs.mounts.outcomes import failure_of, last_staging, outcome_of
 from artfs.staging.listing import AreaOutcome
+from artfs.system.progress import OnProgress
 
 _POLL_S = 0.05
-
-OnProgress = Callable[[CommitStatus], None]
 
 
 def staging_status(mountpoint: Path) -> StagingStatus:
@@ -83,7 +81,7 @@ def commit(
     try:
         while found.running:
             if on_progress is not None:
-                on_progress(found)
+                on_progress(found.progress)
             if pidfd is None or ended(pidfd, _POLL_S):
                 # Somebody has unmounted it, and that made a version of it, or it was killed.
                 outcome = _raised(outcome_of(mountpoint, staging.id, staging.path))
@@ -167,7 +165,7 @@ def conclude(
 
     def watch(now: MountStatus) -> None:
         if on_progress is not None and now.staging is not None and now.staging.commit is not None:
-            on_progress(now.staging.commit)
+            on_progress(now.staging.commit.progress)
 
     # Without force it may take as long as it takes: nothing is to be lost.
     held = end(found, force=force, timeout_s=timeout_s if force else None, watch=watch)

@@ -377,7 +377,7 @@ class Repository:
             raise Conflict(
                 f"{commit.project}/{commit.name}",
                 "gc removed content that this commit relied on",
-                hint="run it again: it will be stored anew",
+                hint="run it again: it will be stored again",
             ) from None
 
     def linked_blobs(self, load: LoadDirectory | None = None) -> ReferenceTargets:

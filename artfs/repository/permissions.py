@@ -48,7 +48,7 @@ def group_name(gid: int) -> str:
 
 
 def take_over(root: DirectoryHandle, gid: int | None) -> DirectoryHandle:
-    """Make a directory that of a store, for its owner alone or for a group; opened anew.
+    """Make a directory that of a store, for its owner alone or for a group; opened again.
 
     Raises: PermissionDenied where it is somebody else's; Unsupported; OSError.
     """

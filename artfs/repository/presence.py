@@ -42,7 +42,7 @@ def require_objects(
 
 
 class Presence:
-    """Looks for lost objects of a store on a local disk, anew whenever it is asked."""
+    """Looks for lost objects of a store on a local disk, each time it is asked."""
 
     def __init__(self, catalog: Catalog, objects: ObjectStore) -> None:
         self._catalog = catalog

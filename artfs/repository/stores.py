@@ -258,7 +258,7 @@ def check_catalog(root: DirectoryHandle) -> None:
 
 
 def write_store_file(root: DirectoryHandle, *, entity: str) -> None:
-    """Write anew what a store says of itself, where that is lost. Raises: OSError."""
+    """Write again what a store says of itself, where that is lost. Raises: OSError."""
     group = group_name(root.ownership.gid) if root.ownership.is_shared else None
     _write_settings(root, StoreFile(STORE_FORMAT, entity, group))
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from artfs.errors import ArtifactNotFound, InvalidArgument, NotFound, RunNotFound
 from artfs.repository.facade import Repository
-from artfs.sdk.attributes import DEFAULT_PROJECT
 from artfs.sdk.collections import PER_PAGE, ArtifactCollection, ArtifactType, ArtifactVersions
 from artfs.sdk.run import Artifact, Run
 from artfs.sdk.session import active_repository, shared_repository
-from artfs.settings import default_project
+from artfs.settings import chosen_project
 
 
 class Api:
@@ -129,4 +128,4 @@ class Api:
 
 
 def _project(name: str | None = None) -> str:
-    return name or default_project() or DEFAULT_PROJECT
+    return chosen_project(name)

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from artfs.catalog.records import VersionRecord
-from artfs.errors import EntryNotFound
 from artfs.model import StrPath, entry_path
 from artfs.repository.facade import Repository
-from artfs.sdk.attributes import ArtifactAttributes
+from artfs.sdk.attributes import ArtifactAttributes, ArtifactState
 from artfs.sdk.draft import Draft
 from artfs.sdk.entry import ArtifactManifest, ArtifactManifestEntry, ArtifactValue
 from artfs.sdk.logged import Logged
@@ -20,8 +19,8 @@ from artfs.sdk.metadata import check_use_as
 from artfs.sdk.referring import ReferenceRequest, Skipped, print_announced
 
 if TYPE_CHECKING:
-    from artfs.sdk.intake import OnProgress
     from artfs.sdk.session import CurrentRun
+    from artfs.system.progress import OnProgress
 
 
 logger = logging.getLogger(__name__)
@@ -56,21 +55,19 @@ class ArtifactContent(ArtifactAttributes):
         return cls._of(Logged(repository, record), use_as=use_as)
 
     @classmethod
-    def _of(cls, state: Draft | Logged, *, use_as: str | None = None) -> Self:
+    def _of(cls, state: ArtifactState, *, use_as: str | None = None) -> Self:
         artifact = cls.__new__(cls)
         artifact._become(state, use_as=use_as)  # noqa: SLF001 - its own class
         return artifact
 
-    def _become(self, state: Draft | Logged, *, use_as: str | None) -> None:
+    def _become(self, state: ArtifactState, *, use_as: str | None) -> None:
         self._state = state
         self._use_as = use_as
 
     @property
     def manifest(self) -> ArtifactManifest:
         """The list of all files and references. In a draft, reading it finalizes."""
-        if isinstance(self._state, Logged):
-            return ArtifactManifest(self, self._state.entries)
-        self._state.is_final = True
+        self._state.finalize()
         return ArtifactManifest(self, self._state.entries)
 
     # --- building --------------------------------------------------------------------------
@@ -248,11 +245,6 @@ class ArtifactContent(ArtifactAttributes):
 
     def find_entry(self, name: StrPath) -> ArtifactManifestEntry | None:
         """The file or reference at a path, in a draft too; None if there is none."""
-        if isinstance(self._state, Logged):
-            try:
-                return self.get_path(name)
-            except EntryNotFound:
-                return None
         path = entry_path(name)
         leaf = self._state.find(path)
         return None if leaf is None else ArtifactManifestEntry(self, path, leaf)
@@ -262,14 +254,11 @@ class ArtifactContent(ArtifactAttributes):
 
         None for a path that was not added.
         """
-        if isinstance(self._state, Draft):
-            return self._state.local_names.get(local_path)
-        return None
+        return self._state.added_as(local_path)
 
     def finalize(self) -> None:
         """Allow no more content to be added. Logging does this by itself."""
-        if isinstance(self._state, Draft):
-            self._state.is_final = True
+        self._state.finalize()
 
     # --- logging ---------------------------------------------------------------------------
 

@@ -2,24 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
+from artfs.catalog.records import VersionRecord
 from artfs.errors import ArtifactFinalizedError, ArtifactNotLoggedError
-from artfs.model import VersionState
+from artfs.manifest.entries import FileEntry, ReferenceEntry
+from artfs.model import Metadata, VersionState
+from artfs.repository.facade import Repository
 from artfs.sdk.draft import Draft
 from artfs.sdk.logged import Logged
 from artfs.sdk.metadata import Ttl, check_tags, normalize_metadata, ttl_seconds
-from artfs.sdk.session import current_run
-from artfs.settings import default_entity, default_project
 
-DEFAULT_PROJECT = "uncategorized"
+
+class ArtifactState(Protocol):
+    """What an artifact is at the moment: a Draft, or one version of the store, which is Logged."""
+
+    description: str | None
+    metadata: Metadata
+    tags: list[str]
+    ttl_s: int | None
+
+    @property
+    def draft(self) -> Draft | None:
+        """The draft, while content can be added to it."""
+
+    @property
+    def logged(self) -> Logged | None:
+        """The version, once there is one."""
+
+    @property
+    def id(self) -> str | None:
+        """The version's id in the store."""
+
+    @property
+    def name(self) -> str:
+        """The artifact's name, with its version once there is one."""
+
+    @property
+    def type(self) -> str:
+        """The artifact's type."""
+
+    @property
+    def entity(self) -> str:
+        """The entity of the store that it is in, or would be logged to."""
+
+    @property
+    def project(self) -> str:
+        """The project that it is in, or would be logged to."""
+
+    @property
+    def source_version(self) -> str | None:
+        """The version in the artifact that it was logged to."""
+
+    @property
+    def state(self) -> VersionState:
+        """PENDING in a draft."""
+
+    @property
+    def incremental(self) -> bool:
+        """Whether it is a draft that builds on the version called `latest`."""
+
+    def finalize(self) -> None:
+        """Let nothing be added any more."""
+
+    def digest(self) -> str:
+        """The W&B digest."""
+
+    def size_bytes(self) -> int:
+        """The sum over all files and references; those of unknown size count 0."""
+
+    def entries(self) -> Iterator[tuple[str, FileEntry | ReferenceEntry]]:
+        """All files and references by path, in path order. Blocks: on the store."""
+
+    def find(self, path: str) -> FileEntry | ReferenceEntry | None:
+        """The file or reference at a path. Raises: InvalidName."""
+
+    def added_as(self, local_path: str) -> str | None:
+        """The path of a file that was added as exactly this local path, in a draft."""
+
+    def commit(
+        self,
+        repository: Repository,
+        project: str,
+        *,
+        aliases: tuple[str, ...],
+        run_id: str | None,
+        dedupe_all: bool,
+    ) -> VersionRecord:
+        """Make it a version; see Draft.commit."""
 
 
 class ArtifactAttributes:
     """What an artifact says of itself; Artifact adds what can be done with it."""
 
-    _state: Draft | Logged
+    _state: ArtifactState
     _use_as: str | None
 
     def __repr__(self) -> str:
@@ -27,8 +105,9 @@ class ArtifactAttributes:
 
     def _draft(self, name: str) -> Draft:
         """The draft, where content can still be added. Raises: ArtifactFinalizedError."""
-        if isinstance(self._state, Draft) and not self._state.is_final:
-            return self._state
+        draft = self._state.draft
+        if draft is not None:
+            return draft
         raise ArtifactFinalizedError(
             f"artifact {self.name!r}",
             "Can't add to finalized artifact",
@@ -39,8 +118,9 @@ class ArtifactAttributes:
 
     def _logged(self, name: str) -> Logged:
         """The version, once there is one. Raises: ArtifactNotLoggedError."""
-        if isinstance(self._state, Logged):
-            return self._state
+        logged = self._state.logged
+        if logged is not None:
+            return logged
         raise ArtifactNotLoggedError(
             f"artifact {self.name!r}",
             f"{name!r} can only be used once it is logged",
@@ -52,13 +132,11 @@ class ArtifactAttributes:
     @property
     def id(self) -> str | None:
         """The version's id in the store; None in a draft."""
-        return self._state.record.id if isinstance(self._state, Logged) else None
+        return self._state.id
 
     @property
     def name(self) -> str:
         """The artifact's name; once it is logged, with its version: `mnist:v3`."""
-        if isinstance(self._state, Logged):
-            return f"{self._state.record.name}:{self._state.record.version}"
         return self._state.name
 
     @property
@@ -69,23 +147,17 @@ class ArtifactAttributes:
     @property
     def type(self) -> str:
         """The artifact's type."""
-        return self._state.record.type if isinstance(self._state, Logged) else self._state.type
+        return self._state.type
 
     @property
     def entity(self) -> str:
         """The entity that the artifact's store belongs to."""
-        if isinstance(self._state, Logged):
-            return self._state.repository.info.entity
-        run = current_run()
-        return default_entity() if run is None else run.entity
+        return self._state.entity
 
     @property
     def project(self) -> str:
         """The project that the artifact is in, or in a draft would be logged to now."""
-        if isinstance(self._state, Logged):
-            return self._state.record.project
-        run = current_run()
-        return (default_project() or DEFAULT_PROJECT) if run is None else run.project
+        return self._state.project
 
     @property
     def version(self) -> str:
@@ -98,9 +170,7 @@ class ArtifactAttributes:
 
         None in a draft.
         """
-        if isinstance(self._state, Logged):
-            return f"v{self._state.record.source_index}"
-        return None
+        return self._state.source_version
 
     @property
     def aliases(self) -> list[str]:
@@ -117,9 +187,7 @@ class ArtifactAttributes:
     @property
     def state(self) -> str:
         """PENDING while it is a draft, then COMMITTED, and DELETED at the end."""
-        if isinstance(self._state, Logged):
-            return self._state.record.state.value
-        return VersionState.PENDING.value
+        return self._state.state.value
 
     @property
     def digest(self) -> str:
@@ -127,9 +195,7 @@ class ArtifactAttributes:
 
         Logging an artifact whose content is that of `latest` makes no new version.
         """
-        if isinstance(self._state, Logged):
-            return self._state.record.digest
-        self._state.is_final = True
+        self._state.finalize()
         return self._state.digest()
 
     @property
@@ -143,8 +209,6 @@ class ArtifactAttributes:
     @property
     def size(self) -> int:
         """The total size in bytes, references included as far as their size is known."""
-        if isinstance(self._state, Logged):
-            return self._state.record.size_bytes
         return self._state.size_bytes()
 
     @property
@@ -195,7 +259,7 @@ class ArtifactAttributes:
     @property
     def incremental(self) -> bool:
         """Whether a draft builds on the version called `latest`."""
-        return isinstance(self._state, Draft) and self._state.incremental
+        return self._state.incremental
 
     def json_encode(self) -> dict[str, Any]:
         """The JSON value that stands for the artifact in a run's config or history.

@@ -18,11 +18,11 @@ from artfs.errors import ArtfsError, Conflict, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, LeafEntry, SymlinkEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
-from artfs.sdk.intake import ProgressMeter
 from artfs.sdk.materialize import PartialFiles, Placements, Placer, opened_root
 from artfs.system.files import SharedDescriptor
 from artfs.system.oserrors import translate_os_errors, translated
 from artfs.system.paths import Below, local_name, name_of
+from artfs.system.progress import ProgressMeter
 from artfs.system.threads import Workers
 
 _CHUNK_FILES = 64
@@ -122,7 +122,7 @@ class _DownloadRoot:
         self._root = root
         self._below = Below(opened)
         self._aside = aside
-        self._meter = ProgressMeter(None) if meter is None else meter
+        self._meter = ProgressMeter() if meter is None else meter
         self._workers = Workers("artfs-download")
         self._placer = Placer(
             repository, aside, link=link, meter=self._meter, workers=self._workers

@@ -19,7 +19,14 @@ from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import LoadDirectory, walk
 from artfs.manifest.wandb import manifest_digest
-from artfs.model import Digest, Metadata, check_name, check_type, split_entry_path
+from artfs.model import (
+    Digest,
+    Metadata,
+    VersionState,
+    check_name,
+    check_type,
+    split_entry_path,
+)
 from artfs.references.base import Announced
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest
@@ -28,8 +35,9 @@ from artfs.sdk.intake import FileIntake, file_entry
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
 from artfs.sdk.scan import Selection
-from artfs.sdk.session import active_repository
+from artfs.sdk.session import active_repository, current_run
 from artfs.sdk.values import AddedValues
+from artfs.settings import chosen_project, default_entity
 from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import name_of
@@ -115,7 +123,7 @@ class Draft:
         self.incremental = incremental
         self.tags: list[str] = []
         self.ttl_s: int | None = None
-        self.is_final = False
+        self._is_final = False
         self.base: VersionRecord | None = None
         """The version that it was made of; with `incremental` that is `latest`, once logged."""
         self.contents = DraftEntries()
@@ -138,7 +146,49 @@ class Draft:
         draft.base, draft._repository = base, repository
         return draft
 
-    # --- what it holds ---------------------------------------------------------------------
+    # --- as every state of an artifact: see ArtifactState ----------------------------------
+
+    @property
+    def draft(self) -> Draft | None:
+        """See ArtifactState."""
+        return None if self._is_final else self
+
+    @property
+    def logged(self) -> None:
+        """See ArtifactState."""
+
+    @property
+    def id(self) -> None:
+        """See ArtifactState."""
+
+    @property
+    def source_version(self) -> None:
+        """See ArtifactState."""
+
+    @property
+    def state(self) -> VersionState:
+        """See ArtifactState."""
+        return VersionState.PENDING
+
+    @property
+    def entity(self) -> str:
+        """That of the current run's store, else of the settings."""
+        run = current_run()
+        return default_entity() if run is None else run.entity
+
+    @property
+    def project(self) -> str:
+        """Where it would be logged to now."""
+        run = current_run()
+        return chosen_project() if run is None else run.project
+
+    def finalize(self) -> None:
+        """See ArtifactState."""
+        self._is_final = True
+
+    def added_as(self, local_path: str) -> str | None:
+        """See ArtifactState."""
+        return self.local_names.get(local_path)
 
     def find(self, path: str) -> FileEntry | ReferenceEntry | None:
         """The file or reference at a path, in the version that it was made of, too."""
@@ -318,7 +368,7 @@ class Draft:
         """Make it a version. Raises: InvalidArgument where its content is in another store;
         what Repository.commit raises.
         """
-        self.is_final = True
+        self._is_final = True
         self._use(repository)
         request = CommitRequest(
             project=project,

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Event
-
-import msgspec
 
 from artfs.blobs.base import Transfer
 from artfs.manifest.entries import FileEntry, LeafEntry, SymlinkEntry
@@ -17,71 +14,16 @@ from artfs.model import SMALL_BLOB_LIMIT_BYTES, storable_time_ns
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.sdk.draft_entries import DraftEntries
 from artfs.sdk.scan import Scan, ScannedDirectory, Selection, check_regular
-from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import local_name, name_of
+from artfs.system.progress import ProgressMeter
 
 _EXECUTABLE = 0o111
 _MAX_LARGE_FILES = 2
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """How far an operation on many files has come."""
-
-    files_done: int
-    bytes_done: int
-    files_total: int | None
-    """None where nobody counted."""
-    bytes_total: int | None
-
-
-OnProgress = Callable[[Progress], None]
-"""Called from any thread, one at a time; what it raises ends the operation."""
-
-
-class ProgressMeter:
-    """Adds up progress and tells it. Thread-safe."""
-
-    def __init__(
-        self,
-        on_progress: OnProgress | None,
-        *,
-        files_total: int | None = None,
-        bytes_total: int | None = None,
-    ) -> None:
-        self._on_progress = on_progress
-        self._totals = (files_total, bytes_total)
-        self._lock = forks.lock()
-        self._files = 0
-        self._bytes = 0
-        self._stopped = Event()
-
-    def stop(self) -> None:
-        """Make the next report raise: whoever works in another thread gives up."""
-        self._stopped.set()
-
-    def advance(self, *, files: int = 0, size_bytes: int = 0) -> None:
-        """Count what was done. Raises: Stopped after `stop`; what the callback raises."""
-        if self._stopped.is_set():
-            raise Stopped
-        if self._on_progress is None:
-            return
-        with self._lock:
-            self._files += files
-            self._bytes += size_bytes
-            self._on_progress(Progress(self._files, self._bytes, *self._totals))
-
-    def advance_bytes(self, size_bytes: int) -> None:
-        """`advance` in the shape of a callback."""
-        self.advance(size_bytes=size_bytes)
-
-
-class Stopped(Exception):
-    """A worker was told to give up; whoever told it raises the reason."""
-
-
 class FileIntake:
-    """Takes local files into an Ingest and notes them in a Contents.
+    """Takes local files into an Ingest and notes them in a DraftEntries.
 
     Small files are read one after the other in the calling thread: what they cost is Python's
     own time. Large ones go to a few threads, for hashing releases the interpreter.
@@ -98,7 +40,7 @@ class FileIntake:
         self._ingest = ingest
         self._contents = contents
         self._transfer = transfer
-        self._meter = ProgressMeter(None) if meter is None else meter
+        self._meter = ProgressMeter() if meter is None else meter
 
     def add_file(self, source: str, path: str) -> FileEntry:
         """Take in one file, or what a link leads to, as `path`.
@@ -149,7 +91,7 @@ class FileIntake:
 
     def _stored_later(self, scan: Scan, found: ScannedDirectory, name: str) -> FileEntry:
         with translate_os_errors(found.prefix):
-            # Opened anew: more files may wait here than directories can be open.
+            # Opened again: more files may wait here than directories can be open.
             directory = scan.open(found.path)
         return self._stored(found.path_of(name), name, directory_fd=directory.fd)
 

@@ -20,10 +20,10 @@ from artfs.repository.facade import Repository
 from artfs.sdk.checkout import prune_directory, verify_directory
 from artfs.sdk.download import download_one, download_tree
 from artfs.sdk.entry import ARTIFACT_SCHEME
-from artfs.sdk.intake import OnProgress, ProgressMeter
 from artfs.sdk.materialize import Placements
 from artfs.sdk.metadata import check_tags, chosen_aliases, normalize_metadata
 from artfs.system.paths import local_name
+from artfs.system.progress import OnProgress, ProgressMeter
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,78 @@ class Logged:
         self.tags = list(record.tags)
         self.ttl_s = record.ttl_s
 
+    # --- as every state of an artifact: see ArtifactState ----------------------------------
+
+    @property
+    def draft(self) -> None:
+        """See ArtifactState."""
+
+    @property
+    def logged(self) -> Logged:
+        """See ArtifactState."""
+        return self
+
+    @property
+    def id(self) -> str:
+        """See ArtifactState."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """See ArtifactState."""
+        return f"{self.record.name}:{self.record.version}"
+
+    @property
+    def type(self) -> str:
+        """See ArtifactState."""
+        return self.record.type
+
+    @property
+    def entity(self) -> str:
+        """See ArtifactState."""
+        return self.repository.info.entity
+
+    @property
+    def project(self) -> str:
+        """See ArtifactState."""
+        return self.record.project
+
+    @property
+    def source_version(self) -> str:
+        """See ArtifactState."""
+        return f"v{self.record.source_index}"
+
+    @property
+    def state(self) -> VersionState:
+        """See ArtifactState."""
+        return self.record.state
+
+    @property
+    def incremental(self) -> bool:
+        """See ArtifactState."""
+        return False
+
+    def finalize(self) -> None:
+        """Nothing is ever added to a version."""
+
+    def digest(self) -> str:
+        """See ArtifactState."""
+        return self.record.digest
+
+    def size_bytes(self) -> int:
+        """See ArtifactState."""
+        return self.record.size_bytes
+
+    def added_as(self, local_path: str) -> None:
+        """See ArtifactState: the store does not know where its files came from."""
+
+    def find(self, path: str) -> FileEntry | ReferenceEntry | None:
+        """See ArtifactState."""
+        try:
+            return self.entry(path)
+        except EntryNotFound:
+            return None
+
     @property
     def is_link(self) -> bool:
         """Whether it was asked of a portfolio that it is linked to."""
@@ -100,7 +172,7 @@ class Logged:
         return found
 
     def save(self) -> None:
-        """Send what was changed to the catalog, and see it anew.
+        """Send what was changed to the catalog, and read it again.
 
         Raises: InvalidName for a bad alias, VersionNotFound, BackendUnavailable.
         """
@@ -182,11 +254,9 @@ class Logged:
         """See Artifact.download."""
         target = root or self._default_root()
         record = self.record
-        meter = ProgressMeter(
-            on_progress,
-            files_total=None if path_prefix else record.file_count,
-            bytes_total=None if path_prefix else record.size_bytes,
-        )
+        meter = ProgressMeter(on_progress)
+        if not path_prefix:
+            meter.expect(files=record.file_count, size_bytes=record.size_bytes)
         done = download_tree(
             self.repository,
             record.tree,

@@ -21,7 +21,6 @@ from artfs.errors import SourceChanged
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, block_count
 from artfs.repository.facade import Repository
-from artfs.sdk.intake import ProgressMeter
 from artfs.system import forks
 from artfs.system.files import (
     FileState,
@@ -34,6 +33,7 @@ from artfs.system.files import (
 from artfs.system.locks import hold_new_directory, take_abandoned
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import is_own_path, local_name, new_own_name
+from artfs.system.progress import ProgressMeter
 from artfs.system.threads import Workers
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -21,12 +21,13 @@ from artfs.repository.ignore import (
     own_names_ignored,
 )
 from artfs.sdk.draft_entries import DraftEntries, commit_contents
-from artfs.sdk.intake import FileIntake, OnProgress, ProgressMeter
+from artfs.sdk.intake import FileIntake
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
 from artfs.sdk.scan import OnLeftOut, Scan, Selection, log_left_out
 from artfs.settings import default_project
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import name_of
+from artfs.system.progress import OnProgress, ProgressMeter
 
 DEFAULT_TYPE = "dataset"
 
@@ -184,7 +185,7 @@ def _meter(
 ) -> ProgressMeter:
     """A meter with totals; they are only counted where somebody looks."""
     if on_progress is None:
-        return ProgressMeter(None)
+        return ProgressMeter()
     files = size_bytes = 0
     for _, source in named:
         if Path(source).is_dir():
@@ -196,4 +197,6 @@ def _meter(
         elif Path(source).is_file():
             files += 1
             size_bytes += Path(source).stat().st_size
-    return ProgressMeter(on_progress, files_total=files, bytes_total=size_bytes)
+    meter = ProgressMeter(on_progress)
+    meter.expect(files=files, size_bytes=size_bytes)
+    return meter

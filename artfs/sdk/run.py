@@ -17,7 +17,6 @@ from artfs.errors import ArtfsError, InvalidArgument, RunNotFound
 from artfs.model import Metadata, RunState, check_name
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact_content import ArtifactContent
-from artfs.sdk.attributes import DEFAULT_PROJECT
 from artfs.sdk.logged import link_artifact
 from artfs.sdk.metadata import check_use_as, chosen_aliases
 from artfs.sdk.runconfig import RunConfig
@@ -29,7 +28,7 @@ from artfs.sdk.session import (
     shared_repository,
     unmark_process,
 )
-from artfs.settings import RUN_VARIABLE, default_project
+from artfs.settings import RUN_VARIABLE, chosen_project
 from artfs.system import forks
 from artfs.system.processes import ExitWatch
 
@@ -161,9 +160,11 @@ class Run:
 
         Raises: InvalidName, BackendUnavailable, PermissionDenied.
         """
-        chosen = project or default_project() or DEFAULT_PROJECT
         record = repository.catalog.create_run(
-            check_name(chosen, kind="project"), name=name, job_type=job_type, config=config or {}
+            check_name(chosen_project(project), kind="project"),
+            name=name,
+            job_type=job_type,
+            config=config or {},
         )
         run = cls(repository, record)
         run.own()

@@ -10,14 +10,11 @@ STAGING/<id>/lock          held as long as a process owns the area; says which o
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import os
 import re
 import secrets
 import shutil
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,12 +27,12 @@ import msgspec
 from artfs.errors import (
     UNDECODABLE,
     PermissionDenied,
-    StagingBusy,
     StagingNotFound,
     StoreFormatError,
 )
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import state_path
+from artfs.staging.area_lock import LOCK_FILE, check_own, lock_area
 from artfs.staging.index import Index, row_of
 from artfs.staging.journal import Changes
 from artfs.staging.meta import (
@@ -61,22 +58,12 @@ from artfs.system.oserrors import translate_os_errors
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = "index.sqlite"
-_LOCK_FILE = "lock"
 _FILES = "files"
 _WRITERS = "writers"
 _DURABLE = "durable"
-_LOCK_ATTEMPTS = 5
-_LOCK_PAUSE_S = 0.02
 _DROPPED = ".dropped-"
 _UNFINISHED = ".new-"
 AREA_ID = re.compile(r"[0-9a-f]{8}")
-
-
-class AreaOwner(msgspec.Struct, frozen=True):
-    """The process that owns an area."""
-
-    pid: int
-    host: str
 
 
 def staging_path(store: StoreInfo) -> Path:
@@ -130,7 +117,7 @@ class Area:
             # Nobody takes it for a leftover before it has its lock.
             making = hold_new_directory(unfinished)
             (unfinished / _FILES).mkdir(mode=0o700)
-            lock_fd = _lock(unfinished, meta.id)
+            lock_fd = lock_area(unfinished, meta.id)
             making.close()
         try:
             index = Index(unfinished / INDEX_FILE, create=True)
@@ -156,10 +143,10 @@ class Area:
         """
         path = _existing(repository.info, area_id)
         with translate_os_errors(path):
-            _check_own(path)
+            check_own(path)
             if not (path / INDEX_FILE).exists():
                 raise StoreFormatError(str(path), "damaged (it has no index)")
-            lock_fd = _lock(path, area_id)
+            lock_fd = lock_area(path, area_id)
         try:
             area = cls(path, lock_fd, Index(path / INDEX_FILE), repository)
         except BaseException:
@@ -256,7 +243,7 @@ class Area:
             self._index.checkpoint()
 
     def replace_index(self, meta: AreaMeta) -> None:
-        """Write the index anew, from the nodes in memory that differ from the base.
+        """Rewrite the index from the nodes in memory that differ from the base.
 
         Raises: OutOfSpace, BackendUnavailable. Blocks: disk.
         """
@@ -311,7 +298,7 @@ def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> Non
     """
     path = _existing(store, area_id)
     with translate_os_errors(path):
-        lock_fd = _lock(path, area_id)
+        lock_fd = lock_area(path, area_id)
     try:
         ask()
         with translate_os_errors(path), opened_areas(store) as parent:
@@ -345,18 +332,6 @@ def _existing(store: StoreInfo, area_id: str) -> Path:
     raise StagingNotFound(area_id, "no such staging area", hint="see `artfs staging ls`")
 
 
-def _check_own(path: Path) -> None:
-    """Refuse another user's area: what is in it could lead to anything that we may read.
-
-    Raises: PermissionDenied; OSError.
-    """
-    owner = path.lstat().st_uid
-    if owner != os.geteuid():
-        raise PermissionDenied(
-            str(path), f"is a staging area of user {owner}", hint="it is for that user to go on"
-        )
-
-
 def opened_areas(store: StoreInfo) -> DirectoryHandle:
     """What the areas of a store are in. Raises: OSError; PermissionDenied."""
     if store.root is not None:
@@ -381,55 +356,10 @@ def remove_leftovers(store: StoreInfo) -> None:
         for name in parent.names():
             if not name.startswith((_DROPPED, _UNFINISHED)):
                 continue
-            lock = f"{name}/{_LOCK_FILE}"
+            lock = f"{name}/{LOCK_FILE}"
             if not (is_held(name, dir_fd=parent.fd) or is_held(lock, dir_fd=parent.fd)):
                 with suppress(OSError):
                     parent.remove(name)
-
-
-def owner_of(path: Path) -> AreaOwner | None:
-    """The process that owns the area at `path`; None where nobody does."""
-    if not is_held(path / _LOCK_FILE):
-        return None
-    with suppress(OSError, *UNDECODABLE):
-        return msgspec.json.decode((path / _LOCK_FILE).read_bytes(), type=AreaOwner)
-    return AreaOwner(0, "")
-
-
-def _lock(path: Path, area_id: str) -> int:
-    """Own the area at `path`, as long as the descriptor is open.
-
-    Raises: StagingBusy; OSError.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path / _LOCK_FILE, flags, 0o600)
-    try:
-        _take_lock(fd)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, msgspec.json.encode(AreaOwner(os.getpid(), socket.gethostname())), 0)
-    except OSError as error:
-        os.close(fd)
-        if error.errno not in {errno.EAGAIN, errno.EACCES}:
-            raise
-        owner = owner_of(path)
-        who = f"process {owner.pid} on {owner.host}" if owner and owner.pid else "another process"
-        raise StagingBusy(
-            area_id, f"{who} owns this staging area", hint="`artfs staging ls` shows its mountpoint"
-        ) from None
-    return fd
-
-
-def _take_lock(fd: int) -> None:
-    for attempt in range(_LOCK_ATTEMPTS):
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            # Somebody may only be looking whether the area has an owner.
-            if attempt == _LOCK_ATTEMPTS - 1:
-                raise
-            time.sleep(_LOCK_PAUSE_S)
-        else:
-            return
 
 
 def _fill(index: Index, meta: AreaMeta) -> None:

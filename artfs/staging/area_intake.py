@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,43 +17,10 @@ from artfs.repository.ingest import Ingest, StoredContent
 from artfs.staging.area import Area
 from artfs.staging.hasher import hash_node
 from artfs.staging.nodes import FileNode, StagedDirectory
-from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors
+from artfs.system.progress import ProgressMeter
 
 _MAX_WORKERS = 4
-
-
-class CommitProgress:
-    """How far a commit is; written by its threads, read by anybody."""
-
-    __slots__ = ("_lock", "_on_change", "bytes_done", "bytes_total", "files_done", "files_total")
-
-    def __init__(self, on_change: Callable[[CommitProgress], None] | None = None) -> None:
-        """`on_change` is called from whichever thread got further."""
-        self._lock = forks.lock()
-        self._on_change = on_change
-        self.files_done = 0
-        self.files_total = 0
-        self.bytes_done = 0
-        self.bytes_total = 0
-
-    def expect(self, *, files: int, size_bytes: int) -> None:
-        """There is more to do."""
-        with self._lock:
-            self.files_total += files
-            self.bytes_total += size_bytes
-        self._tell()
-
-    def done(self, *, files: int, size_bytes: int) -> None:
-        """So much more is done."""
-        with self._lock:
-            self.files_done += files
-            self.bytes_done += size_bytes
-        self._tell()
-
-    def _tell(self) -> None:
-        if self._on_change is not None:
-            self._on_change(self)
 
 
 class _Taken(msgspec.Struct, frozen=True):
@@ -64,10 +31,10 @@ class _Taken(msgspec.Struct, frozen=True):
 class AreaIntake:
     """What one commit has taken in. Its methods are for one thread at a time."""
 
-    def __init__(self, area: Area, ingest: Ingest, progress: CommitProgress) -> None:
+    def __init__(self, area: Area, ingest: Ingest, meter: ProgressMeter) -> None:
         self._area = area
         self._ingest = ingest
-        self._progress = progress
+        self._meter = meter
         self._taken: dict[int, _Taken] = {}
 
     def stored(self, node: FileNode) -> StoredContent:
@@ -96,7 +63,7 @@ class AreaIntake:
                 continue
             total_bytes += size_bytes
             (small if size_bytes < SMALL_BLOB_LIMIT_BYTES else large).append(node)
-        self._progress.expect(files=len(small) + len(large), size_bytes=total_bytes)
+        self._meter.expect(files=len(small) + len(large), size_bytes=total_bytes)
         if not large:
             self._take_small(small, strict=strict)
             return
@@ -133,7 +100,7 @@ class AreaIntake:
                     raise
                 continue
             self._note(node, generation, stored)
-            self._progress.done(files=1, size_bytes=status.st_size)
+            self._meter.advance(files=1, size_bytes=status.st_size)
 
     def _take_large(self, node: FileNode, *, strict: bool) -> None:
         try:
@@ -151,7 +118,7 @@ class AreaIntake:
         def on_bytes(count: int) -> None:
             nonlocal seen_bytes
             seen_bytes += count
-            self._progress.done(files=0, size_bytes=count)
+            self._meter.advance(size_bytes=count)
 
         hashed = hash_node(area, node, on_bytes=on_bytes)
         with area.contents.exclusive(node):
@@ -170,7 +137,7 @@ class AreaIntake:
                 with translate_os_errors(path):
                     area.contents.check_sealed(node)
         self._note(node, generation, stored)
-        self._progress.done(files=1, size_bytes=stored.size_bytes - seen_bytes)
+        self._meter.advance(files=1, size_bytes=stored.size_bytes - seen_bytes)
 
     def _note(self, node: FileNode, generation: int, stored: StoredContent) -> None:
         if node.generation == generation and not node.writers:

@@ -24,10 +24,11 @@ from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry
 from artfs.repository.facade import Repository, set_labels
 from artfs.staging.area import Area
-from artfs.staging.area_intake import AreaIntake, CommitProgress
+from artfs.staging.area_intake import AreaIntake
 from artfs.staging.build import Builder, area_ignore_rules
 from artfs.staging.meta import AreaState
 from artfs.staging.rebase import rebase
+from artfs.system.progress import ProgressMeter
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +50,10 @@ class CommitReport(msgspec.Struct, frozen=True):
 class CommitAttempt:
     """One attempt to make a version of an area. Its methods block and raise ArtfsError."""
 
-    def __init__(self, area: Area, progress: CommitProgress | None = None) -> None:
+    def __init__(self, area: Area, meter: ProgressMeter | None = None) -> None:
         self._area = area
         self._ingest = area.repository.ingest()
-        self._intake = AreaIntake(area, self._ingest, progress or CommitProgress())
+        self._intake = AreaIntake(area, self._ingest, meter or ProgressMeter())
 
     def prepare(self) -> None:
         """Take in what is at rest. Others may change the area meanwhile.
@@ -175,9 +176,9 @@ def set_expected(area: Area, expect: str) -> None:
     area.update_meta(msgspec.structs.replace(area.meta, expect=expected))
 
 
-def commit_area(area: Area, progress: CommitProgress | None = None) -> CommitReport:
+def commit_area(area: Area, meter: ProgressMeter | None = None) -> CommitReport:
     """Commit an area that nobody else uses. Blocks; raises as `CommitAttempt.finish`."""
-    commit = CommitAttempt(area, progress)
+    commit = CommitAttempt(area, meter)
     try:
         return commit.finish()
     finally:

@@ -15,13 +15,12 @@ from artfs.repository.facade import StoreInfo
 from artfs.staging.area import (
     AREA_ID,
     INDEX_FILE,
-    AreaOwner,
     opened_areas,
     outcome_reserve,
-    owner_of,
     remove_leftovers,
     staging_path,
 )
+from artfs.staging.area_lock import AreaOwner, owner_of
 from artfs.staging.index import Index
 from artfs.staging.meta import AreaMeta, AreaState, decode_meta
 from artfs.system.directories import DirectoryHandle

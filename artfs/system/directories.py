@@ -1,6 +1,6 @@
 """Directories that nobody can put another in the place of: what is done in them is done in them.
 
-A path is looked up anew each time, and whoever may write to a directory on the way decides what it
+A path is looked up again each time, and whoever may write to a directory on the way decides what it
 leads to. Below a directory that others can write to (a store of another user, /tmp), every step is
 therefore taken from an open descriptor, no link is followed, and the owner is looked at. Names are
 then made, moved and removed relative to that descriptor.

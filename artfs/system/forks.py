@@ -8,7 +8,7 @@ speak through one connection, or lose each other's locks on a database. So befor
 - all locks that `lock` made are taken: what they guard is whole in the child, too;
 - what asked for it by `before_fork` closes what it has open; `in_child` forgets the parent's.
 
-Afterwards both sides go on, and open anew what they need. A wait that takes too long ends, and the
+Afterwards both sides go on, and open again what they need. A wait that takes too long ends, and the
 fork happens: what it cut is then refused in the child, and unharmed in the parent. Programs
 that are started (`subprocess`, `posix_spawn`) are not forks in this sense and wait for nothing.
 """

@@ -90,7 +90,7 @@ class GcReport(msgspec.Struct, kw_only=True):
     packs_removed: Tally = msgspec.field(default_factory=Tally)
     """Packs that held nothing of use any more."""
     packs_rewritten: Tally = msgspec.field(default_factory=Tally)
-    """Packs that held little of use; the bytes are those that writing them anew frees."""
+    """Packs that held little of use; the bytes are those that rewriting them frees."""
     orphans: Tally = msgspec.field(default_factory=Tally)
     """Objects that no commit had taken."""
     temporaries: Tally = msgspec.field(default_factory=Tally)

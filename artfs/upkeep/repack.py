@@ -1,4 +1,4 @@
-"""Writing packs anew that hold little of use any more. Used by gc alone."""
+"""Rewriting packs that hold little of use any more. Used by gc alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from artfs.model import Digest
 from artfs.repository.facade import Repository
 
 _SPARSE = 0.5
-"""A pack is written anew when less than this share of it is alive."""
+"""A pack is rewritten when less than this share of it is alive."""
 
 _INDEX_ENTRY_BYTES = 44
 """What a blob costs in a pack's footer, about."""
@@ -38,7 +38,7 @@ class PackContent(msgspec.Struct, frozen=True):
 
     @property
     def is_sparse(self) -> bool:
-        """Whether it is worth while to write anew what is alive."""
+        """Whether it is worth while to rewrite what is alive."""
         index_bytes = _INDEX_ENTRY_BYTES * len(self.alive)
         return self.alive_bytes + index_bytes < _SPARSE * self.record.size_bytes
 

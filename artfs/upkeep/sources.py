@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from artfs.references.base import SourceGone
 from artfs.references.retry import RetryPolicy, retrying
 from artfs.repository.facade import Repository
 from artfs.system import forks
+from artfs.system.progress import ProgressMeter
 from artfs.system.threads import in_parallel
 
 _THREADS = 16
@@ -81,24 +82,25 @@ def check_sources(
     repository: Repository,
     versions: Iterable[VersionRecord],
     *,
-    on_progress: Callable[[int, int], None] | None = None,
+    meter: ProgressMeter | None = None,
     policy: RetryPolicy | None = None,
 ) -> SourcesReport:
     """Ask each source that these versions refer to, once, for its size and pin.
 
-    `on_progress` is told how many references were asked about, of how many.
+    `meter` counts the references that were asked about as files.
     Blocks: on network and disk, in threads; of a server that does not answer three times in a
     row nothing more is asked. Raises: what reading the versions' directories raises.
     """
     surveyed = list(versions)
     distinct = {_key(entry): entry for _, _, entry in _references(repository, surveyed)}
     inquiry = _Inquiry(repository, policy or RetryPolicy.standard())
+    meter = meter or ProgressMeter()
+    meter.expect(files=len(distinct))
     verdicts: dict[_Key, _Verdict] = {}
     answers = in_parallel(inquiry.ask, distinct.values(), workers=_THREADS)
     for key, verdict in zip(distinct, answers, strict=True):
         verdicts[key] = verdict
-        if on_progress is not None:
-            on_progress(len(verdicts), len(distinct))
+        meter.advance(files=1)
     return SourcesReport(
         states=dict(Counter(state for state, _ in verdicts.values())),
         findings=tuple(_findings(repository, surveyed, verdicts)),

@@ -24,7 +24,7 @@ from artfs.errors import ArtfsError, BlobNotFound, IntegrityError, InvalidManife
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.repository.facade import Repository
-from artfs.repository.listening import ByteListener
+from artfs.system.progress import ProgressMeter
 
 _LIMIT_BYTES = 256 * 1024 * 1024
 
@@ -45,7 +45,7 @@ def reading_anew(repository: Repository) -> Iterator[Repository]:
     if repository.info.root is not None:
         yield repository
         return
-    root = repository.workspace.temporaries.new("anew")
+    root = repository.workspace.temporaries.new("reread")
     quota = msgspec.structs.replace(Quota.standard(root), limit_bytes=_LIMIT_BYTES)
     try:
         yield Repository(
@@ -90,7 +90,7 @@ def verify(
     repository: Repository,
     versions: Iterable[VersionRecord],
     *,
-    listener: ByteListener | None = None,
+    meter: ProgressMeter | None = None,
 ) -> VerifyReport:
     """Read and verify every byte of these versions: directories, block lists and files.
 
@@ -101,7 +101,7 @@ def verify(
     surveyed = list(versions)
     for version in surveyed:
         survey.add(version.tree)
-    damaged, blob_bytes = _read_all(repository, survey.files, listener)
+    damaged, blob_bytes = _read_all(repository, survey.files, meter or ProgressMeter())
     damaged |= survey.damaged
     damages = tuple(
         damage for version in surveyed for damage in damages_of(repository, version, damaged)
@@ -157,7 +157,7 @@ class Survey:
 
 
 def _read_all(
-    repository: Repository, files: dict[Digest, FileEntry], listener: ByteListener | None
+    repository: Repository, files: dict[Digest, FileEntry], meter: ProgressMeter
 ) -> tuple[dict[Digest, str], int]:
     """Which blobs are damaged and why, and how many bytes there were."""
     damaged: dict[Digest, str] = {}
@@ -169,8 +169,7 @@ def _read_all(
         located.extend(found.values())
         damaged |= {digest: "the store does not have it" for digest in some if digest not in found}
     total_bytes = sum(record.size_bytes for record in located)
-    if listener is not None:
-        listener.expect(total_bytes)
+    meter.expect(size_bytes=total_bytes)
     located.sort(key=lambda record: (record.pack or b"", record.offset))
     workers = min(_MAX_THREADS, (os.cpu_count() or 1) + 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="verify") as pool:
@@ -180,7 +179,7 @@ def _read_all(
                 if len(waiting) >= 2 * workers:
                     damaged |= waiting.popleft().result()
                 entries = [files[record.sha256] for record in batch]
-                waiting.append(pool.submit(_read_some, repository, entries, listener))
+                waiting.append(pool.submit(_read_some, repository, entries, meter))
             for future in waiting:
                 damaged |= future.result()
         except BaseException:
@@ -203,26 +202,25 @@ def _batches(records: Iterable[BlobRecord]) -> Iterator[list[BlobRecord]]:
 
 
 def _read_some(
-    repository: Repository, entries: list[FileEntry], listener: ByteListener | None
+    repository: Repository, entries: list[FileEntry], meter: ProgressMeter
 ) -> dict[Digest, str]:
     damaged: dict[Digest, str] = {}
     repository.prepare(entries)
     for entry in entries:
         try:
-            _read_one(repository, entry, listener)
+            _read_one(repository, entry, meter)
         except _DAMAGE as error:
             damaged[entry.sha256] = error.reason
     return damaged
 
 
-def _read_one(repository: Repository, entry: FileEntry, listener: ByteListener | None) -> None:
+def _read_one(repository: Repository, entry: FileEntry, meter: ProgressMeter) -> None:
     state = sha256()
     # Each block is verified by itself; the whole proves that the block list is the right one.
     for block in read_blocks(repository.content(entry)):
         if entry.size_bytes > BLOCK_SIZE_BYTES:
             state.update(block)
-        if listener is not None:
-            listener.advance(len(block))
+        meter.advance_bytes(len(block))
     if entry.size_bytes > BLOCK_SIZE_BYTES and state.digest() != entry.sha256:
         raise IntegrityError(
             f"blob {entry.sha256.hex()}", "its blocks are right, the whole does not match"

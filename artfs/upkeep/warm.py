@@ -13,8 +13,8 @@ from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import walk
 from artfs.model import Digest, block_count, block_range
 from artfs.repository.facade import Repository
-from artfs.repository.listening import ByteListener
 from artfs.system import forks
+from artfs.system.progress import ProgressMeter
 from artfs.system.threads import in_parallel
 
 _THREADS = 8
@@ -47,7 +47,7 @@ def warm(
     tree: Digest,
     path: str = "",
     *,
-    listener: ByteListener,
+    meter: ProgressMeter,
     pin: str | None = None,
 ) -> WarmReport:
     """Fetch what is at or below `path`, or what it matches as a pattern, into the cache.
@@ -57,11 +57,11 @@ def warm(
     Blocks: network and disk. Raises: PathNotFound, InvalidArgument; BackendUnavailable and the
     like for directories. What goes wrong with a file is in the report.
     """
-    run = _Warming(repository, listener)
+    run = _Warming(repository, meter)
     entries = list(_selected(repository, tree, path))
     if not entries:
         raise PathNotFound(path, "nothing matches")
-    listener.expect(sum(entry.size_bytes or 0 for _, entry in entries))
+    meter.expect(size_bytes=sum(entry.size_bytes or 0 for _, entry in entries))
     for _ in in_parallel(lambda job: job(), run.jobs(entries), workers=_THREADS):
         pass
     if pin is not None:
@@ -113,9 +113,9 @@ def _pin(repository: Repository, label: str, keys: list[Digest]) -> None:
 class _Warming:
     """What is done for one call."""
 
-    def __init__(self, repository: Repository, listener: ByteListener) -> None:
+    def __init__(self, repository: Repository, meter: ProgressMeter) -> None:
         self._repository = repository
-        self._listener = listener
+        self._meter = meter
         self._lock = forks.lock()
         self._failures: list[WarmFailure] = []
         self._files = self._local = 0
@@ -138,7 +138,7 @@ class _Warming:
             remote = content.remote
             if remote is None:
                 self._local += 1
-                self._listener.advance(content.size_bytes)
+                self._meter.advance_bytes(content.size_bytes)
                 continue
             self.keys.add(remote.cache_key)
             count = block_count(remote.size_bytes)
@@ -172,7 +172,7 @@ class _Warming:
             with self._lock:
                 self._fetched_bytes += fetched
                 self._cached_bytes += size_bytes - fetched
-            self._listener.advance(size_bytes)
+            self._meter.advance_bytes(size_bytes)
 
         return fetch
 

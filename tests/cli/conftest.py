@@ -1,4 +1,4 @@
-"""The real `artfs`, run as a subprocess with a home of its own."""
+"""The real `artfs`, run as a process with a home of its own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 import pytest
+
+from tests.support.starter import Done, starter
 
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 60
@@ -67,19 +69,31 @@ class Cli:
 
     def run(self, *arguments: str | Path, env: dict[str, str] | None = None) -> Result:
         """Run to the end, whatever comes of it; standard input is empty."""
+        done = self._done([str(each) for each in arguments], self.environment | (env or {}))
+        # That a store is made is said once, and of no interest to most tests.
+        said = done.err.decode().splitlines(keepends=True)
+        err = "".join(line for line in said if STORE_MADE not in line)
+        return Result(done.code, done.out.decode(), err, len(said) - err.count("\n"))
+
+    def _done(self, arguments: list[str], environment: dict[str, str]) -> Done:
+        ready = starter(str(ROOT))
+        if not self.prefix and ready.fits(environment):
+            return ready.run(
+                arguments,
+                environment=environment,
+                directory=self.directory,
+                timeout_s=_TIMEOUT_S,
+            )
         done = subprocess.run(
             self.command(*arguments),
-            env=self.environment | (env or {}),
+            env=environment,
             cwd=self.directory,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=False,
         )
-        # That a store is made is said once, and of no interest to most tests.
-        said = done.stderr.decode().splitlines(keepends=True)
-        err = "".join(line for line in said if STORE_MADE not in line)
-        return Result(done.returncode, done.stdout.decode(), err, len(said) - err.count("\n"))
+        return Done(done.returncode, done.stdout, done.stderr)
 
     def ok(self, *arguments: str | Path) -> Result:
         """Run what must succeed, and say nothing on standard error."""

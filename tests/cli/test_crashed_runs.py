@@ -108,3 +108,21 @@ def test_a_forked_child_that_ends_does_not_end_the_run(tmp_path: Path) -> None:
     assert state_of(store, run_id) is RunState.FINISHED
     with open_store(str(store)) as repository:
         assert repository.catalog.leases() == []
+
+
+BESIDE_A_THREAD = """
+import threading
+from artfs.cli.app import run
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+raise SystemExit(run(["run", "-qp", "demo", "--", "sh", "-c", "exit 7"]))
+"""
+
+
+def test_a_command_s_end_is_seen_also_where_another_thread_takes_its_signal(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE_A_THREAD],
+        env=os.environ | {"ARTFS_STORE": str(tmp_path / "store")},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 7

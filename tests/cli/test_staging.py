@@ -120,8 +120,11 @@ def test_a_failed_commit_names_the_command_that_goes_on(cli: Cli, mountpoint: Pa
 def test_an_area_is_resumed_aborted_and_dropped(cli: Cli, mountpoint: Path) -> None:
     cli.run("stage", "p/data", mountpoint)
     (mountpoint / "file").write_text("kept")
-    with (mountpoint / "open").open("w"):
-        cli.run("umount", "--force", mountpoint)
+    file = (mountpoint / "open").open("w")
+    cli.run("umount", "--force", mountpoint)
+    # Nobody is there any more to be told of the close.
+    with suppress(OSError):
+        file.close()
     (area,) = cli.run("staging", "ls", "--json").json
     refused = cli.run("staging", "resume", area["id"], mountpoint, "-o", "timeout=never")
     assert refused.code == 10
@@ -136,8 +139,11 @@ def test_an_area_is_resumed_aborted_and_dropped(cli: Cli, mountpoint: Path) -> N
 
 def test_a_kept_area_is_dropped(cli: Cli, mountpoint: Path) -> None:
     cli.run("stage", "p/data", mountpoint)
-    with (mountpoint / "open").open("w"):
-        cli.run("umount", "--force", mountpoint)
+    file = (mountpoint / "open").open("w")
+    cli.run("umount", "--force", mountpoint)
+    # Nobody is there any more to be told of the close.
+    with suppress(OSError):
+        file.close()
     (area,) = cli.run("staging", "ls", "--json").json
     assert cli.run("staging", "drop", area["id"]).code == 10
     assert cli.run("staging", "drop", area["id"], "--yes").out == f"{area['id']} is dropped\n"

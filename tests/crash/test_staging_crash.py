@@ -14,8 +14,8 @@ import pytest
 from artfs.errors import PathNotFound
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
-from artfs.staging.area_intake import CommitProgress
 from artfs.staging.commit import CommitAttempt, commit_area
+from artfs.system.progress import Progress, ProgressMeter
 from tests.crash.victim import BASE, CONTENT
 from tests.unit.staging.areafs import AreaFs, dump_version, new_area, new_store
 
@@ -98,11 +98,11 @@ def test_a_large_file_that_is_removed_while_a_commit_takes_it_in_does_not_make_i
         fs.create("large", os.urandom(3_000_000))
         fs.create("other", b"other")
 
-        def remove(progress: CommitProgress) -> None:
+        def remove(progress: Progress) -> None:
             if progress.bytes_done and "large" in fs.names(""):
                 fs.unlink("large")
 
-        commit = CommitAttempt(area, CommitProgress(remove))
+        commit = CommitAttempt(area, ProgressMeter(remove))
         commit.prepare()
         assert "large" not in fs.names("")
         commit.finish()

@@ -16,8 +16,8 @@ import pytest
 
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.repository.facade import Repository
-from artfs.repository.listening import ByteListener
 from artfs.system.mountinfo import mounted_at
+from artfs.system.progress import ProgressMeter
 from artfs.upkeep.warm import warm
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.gcs import GcsEmulator
@@ -254,9 +254,8 @@ def test_r5_without_any_server_what_was_warmed_reads_and_the_rest_fails_in_time(
         }
         commit_references(repository, "p/offline", checksum=True, **uris)
         tree = repository.resolve("p/offline").tree
-        listener = ByteListener(lambda _: None, lambda _: None)
         # This cache is the one that the mount will read through.
-        report = warm(repository, tree, "*-warm", listener=listener)
+        report = warm(repository, tree, "*-warm", meter=ProgressMeter())
         assert (report.files, report.fetched_bytes) == (3, 3 * len(DATA))
     where = mounted(repository) / "p/offline/latest"
     for scheme in sources:

@@ -204,13 +204,24 @@ class _Operations(pyfuse3.Operations):
         return self._do("readlink", inode, "", lambda: os.fsencode(os.readlink(self._path(inode))))
 
     async def opendir(self, inode: int, _ctx: Any) -> int:
-        return self._do("opendir", inode, "", lambda: inode)
+        def work() -> int:
+            # As long as it is open here no other directory gets its inode, and its locks.
+            return os.open(self._path(inode), os.O_RDONLY | os.O_DIRECTORY)
+
+        fd = self._do("opendir", inode, "", work)
+        self._owners[fd] = inode
+        return fd
+
+    async def releasedir(self, fh: int) -> None:
+        del self._owners[fh]
+        os.close(fh)
 
     async def readdir(self, fh: int, start_id: int, token: Any) -> None:
-        names = self._do("readdir", fh, "", lambda: sorted(os.listdir(self._path(fh))))
+        inode = self._owners[fh]
+        names = self._do("readdir", inode, "", lambda: sorted(os.listdir(self._path(inode))))
         for number, name in enumerate(names[start_id:], start_id + 1):
             try:
-                entry = self._found(fh, name)
+                entry = self._found(inode, name)
             except OSError:
                 continue
             if not pyfuse3.readdir_reply(token, os.fsencode(name), entry, number):
@@ -305,7 +316,7 @@ class _Operations(pyfuse3.Operations):
         self._do("fsync", self._owners[fh], "", lambda: os.fsync(fh))
 
     async def fsyncdir(self, fh: int, _datasync: bool) -> None:
-        self._do("fsyncdir", fh, "", lambda: None)
+        self._do("fsyncdir", self._owners[fh], "", lambda: None)
 
     async def release(self, fh: int) -> None:
         self._files[self._owners.pop(fh)].discard(fh)

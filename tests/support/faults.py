@@ -36,7 +36,7 @@ def break_catalog(repository: Repository) -> None:
             path.write_bytes(b"\xff" * size_bytes)
 
 
-def wait_until(holds: Callable[[], bool], *, timeout_s: float = 10.0) -> float:
+def wait_until(holds: Callable[[], bool], *, timeout_s: float = 30.0) -> float:
     """Wait for something that takes effect on its own; return how long that took."""
     start = time.monotonic()
     while not holds():

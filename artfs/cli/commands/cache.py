@@ -10,8 +10,9 @@ import msgspec
 
 from artfs.cli.frame import json_option
 from artfs.cli.output import format_size, plural, print_json, print_line
-from artfs.cli.progress import ByteProgress
+from artfs.cli.progress import ProgressLine
 from artfs.errors import IntegrityError
+from artfs.system.progress import ProgressMeter
 
 if TYPE_CHECKING:
     from artfs.blobs.cache import BlockCache
@@ -90,10 +91,8 @@ def verify(*, as_json: bool) -> int:
     """
     from artfs.blobs.cache_upkeep import check_cache  # noqa: PLC0415 - `--help` does not need it
 
-    with ByteProgress("checking") as progress:
-        done = _translating(
-            lambda cache: check_cache(cache, on_start=progress.expect, on_bytes=progress.advance)
-        )
+    with ProgressLine("checking") as progress:
+        done = _translating(lambda cache: check_cache(cache, ProgressMeter(progress.show)))
     if as_json:
         print_json(msgspec.to_builtins(done))
     else:

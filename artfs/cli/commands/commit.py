@@ -13,8 +13,8 @@ from artfs.cli.frame import (
     store_option,
     take_unfinished_option,
 )
-from artfs.cli.progress import ByteProgress
-from artfs.cli.values import print_outcome, watcher
+from artfs.cli.progress import ProgressLine
+from artfs.cli.values import print_outcome
 from artfs.mounts import client
 from artfs.mounts import staging_client as stageclient
 
@@ -53,12 +53,12 @@ def command(
       artfs commit /mnt/new --wait-writers 60
     """
     status = client.status(mountpoint)
-    with ByteProgress("committing") as progress:
+    with ProgressLine("committing") as progress:
         done = stageclient.commit(
             mountpoint,
             wait_writers_s=wait_writers_s,
             expect=expect,
             take_unfinished=take_unfinished,
-            on_progress=watcher(progress),
+            on_progress=progress.if_watched,
         )
     print_outcome(status.target or "-", done.version, created=done.created, as_json=as_json)

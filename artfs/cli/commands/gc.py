@@ -78,9 +78,7 @@ def command(*, grace_s: float, dry_run: bool, store: str | None, as_json: bool) 
 
 
 def _print_report(report: GcReport, grace_s: float) -> None:
-    done, to_do = (
-        ("Would remove", "Would write anew") if report.dry_run else ("Removed", "Wrote anew")
-    )
+    done, to_do = ("Would remove", "Would rewrite") if report.dry_run else ("Removed", "Rewrote")
     for path in report.expired:
         print_line(f"{done} {path}: its time to live is over")
     for kept in report.kept:

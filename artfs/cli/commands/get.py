@@ -15,7 +15,8 @@ from artfs.cli.frame import (
     version_value,
 )
 from artfs.cli.output import format_size, plural, print_json, print_line, print_note
-from artfs.cli.progress import ByteProgress
+from artfs.cli.progress import ProgressLine
+from artfs.system.progress import ProgressMeter
 
 if TYPE_CHECKING:
     from artfs.sdk.materialize import Placements
@@ -51,16 +52,12 @@ def command(
       artfs get demo/model --root /scratch/model --link
     """
     from artfs.sdk.download import download_tree  # noqa: PLC0415 - takes long to import
-    from artfs.sdk.intake import ProgressMeter  # noqa: PLC0415 - takes long to import
 
-    with open_repository(store) as repository, ByteProgress("downloading") as progress:
+    with open_repository(store) as repository, ProgressLine("downloading") as progress:
         version = repository.resolve(target, project=default_project())
         root = root or Path("artifacts") / f"{version.name}:{version.version}"
-        meter = ProgressMeter(
-            lambda at: progress.show(at.bytes_done, at.bytes_total),
-            files_total=version.file_count,
-            bytes_total=version.size_bytes,
-        )
+        meter = ProgressMeter(progress.show)
+        meter.expect(files=version.file_count, size_bytes=version.size_bytes)
         done = download_tree(repository, version.tree, root, link=link, meter=meter)
     if as_json:
         counts = {how.value: count for how, count in done.counts.items()}

@@ -19,7 +19,7 @@ from artfs.cli.frame import (
     version_value,
 )
 from artfs.cli.output import format_size, plural, print_json, print_line, print_note
-from artfs.cli.progress import ByteProgress
+from artfs.cli.progress import ProgressLine
 from artfs.settings import RUN_VARIABLE
 
 if TYPE_CHECKING:
@@ -118,36 +118,42 @@ def command(
         ),
     )
     skipped: list[Skipped] = []
-    with open_repository(store, create=True) as repository, ByteProgress("storing") as progress:
+    with open_repository(store, create=True) as repository, ProgressLine("storing") as progress:
         outcome = put(
             repository,
             paths,
             request,
             transfer=Transfer.LINK if link else Transfer.COPY,
             # Totals cost a second look at every file: only where somebody watches.
-            on_progress=(lambda at: progress.show(at.bytes_done, at.bytes_total))
-            if progress.is_watched
-            else None,
+            on_progress=progress.if_watched,
             on_references=progress.note_count,
             on_skipped=skipped.append,
             on_left_out=_note_left_out,
         )
     if as_json:
-        print_json(
-            version_value(outcome.version)
-            | {
-                "created": outcome.created,
-                "changed": list(outcome.changed),
-                "store_created": repository.is_new,
-            }
-            | _skipped_value(skipped)
-        )
+        _print_json(outcome, skipped, store_created=repository.is_new)
     else:
-        print_line(_summary(outcome))
-        if skipped:
-            print_line(f"left out {plural(len(skipped), 'key')} that cannot be paths:")
-        for each in skipped:
-            print_line(f"  {each.key!r} of {each.uri}: {each.reason}")
+        _print(outcome, skipped)
+
+
+def _print_json(outcome: CommitResult, skipped: list[Skipped], *, store_created: bool) -> None:
+    print_json(
+        version_value(outcome.version)
+        | {
+            "created": outcome.created,
+            "changed": list(outcome.changed),
+            "store_created": store_created,
+        }
+        | _skipped_value(skipped)
+    )
+
+
+def _print(outcome: CommitResult, skipped: list[Skipped]) -> None:
+    print_line(_summary(outcome))
+    if skipped:
+        print_line(f"left out {plural(len(skipped), 'key')} that cannot be paths:")
+    for each in skipped:
+        print_line(f"  {each.key!r} of {each.uri}: {each.reason}")
 
 
 def _reference(

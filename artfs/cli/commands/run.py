@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from artfs.cli.frame import default_project, json_object, open_repository, run_value, store_option
+from artfs.cli.frame import json_object, open_repository, run_value, store_option
 from artfs.cli.output import json_text, print_note
 from artfs.errors import ArtfsError, InvalidArgument
 from artfs.model import RunState, check_name
-from artfs.settings import RUN_VARIABLE, STORE_VARIABLE
+from artfs.settings import RUN_VARIABLE, STORE_VARIABLE, chosen_project
 
 if TYPE_CHECKING:
     from artfs.catalog.records import RunRecord
@@ -76,12 +76,10 @@ def command(
     Example:
       artfs run --project demo --job-type train -- python train.py mnt/digits/latest
     """
-    from artfs.sdk.attributes import DEFAULT_PROJECT  # noqa: PLC0415 - takes long to import
-
     if shutil.which(arguments[0]) is None:
         raise InvalidArgument(arguments[0], "no such command")
     values = json_object(config, option="--config")
-    chosen = check_name(project or default_project() or DEFAULT_PROJECT, kind="project")
+    chosen = check_name(chosen_project(project), kind="project")
     with open_repository(store, create=True) as repository:
         # Open until the end: as long as it is, everybody sees that the run is running.
         run = repository.catalog.create_run(chosen, name=name, job_type=job_type, config=values)

@@ -31,9 +31,10 @@ from artfs.cli.output import (
     print_line,
     print_table,
 )
-from artfs.cli.progress import ByteProgress
+from artfs.cli.progress import ProgressLine
 from artfs.cli.values import outcome_text, print_outcome
 from artfs.settings import store_location
+from artfs.system.progress import ProgressMeter
 
 if TYPE_CHECKING:
     from artfs.staging.listing import AreaRecord
@@ -138,11 +139,10 @@ def commit(
       artfs staging commit 1f3a9c04
     """
     from artfs.staging.area import Area  # noqa: PLC0415 - takes long to import
-    from artfs.staging.area_intake import CommitProgress  # noqa: PLC0415 - takes long to import
     from artfs.staging.commit import commit_area, set_expected  # noqa: PLC0415 - takes long to import
     from artfs.staging.listing import AreaOutcome, write_outcome  # noqa: PLC0415 - takes long to import
 
-    with open_repository(store) as repository, ByteProgress("committing") as bar:
+    with open_repository(store) as repository, ProgressLine("committing") as bar:
         opened = Area.open(repository, area)
         dropped = False
         try:
@@ -150,9 +150,7 @@ def commit(
                 opened.contents.accept_unfinished()
             if expect is not None:
                 set_expected(opened, expect)
-            report = commit_area(
-                opened, CommitProgress(lambda at: bar.show(at.bytes_done, at.bytes_total))
-            )
+            report = commit_area(opened, ProgressMeter(bar.show))
             artifact = opened.meta.path
             version = None if report.version is None else report.version.path
             with suppress(OSError):

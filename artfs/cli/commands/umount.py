@@ -9,8 +9,8 @@ import click
 
 from artfs.cli.frame import json_option, mountpoint_argument
 from artfs.cli.output import print_json, print_line, print_note
-from artfs.cli.progress import ByteProgress
-from artfs.cli.values import print_outcome, watcher
+from artfs.cli.progress import ProgressLine
+from artfs.cli.values import print_outcome
 from artfs.mounts import client
 from artfs.mounts import staging_client as stageclient
 from artfs.settings import expand_home
@@ -46,9 +46,9 @@ def command(*, mountpoint: Path, force: bool, timeout_s: float, as_json: bool) -
         place = Path.cwd() / place
     os.chdir("/")
     if stageclient.is_staging(place):
-        with ByteProgress("committing") as progress:
+        with ProgressLine("committing") as progress:
             ending = stageclient.conclude(
-                place, force=force, timeout_s=timeout_s, on_progress=watcher(progress)
+                place, force=force, timeout_s=timeout_s, on_progress=progress.if_watched
             )
         _print_ending(mountpoint, ending, as_json=as_json)
         if ending.error is not None:

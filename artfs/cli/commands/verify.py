@@ -13,10 +13,10 @@ from artfs.cli.frame import (
     store_option,
 )
 from artfs.cli.output import format_size, plural, print_json, print_line
-from artfs.cli.progress import ByteProgress
+from artfs.cli.progress import ProgressLine
 from artfs.errors import DamagedRecord, IntegrityError
 from artfs.model import Digest
-from artfs.repository.listening import ByteListener
+from artfs.system.progress import ProgressMeter
 from artfs.upkeep.quarantine import SetAside, set_aside
 from artfs.upkeep.sources import (
     SourcesReport,
@@ -64,7 +64,7 @@ def command(
     with (
         open_repository(store) as opened,
         reading_anew(opened) as repository,
-        ByteProgress("verifying") as progress,
+        ProgressLine("verifying") as progress,
     ):
         if target is None:
             versions = [
@@ -72,8 +72,7 @@ def command(
             ]
         else:
             versions = [repository.resolve(target, project=default_project())]
-        listener = ByteListener(expect=progress.expect, advance=progress.advance)
-        report = verify(repository, versions, listener=listener)
+        report = verify(repository, versions, meter=ProgressMeter(progress.show))
         aside = None
         if quarantine:
             aside = set_aside(opened, [Digest(bytes.fromhex(each)) for each in report.suspects])
@@ -82,7 +81,9 @@ def command(
             sources = check_sources(
                 repository,
                 versions,
-                on_progress=lambda done, total: progress.note(f"{done:,} of {total:,} references"),
+                meter=ProgressMeter(
+                    lambda at: progress.note(f"{at.files_done:,} of {at.files_total:,} references")
+                ),
             )
     ok = not damaged and not report.damages and not (sources and sources.findings)
     if as_json:

@@ -8,8 +8,9 @@ import click
 
 from artfs.cli.frame import json_option, open_repository, parse_target, store_option
 from artfs.cli.output import format_size, plural, print_json, print_line, print_note
-from artfs.cli.progress import ByteProgress
+from artfs.cli.progress import ProgressLine
 from artfs.errors import InvalidArgument
+from artfs.system.progress import ProgressMeter
 
 if TYPE_CHECKING:
     from artfs.upkeep.warm import WarmReport
@@ -35,10 +36,9 @@ def command(*, target: str, pin: bool, unpin: bool, store: str | None, as_json: 
     """
     if pin and unpin:
         raise InvalidArgument("--pin and --unpin", "cannot be given together")
-    from artfs.repository.listening import ByteListener  # noqa: PLC0415 - slow to import
     from artfs.upkeep.warm import warm  # noqa: PLC0415 - slow to import
 
-    with open_repository(store) as repository, ByteProgress("fetching") as progress:
+    with open_repository(store) as repository, ProgressLine("fetching") as progress:
         wanted = parse_target(target, entity=repository.info.entity)
         if wanted.name is None:
             raise InvalidArgument(target, "names no version", hint="write PROJECT/NAME[:VERSION]")
@@ -50,7 +50,7 @@ def command(*, target: str, pin: bool, unpin: bool, store: str | None, as_json: 
             repository,
             version.tree,
             wanted.path,
-            listener=ByteListener(expect=progress.expect, advance=progress.advance),
+            meter=ProgressMeter(progress.show),
             pin=target if pin else None,
         )
     for failure in report.failures:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from contextlib import closing
 
+import psycopg
 import pytest
 
 from artfs.catalog.sql import SqlCatalog
@@ -33,8 +34,11 @@ def test_a_database_that_is_not_in_utf8_is_refused_with_the_cure(
     assert encoding in caught.value.reason
     assert "createdb" in caught.value.hint
     assert "UTF8" in caught.value.hint
-    # Nothing was made there.
-    with pytest.raises(StoreFormatError, match="not a catalog"):
+    # Nothing was made there, and who looks for a store is told the same.
+    with psycopg.connect(address) as connection:
+        query = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+        assert connection.execute(query).fetchone() == (0,)
+    with pytest.raises(StoreFormatError, match=encoding):
         SqlCatalog.connect(address)
 
 

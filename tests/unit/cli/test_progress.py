@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from artfs.cli.progress import ByteProgress
+from artfs.cli.progress import ProgressLine
+from artfs.system.progress import ProgressMeter
 
 
 class Terminal(io.StringIO):
@@ -26,11 +27,12 @@ def test_sizes_and_speeds_have_the_units_of_all_that_is_printed(
     monkeypatch.setenv("COLUMNS", "120")
     now_s = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
-    with ByteProgress("storing") as progress:
-        progress.expect(1 << 34)
+    with ProgressLine("storing") as progress:
+        meter = ProgressMeter(progress.show)
+        meter.expect(size_bytes=1 << 34)
         for _ in range(30):
             now_s += 1.0
-            progress.advance(64 << 20)
+            meter.advance_bytes(64 << 20)
     shown = terminal.getvalue()
     assert re.search(r"\d MiB/s|\d GiB/s", shown), shown
     assert re.search(r"\d/16\.0 GiB", shown), shown

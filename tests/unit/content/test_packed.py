@@ -17,13 +17,14 @@ from artfs.content.remote_packs import FIRST_BYTES, WINDOW_BYTES
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.manifest.entries import FileEntry
 from artfs.repository.facade import Repository
+from artfs.system.progress import ProgressMeter
 from artfs.upkeep.gc import collect
 from artfs.upkeep.verify import reading_anew, verify
 from artfs.upkeep.warm import warm
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.seaweedfs import SeaweedFS
 from tests.support.stores import commit
-from tests.unit.content.test_remote_blobs import QUIET, Remote, contents, store
+from tests.unit.content.test_remote_blobs import Remote, contents, store
 
 _RANDOM = Random(21)
 FILES = {f"{number:04}": _RANDOM.randbytes(4096) for number in range(2000)}
@@ -84,7 +85,7 @@ def test_a_directory_of_small_files_is_a_handful_of_requests(remote: Remote) -> 
 
 def test_warming_small_files_is_a_handful_of_requests(remote: Remote) -> None:
     with remote.open() as repository:
-        report = warm(repository, repository.resolve("p/a").tree, listener=QUIET)
+        report = warm(repository, repository.resolve("p/a").tree, meter=ProgressMeter())
         assert report.failures == ()
         assert report.fetched_bytes + report.cached_bytes == FILES_BYTES
         assert report.cached_bytes <= FIRST_BYTES

@@ -24,7 +24,7 @@ from artfs.manifest.entries import FileEntry
 from artfs.manifest.tree import walk
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange
 from artfs.repository.facade import Repository, StoreInfo
-from artfs.repository.listening import ByteListener
+from artfs.system.progress import ProgressMeter
 from artfs.upkeep.warm import warm
 from tests.servers.faultproxy import Fault, FaultProxy, fault_proxy
 from tests.servers.seaweedfs import REGION, SeaweedFS
@@ -33,7 +33,6 @@ from tests.support.stores import commit
 
 LARGE = Random(13).randbytes(2 * BLOCK_SIZE_BYTES + 99)
 FILES = {"large.bin": LARGE, "dir/small": b"small", "dir/empty": b""}
-QUIET = ByteListener(expect=lambda _: None, advance=lambda _: None)
 
 
 class Remote:
@@ -105,7 +104,7 @@ def test_what_was_read_once_is_read_without_the_store(remote: Remote, seaweedfs:
 def test_a_warmed_version_is_complete(remote: Remote, seaweedfs: SeaweedFS) -> None:
     store(remote, seaweedfs)
     with remote.open() as repository:
-        report = warm(repository, repository.resolve("p/a").tree, listener=QUIET, pin="p/a")
+        report = warm(repository, repository.resolve("p/a").tree, meter=ProgressMeter(), pin="p/a")
         assert (report.files, report.local, report.failures) == (3, 0, ())
         assert report.fetched_bytes + report.cached_bytes == sum(map(len, FILES.values()))
         # Directories and block lists are pinned too, or it could not be read.

@@ -17,9 +17,9 @@ from artfs.blobs.base import Transfer
 from artfs.errors import Conflict, InvalidArgument, PathNotFound
 from artfs.manifest.entries import FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.repository.facade import Repository
-from artfs.sdk.intake import Progress
 from artfs.sdk.publish import PutRequest, put
 from artfs.sdk.referring import ReferenceRequest
+from artfs.system.progress import Progress
 from tests.unit.sdk.helpers import files_below, write
 
 
