@@ -20,6 +20,7 @@ from artfs.testing.catalog_garbage import GarbageContract
 from artfs.testing.catalog_leases import LeasesContract
 from artfs.testing.catalog_names import NamesContract, RunsContract
 from artfs.testing.catalog_samples import OpenCatalog
+from artfs.testing.catalog_serving import ServingContract
 
 __all__ = ["CatalogContract", "OpenCatalog"]
 
@@ -32,6 +33,7 @@ class CatalogContract(
     LeasesContract,
     GarbageContract,
     CrowdContract,
+    ServingContract,
 ):
     """The promises of the port."""
 
