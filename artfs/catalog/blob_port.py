@@ -8,7 +8,7 @@ OutOfSpace when it writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from artfs.catalog.records import (
@@ -216,11 +216,14 @@ class BlobCatalog(Protocol):
         delete: Callable[[BlobRecord | PackRecord], None],
         *,
         only: Sequence[Digest] | None = None,
+        needed: Collection[Digest] = (),
     ) -> int:
         """Delete and forget what is doomed, also by a gc that ended half-way.
 
         `delete` is called for each object, in a transaction that keeps commits from storing it,
         and again where that fails; it must not mind an object that is gone. `only` names blobs or
         packs; others stay. Returns how many objects were deleted.
+        Raises: DamagedRecord, before anything is deleted, where a blob that is `needed` is doomed:
+        artfs writes no such row.
         """
         ...

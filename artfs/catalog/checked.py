@@ -291,11 +291,16 @@ def artifact_record(
 
 
 def blob_record(row: Sequence[Any]) -> BlobRecord:
-    """Digest, size, pack and offset, and what follows. Raises: DamagedRecord."""
+    """Digest, size, pack and offset, then the pack's row id, if that was read.
+
+    Raises: DamagedRecord.
+    """
     # Not by way of _Blob: of all records these are the ones that are read by the million.
     sha256, size_bytes, pack, offset = row[:4]
+    in_known_place = pack is not None or len(row) == 4 or row[4] is None
     if (
-        type(sha256) is bytes
+        in_known_place
+        and type(sha256) is bytes
         and len(sha256) == 32
         and type(size_bytes) is int
         and type(offset) is int
@@ -308,6 +313,8 @@ def blob_record(row: Sequence[Any]) -> BlobRecord:
         )
     with naming("blob", sha256):
         found = checked_row(row[:4], _Blob)
+        if not in_known_place:
+            raise ValueError("the pack that it is in is not there")
     of_pack = None if found.pack is None else Digest(found.pack)
     return BlobRecord(Digest(found.sha256), found.size_bytes, of_pack, found.offset)
 

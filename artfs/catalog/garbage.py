@@ -7,7 +7,8 @@ stored that is about to go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import chain
 
 import msgspec
 from sqlalchemy import (
@@ -26,16 +27,18 @@ from sqlalchemy import (
 
 from artfs.catalog import inventory
 from artfs.catalog.blob_port import Confirm
-from artfs.catalog.bulk import among
+from artfs.catalog.bulk import among, chunks
 from artfs.catalog.checked import blob_record, pack_record
 from artfs.catalog.inventory import blob_query, is_doomed
 from artfs.catalog.leases import next_number
 from artfs.catalog.records import BlobRecord, PackRecord, StoreTotals
 from artfs.catalog.schema import artifacts, blobs, packs, projects, versions
+from artfs.errors import DamagedRecord
 from artfs.model import Digest, VersionState
 
 PAGE = 10_000
 """Rows that one transaction of a long listing reads."""
+_PACKS_AT_ONCE = 500
 
 
 class Doomed(msgspec.Struct, frozen=True):
@@ -261,6 +264,26 @@ def find_doomed(connection: Connection, only: Sequence[Digest] | None) -> Doomed
         found = select(packs.c.id).where(packs.c.doomed == true(), condition)
         pack_ids.update(connection.scalars(found))
     return Doomed(tuple(sorted(pack_ids)), tuple(sorted(own)))
+
+
+def check_unneeded(connection: Connection, doomed: Doomed, needed: Collection[Digest]) -> None:
+    """Raises: DamagedRecord where what is doomed holds a blob that is needed."""
+    if not needed:
+        return
+    own = (blob for blob in doomed.blobs if blob in needed)
+    packed = (
+        Digest(bytes(sha256))
+        for some in chunks(doomed.pack_ids, _PACKS_AT_ONCE)
+        for sha256 in connection.scalars(select(blobs.c.sha256).where(blobs.c.pack_id.in_(some)))
+        if sha256 in needed
+    )
+    wrong = next(chain(own, packed), None)
+    if wrong is not None:
+        raise DamagedRecord(
+            f"blob {wrong.hex()}",
+            "is marked for removal, though a version needs it",
+            hint="`artfs doctor --rebuild-catalog` makes the catalog again",
+        )
 
 
 def sweep_blobs(

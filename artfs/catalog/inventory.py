@@ -273,6 +273,18 @@ def _on_conflict(
 
 def reuse(connection: Connection, wanted: Sequence[Digest]) -> None:
     """Make sure that blobs are there and stay. Raises: BlobsGone."""
+    kept, condemned = _spared(connection, wanted)
+    # What gc dooms between the two statements is not saved, and so it is missing.
+    kept |= pardon(connection, condemned)
+    if unsaved := condemned - kept:
+        # Or another commit has pardoned it meanwhile.
+        kept |= _spared(connection, unsaved)[0]
+    if missing := set(wanted) - kept:
+        raise BlobsGone(sorted(missing))
+
+
+def _spared(connection: Connection, wanted: Collection[Digest]) -> tuple[set[Digest], set[Digest]]:
+    """Blobs that nobody has condemned, and those that are condemned and not doomed."""
     kept: set[Digest] = set()
     condemned: set[Digest] = set()
     for some in among(connection, blobs.c.sha256, wanted):
@@ -281,10 +293,7 @@ def reuse(connection: Connection, wanted: Sequence[Digest]) -> None:
         ):
             if not doomed:
                 (kept if condemned_at_ns is None else condemned).add(Digest(bytes(sha256)))
-    # What gc dooms between the two statements is not saved, and so it is missing.
-    kept |= pardon(connection, condemned)
-    if missing := set(wanted) - kept:
-        raise BlobsGone(sorted(missing))
+    return kept, condemned
 
 
 def pardon(connection: Connection, wanted: Collection[Digest]) -> set[Digest]:

@@ -26,7 +26,7 @@ from artfs.catalog.checked import number
 from artfs.catalog.engine import Database, now_ns
 from artfs.catalog.records import LeaseKind, LeaseRecord
 from artfs.catalog.schema import numbers
-from artfs.errors import UNDECODABLE, OutOfSpace
+from artfs.errors import UNDECODABLE, DamagedRecord, OutOfSpace
 from artfs.model import Digest
 from artfs.system import forks
 from artfs.system.directories import DirectoryHandle
@@ -39,6 +39,7 @@ SEES_NOTHING = -1
 
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOTE_BYTES = 4096
+_LARGEST_NUMBER = 2**62
 
 _STORING = frozenset({LeaseKind.INTAKE, LeaseKind.COLLECTION})
 """Of those who store something before it is named."""
@@ -69,8 +70,11 @@ class Leases(Protocol):
 
 
 def last_number(connection: Connection) -> int:
-    """The number of the last condemnation."""
-    return number(connection.execute(select(numbers.c.last)).scalar_one_or_none(), "last number")
+    """The number of the last condemnation. Raises: DamagedRecord."""
+    found = connection.scalars(select(numbers.c.last)).all()
+    if len(found) != 1:
+        raise DamagedRecord("the catalog's last number", f"there are {len(found)} of it, not one")
+    return number(found[0], "last number")
 
 
 def next_number(connection: Connection) -> int:
@@ -79,8 +83,10 @@ def next_number(connection: Connection) -> int:
     No other transaction gets one before this one has ended: who sees a number sees all that was
     condemned up to it.
     """
+    if last_number(connection) >= _LARGEST_NUMBER:
+        raise DamagedRecord("the catalog's last number", "is larger than any that artfs writes")
     grown = update(numbers).values(last=numbers.c.last + 1).returning(numbers.c.last)
-    return number(connection.execute(grown).scalar_one_or_none(), "last number")
+    return number(connection.execute(grown).scalar_one(), "last number")
 
 
 def free_number(leases: Leases, connection: Connection) -> int:

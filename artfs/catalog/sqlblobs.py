@@ -5,7 +5,7 @@ What a method does stands in `inventory` and `garbage`; here each becomes one tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -216,9 +216,11 @@ class SqlBlobs:
         delete: Callable[[BlobRecord | PackRecord], None],
         *,
         only: Sequence[Digest] | None = None,
+        needed: Collection[Digest] = (),
     ) -> int:
         with self._database.reading() as connection:
             doomed = garbage.find_doomed(connection, only)
+            garbage.check_unneeded(connection, doomed, needed)
         count = 0
         for pack_id in doomed.pack_ids:
             count += self._free(

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from artfs.cli.output import escaped, single_line
+from artfs.cli.output import OutputLost, discard, print_note, single_line
 from artfs.credentials import shown
 from artfs.errors import ArtfsError
 
@@ -119,7 +119,7 @@ def run(arguments: Sequence[str]) -> int:
         return _flushed(code)
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing is left to be flushed at exit.
-        _close_output()
+        discard(sys.stdout)
         return BROKEN_PIPE_EXIT_CODE
     except click.ClickException as error:
         _show_usage(error)
@@ -133,7 +133,7 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         # What no layer below has put a name to: a disk may fail in any system call.
         _show_traceback_if_asked()
-        return _failed_on_disk(error)
+        return _output_lost(error) if isinstance(error, OutputLost) else _failed_on_disk(error)
     except Exception as error:  # noqa: BLE001 - a bug gets one line too, and its traceback is kept
         _show_traceback_if_asked()
         _complain(_unexpected_text(error))
@@ -147,11 +147,16 @@ def _flushed(code: int) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _close_output()
-        what = _translated(error, "what was done stands, but it could not be written out")
-        _complain(str(what))
-        return code or what.exit_code
+        return code or _output_lost(error)
     return code
+
+
+def _output_lost(error: OSError) -> int:
+    """The exit code of a command whose output could not be written; what it did stands."""
+    discard(sys.stdout)
+    what = error.strerror or str(error)
+    _complain(f"standard output: {what}: what was to be printed is lost, what was done stands")
+    return ArtfsError.exit_code
 
 
 def _failed_on_disk(error: OSError) -> int:
@@ -161,8 +166,7 @@ def _failed_on_disk(error: OSError) -> int:
     try:
         sys.stdout.flush()
     except OSError:
-        # It was standard output that failed.
-        _close_output()
+        discard(sys.stdout)
     return failure.exit_code
 
 
@@ -171,11 +175,6 @@ def _translated(error: OSError, subject: str) -> ArtfsError:
     from artfs.system.oserrors import translated  # noqa: PLC0415 - only for what failed
 
     return translated(error, subject)
-
-
-def _close_output() -> None:
-    """Let nothing be flushed any more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _invoke(arguments: Sequence[str]) -> int:
@@ -204,7 +203,7 @@ def _usage_text(error: click.ClickException) -> str:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"artfs: {escaped(single_line(shown(text)))}\n")
+    print_note(f"artfs: {single_line(shown(text))}")
 
 
 def _log_if_asked() -> None:

@@ -10,10 +10,12 @@ from typing import NoReturn
 
 INTERRUPTED_EXIT_CODE = 130
 _GRACE_S = 2.0
+_LAST_STREAM = 2
 
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    _open_missing_streams()
     _read_names_as_utf8()
     try:
         from artfs.cli.app import run  # noqa: PLC0415 - Ctrl-C during the imports is caught too
@@ -22,6 +24,16 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _leave_interrupted()
     sys.exit(code)
+
+
+def _open_missing_streams() -> None:
+    """Open what is closed of 0, 1 and 2, or the next file gets its number and what is printed."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= _LAST_STREAM:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _read_names_as_utf8() -> None:

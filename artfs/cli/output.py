@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 _KIB = 1024
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
@@ -16,9 +17,23 @@ _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _AGES = ((86_400 * 365, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
+class OutputLost(OSError):
+    """Standard output takes nothing: what a command has to say is lost, what it did is not."""
+
+
+def print_text(text: str) -> None:
+    """Write text as it is. Raises: OutputLost, BrokenPipeError."""
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(error.errno, error.strerror) from None
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document, which every program can read."""
-    sys.stdout.write(f"{json_text(value)}\n")
+    print_text(f"{json_text(value)}\n")
 
 
 def json_text(value: Any) -> str:
@@ -41,12 +56,26 @@ def _finite(value: Any) -> Any:
 
 def print_line(text: str) -> None:
     """Print one line for a person; what would steer a terminal is escaped."""
-    sys.stdout.write(f"{escaped(text)}\n")
+    print_text(f"{escaped(text)}\n")
 
 
 def print_note(text: str) -> None:
-    """Print one line about the result, not part of it, on standard error."""
-    sys.stderr.write(f"{escaped(text)}\n")
+    """Print one line about the result, not part of it, on standard error.
+
+    Where that takes nothing the line is lost, and nothing else changes.
+    """
+    try:
+        sys.stderr.write(f"{escaped(text)}\n")
+        sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let nothing of what a stream still holds be written, or fail, any more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def print_table(
@@ -67,8 +96,9 @@ def print_table(
         ]
         return "  ".join(padded).rstrip()
 
-    sys.stdout.write(f"{bold}{line(header)}{plain}\n")
-    sys.stdout.writelines(f"{line(row)}\n" for row in cells)
+    print_text(f"{bold}{line(header)}{plain}\n")
+    for row in cells:
+        print_text(f"{line(row)}\n")
 
 
 def escaped(text: str) -> str:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import msgspec
 
@@ -174,9 +174,6 @@ class _Collection:
         except DamagedRecord as error:
             # Of a blob or pack: what is stored where is unknown.
             self._hinder(error)
-            if not self._dry_run:
-                with suppress(DamagedRecord):
-                    self._catalog.sweep(self._repository.delete_object)
         self._remove_temporaries()
 
     def _hinder(self, error: ArtfsError) -> None:
@@ -207,11 +204,15 @@ class _Collection:
                 unused.pop(digest, None)
             self._condemn(reachable, unused)
             self._doom(reachable, unused)
+            if not self._dry_run:
+                self._sweep(reachable)
         if self._dry_run and not self._report.leases:
             for size_bytes in self._orphans.values():
                 self._report.orphans.add(size_bytes)
-        if not self._dry_run:
-            self._catalog.sweep(self._repository.delete_object)
+
+    def _sweep(self, reachable: set[Digest]) -> None:
+        """Delete what is doomed, by an earlier gc as well. Raises: DamagedRecord."""
+        self._catalog.sweep(self._repository.delete_object, needed=reachable)
 
     def _expire(self) -> set[str]:
         """The ids of versions whose time is over and that nothing holds: they are deleted."""
@@ -323,7 +324,7 @@ class _Collection:
         packs = sparse_packs(self._catalog, stale)
         if not self._dry_run:
             # On a disk that is full all else needs the room of what goes.
-            self._catalog.sweep(self._repository.delete_object)
+            self._sweep(reachable)
             try:
                 write_anew(self._repository, [pack for pack in packs if pack.alive])
             except OutOfSpace as error:

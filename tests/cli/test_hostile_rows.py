@@ -4,6 +4,7 @@ damaged, with a documented exit code; what is sound is still listed, read and ke
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -70,6 +71,9 @@ OTHERS: dict[str, tuple[str, tuple[object, ...]]] = {
     "artifact's type is a blob": ("UPDATE artifacts SET type = ?", (b"x",)),
     "artifact's next number is text": ("UPDATE artifacts SET next_index = ?", ("x",)),
     "artifact's next number is huge": ("UPDATE artifacts SET next_index = ?", (2**63 - 1,)),
+    "two last numbers": ("INSERT INTO numbers VALUES (99)", ()),
+    "no last number": ("DELETE FROM numbers", ()),
+    "the last number is huge": ("UPDATE numbers SET last = ?", (2**63 - 1,)),
     "artifact's time is large": ("UPDATE artifacts SET created_at_ns = ?", (-(2**62),)),
     "artifact's project is none": ("UPDATE artifacts SET project_id = ?", (99,)),
     "a link leads nowhere": (f"UPDATE links SET version_id = ?{OF_V1}", ("0" * 32,)),
@@ -233,6 +237,27 @@ def test_a_row_that_no_artfs_wrote_is_one_line_with_a_documented_exit_code(
     change(home, *OTHERS[kind])
     codes = [said_by(command, capsys)[0] for command in COMMANDS]
     assert any(codes), "somebody has noticed"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE blobs SET doomed = 1",
+        "UPDATE packs SET doomed = 1, condemned_at_ns = 1",
+        "UPDATE blobs SET condemned_at_ns = 1, condemned_in = 1",
+        "DELETE FROM packs",
+    ],
+)
+def test_what_a_version_needs_is_not_removed_whatever_its_row_says(
+    home: Cli, statement: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home.directory / "large").write_bytes(os.urandom(3_000_000))
+    assert said_by(("put", "large", "-n", "demo/large"), capsys)[0] == 0
+    change(home, statement)
+    stored = [path for place in ("blobs", "packs") for path in (home.store / place).rglob("*")]
+    for _ in range(2):
+        assert said_by(("gc", "--grace", "0"), capsys)[0] in {0, 11}
+    assert all(path.exists() for path in stored)
 
 
 HOSTILE: dict[str, str] = {

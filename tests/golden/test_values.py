@@ -162,11 +162,12 @@ def decoded_fixture(wanted: dict[str, Any]) -> dict[str, Any]:
     return neutral(files)
 
 
-def neutral(files: dict[str, Any]) -> dict[str, Any]:
-    """Files with the hashes in their names and JSON written as #."""
-    return {
-        HASHES.sub("#", path): {
+def neutral(files: dict[str, Any]) -> dict[str, list[Any]]:
+    """Files with the hashes in their names and JSON written as #: all that are called so then."""
+    found: dict[str, list[Any]] = {}
+    for path, record in files.items():
+        shown = {
             kind: HASHES.sub("#", each) if kind == "text" else each for kind, each in record.items()
         }
-        for path, record in files.items()
-    }
+        found.setdefault(HASHES.sub("#", path), []).append(shown)
+    return {path: sorted(records, key=repr) for path, records in found.items()}

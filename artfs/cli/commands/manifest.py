@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from artfs.cli.frame import default_project, json_option, open_repository, store_option
+from artfs.cli.output import print_text
 from artfs.manifest.wandb import manifest_text, tree_entries
 
 
@@ -24,4 +23,4 @@ def command(*, target: str, store: str | None, as_json: bool) -> None:  # noqa: 
     with open_repository(store) as repository:
         version = repository.resolve(target, project=default_project())
         text = manifest_text(tree_entries(repository.directory, version.tree))
-    sys.stdout.write(f"{text}\n")
+    print_text(f"{text}\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from threading import Barrier
@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
-from artfs.catalog import engine, leases
+from artfs.catalog import engine, inventory, leases
 from artfs.catalog.blob_port import Lease
 from artfs.catalog.records import LeaseKind
 from artfs.catalog.sql import SqlCatalog
@@ -23,6 +23,7 @@ from artfs.errors import (
     PermissionDenied,
     StoreFormatError,
 )
+from artfs.model import Digest
 from artfs.testing.catalog_samples import commit, own_blobs, put
 from tests.servers.postgres import PostgreSQL
 
@@ -246,3 +247,22 @@ def test_who_begins_to_work_while_gc_decides_is_waited_for(
         monkeypatch.undo()
         put(other, "new", tree=blob.sha256, reused=[blob.sha256])
         begun[0].release()
+
+
+def test_a_blob_that_two_commits_save_from_gc_at_once_is_there_for_both(
+    catalog: SqlCatalog, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (blob,) = own_blobs("shared")
+    version = put(catalog, "old", tree=blob.sha256, blobs=[blob])
+    catalog.delete_version(version.id, delete_aliases=True)
+    catalog.condemn([blob.sha256], at_ns=1)
+    pardon = inventory.pardon
+    with closing(SqlCatalog.connect(url)) as other:
+
+        def meanwhile(connection: Connection, wanted: Collection[Digest]) -> set[Digest]:
+            monkeypatch.undo()
+            put(other, "first to save it", tree=blob.sha256, reused=[blob.sha256])
+            return pardon(connection, wanted)
+
+        monkeypatch.setattr(inventory, "pardon", meanwhile)
+        put(catalog, "second", name="another", tree=blob.sha256, reused=[blob.sha256])
