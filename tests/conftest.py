@@ -25,19 +25,7 @@ _FIRST = (
 """Long files, which mostly wait: begun first, they end while others are still running."""
 
 
-_RUNNING_PUT = (
-    "tests/cli/test_gc_beside_put.py::"
-    "test_what_a_running_put_relies_on_stays_with_any_clock_and_grace_period"
-)
-_GROUP = (
-    "tests/users/test_stores_of_several_users.py::"
-    "test_a_store_of_a_group_keeps_group_and_mode_whoever_writes"
-)
-_POOR = "tests/cli/test_poor_file_systems.py::test_a_file_system_holds_a_store_without"
 _LONG = (
-    *(f"{_RUNNING_PUT}[shared-{clock}" for clock in ("behind", "elsewhere", "right")),
-    *(f"{_GROUP}[{umask}" for umask in (0, 18)),
-    *(f"{_POOR}[no {what}" for what in ("hard links", "modes", "sync of directories, FUSE")),
     "tests/cli/test_failing_disk.py::test_no_failure_of_a_disk_is_an_internal_error",
     "tests/crash/test_forks.py::test_what_a_forked_child_is_told_is_logged_is_there[committing",
     "tests/crash/test_forks.py::test_what_a_forked_child_is_told_is_logged_is_there[idle",
