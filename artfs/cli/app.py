@@ -156,7 +156,7 @@ def _output_lost(error: OSError) -> int:
     discard(sys.stdout)
     what = error.strerror or str(error)
     _complain(f"standard output: {what}: what was to be printed is lost, what was done stands")
-    return ArtfsError.exit_code
+    return _translated(error, "standard output").exit_code
 
 
 def _failed_on_disk(error: OSError) -> int:

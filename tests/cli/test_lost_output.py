@@ -33,7 +33,7 @@ def test_work_whose_word_cannot_be_written_is_said_to_be_done(more: Cli, buffere
     if not buffered:
         more.environment["PYTHONUNBUFFERED"] = "1"
     done = shell(more, "put more -n demo/more >/dev/full")
-    assert done.returncode == 1
+    assert done.returncode == 9
     assert done.stderr == (
         "artfs: standard output: No space left on device:"
         " what was to be printed is lost, what was done stands\n"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from artfs.catalog import engine, inventory, leases
 from artfs.catalog.blob_port import Lease
-from artfs.catalog.records import LeaseKind
+from artfs.catalog.records import BlobRecord, LeaseKind
 from artfs.catalog.sql import SqlCatalog
 from artfs.errors import (
     ArtfsError,
@@ -225,12 +225,18 @@ def test_text_that_the_database_cannot_hold_is_refused(
     assert catalog.artifact("team", "data").version_count == 1
 
 
-def test_who_begins_to_work_while_gc_decides_is_waited_for(
-    catalog: SqlCatalog, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def unused_blob(catalog: SqlCatalog) -> BlobRecord:
+    """A blob that only a deleted version has used."""
     (blob,) = own_blobs("shared")
     version = put(catalog, "old", tree=blob.sha256, blobs=[blob])
     catalog.delete_version(version.id, delete_aliases=True)
+    return blob
+
+
+def test_who_begins_to_work_while_gc_decides_is_waited_for(
+    catalog: SqlCatalog, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = unused_blob(catalog)
     last_number = leases.last_number
     begun: list[Lease] = []
     with closing(SqlCatalog.connect(url)) as other:
@@ -252,9 +258,7 @@ def test_who_begins_to_work_while_gc_decides_is_waited_for(
 def test_a_blob_that_two_commits_save_from_gc_at_once_is_there_for_both(
     catalog: SqlCatalog, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (blob,) = own_blobs("shared")
-    version = put(catalog, "old", tree=blob.sha256, blobs=[blob])
-    catalog.delete_version(version.id, delete_aliases=True)
+    blob = unused_blob(catalog)
     catalog.condemn([blob.sha256], at_ns=1)
     pardon = inventory.pardon
     with closing(SqlCatalog.connect(url)) as other:
