@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from itertools import pairwise
 
 import anyio.to_thread
 import msgspec
@@ -47,6 +46,7 @@ MAX_BODY_BYTES = 32 * 1024 * 1024
 """Of what is read whole: GraphQL and file streams."""
 
 _THREADS = 24
+_ARTIFACT_GID_CHARS = 24
 _HOLDS_LOOKED_AFTER_EACH_S = 60.0
 _request_decoder = msgspec.json.Decoder(GraphQLRequest)
 
@@ -230,13 +230,15 @@ def _answered(body: bytes, context: Context) -> dict[str, object]:
 def _found_by_md5(context: Context, path: str) -> ContentRecord:
     """What `REGION/ENTITY[/PROJECT/COLLECTION]/BIRTH/MD5[/NAME]` names. Raises: NotFound."""
     parts = path.split("/")
-    for birth, md5 in pairwise(parts):
-        if len(md5) == 32 and len(birth) == 24:
+    for position, md5 in enumerate(parts):
+        # Base64 has slashes of its own, which clients do not quote.
+        birth = "/".join(parts[:position])[-_ARTIFACT_GID_CHARS:]
+        if len(md5) == 32 and len(birth) == _ARTIFACT_GID_CHARS:
             with suppress(ValueError):
                 version_id = ids.artifact_id(birth)
                 committed = context.repository.catalog.committed_with(version_id)
                 version = context.version_by_id(committed or version_id)
-                return context.contents.content(version, bytes.fromhex(md5))
+                return context.content(version, bytes.fromhex(md5))
     raise _NotThere(path[:100], "names no content")
 
 

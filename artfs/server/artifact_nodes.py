@@ -141,8 +141,13 @@ def collection_page(
     filters: str | None,
     order: str | None,
 ) -> dict[str, Any]:
-    """A page of the collections of a project, or of one type in it."""
-    records = context.repository.catalog.artifacts(project=project, type_name=type_name)
+    """A page of the collections of a readable project, or of one type in it."""
+    is_readable = context.access.reads(project)
+    records = (
+        []
+        if not is_readable
+        else context.repository.catalog.artifacts(project=project, type_name=type_name)
+    )
     found = [CollectionNode(context, each) for each in records]
     found = lists.matching(found, filters, CollectionNode.view)
     found = lists.ordered(found, order, CollectionNode.view) if order else found

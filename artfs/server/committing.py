@@ -216,7 +216,7 @@ class _Finder:
             version = self._birth(said.birth)
             if version is not None:
                 with suppress(NotFound):
-                    return self._context.contents.content(version, md5)
+                    return self._context.content(version, md5)
         return found
 
     def _birth(self, gid: str) -> VersionRecord | None:

@@ -60,14 +60,18 @@ class VersionContents:
                 found.append((name, entry))
         return found
 
-    def content(self, version: VersionRecord, md5: bytes) -> ContentRecord:
-        """What of a version's content has this md5. Raises: EntryNotFound."""
+    def content(self, version: VersionRecord, md5: bytes, *, beside: bool) -> ContentRecord:
+        """What of a version's content has this md5; with `beside` of its whole project's.
+
+        Raises: EntryNotFound.
+        """
         with self._lock:
             held = self._held.get(version.id)
-        if held is None:
+        if held is None and beside:
             known = self._repository.catalog.serving.known(version.source_project, [md5])
             if md5 in known:
                 return known[md5][0]
+        if held is None:
             held = self._files_of(version)
         entry = self._search(version, md5) if held is None else held.by_md5.get(md5)
         if entry is None:

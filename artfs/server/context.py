@@ -14,6 +14,7 @@ import msgspec
 
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
+from artfs.catalog.serving_records import ContentRecord
 from artfs.errors import (
     ArtfsError,
     ArtifactNotFound,
@@ -154,6 +155,8 @@ class Context(msgspec.Struct, frozen=True):
     def version(self, project: str, text: str) -> VersionRecord | None:
         """The version that `NAME[:SELECTOR]` names in a readable project, or None."""
         name, _, selector = text.partition(":")
+        if not self.access.reads(project):
+            return None
         with suppress(InvalidName, InvalidArgument, NotFound):
             check_name(name, kind="artifact")
             return self.repository.catalog.version(project, name, selector or LATEST)
@@ -180,6 +183,8 @@ class Context(msgspec.Struct, frozen=True):
 
     def collection(self, project: str, name: str) -> ArtifactRecord | None:
         """An artifact or portfolio of a readable project, or None."""
+        if not self.access.reads(project):
+            return None
         with suppress(NotFound):
             return self.repository.catalog.artifact(project, name)
         return None
@@ -187,7 +192,9 @@ class Context(msgspec.Struct, frozen=True):
     # --- runs ------------------------------------------------------------------------------
 
     def run(self, project: str, name: str) -> RunRecord | None:
-        """The run that a client calls `name` in a project, or None."""
+        """The run that a client calls `name` in a readable project, or None."""
+        if not self.access.reads(project):
+            return None
         catalog = self.repository.catalog
         for run_id in (name, _other_run_id(project, name)):
             with suppress(RunNotFound):
@@ -195,6 +202,20 @@ class Context(msgspec.Struct, frozen=True):
                 if run.project == project:
                     return run
         return None
+
+    def run_by_id(self, run_id: str) -> RunRecord:
+        """A run of a readable project. Raises: RunNotFound."""
+        with suppress(RunNotFound):
+            run = self.repository.catalog.run(run_id)
+            if self.access.reads(run.project):
+                return run
+        raise RunNotFound("run", "there is none of this id that you may see")
+
+    def content(self, version: VersionRecord, md5: bytes) -> ContentRecord:
+        """Content of a version that may be read. Raises: EntryNotFound."""
+        # Who may read a version alone, for it is linked, may not read what is beside it.
+        beside = self.access.reads(version.source_project)
+        return self.contents.content(version, md5, beside=beside)
 
     def new_run_id(self, project: str, name: str) -> str:
         """The id for a run that a client calls `name`: that, unless another project has it.

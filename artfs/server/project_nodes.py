@@ -27,6 +27,7 @@ class ProjectNode:
     """A project; it need not hold anything yet."""
 
     def __init__(self, context: Context, name: str, created_at_ns: int | None = None) -> None:
+        """Of one that the key is not for nothing is seen but its name, where a link leads there."""
         self._context = context
         self.name = name
         self.id = ids.named_gid("Project", "v1", name, context.entity)
@@ -68,6 +69,8 @@ class ProjectNode:
         return len(self._runs(filters))
 
     def _runs(self, filters: str | None) -> list[RunNode]:
+        if not self._context.access.reads(self.name):
+            return []
         records = self._context.repository.catalog.runs(project=self.name)
         return lists.matching(run_nodes(self._context, records), filters, RunNode.view)
 
@@ -101,6 +104,8 @@ class ProjectNode:
 
     def _types(self) -> list[TypeNode]:
         oldest: dict[str, int] = {}
+        if not self._context.access.reads(self.name):
+            return []
         for each in self._context.repository.catalog.artifacts(project=self.name):
             oldest[each.type] = min(oldest.get(each.type, each.created_at_ns), each.created_at_ns)
         return [TypeNode(self._context, self, name, at) for name, at in sorted(oldest.items())]

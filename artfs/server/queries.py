@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from artfs.errors import NotFound
 from artfs.server import ids, lists
 from artfs.server.artifact_nodes import ArtifactNode, CollectionNode
 from artfs.server.context import Context
@@ -75,7 +77,11 @@ class Queries:
 
     def client_id_mapping(self, client_id: str) -> dict[str, str] | None:
         found = self._context.repository.catalog.serving.mapped_client_id(client_id)
-        return None if found is None else {"serverID": ids.artifact_gid(found)}
+        with suppress(NotFound):
+            if found is not None:
+                find_artifact(self._context, found)
+                return {"serverID": ids.artifact_gid(found)}
+        return None
 
 
 def find_artifact(context: Context, artifact_id: str) -> ArtifactNode | PendingNode:

@@ -64,7 +64,7 @@ class RunMutations:
         """The run that is meant, and whether it was made now."""
         context, catalog = self._context, self._context.repository.catalog
         if gid := input.get("id"):
-            run = catalog.run(ids.run_id(gid))
+            run = context.run_by_id(ids.run_id(gid))
             context.access.require_write(run.project)
             return run, False
         project = context.project(input.get("modelName"), input.get("entityName"))
@@ -107,7 +107,7 @@ class RunMutations:
         return {"success": False}
 
     def stop_run(self, input: Metadata) -> dict[str, bool]:  # noqa: A002 - as above
-        run = self._context.repository.catalog.run(ids.run_id(input["id"]))
+        run = self._context.run_by_id(ids.run_id(input["id"]))
         self._context.access.require_write(run.project)
         return {"success": False}
 
