@@ -23,6 +23,7 @@ from artfs.errors import (
     PermissionDenied,
 )
 from artfs.server.auth import TooManyWrongKeys, Unauthorized
+from artfs.server.connections import TooSlow
 
 logger = logging.getLogger(__name__)
 access_logger = logging.getLogger("artfs.server.access")
@@ -34,30 +35,31 @@ class TooLarge(ArtfsError):
     """A body that is read whole is too large: HTTP 413."""
 
 
+_MAX_LINE_CHARS = 1000
+_RETRY_S = 10
 _STATUS: tuple[tuple[type[ArtfsError], int], ...] = (
     (Unauthorized, 401),
     (TooManyWrongKeys, 429),
     (TooLarge, 413),
+    (TooSlow, 408),
+    # Clients try these again for long, and training goes on meanwhile.
+    (BackendUnavailable, 503),
+    (OutOfSpace, 507),
     (PermissionDenied, 403),
     (NotFound, 404),
 )
 
 
-def _status(request: Request, error: ArtfsError) -> int:
-    if isinstance(error, (BackendUnavailable, OutOfSpace)) and request.url.path != "/graphql":
-        # Clients try again for long, and with what was sent already.
-        return 429
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
-
-
-async def failed(request: Request, error: Exception) -> Response:
+async def failed(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ArtfsError)
     headers = {}
-    status = _status(request, error)
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
     if status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="artfs"'
-    if status == 429:
-        headers["Retry-After"] = "10"
+    if status == 408:
+        headers["Connection"] = "close"
+    if status in {429, 503, 507}:
+        headers["Retry-After"] = str(_RETRY_S)
     return _told(str(error), status, headers)
 
 
@@ -75,12 +77,14 @@ async def gone(_request: Request, _error: Exception) -> Response:
 
 
 async def broken(request: Request, error: Exception) -> Response:
-    logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    logger.error("%s %s failed", request.method, shown_path(request.scope["path"]), exc_info=error)
     return _told("it failed for a fault of this server, whose log says more", 400)
 
 
 def _told(text: str, status: int, headers: dict[str, str] | None = None) -> Response:
     line = " ".join(text.split())
+    if len(line) > _MAX_LINE_CHARS:
+        line = f"{line[:_MAX_LINE_CHARS]}…"
     return JSONResponse({"errors": [{"message": line}], "error": line}, status, headers)
 
 

@@ -28,7 +28,9 @@ from artfs.model import VersionState
 from artfs.repository.facade import Repository
 from artfs.server import answering, ids, tokens
 from artfs.server.auth import Access, Gate
+from artfs.server.bodies import Bodies
 from artfs.server.changing import ChangeMutations
+from artfs.server.connections import paced
 from artfs.server.contents import VersionContents
 from artfs.server.context import Context, RunHolds
 from artfs.server.downloads import content_response, manifest_response
@@ -41,9 +43,6 @@ from artfs.server.writing import WriteMutations
 
 logger = logging.getLogger(__name__)
 
-
-MAX_BODY_BYTES = 32 * 1024 * 1024
-"""Of what is read whole: GraphQL and file streams."""
 
 _THREADS = 24
 _ARTIFACT_GID_CHARS = 24
@@ -77,6 +76,7 @@ class Server:
         self._read_only = read_only
         self._access_log = access_log
         self._uploads: Uploads | None = None
+        self._bodies = Bodies()
 
     def application(self) -> Starlette:
         """The ASGI application."""
@@ -152,17 +152,17 @@ class Server:
 
     async def _graphql(self, request: Request) -> Response:
         access = await self._access(request)
-        body = await _whole(request)
         context = self._context(request, access)
-        return JSONResponse(await run_in_threadpool(_answered, body, context))
+        async with self._bodies.whole(request) as body:
+            return JSONResponse(await run_in_threadpool(_answered, body, context))
 
     async def _stream(self, request: Request) -> Response:
         access = await self._access(request)
-        body = await _whole(request)
         context = self._context(request, access)
         context.require_entity(request.path_params["entity"])
         project, run = request.path_params["project"], request.path_params["run"]
-        return JSONResponse(await run_in_threadpool(take_stream, context, project, run, body))
+        async with self._bodies.whole(request) as body:
+            return JSONResponse(await run_in_threadpool(take_stream, context, project, run, body))
 
     async def _upload(self, request: Request) -> Response:
         token = request.path_params["token"]
@@ -170,13 +170,13 @@ class Server:
             raise PermissionDenied("this server", "is read-only: it was started so")
         target = self._target(token)
         if target is None:
-            async for _ in request.stream():
+            async for _ in paced(request.stream()):
                 pass
             return PlainTextResponse("")
         assert self._uploads is not None
         length = request.headers.get("content-length")
         size = int(length) if length is not None and length.isdecimal() else None
-        content = await self._uploads.receive(request.stream(), size, target)
+        content = await self._uploads.receive(paced(request.stream()), size, target)
         return PlainTextResponse("", headers={"ETag": f'"{content.md5.hex()}"'})
 
     def _target(self, token: str) -> Target | None:
@@ -240,14 +240,3 @@ def _found_by_md5(context: Context, path: str) -> ContentRecord:
                 version = context.version_by_id(committed or version_id)
                 return context.content(version, bytes.fromhex(md5))
     raise _NotThere(path[:100], "names no content")
-
-
-async def _whole(request: Request) -> bytes:
-    """A body that is read whole. Raises: TooLarge."""
-    pieces, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise answering.TooLarge("the request", f"is larger than {MAX_BODY_BYTES >> 20} MiB")
-        pieces.append(chunk)
-    return b"".join(pieces)

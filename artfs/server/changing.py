@@ -12,7 +12,7 @@ from artfs.server import ids
 from artfs.server.artifact_nodes import ArtifactNode, CollectionNode, MembershipNode
 from artfs.server.context import Context, as_json
 from artfs.server.runs import required_run
-from artfs.server.writing import checked_tags, checked_ttl
+from artfs.server.writing import checked_count, checked_tags, checked_ttl
 
 
 class ChangeMutations:
@@ -47,7 +47,7 @@ class ChangeMutations:
             kept = (name for name in version.tags if name not in gone)
             changes["tags"] = tuple(dict.fromkeys((*kept, *added)))
         if input.get("aliases") is not None:
-            wanted = {_alias(each["alias"]) for each in input["aliases"]}
+            wanted = {_alias(each["alias"]) for each in checked_count("aliases", input["aliases"])}
             changes["add_aliases"] = tuple(sorted(wanted - set(version.aliases)))
             changes["remove_aliases"] = tuple(sorted(set(version.aliases) - wanted - {LATEST}))
         if changes:
@@ -71,7 +71,7 @@ class ChangeMutations:
         self, version: VersionRecord, aliases: list[Metadata]
     ) -> dict[tuple[str, str], list[str]]:
         found: dict[tuple[str, str], list[str]] = {}
-        for each in aliases:
+        for each in checked_count("aliases", aliases):
             project = self._context.project(
                 each.get("projectName") or version.source_project, each.get("entityName")
             )
@@ -109,7 +109,7 @@ class ChangeMutations:
             project = context.project(input.get("projectName"), input.get("entityName"))
             name = check_name(input.get("artifactPortfolioName") or "", kind="portfolio")
         context.access.require_write(project)
-        names = [_alias(each["alias"]) for each in input.get("aliases") or ()]
+        names = [_alias(each["alias"]) for each in checked_count("aliases", input.get("aliases"))]
         linked = catalog.link(version.id, project, name, [each for each in names if each != LATEST])
         membership = MembershipNode(context, linked)
         return {"versionIndex": linked.index, "artifactMembership": membership}

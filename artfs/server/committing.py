@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 import time
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,10 @@ from typing import Any
 import msgspec
 
 from artfs.catalog.records import CommitRequest, VersionRecord
+from artfs.catalog.rowchecks import json_text
 from artfs.catalog.serving_records import ContentRecord, Draft, DraftManifest, ManifestKind
 from artfs.content.base import read_blocks
-from artfs.errors import InvalidManifest, NotFound
+from artfs.errors import ArtfsError, InvalidManifest, NotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
 from artfs.manifest.wandb import STORAGE_POLICY, manifest_digest
@@ -26,7 +28,16 @@ from artfs.server.context import Context
 
 MAX_MANIFEST_BYTES = 512 * 1024 * 1024
 
+_MAX_PATH_BYTES = 4096
+"""Longer ones no program can open."""
+_MAX_REFERENCE_CHARS = 8192
+_MAX_SIZE_BYTES = 2**53
+_MAX_TOTAL_BYTES = 2**62
+
 _CLIENT_SCHEME = "wandb-client-artifact"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_GENERATION = re.compile(r"[0-9]{1,18}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -145,7 +156,10 @@ def _commit(
         version_id=draft.id,
         dedupe_all=wanted.dedupe_all,
     )
-    outcome = repository.commit(ingest, builder.build(ingest.add_directory), request)
+    tree = builder.build(ingest.add_directory)
+    if tree.size_bytes > _MAX_TOTAL_BYTES:
+        raise InvalidManifest("the manifest", "its files are larger than any disk")
+    outcome = repository.commit(ingest, tree, request)
     version = outcome.version
     if not outcome.created:
         version, _ = set_labels(repository.catalog, version, request)
@@ -177,6 +191,10 @@ class _Finder:
         """
         missing: list[str] = []
         for path, said in manifest.contents.items():
+            if len(path) * 4 > _MAX_PATH_BYTES and len(path.encode()) > _MAX_PATH_BYTES:
+                raise InvalidManifest(
+                    f"{path[:80]!r}…", f"a path has at most {_MAX_PATH_BYTES} bytes"
+                )
             if said.ref is not None:
                 yield path, self._reference(path, said), None
                 continue
@@ -229,6 +247,7 @@ class _Finder:
 
     def _reference(self, path: str, said: _Entry) -> ReferenceEntry:
         uri = said.ref or ""
+        _check_reference(path, uri, said)
         scheme = uri.partition(":")[0].lower()
         if scheme == _CLIENT_SCHEME:
             raise InvalidManifest(repr(path), "refers to an artifact that was never logged")
@@ -255,6 +274,27 @@ class _Finder:
             ) from None
 
 
+def _check_reference(path: str, uri: str, said: _Entry) -> None:
+    """Raises: InvalidManifest for a reference that could not be kept, or read back."""
+    reason = None
+    if not _SCHEME.match(uri):
+        reason = f"its reference {uri[:80]!r} is no URI"
+    elif len(uri) > _MAX_REFERENCE_CHARS or len(said.digest) > _MAX_REFERENCE_CHARS:
+        reason = f"a reference and its digest have at most {_MAX_REFERENCE_CHARS} characters"
+    elif _CONTROL.search(uri) or _CONTROL.search(said.digest):
+        reason = "its reference has control characters"
+    elif said.size is not None and not 0 <= said.size <= _MAX_SIZE_BYTES:
+        reason = f"{said.size} is no size"
+    elif said.extra:
+        try:
+            json_text(said.extra)
+            msgspec.msgpack.encode(said.extra)
+        except (ArtfsError, OverflowError, RecursionError):
+            reason = "what it says of its reference cannot be kept"
+    if reason:
+        raise InvalidManifest(repr(path), reason)
+
+
 def _md5(path: str, said: _Entry) -> bytes:
     try:
         raw = b64decode(said.digest, validate=True)
@@ -272,7 +312,8 @@ def _pin(scheme: str, said: _Entry) -> Pin:
         pinned = f'"{etag}"' if isinstance(etag, str) and etag else None
         return Pin(etag=pinned, version_id=version if isinstance(version, str) else None)
     if scheme == "gs":
-        return Pin(generation=int(str(version))) if str(version).isdecimal() else Pin()
+        text = str(version)
+        return Pin(generation=int(text)) if _GENERATION.fullmatch(text) else Pin()
     if scheme in {"http", "https"}:
         return Pin(etag=etag if isinstance(etag, str) else None)
     if scheme == "file" or is_artifact_reference(f"{scheme}:"):

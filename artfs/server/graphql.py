@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
@@ -11,6 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 import msgspec
+from cachetools import LRUCache, cached
 from graphql import (
     DocumentNode,
     ExecutionResult,
@@ -24,6 +26,7 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLSchema,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
     build_schema,
     execute,
@@ -32,15 +35,22 @@ from graphql import (
 )
 from graphql.utilities import type_from_ast
 
-from artfs.errors import ArtfsError
+from artfs.errors import ArtfsError, BackendUnavailable, OutOfSpace
+from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 
 MAX_QUERY_CHARS = 128 * 1024
 MAX_TOKENS = 8_000
 MAX_DEPTH = 24
-MAX_FIELDS = 1_500
+MAX_FIELDS = 1_000
 """Fields of an operation, those of fragments counted wherever they are spread."""
+MAX_VALUES = 300_000
+"""Fields of an answer: a page of 10,000 files has 200,000 at most."""
+MAX_QUERY_S = 60.0
+"""Whoever asks has gone by then. What changes something is not ended in the middle."""
+_KEPT_CHARS = 512 * 1024
+"""Of queries that are kept parsed, which take some 40 bytes for each."""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -72,7 +82,39 @@ def snake(name: str) -> str:
     return _CAMEL.sub("_", name).lower()
 
 
-@lru_cache(256)
+class _Parsed(msgspec.Struct, frozen=True):
+    document: DocumentNode
+    chars: int
+
+
+class _TooMuch(BaseException):
+    """An answer grew too large; no Exception, for those end but one field of it."""
+
+
+class _Budget:
+    """What an answer may still cost."""
+
+    def __init__(self, *, is_query: bool) -> None:
+        self._left = MAX_VALUES
+        self._end = time.monotonic() + MAX_QUERY_S if is_query else None
+
+    def spend(self) -> None:
+        """One field. Raises: _TooMuch."""
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMuch(f"an answer has at most {MAX_VALUES} values: ask for smaller pages")
+        if self._end is not None and time.monotonic() > self._end:
+            raise _TooMuch(f"an answer takes at most {MAX_QUERY_S:.0f} s: ask for smaller pages")
+
+
+_parsed_cache: LRUCache[str, _Parsed] = LRUCache(_KEPT_CHARS, getsizeof=lambda each: each.chars)
+
+
+@cached(_parsed_cache, lock=forks.lock())
+def _parsed(query: str) -> _Parsed:
+    return _Parsed(_checked(query), len(query))
+
+
 def _checked(query: str) -> DocumentNode:
     """A query that may be run. Raises: BadQuery."""
     if len(query) > MAX_QUERY_CHARS:
@@ -119,9 +161,12 @@ def _check_size(document: DocumentNode) -> None:
 
 
 def answer(request: GraphQLRequest, root: object) -> dict[str, Any]:
-    """Run a request. Blocks: as its resolvers do. Raises: BadQuery."""
+    """Run a request. Blocks: as its resolvers do.
+
+    Raises: BadQuery; BackendUnavailable and OutOfSpace, where the same may be asked again later.
+    """
     try:
-        document = _checked(request.query)
+        document = _parsed(request.query).document
         operation = _operation(document, request.operation or None)
         result = execute(
             schema(),
@@ -130,11 +175,15 @@ def answer(request: GraphQLRequest, root: object) -> dict[str, Any]:
             variable_values=_known_only(operation, request.variables or {}),
             operation_name=operation.name.value if operation.name else None,
             field_resolver=_resolve,
+            context_value=_Budget(is_query=operation.operation is OperationType.QUERY),
             type_resolver=lambda value, _info, _type: value.graphql_type,
         )
-    except BadQuery as error:
+    except (BadQuery, _TooMuch) as error:
         raise BadQuery(f"{_name(request)}: {error}") from None
     assert isinstance(result, ExecutionResult)
+    for failed in result.errors or ():
+        if isinstance(failed.original_error, BackendUnavailable | OutOfSpace):
+            raise failed.original_error
     if result.errors:
         raise BadQuery(f"{_name(request)}: {'; '.join(map(_told, result.errors[:3]))}")
     return {"data": result.data}
@@ -200,6 +249,7 @@ def _stripped(declared: GraphQLInputType | Any, value: Any, depth: int) -> Any:
 
 def _resolve(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
     """A field of a node: a key of a dict, an attribute, or a method that gets the arguments."""
+    info.context.spend()
     if isinstance(source, dict):
         return source.get(info.field_name)
     found = getattr(source, snake(info.field_name), None)

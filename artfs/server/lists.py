@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
+import re2
 
 from artfs.errors import InvalidArgument, Unsupported
 
@@ -17,8 +18,7 @@ MAX_PAGE = 10_000
 _MAX_PATTERN_CHARS = 200
 _MAX_CONDITIONS = 200
 
-# A group that is repeated can take for ever on a name of forty characters.
-_REPEATED_GROUP = re.compile(r"\)\s*[*+?{]")
+_MAX_PATTERN_BYTES = 1 << 20
 
 
 def page_bounds(first: int | None, after: str | None) -> tuple[int, int]:
@@ -152,12 +152,20 @@ def _among(found: Any, wanted: Any) -> bool:
 def _matches(found: Any, pattern: Any) -> bool:
     if not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN_CHARS:
         raise InvalidArgument("filters", f"$regex has at most {_MAX_PATTERN_CHARS} characters")
-    if _REPEATED_GROUP.search(pattern):
-        raise Unsupported(f"$regex {pattern!r}", "repeats a group")
+    return isinstance(found, str) and _compiled(pattern).search(found) is not None
+
+
+@lru_cache(64)
+def _compiled(pattern: str) -> Any:
+    """A pattern that takes time in proportion to the text. Raises: InvalidArgument."""
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = _MAX_PATTERN_BYTES
     try:
-        return isinstance(found, str) and re.search(pattern, found) is not None
-    except (re.error, RecursionError) as error:
-        raise InvalidArgument(f"$regex {pattern!r}", str(error)) from None
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if error.args else "not a pattern"
+        raise InvalidArgument(f"$regex {pattern!r}", reason) from None
 
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {

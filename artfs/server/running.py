@@ -16,6 +16,7 @@ import uvicorn
 from artfs.errors import BackendUnavailable, ConfigError, InvalidArgument, PermissionDenied
 from artfs.repository.facade import Repository
 from artfs.server.app import Server
+from artfs.server.connections import GuardedProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +94,11 @@ def run_server(
         read_only=options.read_only,
         access_log=options.access_log,
     )
+    # Of each request that is none it would say so, to whoever reads the log.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
         server.application(),
-        http="httptools",
+        http=GuardedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -28,6 +28,8 @@ from artfs.server.runs import required_run
 from artfs.server.tokens import ContentUpload, ManifestUpload
 
 _MAX_TAG_CHARS = 128
+_MAX_LABELS = 1000
+"""Aliases, or tags, that one request names."""
 
 
 class WriteMutations:
@@ -85,7 +87,7 @@ class WriteMutations:
         metadata = as_json(input.get("metadata")) or {}
         if not isinstance(metadata, dict):
             raise InvalidArgument("metadata", "is not a JSON object")
-        names = [each["alias"] for each in input.get("aliases") or ()]
+        names = [each["alias"] for each in checked_count("aliases", input.get("aliases"))]
         run_id = None
         if run_name := input.get("runName"):
             run_id = required_run(self._context, project, run_name).id
@@ -286,9 +288,18 @@ def checked_md5(text: str) -> bytes:
     return raw
 
 
+def checked_count(what: str, values: list[Metadata] | None) -> list[Metadata]:
+    """The values of a list that is as long as one may be. Raises: InvalidArgument."""
+    if values is not None and len(values) > _MAX_LABELS:
+        raise InvalidArgument(
+            f"{len(values)} {what}", f"at most {_MAX_LABELS} are taken at once", hint="give fewer"
+        )
+    return values or []
+
+
 def checked_tags(tags: list[Metadata] | None) -> tuple[str, ...]:
     """The names of tags. Raises: InvalidArgument."""
-    names = [str(each["tagName"]) for each in tags or ()]
+    names = [str(each["tagName"]) for each in checked_count("tags", tags)]
     for name in names:
         if not name or len(name) > _MAX_TAG_CHARS or not name.isprintable():
             raise InvalidArgument(f"tag {name[:40]!r}", "is not a valid tag")

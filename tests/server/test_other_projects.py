@@ -13,7 +13,8 @@ from tests.server.test_rights import FILES, FIND, Logger, key
 LINK = """mutation L($input: LinkArtifactInput!) { linkArtifact(input: $input) { versionIndex } }"""
 RUN = """mutation U($input: UpsertBucketInput!) { upsertBucket(input: $input) {
   bucket { id name project { name } } } }"""
-BELOW = """{ id name artifactType(name: "dataset") { artifactCollections { edges { node { name } } } }
+BELOW = """{ id name
+  artifactType(name: "dataset") { artifactCollections { edges { node { name } } } }
   artifactTypes { edges { node { name } } } artifactCollections { edges { node { name } } }
   artifactCollection(name: "private") { id } artifact(name: "private:v0") { digest }
   artifactCollectionMembership(name: "private:v0") { id }
@@ -133,8 +134,10 @@ def test_a_link_into_a_project_shows_its_version_and_nothing_around_it(
         stream = "/files/tester/secret/hidden-run/file_stream"
         status, _, text_ = server.request("POST", stream, b'{"complete": true}', key=chosen)
         assert status == 403, text_
-        query = 'query C { artifactCollection(id: "%s") { name } }' % names["$c"]
-        assert server.ask(query, key=chosen)[1] == {"data": {"artifactCollection": None}}
+        query = "query C($c: ID!) { artifactCollection(id: $c) { name } }"
+        assert server.ask(query, key=chosen, c=names["$c"])[1] == {
+            "data": {"artifactCollection": None}
+        }
     assert draft.ok(
         FILES, artifactFiles=[{"artifactID": draft.id, "name": "f", "md5": names["$md5"]}]
     )
