@@ -70,7 +70,8 @@ class Server:
         self._public_url = public_url.rstrip("/") if public_url else None
         catalog = repository.catalog
         self._gate = Gate(catalog.serving, read_only=read_only, now_ns=catalog.now_ns)
-        self._tokens = tokens.Tokens(catalog.serving)
+        self._clock = tokens.StoreClock(catalog.now_ns)
+        self._tokens = tokens.Tokens(catalog.serving, self._clock)
         self._contents = VersionContents(repository, read_only=read_only)
         self._holds = RunHolds(catalog)
         self._read_only = read_only
@@ -121,6 +122,8 @@ class Server:
         while True:
             await asyncio.sleep(_HOLDS_LOOKED_AFTER_EACH_S)
             await run_in_threadpool(self._holds.leave_silent)
+            with suppress(ArtfsError):
+                await run_in_threadpool(self._clock.ask)
 
     # --- who ------------------------------------------------------------------------------
 

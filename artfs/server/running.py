@@ -107,6 +107,8 @@ def run_server(
         date_header=False,
         ssl_certfile=options.tls_cert,
         ssl_keyfile=options.tls_key,
+        # Nobody is asked for a password.
+        ssl_keyfile_password="none" if options.tls_key else None,
         limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,

@@ -77,6 +77,32 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Signed)
 
 
+class StoreClock:
+    """The catalog's time, asked for now and then: servers of one store agree on it.
+
+    A clock of this host that is wrong, or is set, does not matter.
+    """
+
+    def __init__(
+        self,
+        now_ns: Callable[[], int],
+        clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+    ) -> None:
+        """`now_ns` is the catalog's; `clock` counts seconds from whenever. Blocks: once on it."""
+        self._now_ns = now_ns
+        self._clock = clock
+        self._began_s = 0.0
+        self.ask()
+
+    def ask(self) -> None:
+        """Ask the catalog anew. Blocks. Raises: BackendUnavailable."""
+        self._began_s = self._now_ns() / 1e9 - self._clock()
+
+    def __call__(self) -> float:
+        """Seconds since the epoch."""
+        return self._began_s + self._clock()
+
+
 class Tokens:
     """Makes and reads tokens. Thread-safe."""
 

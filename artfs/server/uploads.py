@@ -12,6 +12,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -115,9 +116,13 @@ class Uploads:
             answers = self._stored_small(batch)
         except Exception as error:  # noqa: BLE001 - each of those who wait hears of it
             for waiting in batch:
-                waiting.done.set_exception(error)
+                if waiting.done.set_running_or_notify_cancel():
+                    waiting.done.set_exception(error)
             return
         for waiting, answer in zip(batch, answers, strict=True):
+            if not waiting.done.set_running_or_notify_cancel():
+                # Whoever sent it was told to go, for the server ends.
+                continue
             if isinstance(answer, ContentRecord):
                 waiting.done.set_result(answer)
             else:
@@ -175,7 +180,8 @@ class Uploads:
             return await loop.run_in_executor(self._threads, stream.finish)
         finally:
             stream.close()
-            os.close(fd)
+            with suppress(OSError):
+                os.close(fd)
 
     def _store_large(self, path: Path, hashed: ContentHash, target: Target) -> ContentRecord:
         def take_in(ingest: Ingest) -> list[tuple[Target, StoredContent] | ArtfsError]:
@@ -262,4 +268,6 @@ def _require_length(found: int, wanted: int) -> None:
 
 
 def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+    # What cannot be removed now is removed with what killed processes left behind.
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
