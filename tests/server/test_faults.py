@@ -1,4 +1,4 @@
-"""What befalls a server: many at once, hostile clients, stores that go away, disks that are full."""
+"""What befalls a server: many at once, hostile clients, stores that go away, full disks."""
 
 from __future__ import annotations
 
