@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from artfs.errors import BackendUnavailable
 from artfs.model import ByteRange, Digest
 
 
@@ -141,3 +142,10 @@ class RecordStore(Protocol):
 
 class Store(ObjectStore, RecordStore, Protocol):
     """All that is beside a catalog: what versions hold, and what is left for its recovery."""
+
+
+def not_mounted(directory: Path) -> BackendUnavailable:
+    """A directory of a store is gone: its disk may be, and must not look like an empty store."""
+    return BackendUnavailable(
+        str(directory), "is not there", hint="is the store's file system mounted?"
+    )

@@ -20,9 +20,10 @@ from artfs.blobs.base import (
     StoredObject,
     StoredRecord,
     Transfer,
+    not_mounted,
 )
 from artfs.blobs.temporaries import Temporaries
-from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError
+from artfs.errors import BlobNotFound, IntegrityError
 from artfs.model import ByteRange, Digest
 from artfs.system.directories import DirectoryHandle
 from artfs.system.files import SharedDescriptor, copy_file, pread_full
@@ -227,9 +228,7 @@ class LocalObjectStore:
         # A disk that is not mounted must not look like a store that lost its objects.
         directory = self._root / namespace.value
         if not directory.is_dir():
-            raise BackendUnavailable(
-                str(directory), "is not there", hint="is the store's file system mounted?"
-            )
+            raise not_mounted(directory)
 
     def _shard(self, key: ObjectKey, *, create: bool = False) -> DirectoryHandle:
         """The open directory of an object. Raises: FileNotFoundError; as Directory.below."""

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import msgspec
 
+from artfs.blobs.base import not_mounted
+from artfs.errors import PathNotFound
 from artfs.system import forks
 from artfs.system.directories import DirectoryHandle
 from artfs.system.locks import Held, hold_new_directory, is_held, take_abandoned
@@ -96,8 +98,11 @@ class Temporaries:
         return removed
 
     def _open(self) -> DirectoryHandle:
-        with translate_os_errors(self._root), DirectoryHandle.at(self._root.parent) as parent:
-            return parent.below(self._root.name)
+        try:
+            with translate_os_errors(self._root), DirectoryHandle.at(self._root.parent) as parent:
+                return parent.below(self._root.name)
+        except PathNotFound:
+            raise not_mounted(self._root) from None
 
     def _directory(self) -> Path:
         for path, held in self._held:

@@ -221,11 +221,15 @@ def version_record(
 def damaged_version(row: Sequence[Any], reason: str) -> DamagedRecord:
     """The error that names the version of a row of rows._version_columns."""
     version_id, project, name, index = row[1:5]
-    if not isinstance(index, int):
+    can_be_named = isinstance(index, int) and index >= 0
+    if not can_be_named:
         index = f"? (version {version_id})"
     in_artifact = isinstance(project, str) and isinstance(name, str)
     path = f"{project}/{name}:v{index}" if in_artifact else f"version {version_id}"
-    can_be_named = in_artifact and isinstance(row[4], int)
+    try:
+        _check_names(project, name)
+    except (TypeError, ValueError):
+        can_be_named = False
     return DamagedRecord(
         shown(path),
         f"its row in the catalog is damaged ({reason})",

@@ -74,7 +74,13 @@ class ProgressLine:
         if self._bar is None:
             self._bar = _new_bar()
             self._bar.start()
-            self._bar.add_task(self._title, total=self._shown.bytes_total, speed="")
+            # What was done before there was a bar to draw tells nothing about speed.
+            self._bar.add_task(
+                self._title,
+                total=self._shown.bytes_total,
+                completed=round(self._shown.bytes_done),
+                speed="",
+            )
         speed = self._bar.tasks[0].speed
         self._bar.update(
             self._bar.task_ids[0],

@@ -195,11 +195,13 @@ def make_parents(path: Path) -> None:
             path.parent.mkdir(mode=0o755)
 
 
-def own_directory(path: Path, *, follow: bool = True) -> DirectoryHandle:
+def own_directory(
+    path: Path, *, follow: bool = True, variable: str | None = None
+) -> DirectoryHandle:
     """Open a private directory of this user, made where it is missing, with those above it.
 
     Where only others could read it, that ends here. With `follow`, links of this user or of root
-    lead to it; a stranger's link never does.
+    lead to it; a stranger's link never does. `variable` of the environment names another one.
     Raises: PermissionDenied, with the cure, for one that somebody else has made or can write to;
     OSError.
     """
@@ -211,13 +213,13 @@ def own_directory(path: Path, *, follow: bool = True) -> DirectoryHandle:
     if stat.S_ISDIR(status.st_mode):
         flags |= os.O_NOFOLLOW
         # One that we may not even open is told by its owner as well.
-        _check_own(path, status)
+        _check_own(path, status, variable=variable)
     elif not (follow and stat.S_ISLNK(status.st_mode) and status.st_uid in {os.geteuid(), 0}):
         raise _in_the_way(path, status)
     fd = forks.open_private(path, flags)
     status = os.fstat(fd)
     opened = DirectoryHandle(fd, path, Ownership.of(status))
-    _check_own(path, status)
+    _check_own(path, status, variable=variable)
     if status.st_mode & _FOR_OTHERS:
         with suppress(OSError):
             set_mode(fd, 0o700)
@@ -225,12 +227,13 @@ def own_directory(path: Path, *, follow: bool = True) -> DirectoryHandle:
     return opened
 
 
-def _check_own(path: Path, status: os.stat_result) -> None:
+def _check_own(path: Path, status: os.stat_result, *, variable: str | None) -> None:
     if status.st_uid != os.geteuid():
         raise PermissionDenied(
             str(path),
             f"belongs to user {status.st_uid}, not to you",
-            hint="remove it, or name another directory",
+            hint="remove it, or name another directory"
+            + (f" in ${variable}" if variable is not None else ""),
         )
     if status.st_mode & _WRITABLE_FOR_OTHERS:
         raise PermissionDenied(

@@ -26,14 +26,14 @@ def runtime_directory() -> Path:
     with translate_os_errors(path):
         if "XDG_RUNTIME_DIR" not in os.environ or not os.environ["XDG_RUNTIME_DIR"]:
             # Below /tmp anybody can have made it, and what is in it.
-            own_directory(base, follow=False).close()
-        own_directory(path, follow=False).close()
+            own_directory(base, follow=False, variable="XDG_RUNTIME_DIR").close()
+        own_directory(path, follow=False, variable="XDG_RUNTIME_DIR").close()
     return path
 
 
 def state_directory() -> DirectoryHandle:
     """Where logs of daemons live. Raises: PermissionDenied; OSError."""
-    return own_directory(state_path())
+    return own_directory(state_path(), variable="XDG_STATE_HOME")
 
 
 def open_log(name: str) -> int:

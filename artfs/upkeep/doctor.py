@@ -76,6 +76,7 @@ def examine(repository: Repository) -> list[Finding]:
     """
     found = list(_catalog_findings(repository))
     for look in (
+        _tree_findings,
         _object_findings,
         _record_findings,
         _temporary_findings,
@@ -109,6 +110,27 @@ def _catalog_findings(repository: Repository) -> Iterator[Finding]:
             "makes the catalog again, or restore it from a backup",
             count=len(problems),
             names=tuple(problems[:_MAX_NAMED]),
+        )
+
+
+def _tree_findings(repository: Repository) -> Iterator[Finding]:
+    # What their rows hinder, the catalog's own findings name.
+    trees = repository.catalog.live_trees(on_damage=lambda _: None)
+    versions = {tree: version.path for version, tree in trees}
+    known = repository.catalog.locate(list(versions))
+    lost = {tree for tree in versions if tree not in known}
+    if lost:
+        # Not those that were deleted meanwhile.
+        trees = repository.catalog.live_trees(on_damage=lambda _: None)
+        lost &= {tree for _, tree in trees}
+    if lost:
+        yield Finding(
+            severity=Severity.DAMAGE,
+            kind="unknown-tree",
+            text="versions whose list of files the catalog does not know",
+            hint="`artfs doctor --rebuild-catalog` makes the catalog again from what is stored",
+            count=len(lost),
+            names=tuple(sorted(versions[tree] for tree in lost)[:_MAX_NAMED]),
         )
 
 

@@ -15,7 +15,10 @@ from typing import Any
 
 import msgspec
 
+from tests.support.starter import User, starter, starter_for_others
+
 _ROOT = Path(__file__).resolve().parents[2]
+_TIMEOUT_S = 60
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,18 +39,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         """Begin a command as this user."""
         groups = f"--groups={','.join(map(str, self.groups))}" if self.groups else "--clear-groups"
         wrapped = ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", groups, *command]
-        environment = {
-            "HOME": str(self.home),
-            "PATH": os.environ["PATH"],
-            "LC_ALL": "C.UTF-8",
-            "USER": f"user{self.uid}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **self.environment,
-        }
         process: subprocess.Popen[str] = subprocess.Popen(
             wrapped,
             cwd=_ROOT,
-            env=environment,
+            env=self._environment(),
             umask=self.umask,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -59,12 +54,26 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a command as this user, however it ends."""
         process = self.start(command)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=_TIMEOUT_S)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def artfs(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `artfs`, however it ends."""
-        return self.run(sys.executable, "-m", "artfs", *arguments)
+        environment = self._environment()
+        ready = starter_for_others(str(_ROOT)) if self.uid else starter(str(_ROOT))
+        if ready is None or not ready.fits(environment):
+            return self.run(sys.executable, "-m", "artfs", *arguments)
+        done = ready.run(
+            list(arguments),
+            environment=environment,
+            directory=_ROOT,
+            timeout_s=_TIMEOUT_S,
+            umask=self.umask,
+            user=User(uid=self.uid, gid=self.gid, groups=self.groups),
+        )
+        return subprocess.CompletedProcess(
+            arguments, done.code, done.out.decode(), done.err.decode()
+        )
 
     def does(self, *arguments: str) -> str:
         """Run `artfs`, which must succeed; what it printed."""
@@ -75,6 +84,16 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     def python(self, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a program, however it ends."""
         return self.run(sys.executable, "-c", code, *arguments)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "HOME": str(self.home),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(_ROOT),
+            "LC_ALL": "C.UTF-8",
+            "USER": f"user{self.uid}",
+            **self.environment,
+        }
 
 
 class People(msgspec.Struct, frozen=True):

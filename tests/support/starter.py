@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,8 @@ _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_")
 """What the interpreter reads of the environment, and a child can no longer be told."""
 
 _PROGRAM = """
-import json, os, signal, socket, sys
+import ctypes, json, os, signal, site, socket, sys
+site.addsitedir(sys.argv[2])
 import boto3
 import artfs.blobs.s3, artfs.catalog.sql, artfs.cli.app, artfs.repository.shared
 from artfs.cli.main import main
@@ -51,15 +53,32 @@ def asked(listener):
         os.close(fd)
     return request
 
+def become(user):
+    os.setgroups(user["groups"])
+    os.setresgid(*[user["gid"]] * 3)
+    os.setresuid(*[user["uid"]] * 3)
+    # As after an exec: its /proc/self is its own (PR_SET_DUMPABLE).
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
+
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 request = asked(socket.socket(fileno=int(sys.argv[1])))
 os.umask(request["umask"])
+if request["user"]:
+    become(request["user"])
 os.environ.clear()
 os.environ.update(request["environment"])
 os.chdir(request["directory"])
 sys.argv = ["artfs", *request["arguments"]]
 main()
 """
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """Who runs a command line; only root can choose."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -74,7 +93,7 @@ class Done(msgspec.Struct, frozen=True):
 class Starter:
     """A process that forks for each command line."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], *, python: str = sys.executable) -> None:
         self._base = _at_start(environment)
         self._directory = tempfile.TemporaryDirectory(prefix="artfs-starter-")
         self._path = str(Path(self._directory.name, "socket"))
@@ -83,7 +102,9 @@ class Starter:
             listener.listen(64)
             fd = listener.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(fd)], env=environment, pass_fds=[fd]
+                [python, "-c", _PROGRAM, str(fd), sysconfig.get_path("purelib")],
+                env=environment,
+                pass_fds=[fd],
             )
         atexit.register(self._end)
 
@@ -98,15 +119,16 @@ class Starter:
         environment: dict[str, str],
         directory: Path,
         timeout_s: float,
+        umask: int = 0o022,
+        user: User | None = None,
     ) -> Done:
         """Run to the end, with an empty standard input. Raises: TimeoutError."""
-        umask = os.umask(0)
-        os.umask(umask)
         request = {
             "arguments": arguments,
             "environment": environment,
             "directory": str(directory),
             "umask": umask,
+            "user": user,
         }
         with (
             tempfile.TemporaryFile() as out,
@@ -139,4 +161,22 @@ def _at_start(environment: dict[str, str]) -> dict[str, str]:
 @cache
 def starter(python_path: str) -> Starter:
     """The one of this test process."""
-    return Starter({"PATH": os.environ["PATH"], "PYTHONPATH": python_path, "LC_ALL": "C.UTF-8"})
+    return Starter(_environment(python_path))
+
+
+@cache
+def starter_for_others(python_path: str) -> Starter | None:
+    """One that may change its user; None where no Python of this version is for everybody."""
+    for candidate in (sys.executable, "/usr/bin/python3"):
+        python = Path(candidate).resolve()
+        if python.name == f"python3.{sys.version_info.minor}" and _is_for_everybody(python):
+            return Starter(_environment(python_path), python=str(python))
+    return None
+
+
+def _is_for_everybody(path: Path) -> bool:
+    return all(each.stat().st_mode & 0o001 for each in (path, *path.parents))
+
+
+def _environment(python_path: str) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": python_path, "LC_ALL": "C.UTF-8"}
