@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from artfs.catalog.records import ArtifactRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
+from artfs.model import Metadata
 from artfs.repository.facade import Repository
+from artfs.repository.filters import check_order, ordered, time_text
 from artfs.sdk.run import Artifact
 
 PER_PAGE = 50
@@ -15,9 +17,22 @@ PER_PAGE = 50
 class ArtifactVersions:
     """The versions of an artifact or portfolio, newest first, fetched page by page."""
 
-    def __init__(self, repository: Repository, record: ArtifactRecord, per_page: int) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        record: ArtifactRecord,
+        per_page: int,
+        *,
+        order: str | None = None,
+        tags: str | list[str] | None = None,
+    ) -> None:
+        """Those that have all `tags`, by one or more fields; see `Api.artifacts`."""
         if per_page < 1:
             raise InvalidArgument("per_page", f"{per_page} is not at least 1")
+        self._order = order
+        self._tags = frozenset([tags] if isinstance(tags, str) else tags or ())
+        if order is not None:
+            check_order(order, _ORDERS)
         self._repository = repository
         self._record = record
         self._per_page = per_page
@@ -26,12 +41,18 @@ class ArtifactVersions:
         return f"<ArtifactVersions of {self._record.path}>"
 
     def __len__(self) -> int:
-        return self._record.version_count
+        return sum(1 for _ in self._records()) if self._tags else self._record.version_count
 
     def __iter__(self) -> Iterator[Artifact]:
+        records = self._records()
+        if self._order is not None:
+            records = iter(ordered(list(records), self._order, _version_view))
+        return (Artifact.of_version(self._repository, record) for record in records)
+
+    def _records(self) -> Iterator[VersionRecord]:
         before_index: int | None = None
         while page := self._page(before_index):
-            yield from (Artifact.of_version(self._repository, record) for record in page)
+            yield from (record for record in page if self._tags <= set(record.tags))
             if len(page) < self._per_page:
                 return
             before_index = page[-1].index
@@ -48,6 +69,36 @@ class ArtifactVersions:
         return self._repository.catalog.versions(
             self._record.id, before_index=before_index, limit=self._per_page
         )
+
+
+def _version_view(record: VersionRecord) -> Metadata:
+    at = record.created_at_ns
+    return {
+        "createdAt": at,
+        "created_at": at,
+        "updatedAt": at,
+        "updated_at": at,
+        "versionIndex": record.index,
+        "version_index": record.index,
+        "size": record.size_bytes,
+        "digest": record.digest,
+        "name": record.name,
+    }
+
+
+_ORDERS = frozenset(
+    (
+        "createdAt",
+        "created_at",
+        "updatedAt",
+        "updated_at",
+        "versionIndex",
+        "version_index",
+        "size",
+        "digest",
+        "name",
+    )
+)
 
 
 class ArtifactCollection:
@@ -79,6 +130,11 @@ class ArtifactCollection:
     def entity(self) -> str:
         """The entity that its store belongs to."""
         return self._repository.info.entity
+
+    @property
+    def created_at(self) -> str:
+        """When it was made: UTC, as `2026-01-31T23:59:59`."""
+        return time_text(self._record.created_at_ns)
 
     @property
     def aliases(self) -> list[str]:
