@@ -93,7 +93,7 @@ class Api:
 
     def artifact_versions(
         self, type_name: str, name: str, per_page: int = PER_PAGE
-    ) -> ArtifactVersions:
+    ) -> ArtifactVersions[Artifact]:
         """All versions of the artifact or portfolio `[[entity/]project/]name`, newest first.
 
         Raises: ArtifactNotFound, also for another type.
@@ -108,7 +108,7 @@ class Api:
         per_page: int = PER_PAGE,
         tags: str | list[str] | None = None,
         start: str | None = None,  # noqa: ARG002 - W&B's
-    ) -> ArtifactVersions:
+    ) -> ArtifactVersions[Artifact]:
         """The versions of the artifact or portfolio `[[entity/]project/]name`.
 
         Args:
@@ -125,7 +125,9 @@ class Api:
             ValueError: for another order.
         """
         record = self._collection_record(type_name, name)
-        return ArtifactVersions(self._repository, record, per_page, order=order, tags=tags)
+        return ArtifactVersions(
+            self._repository, record, Artifact.of_version, per_page, order=order, tags=tags
+        )
 
     def artifact_collection_exists(self, name: str, type: str) -> bool:  # noqa: A002 - W&B's name
         """Whether `artifact_collection` would find one. Raises: ValueError for a bad name."""
@@ -135,14 +137,14 @@ class Api:
             return False
         return True
 
-    def artifact_types(self, project: str | None = None) -> list[ArtifactType]:
+    def artifact_types(self, project: str | None = None) -> list[ArtifactType[Artifact]]:
         """The types of a project's artifacts, by name."""
         chosen = self._project(project)
         records = self._repository.catalog.artifacts(project=chosen)
         names = sorted({record.type for record in records})
-        return [ArtifactType(self._repository, chosen, name) for name in names]
+        return [ArtifactType(self._repository, chosen, name, Artifact.of_version) for name in names]
 
-    def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType:
+    def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType[Artifact]:
         """One type of a project's artifacts. Raises: ArtifactNotFound if nothing has it."""
         for found in self.artifact_types(project):
             if found.name == type_name:
@@ -153,19 +155,22 @@ class Api:
 
     def artifact_collections(
         self, project_name: str | None = None, type_name: str | None = None
-    ) -> list[ArtifactCollection]:
+    ) -> list[ArtifactCollection[Artifact]]:
         """A project's artifacts and portfolios, by name; of one type where it is named."""
         records = self._repository.catalog.artifacts(
             project=self._project(project_name), type_name=type_name
         )
-        return [ArtifactCollection(self._repository, record) for record in records]
+        return [
+            ArtifactCollection(self._repository, record, Artifact.of_version) for record in records
+        ]
 
-    def artifact_collection(self, type_name: str, name: str) -> ArtifactCollection:
+    def artifact_collection(self, type_name: str, name: str) -> ArtifactCollection[Artifact]:
         """The artifact or portfolio `[[entity/]project/]name`.
 
         Raises: ArtifactNotFound, also for another type.
         """
-        return ArtifactCollection(self._repository, self._collection_record(type_name, name))
+        record = self._collection_record(type_name, name)
+        return ArtifactCollection(self._repository, record, Artifact.of_version)
 
     def _collection_record(self, type_name: str, name: str) -> ArtifactRecord:
         path = self._repository.parse(name, project=self._project())

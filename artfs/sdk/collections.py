@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
 from artfs.catalog.records import ArtifactRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import Metadata
 from artfs.repository.facade import Repository
 from artfs.repository.filters import check_order, ordered, time_text
-from artfs.sdk.run import Artifact
+from artfs.sdk.artifact_content import ArtifactContent
 
 PER_PAGE = 50
 
+A = TypeVar("A", bound=ArtifactContent)
+"""Artifact, which the module of Run has."""
 
-class ArtifactVersions:
+Make = Callable[[Repository, VersionRecord], A]
+"""Makes the artifact of a version."""
+
+
+class ArtifactVersions(Generic[A]):
     """The versions of an artifact or portfolio, newest first, fetched page by page."""
 
     def __init__(
         self,
         repository: Repository,
         record: ArtifactRecord,
-        per_page: int,
+        make: Make[A],
+        per_page: int = PER_PAGE,
         *,
         order: str | None = None,
         tags: str | list[str] | None = None,
@@ -35,6 +43,7 @@ class ArtifactVersions:
             check_order(order, _ORDERS)
         self._repository = repository
         self._record = record
+        self._make = make
         self._per_page = per_page
 
     def __repr__(self) -> str:
@@ -43,11 +52,11 @@ class ArtifactVersions:
     def __len__(self) -> int:
         return sum(1 for _ in self._records()) if self._tags else self._record.version_count
 
-    def __iter__(self) -> Iterator[Artifact]:
+    def __iter__(self) -> Iterator[A]:
         records = self._records()
         if self._order is not None:
             records = iter(ordered(list(records), self._order, _version_view))
-        return (Artifact.of_version(self._repository, record) for record in records)
+        return (self._make(self._repository, record) for record in records)
 
     def _records(self) -> Iterator[VersionRecord]:
         before_index: int | None = None
@@ -57,7 +66,7 @@ class ArtifactVersions:
                 return
             before_index = page[-1].index
 
-    def __getitem__(self, position: int) -> Artifact:
+    def __getitem__(self, position: int) -> A:
         if position < 0:
             position += len(self)
         for place, artifact in enumerate(self):
@@ -101,12 +110,13 @@ _ORDERS = frozenset(
 )
 
 
-class ArtifactCollection:
+class ArtifactCollection(Generic[A]):
     """An artifact or portfolio: all versions that have one name."""
 
-    def __init__(self, repository: Repository, record: ArtifactRecord) -> None:
+    def __init__(self, repository: Repository, record: ArtifactRecord, make: Make[A]) -> None:
         self._repository = repository
         self._record = record
+        self._make = make
 
     def __repr__(self) -> str:
         return f"<ArtifactCollection {self._record.path} ({self.type})>"
@@ -146,11 +156,11 @@ class ArtifactCollection:
         """Whether versions are made in it; False for a portfolio, which links to them."""
         return not self._record.is_portfolio
 
-    def artifacts(self, per_page: int = PER_PAGE) -> ArtifactVersions:
+    def artifacts(self, per_page: int = PER_PAGE) -> ArtifactVersions[A]:
         """Its versions, newest first."""
-        return ArtifactVersions(self._repository, self._record, per_page)
+        return ArtifactVersions(self._repository, self._record, self._make, per_page)
 
-    def versions(self, per_page: int = PER_PAGE) -> ArtifactVersions:
+    def versions(self, per_page: int = PER_PAGE) -> ArtifactVersions[A]:
         """An older name of `artifacts`."""
         return self.artifacts(per_page)
 
@@ -159,11 +169,12 @@ class ArtifactCollection:
         self._repository.catalog.delete_artifact(self._record.id)
 
 
-class ArtifactType:
+class ArtifactType(Generic[A]):
     """What a project's artifacts of one type have in common: their type."""
 
-    def __init__(self, repository: Repository, project: str, name: str) -> None:
+    def __init__(self, repository: Repository, project: str, name: str, make: Make[A]) -> None:
         self._repository = repository
+        self._make = make
         self._project = project
         self._name = name
 
@@ -175,12 +186,12 @@ class ArtifactType:
         """Such as "dataset"."""
         return self._name
 
-    def collections(self) -> list[ArtifactCollection]:
+    def collections(self) -> list[ArtifactCollection[A]]:
         """The artifacts and portfolios of this type, by name."""
         records = self._repository.catalog.artifacts(project=self._project, type_name=self._name)
-        return [ArtifactCollection(self._repository, record) for record in records]
+        return [ArtifactCollection(self._repository, record, self._make) for record in records]
 
-    def collection(self, name: str) -> ArtifactCollection:
+    def collection(self, name: str) -> ArtifactCollection[A]:
         """The artifact or portfolio of this type and name. Raises: ArtifactNotFound."""
         for found in self.collections():
             if found.name == name:

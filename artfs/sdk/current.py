@@ -95,7 +95,9 @@ def link_model(
     aliases: list[str] | None = None,
 ) -> Artifact:
     """See `Run.link_model`. Raises: InvalidArgument where there is no run."""
-    return _required_run("link_model").link_model(path, registered_model_name, name, aliases)
+    run = _required_run("link_model")
+    linked: Artifact = run.link_model(path, registered_model_name, name, aliases)
+    return linked
 
 
 def save(

@@ -10,18 +10,19 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from artfs.catalog.records import RunRecord, VersionRecord
 from artfs.errors import ArtfsError, InvalidArgument, RunNotFound
 from artfs.model import Metadata, RunState, check_name
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact_content import ArtifactContent
+from artfs.sdk.collections import ArtifactCollection
 from artfs.sdk.logged import link_artifact
 from artfs.sdk.metadata import check_tags, check_use_as, chosen_aliases
 from artfs.sdk.resuming import forget_resumable, note_resumable
 from artfs.sdk.rundescription import changed_names
-from artfs.sdk.runmodels import RunModels, collection_of, fill_from
+from artfs.sdk.runmodels import RunModels, fill_from
 from artfs.sdk.runsettings import RunRequest, Settings
 from artfs.sdk.session import (
     current_run,
@@ -34,9 +35,6 @@ from artfs.sdk.session import (
 from artfs.settings import RUN_VARIABLE, chosen_project
 from artfs.system import forks
 from artfs.system.processes import ExitWatch
-
-if TYPE_CHECKING:
-    from artfs.sdk.collections import ArtifactCollection
 
 logger = logging.getLogger(__name__)
 
@@ -149,23 +147,27 @@ class Artifact(ArtifactContent):
         return Artifact.of_id(self, logged.record.id) if logged.is_link else self
 
     @property
-    def collection(self) -> ArtifactCollection:
+    def collection(self) -> ArtifactCollection[Artifact]:
         """The artifact or portfolio that the version was asked of.
 
         Raises: ArtifactNotLoggedError in a draft.
         """
         logged = self._logged("collection")
-        return collection_of(logged.repository, logged.record.project, logged.record.name)
+        return self._collection(logged.record.project, logged.record.name)
 
     @property
-    def source_collection(self) -> ArtifactCollection:
+    def source_collection(self) -> ArtifactCollection[Artifact]:
         """The artifact that the version was logged to.
 
         Raises: ArtifactNotLoggedError in a draft.
         """
-        logged = self._logged("source_collection")
-        record = logged.record
-        return collection_of(logged.repository, record.source_project, record.source_name)
+        record = self._logged("source_collection").record
+        return self._collection(record.source_project, record.source_name)
+
+    def _collection(self, project: str, name: str) -> ArtifactCollection[Artifact]:
+        repository = self._logged("collection").repository
+        record = repository.catalog.artifact(project, name)
+        return ArtifactCollection(repository, record, Artifact.of_version)
 
     def logged_by(self) -> Run | None:
         """The run that first logged the version; None if none did.

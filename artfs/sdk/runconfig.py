@@ -78,7 +78,7 @@ class RunConfig(dict[str, Any]):
         if self._save is not None:
             rest = {key: each for key, each in new.items() if artifact_in(each) is None}
             if rest:
-                self._save(normalize_metadata(rest, subject="config", max_keys=None))
+                self._save({str(key): _storable(each) for key, each in rest.items()})
         for key, value in new.items():
             super().__setitem__(key, self._used(key, value))
 
@@ -120,6 +120,14 @@ def artifact_in(value: object) -> ArtifactContent | str | None:
         version_id = value.get("id")
         return version_id if isinstance(version_id, str) else None
     return None
+
+
+def _storable(value: Any) -> Any:
+    """The JSON value that is kept of a value: of what JSON cannot say, its text."""
+    try:
+        return normalize_metadata({"": value}, subject="config")[""]
+    except (TypeError, ValueError, RecursionError):
+        return str(value)
 
 
 def check_config(values: Mapping[str, Any]) -> None:

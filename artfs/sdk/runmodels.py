@@ -8,16 +8,14 @@ import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from artfs.errors import InvalidArgument, InvalidValue
 from artfs.sdk.entry import ArtifactValue
 from artfs.sdk.runlogging import RunLogging
 
-if TYPE_CHECKING:
-    from artfs.repository.facade import Repository
-    from artfs.sdk.collections import ArtifactCollection
-    from artfs.sdk.run import Artifact
+AnyArtifact: TypeAlias = Any
+"""An Artifact, which the module of Run has."""
 
 MODEL_TYPE = "model"
 REGISTRY_PROJECT = "model-registry"
@@ -43,7 +41,7 @@ class RunModels(RunLogging):
         type: str | None = None,  # noqa: A002 - W&B's name
         aliases: str | Sequence[str] | None = None,
         tags: Sequence[str] | None = None,
-    ) -> Artifact:
+    ) -> AnyArtifact:
         """See Run."""
 
     @abstractmethod
@@ -53,11 +51,11 @@ class RunModels(RunLogging):
         type: str | None = None,  # noqa: A002 - W&B's name
         aliases: str | Sequence[str] | None = None,
         use_as: str | None = None,
-    ) -> Artifact:
+    ) -> AnyArtifact:
         """See Run."""
 
     @abstractmethod
-    def new_artifact(self, name: str, type_name: str) -> Artifact:
+    def new_artifact(self, name: str, type_name: str) -> AnyArtifact:
         """An empty draft."""
 
     def log_model(
@@ -83,7 +81,7 @@ class RunModels(RunLogging):
         path: str | os.PathLike[str],
         name: str | None,
         aliases: str | Sequence[str] | None,
-    ) -> Artifact:
+    ) -> AnyArtifact:
         if name is None:
             base = Path(os.fspath(path).rstrip("/")).name
             name = f"run-{self.id}-{_NOT_IN_NAMES.sub('-', base)}"
@@ -103,8 +101,8 @@ class RunModels(RunLogging):
         if MODEL_TYPE not in artifact.type.lower():
             raise InvalidValue(name, f"is no model but a {artifact.type!r}")
         if artifact.file_count == 1:
-            return artifact.file()
-        return artifact.download()
+            return str(artifact.file())
+        return str(artifact.download())
 
     def link_model(
         self,
@@ -112,7 +110,7 @@ class RunModels(RunLogging):
         registered_model_name: str,
         name: str | None = None,
         aliases: list[str] | None = None,
-    ) -> Artifact:
+    ) -> AnyArtifact:
         """Log a model, and link it into the portfolio of that name in `model-registry`.
 
         Returns it as the portfolio shows it. Arguments are those of `log_model`; the aliases are
@@ -129,7 +127,7 @@ class RunModels(RunLogging):
         name: str | None = None,
         include_fn: FileTest | None = None,
         exclude_fn: FileTest | None = None,
-    ) -> Artifact | None:
+    ) -> AnyArtifact | None:
         """Log source files as an artifact of the type "code"; None where there are none.
 
         Args:
@@ -142,12 +140,12 @@ class RunModels(RunLogging):
         files = list(_code_files(base, include_fn, exclude_fn))
         return self._logged_code(base, files, name) if files else None
 
-    def log_script(self) -> Artifact | None:
+    def log_script(self) -> AnyArtifact | None:
         """Log the script that this process runs, as `init(save_code=True)` does."""
         script = Path(sys.argv[0]).absolute()
         return self._logged_code(script.parent, [script], None) if script.is_file() else None
 
-    def _logged_code(self, base: Path, files: list[Path], name: str | None) -> Artifact:
+    def _logged_code(self, base: Path, files: list[Path], name: str | None) -> AnyArtifact:
         if name is None:
             script = _NOT_IN_NAMES.sub("_", Path(sys.argv[0] or "interactive").name)
             name = f"source-{self.project}-{script}"[:128]
@@ -192,14 +190,7 @@ def _holds(test: FileTest, path: Path, root: Path) -> bool:
     return bool(test(str(path), str(root)) if takes_root else test(str(path)))
 
 
-def collection_of(repository: Repository, project: str, name: str) -> ArtifactCollection:
-    """All versions that have one name. Raises: ArtifactNotFound."""
-    from artfs.sdk.collections import ArtifactCollection  # noqa: PLC0415 - they hold artifacts
-
-    return ArtifactCollection(repository, repository.catalog.artifact(project, name))
-
-
-def fill_from(artifact: Artifact, path: str) -> None:
+def fill_from(artifact: AnyArtifact, path: str) -> None:
     """Add a file, a directory or what a URI names. Raises: InvalidArgument for anything else."""
     if Path(path).is_file():
         artifact.add_file(path)

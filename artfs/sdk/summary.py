@@ -121,6 +121,9 @@ class RunSummary(SummaryPart):
         # A child would send what its parent sends as well, later and so over newer values.
         forks.in_child(self.forget_changes)
 
+    # Forks keep hold of it by a weak reference, which has to be hashed.
+    __hash__ = object.__hash__
+
     def _changed(self, key: str) -> None:
         with self._lock:
             self._dirty[key] = None

@@ -395,4 +395,4 @@ def test_the_public_surface_is_what_all_says() -> None:
     assert set(artfs.__all__) <= set(dir(artfs))
     with pytest.raises(AttributeError, match="nothing_such"):
         _ = artfs.nothing_such
-    assert InvalidArgument.__mro__[1] is artfs.ArtfsError
+    assert InvalidArgument.__mro__[1:3] == (artfs.UsageError, artfs.ArtfsError)
