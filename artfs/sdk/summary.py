@@ -122,7 +122,7 @@ class RunSummary(SummaryPart):
         forks.in_child(self.forget_changes)
 
     # Forks keep hold of it by a weak reference, which has to be hashed.
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def _changed(self, key: str) -> None:
         with self._lock:

@@ -67,7 +67,7 @@ def test_the_three_lines_of_the_readme_let_a_script_log_here(tmp_path: Path, ver
             "WANDB_API_KEY": server.key,
         }
         lines = [
-            re.sub("=.*", lambda _: "=" + shlex.quote(chosen[line.split("=")[0].split()[1]]), line)
+            f"{line.partition('=')[0]}={shlex.quote(chosen[line.partition('=')[0].split()[1]])}"
             for line in (url, key)
         ]
         home = tmp_path / "home"
