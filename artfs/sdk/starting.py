@@ -27,7 +27,7 @@ def init(  # noqa: PLR0913 - W&B's
     entity: str | None = None,
     name: str | None = None,
     job_type: str | None = None,
-    config: dict[str, Any] | str | None = None,
+    config: Any = None,
     *,
     store: str | None = None,
     dir: str | os.PathLike[str] | None = None,  # noqa: A002 - W&B's name
