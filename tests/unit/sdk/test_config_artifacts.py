@@ -113,7 +113,7 @@ def test_an_artifact_below_the_top_of_a_config_is_refused_as_by_wandb(
 
 def test_an_artifact_needs_a_key_that_is_text(data: artfs.Artifact) -> None:
     with pytest.raises(InvalidArgument, match="config key 1: an artifact needs a key that is text"):
-        artfs.init(project="demo", config={1: data})  # type: ignore[dict-item]
+        artfs.init(project="demo", config={1: data})
     with artfs.init(project="demo") as run, pytest.raises(InvalidArgument, match="key 1"):
         run.config[1] = data  # type: ignore[index]
     assert used(run) == []
