@@ -269,8 +269,19 @@ class Catalog(BlobCatalog, Protocol):
         """
         ...
 
-    def describe_run(self, run_id: str, details: Metadata) -> None:
-        """Put values into a run's details, beside or over those there. Raises: RunNotFound."""
+    def describe_run(
+        self,
+        run_id: str,
+        details: Metadata,
+        *,
+        within: str | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
+        """Put values into a run's details, beside or over those there; take out `without`.
+
+        With `within` it is about the values of one detail, such as those of the `summary`.
+        Raises: RunNotFound.
+        """
         ...
 
     def configure_run(self, run_id: str, values: Metadata) -> None:

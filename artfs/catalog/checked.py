@@ -227,7 +227,7 @@ def damaged_version(row: Sequence[Any], reason: str) -> DamagedRecord:
     in_artifact = isinstance(project, str) and isinstance(name, str)
     path = f"{project}/{name}:v{index}" if in_artifact else f"version {version_id}"
     try:
-        _check_names(project, name)
+        check_names(project, name)
     except (TypeError, ValueError):
         can_be_named = False
     return DamagedRecord(

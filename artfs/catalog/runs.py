@@ -153,7 +153,14 @@ def check_details(connection: Connection, tell: OnDamage) -> None:
             tell(error)
 
 
-def describe_run(connection: Connection, run_id: str, values: Metadata) -> None:
+def describe_run(
+    connection: Connection,
+    run_id: str,
+    values: Metadata,
+    *,
+    within: str | None = None,
+    without: Sequence[str] = (),
+) -> None:
     """What Catalog.describe_run says."""
     get_run(connection, run_id)
     put_rows(connection, details, [{"run_id": run_id, "details": "{}"}])
@@ -162,7 +169,11 @@ def describe_run(connection: Connection, run_id: str, values: Metadata) -> None:
     query = select(details.c.details).where(of_run).with_for_update()
     text = connection.execute(query).scalar_one()
     known = json_object(text, kind="details of run", name=run_id)
-    connection.execute(update(details).where(of_run).values(details=json_text(known | values)))
+    part = known if within is None else known.get(within)
+    part = (part if isinstance(part, dict) else {}) | values
+    part = {key: value for key, value in part.items() if key not in without}
+    known = part if within is None else {**known, within: part}
+    connection.execute(update(details).where(of_run).values(details=json_text(known)))
 
 
 def finish_run(connection: Connection, run_id: str, state: RunState) -> RunRecord:

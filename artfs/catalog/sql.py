@@ -314,8 +314,19 @@ class SqlCatalog(SqlBlobs):
         with self._database.reading() as connection:
             return runs.run_details(connection, run_ids)
 
-    def describe_run(self, run_id: str, details: Metadata) -> None:
-        self._change(lambda connection: runs.describe_run(connection, run_id, details))
+    def describe_run(
+        self,
+        run_id: str,
+        details: Metadata,
+        *,
+        within: str | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
+        self._change(
+            lambda connection: runs.describe_run(
+                connection, run_id, details, within=within, without=without
+            )
+        )
 
     def configure_run(self, run_id: str, values: Metadata) -> None:
         self._change(lambda connection: runs.configure_run(connection, run_id, values))

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from hashlib import blake2b
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -24,8 +23,9 @@ from artfs.errors import (
     RunNotFound,
 )
 from artfs.manifest.entries import FileEntry
-from artfs.model import VersionState, check_name, check_run_id
+from artfs.model import VersionState, check_name
 from artfs.repository.facade import LATEST, Repository
+from artfs.repository.runnames import find_run, new_run_id
 from artfs.server.auth import Access
 from artfs.server.contents import VersionContents
 from artfs.server.tokens import (
@@ -195,13 +195,7 @@ class Context(msgspec.Struct, frozen=True):
         """The run that a client calls `name` in a readable project, or None."""
         if not self.access.reads(project):
             return None
-        catalog = self.repository.catalog
-        for run_id in (name, _other_run_id(project, name)):
-            with suppress(RunNotFound):
-                run = catalog.run(run_id)
-                if run.project == project:
-                    return run
-        return None
+        return find_run(self.repository.catalog, project, name)
 
     def run_by_id(self, run_id: str) -> RunRecord:
         """A run of a readable project. Raises: RunNotFound."""
@@ -218,15 +212,8 @@ class Context(msgspec.Struct, frozen=True):
         return self.contents.content(version, md5, beside=beside)
 
     def new_run_id(self, project: str, name: str) -> str:
-        """The id for a run that a client calls `name`: that, unless another project has it.
-
-        Raises: InvalidName.
-        """
-        check_run_id(name)
-        with suppress(RunNotFound):
-            self.repository.catalog.run(name)
-            return _other_run_id(project, name)
-        return name
+        """The id for a run that a client calls `name`. Raises: InvalidName."""
+        return new_run_id(self.repository.catalog, project, name)
 
     # --- addresses -------------------------------------------------------------------------
 
@@ -247,20 +234,6 @@ class Context(msgspec.Struct, frozen=True):
 
     def _token(self, right: Right, life_s: int) -> str:
         return self.tokens.sign(right, life_s=life_s)
-
-
-def _other_run_id(project: str, name: str) -> str:
-    """What a run is called in the store whose own name is that of another project's run."""
-    return f"{name}{_run_suffix(project)}"
-
-
-def _run_suffix(project: str) -> str:
-    return "@" + blake2b(project.encode(), digest_size=8).hexdigest()
-
-
-def run_name(run: RunRecord) -> str:
-    """What clients call a run."""
-    return run.id.removesuffix(_run_suffix(run.project))
 
 
 def as_json(text: str | None) -> Any:

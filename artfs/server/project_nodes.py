@@ -9,6 +9,8 @@ from typing import Any
 from artfs.catalog.records import RunRecord, VersionRecord
 from artfs.catalog.serving_records import Draft
 from artfs.model import Metadata, VersionState
+from artfs.repository.filters import run_view
+from artfs.repository.runnames import run_name
 from artfs.server import ids, lists
 from artfs.server.artifact_nodes import (
     ArtifactNode,
@@ -18,7 +20,7 @@ from artfs.server.artifact_nodes import (
     collection_page,
     pending_sequence,
 )
-from artfs.server.context import Context, run_name
+from artfs.server.context import Context
 from artfs.server.leaf_nodes import NO_TTL, entity_value, tag_value, time_text, user_value
 from artfs.server.tokens import RunFileUpload
 
@@ -150,22 +152,7 @@ class RunNode:
 
     def view(self) -> Metadata:
         """What filters and orders see."""
-        record = self.record
-        return {
-            "name": self.name,
-            "display_name": record.name,
-            "displayName": record.name,
-            "state": self.state,
-            "jobType": record.job_type,
-            "job_type": record.job_type,
-            "group": self.group,
-            "tags": self.tags,
-            "createdAt": self.created_at,
-            "created_at": self.created_at,
-            "config": {key: {"value": value} for key, value in record.config.items()}
-            | record.config,
-            "summary_metrics": self._details.get("summary") or {},
-        }
+        return run_view(self.record, self._details)
 
     def config(self) -> str:
         raw = self._details.get("config")

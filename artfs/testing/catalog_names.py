@@ -225,6 +225,11 @@ class RunsContract:
         catalog.describe_run(run.id, {"notes": "ü", "summary": {"loss": 0.5}})
         said = {"tags": ["a"], "notes": "ü", "summary": {"loss": 0.5}}
         assert catalog.run_details([run.id, "nobody00"]) == {run.id: said}
+        catalog.describe_run(run.id, {"acc": 1, "loss": 0.4}, within="summary")
+        catalog.describe_run(run.id, {"best": 2}, within="summary", without=["acc"])
+        catalog.describe_run(run.id, {}, without=["tags"])
+        said = {"notes": "ü", "summary": {"loss": 0.4, "best": 2}}
+        assert catalog.run_details([run.id]) == {run.id: said}
         assert catalog.changes() > before
         assert len(catalog.copy_names()["run_details"]) == 1
         with pytest.raises(RunNotFound):
