@@ -227,5 +227,5 @@ def _with(entry: ReferenceEntry, observed: Observed) -> ReferenceEntry:
 
 def _key(kind: bytes, entry: ReferenceEntry) -> Digest:
     """What stands for some pinned content in the cache, whatever it is called in a version."""
-    identity = (kind, entry.uri, entry.pin)
+    identity = (kind, entry.place, entry.pin)
     return Digest(sha256(msgspec.msgpack.encode(identity, order="deterministic")).digest())
