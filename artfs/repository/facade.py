@@ -67,6 +67,7 @@ from artfs.repository.recovery import Recovery
 from artfs.repository.reference_targets import ReferenceTargets
 from artfs.settings import file_references
 from artfs.wandbstore.address import server_schemes
+from artfs.wandbstore.refusals import refusal
 
 LATEST = "latest"
 STORE_FORMAT = 1
@@ -164,8 +165,8 @@ class Repository:
         `server_handler` reads files of W&B servers, where this store is one, and `trees` has its
         directory objects, which are no blobs. `records` are where it is left what a lost catalog is
         rebuilt from; None: nowhere. `address` opens the store again, where the location alone
-        does not. `read_directly`: what is large is read past the page cache. `is_new`: it was made for
-        whoever opens it.
+        does not. `read_directly`: what is large is read past the page cache. `is_new`: it was
+        made for whoever opens it.
         """
         self.info = info
         self.is_new = is_new
@@ -314,7 +315,12 @@ class Repository:
     # --- changes ---------------------------------------------------------------------------
 
     def ingest(self) -> Ingest:
-        """A new intake of content, to be handed to `commit` or discarded."""
+        """A new intake of content, to be handed to `commit` or discarded.
+
+        Raises: ReadOnly for a W&B server.
+        """
+        if self.is_server:
+            raise refusal(self.info.location)
         # A request for each object of a store that is elsewhere would cost too much.
         local = self.info.root is not None
         presence = Presence(self.catalog, self.objects) if local else None

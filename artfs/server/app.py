@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from itertools import pairwise
 
 import anyio.to_thread
 import msgspec
@@ -230,7 +229,9 @@ def _answered(body: bytes, context: Context) -> dict[str, object]:
 def _found_by_md5(context: Context, path: str) -> ContentRecord:
     """What `REGION/ENTITY[/PROJECT/COLLECTION]/BIRTH/MD5[/NAME]` names. Raises: NotFound."""
     parts = path.split("/")
-    for birth, md5 in pairwise(parts):
+    for index, md5 in enumerate(parts):
+        # An id is base64, and may have slashes in it.
+        birth = "/".join(parts[:index])[-24:]
         if len(md5) == 32 and len(birth) == 24:
             with suppress(ValueError):
                 version_id = ids.artifact_id(birth)

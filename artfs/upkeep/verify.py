@@ -40,9 +40,8 @@ _DAMAGE = (BlobNotFound, IntegrityError, InvalidManifest)
 def reading_anew(repository: Repository) -> Iterator[Repository]:
     """The store, with a cache of its own that is empty; an embedded store as it is.
 
-    So is a W&B server: what it has are references, whose content is not read.
-
-    A request for many small blobs needs a place for them until they are asked for.
+    So is a W&B server, which has references in place of files. A request for many small blobs
+    needs a place for them until they are asked for.
     """
     if repository.info.root is not None or repository.is_server:
         yield repository
