@@ -50,7 +50,7 @@ from artfs.wandbstore.trees import Trees
 
 _MAX_VERSIONS = 4096
 _IDENTITY = {"Accept-Encoding": "identity"}
-_NO_SEGMENTS = frozenset({"", ".", ".."})
+_NO_SEGMENTS = frozenset({".", ".."})
 
 
 class Connection:
@@ -273,8 +273,9 @@ class FileSource:
             region = entry.extra.get(REGION, "default")
             parts = ["artifactsV2", region, self._address.entity, entry.extra[BIRTH], md5.hex()]
         # As W&B's clients write it: an id of base64 may have a slash, which stays one.
-        place = "/".join(each for each in parts if isinstance(each, str))
-        if len(parts) - 1 > place.count("/") or not _NO_SEGMENTS.isdisjoint(place.split("/")):
+        texts = [each for each in parts if isinstance(each, str) and each]
+        place = "/".join(texts)
+        if len(texts) < len(parts) or not _NO_SEGMENTS.isdisjoint(place.split("/")):
             raise InvalidManifest(entry.uri, "its place on the server is none")
         return f"/{quote(place)}"
 

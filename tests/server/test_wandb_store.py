@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from artfs.catalog.base import Catalog
-from artfs.catalog.records import VersionRecord, VersionUpdate
+from artfs.catalog.records import CommitRequest, VersionRecord, VersionUpdate
+from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.wandb import tree_digests
 from artfs.repository.facade import Repository
 from artfs.repository.stores import open_store
@@ -110,6 +111,21 @@ def test_the_catalog_answers_as_that_of_the_store(both: tuple[Repository, Reposi
     for mine_at in (v0, v1):
         tree = theirs.version_by_id(mine_at.id).tree
         assert tree_digests(seen.directory, tree).digest == mine_at.digest
+
+
+def test_content_of_a_version_whose_id_has_slashes_is_found(
+    both: tuple[Repository, Repository],
+) -> None:
+    own, seen = both
+    root = own.resolve("demo/digits:v0").root
+    # In base64 nothing but slashes, nearly.
+    request = CommitRequest(project="demo", name="slashes", type="model", version_id="ff" * 16)
+    own.commit(own.ingest(), root, request)
+    entry = seen.find(seen.resolve("demo/slashes").tree, "a.txt")
+    assert isinstance(entry, ReferenceEntry)
+    # What another test has read of it is not to be read from the cache.
+    seen.cache.drop(seen.content(entry).remote.cache_key, 0)  # type: ignore[union-attr]
+    assert bytes(seen.content(entry).load_block(0)) == b"hello"
 
 
 def test_the_command_line_works_on_a_server(doors: Doors, tmp_path: Path) -> None:
