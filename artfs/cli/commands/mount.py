@@ -50,7 +50,6 @@ def command(
       artfs mount /mnt/artfs
       artfs mount demo/digits:latest /mnt/digits
       artfs mount -o aliases=symlink,freeze demo /mnt/demo
-      artfs mount wandb://wandb.ai/acme/demo /mnt/acme
     """
     if not 1 <= len(words) <= 2:
         raise click.UsageError("expected [TARGET] MOUNTPOINT", context)
