@@ -20,6 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"system"}),
     frozenset({"manifest"}),
     frozenset({"catalog", "blobs", "references"}),
+    frozenset({"wandbstore"}),
     frozenset({"content"}),
     frozenset({"repository"}),
     frozenset({"upkeep", "staging", "mounts"}),

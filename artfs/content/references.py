@@ -235,5 +235,5 @@ def _key(kind: bytes, entry: ReferenceEntry) -> Digest:
 
     Its size is part of that: of some sources only the size tells apart what changed in a second.
     """
-    identity = (kind, entry.uri, entry.pin, entry.size_bytes)
+    identity = (kind, entry.place, entry.pin, entry.size_bytes)
     return Digest(sha256(msgspec.msgpack.encode(identity, order="deterministic")).digest())
