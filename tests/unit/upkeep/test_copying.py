@@ -13,7 +13,7 @@ import pytest
 
 from artfs.catalog.records import CommitRequest, VersionRecord, VersionUpdate
 from artfs.content.base import read_blocks
-from artfs.errors import IntegrityError, NotFound, VersionExists
+from artfs.errors import ArtfsError, IntegrityError, NotFound, VersionExists
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry, FileEntry
 from artfs.manifest.tree import walk
@@ -134,8 +134,8 @@ def test_what_a_store_shows_as_references_for_lack_of_a_digest_becomes_files(
 ) -> None:
     for name, data in (("small", b"small"), ("large", LARGE)):
         (tmp_path / name).write_bytes(data)
-    uris = {name: (tmp_path / name).as_uri() for name in ("small", "large")}
-    commit_references(source, "p/a", **uris)
+    small, large = ((tmp_path / name).as_uri() for name in ("small", "large"))
+    commit_references(source, "p/a", small=small, large=large)
     source.info = msgspec.structs.replace(source.info, content_scheme="file")
     assert copied(source, target).failures == []
     (found,) = versions(target).values()
@@ -318,7 +318,7 @@ def test_gc_of_both_stores_takes_nothing_from_a_running_copy(
     source: Repository, target: Repository
 ) -> None:
     made = commit(source, "p/a", {f"{number}": os.urandom(1_100_000) for number in range(4)})
-    collected = []
+    collected: list[bool] = []
 
     def collect_both(_: Progress) -> None:
         if not collected:
@@ -356,12 +356,13 @@ def test_what_was_sent_before_a_fault_is_not_sent_again(
 def test_two_copies_at_once_make_each_version_once(source: Repository, target: Repository) -> None:
     for number in range(6):
         commit(source, "p/a", {f"{number}": b"%d" % number, "large": LARGE})
-    failed: list[BaseException] = []
+    failed: list[ArtfsError] = []
+    reports: list[CopyReport] = []
 
     def work() -> None:
         try:
-            assert copied(source, target).failures == []
-        except BaseException as error:
+            reports.append(copied(source, target))
+        except ArtfsError as error:
             failed.append(error)
 
     threads = [Thread(target=work) for _ in range(2)]
@@ -370,5 +371,6 @@ def test_two_copies_at_once_make_each_version_once(source: Repository, target: R
     for thread in threads:
         thread.join()
     assert failed == []
+    assert [each.failures for each in reports] == [[], []]
     assert versions(target) == versions(source)
     assert_sound(target)
