@@ -172,9 +172,11 @@ def _run(
     try:
         with ProgressLine("copying") as progress:
             work(ProgressMeter(progress.show))
-    except (ArtfsError, KeyboardInterrupt):
+    except (ArtfsError, KeyboardInterrupt) as error:
         if report.versions:
             show()
+        if isinstance(error, KeyboardInterrupt):
+            print_note("artfs: run it again to go on: what was sent is not sent again")
         raise
     show()
 
