@@ -14,7 +14,7 @@ from hashlib import md5, sha256
 
 import msgspec
 
-from artfs.model import BLOCK_SIZE_BYTES, Digest, block_count
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest, block_count
 from artfs.system.files import (
     check_unchanged,
     clone_file,
@@ -143,7 +143,7 @@ class StreamHash:
         self._pending: tuple[Future[None], ...] = ()
         self.size_bytes = 0
 
-    def feed(self, block: bytes | bytearray) -> None:
+    def feed(self, block: Buffer) -> None:
         """Take the next block: all but the last are BLOCK_SIZE_BYTES long.
 
         Blocks: until the block before is done. Raises: OutOfSpace, BackendUnavailable.

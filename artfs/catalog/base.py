@@ -158,6 +158,9 @@ class Catalog(BlobCatalog, Protocol):
         `dedupe_all`); then only `aliases` move, the run and blobs in `lost` are recorded.
         Reused blobs that were condemned are saved. A second commit with a `commit_key` changes
         nothing, even where the first one's version was deleted since. `confirm` is called last.
+        A copy, which has an `origin`, keeps its id, time and number where those are free, and
+        `latest` moves to it only if none has a higher number. It is the same as a version of its
+        content with its number; without one, or where another version has that, as any version.
 
         Raises: Conflict (VersionExists: the artifact has another type or is a portfolio;
         AliasMoved: `expect_latest` does not hold), BaseGone, BlobsGone, RunNotFound.
@@ -237,6 +240,14 @@ class Catalog(BlobCatalog, Protocol):
         It is RUNNING as long as somebody holds it, as this catalog does until it is closed or its
         process ends, then CRASHED: unless it was finished before.
         Raises: Conflict where a run has the id that is given (a valid one: model.check_run_id).
+        """
+        ...
+
+    def adopt_run(self, run: RunRecord, details: Metadata) -> bool:
+        """Record a run of another catalog as it was there; whether that said anything new.
+
+        One that has ended here stays as it is. One that is running there is held by nobody here.
+        Raises: Conflict where another run, which began at another time, has its id.
         """
         ...
 

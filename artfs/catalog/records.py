@@ -163,6 +163,16 @@ class PackRecord(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version is where it is copied from, and becomes where it is copied to."""
+
+    id: str
+    """Kept, unless a version has it, or had it."""
+    created_at_ns: int
+    index: int | None = None
+    """The number that it gets, if no version has or had that; None: the next one, as always."""
+
+
 class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a new version should be, besides its content."""
 
@@ -187,6 +197,8 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
     ttl_s: int | None = None
     version_id: str | None = None
     """The id that a version gets where one is made; None: a random one."""
+    origin: Origin | None = None
+    """Of a copy: it is the same as what has its number, or, without one, as any version."""
 
 
 class VersionCommit(CommitRequest, frozen=True, kw_only=True):

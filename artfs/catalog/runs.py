@@ -92,6 +92,48 @@ def create_run(
     return get_run(connection, run_id)
 
 
+def adopt_run(connection: Connection, run: RunRecord, told: Metadata) -> bool:
+    """What Catalog.adopt_run says."""
+    # Who ended without a word is told by leases, of which this catalog has none.
+    state = RunState.RUNNING if run.state is RunState.CRASHED else run.state
+    row = {
+        "id": run.id,
+        "project_id": ensure_project(connection, run.project),
+        "name": run.name,
+        "job_type": run.job_type,
+        "state": state.value,
+        "config": json_text(run.config),
+        "created_at_ns": run.created_at_ns,
+        "finished_at_ns": run.finished_at_ns,
+    }
+    wanted = select(runs).where(runs.c.id == run.id).with_for_update()
+    found = connection.execute(wanted).one_or_none()
+    if found is None:
+        put_rows(connection, runs, [row])
+        found = connection.execute(wanted).one()
+        is_new = True
+    else:
+        is_new = False
+    if found.created_at_ns != run.created_at_ns:
+        raise Conflict(f"run {run.id!r}", "there is another one of this id")
+    has_ended = found.state != RunState.RUNNING.value
+    if has_ended and not is_new:
+        return False
+    values = {key: row[key] for key in ("name", "job_type", "state", "config", "finished_at_ns")}
+    text = json_text(told)
+    known = connection.execute(
+        select(details.c.details).where(details.c.run_id == run.id)
+    ).scalar_one_or_none()
+    is_same = known == text or (known is None and not told)
+    if not is_new and is_same and all(getattr(found, key) == values[key] for key in values):
+        return False
+    connection.execute(update(runs).where(runs.c.id == run.id).values(values))
+    if not is_same:
+        put_rows(connection, details, [{"run_id": run.id, "details": text}])
+        connection.execute(update(details).where(details.c.run_id == run.id).values(details=text))
+    return True
+
+
 def get_run(connection: Connection, run_id: str) -> RunRecord:
     """Raises: RunNotFound."""
     found = _records(connection, _runs().where(runs.c.id == run_id))

@@ -286,6 +286,9 @@ class SqlCatalog(SqlBlobs):
         self._runs[run_id] = lease
         return made
 
+    def adopt_run(self, run: RunRecord, details: Metadata) -> bool:
+        return self._change(lambda connection: runs.adopt_run(connection, run, details))
+
     def join_run(self, run_id: str) -> RunRecord:
         self.run(run_id)
         if run_id not in self._runs:

@@ -330,15 +330,23 @@ class Repository:
         """The digests of a stored tree, by walking it."""
         return tree_digests(self.directory, tree)
 
-    def commit(self, ingest: Ingest, tree: DirectoryEntry, request: CommitRequest) -> CommitResult:
+    def commit(
+        self,
+        ingest: Ingest,
+        tree: DirectoryEntry,
+        request: CommitRequest,
+        *,
+        digests: TreeDigests | None = None,
+    ) -> CommitResult:
         """Make `tree` a version: blobs first, then directories, then one catalog transaction.
 
-        The directory objects of `tree` must have gone through `ingest`, or be in the store.
+        The directory objects of `tree` must have gone through `ingest`, or be in the store; its
+        `digests` are computed where they are not given.
         Raises: InvalidName, InvalidArgument, Conflict, OutOfSpace, BackendUnavailable.
         """
         _check(request)
         load = ingest.directory_loader(self.directory)
-        digests = tree_digests(load, tree.sha256)
+        digests = digests or tree_digests(load, tree.sha256)
         taken = ingest.finish()
         linked = self._linked(load, ingest.linking_entries())
         commit = VersionCommit(

@@ -15,6 +15,7 @@ import pytest
 from artfs.catalog.base import Catalog
 from artfs.testing.catalog_changes import ChangesContract
 from artfs.testing.catalog_commits import CommitContract
+from artfs.testing.catalog_copies import CopiesContract
 from artfs.testing.catalog_crowds import CrowdContract
 from artfs.testing.catalog_garbage import GarbageContract
 from artfs.testing.catalog_leases import LeasesContract
@@ -29,6 +30,7 @@ class CatalogContract(
     NamesContract,
     CommitContract,
     ChangesContract,
+    CopiesContract,
     RunsContract,
     LeasesContract,
     GarbageContract,

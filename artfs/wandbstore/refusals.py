@@ -180,7 +180,18 @@ class WritesNothing:
         """See Catalog."""
         self._refuse()
 
-    def describe_run(self, run_id: str, details: Metadata) -> None:
+    def describe_run(
+        self,
+        run_id: str,
+        details: Metadata,
+        *,
+        within: str | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
+        """See Catalog."""
+        self._refuse()
+
+    def adopt_run(self, run: RunRecord, details: Metadata) -> bool:
         """See Catalog."""
         self._refuse()
 

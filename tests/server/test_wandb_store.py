@@ -11,7 +11,8 @@ import pytest
 
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import CommitRequest, VersionRecord, VersionUpdate
-from artfs.manifest.entries import ReferenceEntry
+from artfs.content.base import read_blocks
+from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.manifest.wandb import tree_digests
 from artfs.repository.facade import Repository
 from artfs.repository.stores import open_store
@@ -162,6 +163,25 @@ def test_the_command_line_works_on_a_server(doors: Doors, tmp_path: Path) -> Non
 )
 def test_whatever_writes_is_refused_in_one_line(doors: Doors, words: tuple[str, ...]) -> None:
     doors.here.fails(8, *words, says="only read")
+
+
+def versions_of(store: Repository) -> list[VersionRecord]:
+    return list(store.catalog.versions(store.catalog.artifact("demo", "digits").id))
+
+
+def test_files_of_a_server_are_copied_as_files_and_only_once(doors: Doors, tmp_path: Path) -> None:
+    doors.here.ok("copy", f"{doors.store}/demo", str(tmp_path / "copy"), "--all-versions")
+    with open_store(str(doors.there.store)) as own, open_store(str(tmp_path / "copy")) as copy:
+        there, found = ({each.index: each for each in versions_of(store)} for store in (own, copy))
+        assert [(n, each.digest) for n, each in found.items()] == [
+            (n, each.digest) for n, each in there.items()
+        ]
+        for name, data in DATA.items():
+            entry = copy.find(found[0].tree, name)
+            assert isinstance(entry, FileEntry)
+            assert b"".join(read_blocks(copy.content(entry))) == data
+    again = doors.here.ok("copy", f"{doors.store}/demo", str(tmp_path / "copy"), "--json")
+    assert again.json["sent_bytes"] == 0
 
 
 def test_names_that_are_not_there_have_the_exit_code_of_that(doors: Doors) -> None:
