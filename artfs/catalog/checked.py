@@ -45,7 +45,8 @@ _MAX_DEPTH = 300
 _MAX_SHOWN = 80
 _HINT = "`artfs doctor` looks for more"
 # RecursionError is JSON that is too deep; UnicodeError, in ValueError, text that is none.
-_WRONG = (ArtfsError, ValueError, TypeError, OverflowError, RecursionError)
+WRONG = (ArtfsError, ValueError, TypeError, OverflowError, RecursionError)
+"""What looking at a row that no artfs wrote ends with."""
 
 _Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """Bytes, counts, and nanoseconds since the epoch: until the year 2262."""
@@ -146,15 +147,15 @@ def version_record(
     """A row of rows._version_columns. Raises: DamagedRecord."""
     try:
         found = _checked(row, _Version)
-        _check_names(found.project, found.name)
-        _check_names(found.source_project, found.source_name)
+        check_names(found.project, found.name)
+        check_names(found.source_project, found.source_name)
         _check_type(found.type)
         for alias in aliases:
             _check_alias(alias)
         _check_text(found.description, found.content_digest, *tags)
         metadata = _json_object(found.metadata)
-    except _WRONG as error:
-        raise damaged_version(row, _reason(error)) from error
+    except WRONG as error:
+        raise damaged_version(row, reason_of(error)) from error
     return VersionRecord(
         id=found.id,
         project=found.project,
@@ -188,7 +189,7 @@ def damaged_version(row: Sequence[Any], reason: str) -> DamagedRecord:
     in_artifact = isinstance(project, str) and isinstance(name, str)
     path = f"{project}/{name}:v{index}" if in_artifact else f"version {version_id}"
     try:
-        _check_names(project, name)
+        check_names(project, name)
     except (TypeError, ValueError):
         can_be_named = False
     return DamagedRecord(
@@ -203,7 +204,7 @@ def run_record(row: Sequence[Any]) -> RunRecord:
     """A row of runs._runs. Raises: DamagedRecord."""
     with _naming("run", row[0]):
         found = _checked(row, _Run)
-        _check_names(found.project)
+        check_names(found.project)
         _check_text(found.id, found.name, found.job_type)
         config = _json_object(found.config)
     return RunRecord(
@@ -222,7 +223,7 @@ def project_record(row: Sequence[Any]) -> ProjectRecord:
     """Name, time and number of artifacts. Raises: DamagedRecord."""
     with _naming("project", row[0]):
         found = _checked(row, _Project)
-        _check_names(found.name)
+        check_names(found.name)
     return ProjectRecord(found.name, found.created_at_ns, found.artifact_count)
 
 
@@ -230,7 +231,7 @@ def artifact_key(row: Sequence[Any]) -> ArtifactKey:
     """The columns of an ArtifactKey. Raises: DamagedRecord."""
     with _naming("artifact", f"{row[1]}/{row[2]}"):
         found = _checked(row, ArtifactKey)
-        _check_names(found.project, found.name)
+        check_names(found.project, found.name)
         _check_type(found.type)
     return found
 
@@ -241,7 +242,7 @@ def artifact_record(
     """The columns of an ArtifactRecord. Raises: DamagedRecord."""
     with _naming("artifact", f"{row[1]}/{row[2]}"):
         found = _checked(row, _Artifact)
-        _check_names(found.project, found.name)
+        check_names(found.project, found.name)
         _check_type(found.type)
     return ArtifactRecord(
         found.id,
@@ -337,8 +338,8 @@ def json_text(value: Metadata) -> str:
     try:
         text = json.dumps(value)
         _json_object(text)
-    except _WRONG as error:
-        raise InvalidArgument("JSON", f"cannot be kept ({_reason(error)})") from error
+    except WRONG as error:
+        raise InvalidArgument("JSON", f"cannot be kept ({reason_of(error)})") from error
     return text
 
 
@@ -384,7 +385,8 @@ def _measured(value: Any) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _check_names(project: str, name: str | None = None) -> None:
+def check_names(project: str, name: str | None = None) -> None:
+    """Raises: ValueError for what cannot be the name of anything."""
     # Not by the rules for new names: what is older or made by others is read, if a mount can.
     for text in (project,) if name is None else (project, name):
         if text in {"", ".", ".."} or "/" in text or "\0" in text:
@@ -425,10 +427,10 @@ def _naming(kind: str, name: Any) -> Iterator[None]:
     """What is wrong inside becomes an error that names the row. Raises: DamagedRecord."""
     try:
         yield
-    except _WRONG as error:
+    except WRONG as error:
         raise DamagedRecord(
             f"{kind} {_shown(name)}",
-            f"its row in the catalog is damaged ({_reason(error)})",
+            f"its row in the catalog is damaged ({reason_of(error)})",
             hint=_HINT,
         ) from error
 
@@ -438,7 +440,8 @@ def _shown(name: Any) -> str:
     return text.encode(errors="backslashreplace").decode()[:_MAX_SHOWN]
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """What one of WRONG says, in a few words."""
     if isinstance(error, RecursionError):
         return "JSON that is too deep"
     if isinstance(error, UnicodeError):

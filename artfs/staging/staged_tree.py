@@ -236,6 +236,17 @@ class StagedTree(TreeView):
                 self._applied(changes)
             node.content = content
 
+    def expect_plain(self, node: FileNode) -> None:
+        """Say that a plain file of this node, which shows content of a version, is no loss."""
+        with self.lock:
+            changes = Changes()
+            changes.gone.append(node.id)
+            if node.link_count:
+                self._persist(changes, node)
+                changes.nodes.append(row_of(node))
+            self.index.apply(changes)
+            self._applied(changes)
+
     # --- parts of changes --------------------------------------------------------------------
 
     def _add(self, parent: StagedDirectory, name: str, node: StagedNode) -> None:
