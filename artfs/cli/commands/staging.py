@@ -193,7 +193,7 @@ def commit(
 @store_option
 @json_option
 def salvage(*, area: str, directory: Path, store: str | None, as_json: bool) -> None:
-    """Copy every file that the staging area ID has content of into DIRECTORY, which is new or empty.
+    """Copy all content of the staging area ID into DIRECTORY, which is new or empty.
 
     For an area that is damaged, or has files that no name leads to any more. Files go to
     `named/PATH` where their path is known still, and to `unnamed/NUMBER` else. The area stays as it
