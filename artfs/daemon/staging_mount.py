@@ -186,6 +186,8 @@ class _StagingSession:
             if outcome.dropped:
                 self._area.drop()
             else:
+                if lost := self._area.lost():
+                    logger.warning("the area is kept: no name leads to %d of its files", len(lost))
                 self._area.finish()
         except ArtfsError as error:
             # The version is made: what is left of the area costs nothing but its space.
