@@ -33,8 +33,8 @@ from artfs.errors import (
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import state_path
 from artfs.staging.area_lock import LOCK_FILE, check_own, lock_area
-from artfs.staging.checked import checked_meta, checked_tree, damaged_index
-from artfs.staging.index import Index, row_of
+from artfs.staging.checked import checked_meta, checked_tree, damaged_index, row_of
+from artfs.staging.index import Index
 from artfs.staging.journal import Changes
 from artfs.staging.meta import (
     AreaMeta,

@@ -1,4 +1,4 @@
-"""From the rows of a staging area's index to its nodes, as `artfs/catalog/checked.py` does for the
+"""From the nodes of a staging area to the rows of its index, and back, as `artfs/catalog/checked.py` does for the
 catalog: what is not what this artfs writes becomes one error that names the area, before anything
 else has looked at it, or at the plain files that the rows tell of.
 
@@ -18,7 +18,7 @@ from artfs.catalog.checked import WRONG, check_names, reason_of
 from artfs.errors import StoreFormatError
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import MAX_ENTRY_NAME_BYTES, Digest, check_entry_name
-from artfs.staging.journal import NodeId
+from artfs.staging.journal import NodeId, NodeRow
 from artfs.staging.meta import Account, AreaMeta, decode_meta
 from artfs.staging.nodes import (
     BASE_ID_BIT,
@@ -45,6 +45,9 @@ _Mode = Annotated[int, Meta(ge=0, le=0o7777)]
 _Time = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
+_encoder = msgspec.msgpack.Encoder()
+
+
 class _Node(msgspec.Struct, array_like=True, frozen=True):
     id: NodeId
     kind: str
@@ -60,6 +63,30 @@ class _Link(msgspec.Struct, array_like=True, frozen=True):
     parent: NodeId
     name: str
     node: NodeId | None
+
+
+def row_of(node: StagedNode, **changed: Any) -> NodeRow:
+    """The row of a node, as it is or as it will be with some of its values changed."""
+    content: bytes | str | None
+    if isinstance(node, FileNode):
+        kind = "f"
+        entry: BaseContent | None = changed.get("content", node.content)
+        content = None if entry is None else _encoder.encode(entry)
+    elif isinstance(node, StagedDirectory):
+        kind, content = "d", node.base
+    else:
+        assert isinstance(node, SymlinkNode)
+        kind, content = "l", node.target
+    return (
+        node.id,
+        kind,
+        changed.get("mode", node.mode),
+        changed.get("uid", node.uid),
+        changed.get("gid", node.gid),
+        changed.get("mtime_ns", node.mtime_ns),
+        changed.get("ctime_ns", node.ctime_ns),
+        content,
+    )
 
 
 def damaged_index(area: Path, reason: str) -> StoreFormatError:

@@ -18,8 +18,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from artfs.errors import BackendUnavailable, OutOfSpace, StoreFormatError
 from artfs.staging.checked import damaged_index
 from artfs.staging.journal import (
@@ -33,11 +31,8 @@ from artfs.staging.journal import (
     read_journals,
     unneeded,
 )
-from artfs.staging.nodes import BaseContent, FileNode, StagedDirectory, StagedNode, SymlinkNode
 from artfs.system import forks
 from artfs.system.files import fsync_directory
-
-_encoder = msgspec.msgpack.Encoder()
 
 INDEX_FORMAT = 4
 _WITH_JOURNALS = 3
@@ -96,30 +91,6 @@ _DAMAGE = frozenset(
 )
 _MAX_JOURNAL = 2**53
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-def row_of(node: StagedNode, **changed: Any) -> NodeRow:
-    """The row of a node, as it is or as it will be with some of its values changed."""
-    content: bytes | str | None
-    if isinstance(node, FileNode):
-        kind = "f"
-        entry: BaseContent | None = changed.get("content", node.content)
-        content = None if entry is None else _encoder.encode(entry)
-    elif isinstance(node, StagedDirectory):
-        kind, content = "d", node.base
-    else:
-        assert isinstance(node, SymlinkNode)
-        kind, content = "l", node.target
-    return (
-        node.id,
-        kind,
-        changed.get("mode", node.mode),
-        changed.get("uid", node.uid),
-        changed.get("gid", node.gid),
-        changed.get("mtime_ns", node.mtime_ns),
-        changed.get("ctime_ns", node.ctime_ns),
-        content,
-    )
 
 
 class Index:

@@ -13,7 +13,7 @@ import stat
 import time
 
 from artfs.model import MAX_ENTRY_NAME_BYTES
-from artfs.staging.index import row_of
+from artfs.staging.checked import row_of
 from artfs.staging.journal import Changes
 from artfs.staging.nodes import BaseContent, FileNode, StagedDirectory, StagedNode, SymlinkNode
 from artfs.staging.view import TreeView

@@ -11,7 +11,8 @@ from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
 from artfs.manifest.tree import LoadDirectory
 from artfs.model import Digest
-from artfs.staging.index import Index, row_of
+from artfs.staging.checked import row_of
+from artfs.staging.index import Index
 from artfs.staging.journal import LinkRow, NodeRow
 from artfs.staging.nodes import (
     BASE_ID_BIT,
