@@ -17,7 +17,7 @@ _SERVERS = ("postgresql:", "s3:", "https:")
 _UNREACHABLE = {3, 7, 8}
 """What an example ends with whose servers are not there; 2 and 10 would say that it is wrong."""
 _STAGED = {"abort", "commit"}
-_KEPT = {"staging resume", "staging commit", "staging drop"}
+_KEPT = {"staging resume", "staging commit", "staging drop", "staging salvage"}
 _MOUNTED = {"umount", "status"}
 _ROOTS = ("/mnt", "/data", "/scratch")
 _AREA = "1f3a9c04"
