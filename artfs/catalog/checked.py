@@ -43,7 +43,7 @@ T = TypeVar("T")
 _MAX_DEPTH = 300
 """Levels of JSON: Python's own writer and reader end at about 1,000 calls."""
 _MAX_SHOWN = 80
-_HINT = "`artfs doctor` looks for more"
+HINT = "`artfs doctor` looks for more"
 # RecursionError is JSON that is too deep; UnicodeError, in ValueError, text that is none.
 _WRONG = (ArtfsError, ValueError, TypeError, OverflowError, RecursionError)
 
@@ -154,7 +154,7 @@ def version_record(
         _check_text(found.description, found.content_digest, *tags)
         metadata = _json_object(found.metadata)
     except _WRONG as error:
-        raise damaged_version(row, _reason(error)) from error
+        raise _damaged_version(row, aliases, _reason(error)) from error
     return VersionRecord(
         id=found.id,
         project=found.project,
@@ -179,10 +179,10 @@ def version_record(
     )
 
 
-def damaged_version(row: Sequence[Any], reason: str) -> DamagedRecord:
-    """The error that names the version of a row of rows._version_columns."""
+def _damaged_version(row: Sequence[Any], aliases: Iterable[Any], reason: str) -> DamagedRecord:
     version_id, project, name, index = row[1:5]
     can_be_named = isinstance(index, int) and index >= 0
+    names = (f"v{index}" if can_be_named else None, *aliases)
     if not can_be_named:
         index = f"? (version {version_id})"
     in_artifact = isinstance(project, str) and isinstance(name, str)
@@ -192,10 +192,12 @@ def damaged_version(row: Sequence[Any], reason: str) -> DamagedRecord:
     except (TypeError, ValueError):
         can_be_named = False
     return DamagedRecord(
-        _shown(path),
+        shown(path),
         f"its row in the catalog is damaged ({reason})",
-        hint="`artfs rm` deletes it; `artfs doctor` looks for more" if can_be_named else _HINT,
+        hint="`artfs rm` deletes it; `artfs doctor` looks for more" if can_be_named else HINT,
         version_id=version_id,
+        kind="version",
+        names=names,
     )
 
 
@@ -220,7 +222,7 @@ def run_record(row: Sequence[Any]) -> RunRecord:
 
 def project_record(row: Sequence[Any]) -> ProjectRecord:
     """Name, time and number of artifacts. Raises: DamagedRecord."""
-    with _naming("project", row[0]):
+    with _naming("project", row[0], names=(row[0],)):
         found = _checked(row, _Project)
         _check_names(found.name)
     return ProjectRecord(found.name, found.created_at_ns, found.artifact_count)
@@ -228,7 +230,7 @@ def project_record(row: Sequence[Any]) -> ProjectRecord:
 
 def artifact_key(row: Sequence[Any]) -> ArtifactKey:
     """The columns of an ArtifactKey. Raises: DamagedRecord."""
-    with _naming("artifact", f"{row[1]}/{row[2]}"):
+    with _naming("artifact", f"{row[1]}/{row[2]}", names=(row[2],)):
         found = _checked(row, ArtifactKey)
         _check_names(found.project, found.name)
         _check_type(found.type)
@@ -239,7 +241,7 @@ def artifact_record(
     row: Sequence[Any], *, version_count: int, latest: VersionRecord | None
 ) -> ArtifactRecord:
     """The columns of an ArtifactRecord. Raises: DamagedRecord."""
-    with _naming("artifact", f"{row[1]}/{row[2]}"):
+    with _naming("artifact", f"{row[1]}/{row[2]}", names=(row[2],)):
         found = _checked(row, _Artifact)
         _check_names(found.project, found.name)
         _check_type(found.type)
@@ -421,19 +423,21 @@ def _check_text(*texts: Any) -> None:
 
 
 @contextmanager
-def _naming(kind: str, name: Any) -> Iterator[None]:
+def _naming(kind: str, name: Any, *, names: tuple[Any, ...] = ()) -> Iterator[None]:
     """What is wrong inside becomes an error that names the row. Raises: DamagedRecord."""
     try:
         yield
     except _WRONG as error:
         raise DamagedRecord(
-            f"{kind} {_shown(name)}",
+            f"{kind} {shown(name)}",
             f"its row in the catalog is damaged ({_reason(error)})",
-            hint=_HINT,
+            hint=HINT,
+            kind=kind,
+            names=names,
         ) from error
 
 
-def _shown(name: Any) -> str:
+def shown(name: Any) -> str:
     text = name.hex() if isinstance(name, bytes) else str(name)
     return text.encode(errors="backslashreplace").decode()[:_MAX_SHOWN]
 
@@ -443,4 +447,4 @@ def _reason(error: BaseException) -> str:
         return "JSON that is too deep"
     if isinstance(error, UnicodeError):
         return "text that is not UTF-8"
-    return _shown(error)
+    return shown(error)
