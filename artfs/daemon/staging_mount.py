@@ -343,7 +343,7 @@ def new_meta(repository: Repository, request: MountRequest, order: StageOrder) -
 
 def _type_of(repository: Repository, project: str, name: str, wanted: str | None) -> str:
     try:
-        artifact = repository.catalog.artifact(project, name)
+        artifact = repository.catalog.artifact(project, name, on_damage=lambda _: None)
     except (ArtifactNotFound, NotFound):
         return check_type(wanted or _DEFAULT_TYPE)
     if artifact.is_portfolio:
