@@ -1,7 +1,8 @@
 """`http://` and `https://`: pinned by ETag, else by Last-Modified and size.
 
 Content is asked for unencoded. A server that compresses it none the less, or ignores ranges, is
-read from its beginning. Credentials come from netrc, proxies from the environment.
+read from its beginning; a coding that artfs does not know is refused. Credentials come from netrc,
+proxies from the environment.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from artfs.errors import (
 )
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import bodies, web
+from artfs.references import bodies, codings, web
 from artfs.references.base import (
     Body,
     Described,
@@ -81,7 +82,7 @@ class HttpHandler:
             headers = response.headers
         etag = headers.get("ETag")
         size_bytes, pin = web.content_length(headers), _pin(headers)
-        if web.is_encoded(headers):
+        if codings.names(headers):
             observed = _observe(self._session, uri, public, timeout_s=deadline.step_s)
             size_bytes, pin = observed.size_bytes, observed.pin
         return described(
@@ -116,8 +117,8 @@ class HttpSource:
         is_all = self._size is None and span.start == 0
         asked = {} if is_all else {"Range": f"bytes={span.start}-{span.stop - 1}"}
         response = self._get(asked, timeout_s)
-        if response.status_code == 206 and web.is_encoded(response.headers):
-            # A range of compressed bytes is of no use; the whole can be decoded.
+        if response.status_code == 206 and _is_coded(206, response.headers):
+            # A range of coded bytes is of no use; the whole can be decoded.
             response.close()
             response = self._get({}, timeout_s)
         try:
@@ -143,7 +144,9 @@ class HttpSource:
     def _body(self, response: requests.Response, span: ByteRange) -> Body:
         headers = response.headers
         _check_pin(headers, self._pin, subject=self._uri)
-        if web.is_encoded(headers):
+        if _is_coded(response.status_code, headers):
+            if response.status_code == 206:
+                raise BackendUnavailable(self._uri, "its server sends parts of what it compressed")
             return bodies.decoded_body(response.raw, subject=self._uri)
         found = web.extent(response.status_code, headers, subject=self._uri)
         self._check_size(found.total, has_etag="ETag" in headers)
@@ -179,7 +182,8 @@ def _observe(
             status, answer = response.status_code, response.headers
     if pin is not None:
         _check_pin(answer, pin, subject=subject)
-    if web.is_encoded(answer):
+    if _is_coded(status, answer):
+        codings.decodable(answer, subject=subject)
         return Observed(None, _pin(answer))
     return Observed(web.extent(status, answer, subject=subject).total, _pin(answer))
 
@@ -210,6 +214,12 @@ def _ask(
         if "If-Match" not in conditions:
             raise
         return web.send(session, url, subject=subject, headers=plain, timeout_s=timeout_s)
+
+
+def _is_coded(status: int, headers: requests.structures.CaseInsensitiveDict[str]) -> bool:
+    """Whether an answer holds content whose bytes are not those of the object."""
+    # The coding of any other answer is that of a page about an error.
+    return status in {200, 206} and bool(codings.names(headers))
 
 
 def _digest(etag: str | None) -> str | None:

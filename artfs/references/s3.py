@@ -322,10 +322,10 @@ class S3Source:
                 answer.headers.get("Etag"), answer.headers.get("X-Amz-Version-Id"), found.total
             )
             web.check_span(found, span, subject=self._uri)
+            return bodies.body(answer.raw, found, subject=self._uri, whole=answer.status == 200)
         except BaseException:
             answer.raw.close()
             raise
-        return bodies.body(answer.raw, found, subject=self._uri, whole=answer.status == 200)
 
     def open_local(self) -> None:
         """See Source."""

@@ -28,13 +28,13 @@ from artfs.errors import (
     ReferenceChanged,
 )
 from artfs.model import ByteRange
+from artfs.references import codings
 from artfs.references.base import SourceGone, TransientFailure
 from artfs.references.destinations import DirectAdapter, check_host
 from artfs.system import forks
 
 _WEAK = "W/"
 
-PIECE_BYTES = 1024 * 1024
 POOL_SIZE = 64
 _MAX_REDIRECTS = 30
 _MAX_IN_PASSING_BYTES = 64 * 1024
@@ -116,7 +116,8 @@ def send(
     Credentials are those in `url`, else those of netrc; none at all with `anonymous`, for a URL
     that is signed or was chosen by a stranger. Redirects are followed; to another origin only with
     `strangers`, which a session that adds credentials by itself must not be led to.
-    Blocks: `timeout_s` for each step. Raises: as Source does; InvalidArgument for a bad URL.
+    Blocks: `timeout_s` for each step. Raises: as Source does, also for a transfer coding that is
+    not known; InvalidArgument for a bad URL.
     """
     try:
         response, redirected = _follow(
@@ -140,6 +141,11 @@ def send(
     except (requests.exceptions.RequestException, HTTPError, OSError) as error:
         raise failure(subject, error) from None
     if response.status_code < 400 or response.status_code == 416:
+        try:
+            codings.check_transfer(response.headers, subject=subject)
+        except BackendUnavailable:
+            response.close()
+            raise
         return response
     with response:
         raise status_error(
@@ -180,7 +186,7 @@ def _follow(
         if target is None:
             return response, hop > 0
         with response:
-            if (content_length(response.headers) or PIECE_BYTES) < _MAX_IN_PASSING_BYTES:
+            if (content_length(response.headers) or codings.PIECE_BYTES) < _MAX_IN_PASSING_BYTES:
                 # So that its connection can be used again.
                 response.raw.drain_conn()
         url = _redirected(url, target, subject=subject)
@@ -286,15 +292,10 @@ def extent(status: int, headers: Mapping[str, str], *, subject: str) -> Extent:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """The body's length; None where there is none, or where it is that of encoded bytes."""
+    """The body's length, with all its codings; None where there is none."""
     text = headers.get("Content-Length", "")
     # A file has less than 2**63 bytes, and text of any length is no number.
-    return int(text) if _LENGTH.fullmatch(text) and not is_encoded(headers) else None
-
-
-def is_encoded(headers: Mapping[str, str]) -> bool:
-    """Whether the body is compressed, so that its offsets are not those of the content."""
-    return headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}
+    return int(text) if _LENGTH.fullmatch(text) else None
 
 
 def check_span(found: Extent, span: ByteRange, *, subject: str) -> None:

@@ -292,3 +292,14 @@ def test_redirects_that_lead_nowhere_end(status: int, server: LyingS3, reading: 
     server.refuse = lambda *_: Refusal(status, "PermanentRedirect")
     with pytest.raises(BackendUnavailable, match="another region"):
         reading.bytes_of(entry)
+
+
+@pytest.mark.parametrize("transfer", ["gzip, chunked", "gzip"])
+def test_bytes_that_were_coded_on_the_way_are_not_taken_for_those_that_are_stored(
+    server: LyingS3, reading: Reading, transfer: str
+) -> None:
+    server.put("a", b"stored", Transfer_Encoding=transfer)
+    entry = reading.one(f"s3://{BUCKET}/a")
+    with pytest.raises(BackendUnavailable, match=f"Transfer-Encoding: {transfer}"):
+        reading.bytes_of(entry)
+    assert list(reading.cache.layout.blocks()) == []
