@@ -29,7 +29,7 @@ from artfs.errors import (
 from artfs.manifest.entries import BIRTH, DirectoryEntry, Entry, Pin, ReferenceEntry
 from artfs.manifest.tree import walk
 from artfs.model import ByteRange
-from artfs.references import bodies, web
+from artfs.references import bodies, codings, web
 from artfs.references.artifact import ArtifactHandler, is_artifact_reference
 from artfs.references.base import (
     Body,
@@ -197,7 +197,7 @@ class FileSource:
         response = self._get({"Range": f"bytes={span.start}-{span.stop - 1}"}, timeout_s)
         subject = self._entry.uri
         try:
-            if web.is_encoded(response.headers):
+            if codings.names(response.headers):
                 return bodies.decoded_body(response.raw, subject=subject)
             found = web.extent(response.status_code, response.headers, subject=subject)
             self._check_size(found.total)
