@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 
 from artfs.content.base import read_range
+from artfs.errors import BlobNotFound
 from artfs.manifest.changes import changed_directory
 from artfs.manifest.directory import totals
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
-from artfs.model import ByteRange, storable_time_ns
+from artfs.model import ByteRange, Digest, storable_time_ns
 from artfs.repository.ignore import (
     IGNORE_FILE,
     MAX_IGNORE_BYTES,
@@ -58,6 +59,8 @@ class Builder:
         self._ingest = ingest
         self._stored = stored
         self._is_ignored = is_ignored
+        self._relied_on: dict[Digest, str] = {}
+        """What the index says of contents that the store has, and where."""
 
     def build(self) -> DirectoryEntry:
         """Take in the directory objects that are new, bottom-up; the root's entry.
@@ -67,6 +70,12 @@ class Builder:
         built: dict[int, DirectoryEntry] = {}
         for directory, path in reversed(list(self._parents_first())):
             built[directory.id] = self._entry(directory, path, built)
+        for lost in self._ingest.missing(self._relied_on):
+            raise BlobNotFound(
+                self._relied_on[lost],
+                "the store does not have its content",
+                hint="write it again, or remove it, and commit again",
+            )
         return built[self._area.tree.root.id]
 
     def _parents_first(self) -> Iterator[tuple[StagedDirectory, str]]:
@@ -90,7 +99,9 @@ class Builder:
                 changes[name] = None
             elif child.persisted:
                 is_left_out = self._is_ignored(prefix + name, isinstance(child, StagedDirectory))
-                changes[name] = None if is_left_out else self._child_entry(child, name, built)
+                changes[name] = (
+                    None if is_left_out else self._child_entry(child, prefix + name, built)
+                )
         shown = self._area.tree.base(directory)
         base = None
         if shown is not None and directory.base is not None:
@@ -103,12 +114,16 @@ class Builder:
             shown=shown,
         )
 
-    def _child_entry(self, child: StagedNode, name: str, built: dict[int, DirectoryEntry]) -> Entry:
+    def _child_entry(self, child: StagedNode, path: str, built: dict[int, DirectoryEntry]) -> Entry:
         if isinstance(child, StagedDirectory):
             return built[child.id]
+        name = path.rpartition("/")[2]
         if isinstance(child, SymlinkNode):
             return SymlinkEntry(name, child.target)
         assert isinstance(child, FileNode)
+        if isinstance(child.content, FileEntry):
+            digests = (child.content.sha256, child.content.blocks)
+            self._relied_on |= {each: path for each in digests if each is not None}
         return self._file_entry(child, name)
 
     def _file_entry(self, node: FileNode, name: str) -> Entry:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artfs.errors import StoreFormatError
+from artfs.errors import BlobNotFound, StoreFormatError
 from artfs.repository.facade import Repository
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
@@ -218,6 +218,16 @@ def test_a_file_that_an_index_does_not_name_any_more_is_set_aside(kept: Kept, ki
         kept.open().close()
         assert kept.read_contents() == kept.contents
     assert (kept.path / "lost" / f"{NEW:x}").read_bytes() == b"new"
+
+
+def test_no_version_is_made_of_content_that_the_store_does_not_have(kept: Kept) -> None:
+    kept.change(*((statement, ()) for statement in LOSSES["content of a version"]))
+    area = kept.open()
+    with area, pytest.raises(BlobNotFound, match="the store does not have its content") as raised:
+        commit_area(area)
+    assert raised.value.subject in {"new", "linked"}
+    assert kept.read_contents() == kept.contents
+    assert kept.repository.catalog.projects() == []
 
 
 def test_an_area_that_has_set_files_aside_is_kept_though_its_version_is_made(kept: Kept) -> None:
