@@ -21,13 +21,15 @@ from importlib import import_module
 # Type checkers take it for true; importing it from typing would cost ten milliseconds.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from artfs import data_types
+    from artfs import data_types, errors
     from artfs.errors import (
         ArtfsError,
         ArtifactFinalizedError,
         ArtifactNotLoggedError,
         ArtifactStatusError,
         CommError,
+        Error,
+        UsageError,
         WaitTimeoutError,
     )
     from artfs.media.annotations import BoundingBoxes2D, Classes, ImageMask
@@ -39,18 +41,43 @@ if TYPE_CHECKING:
     from artfs.media.table import Table
     from artfs.media.video import Video
     from artfs.sdk.api import Api
+    from artfs.sdk.current import (
+        alert,
+        define_metric,
+        finish,
+        link_model,
+        log,
+        log_artifact,
+        log_model,
+        login,
+        mark_preempting,
+        pin_config_keys,
+        require,
+        save,
+        setup,
+        teardown,
+        unwatch,
+        use_artifact,
+        use_model,
+        watch,
+    )
     from artfs.sdk.entry import ArtifactManifest, ArtifactManifestEntry
     from artfs.sdk.metadata import ArtifactTTL
     from artfs.sdk.run import Artifact, Run
     from artfs.sdk.runconfig import RunConfig
-    from artfs.sdk.starting import finish, init, log_artifact, stage, use_artifact
+    from artfs.sdk.runlogging import AlertLevel
+    from artfs.sdk.runsettings import Settings
+    from artfs.sdk.starting import init, stage
+    from artfs.sdk.summary import RunSummary
     from artfs.system.progress import Progress
 
     config: RunConfig
     run: Run | None
+    summary: RunSummary
+    __version__: str
 
 _ERRORS = "artfs.errors"
-_STARTING = "artfs.sdk.starting"
+_CURRENT = "artfs.sdk.current"
 
 _MODULES = {
     "Api": "artfs.sdk.api",
@@ -66,7 +93,11 @@ _MODULES = {
     "Bokeh": "artfs.media.html",
     "BoundingBoxes2D": "artfs.media.annotations",
     "Classes": "artfs.media.annotations",
+    "AlertLevel": "artfs.sdk.runlogging",
     "CommError": _ERRORS,
+    "Error": _ERRORS,
+    "UsageError": _ERRORS,
+    "Settings": "artfs.sdk.runsettings",
     "Html": "artfs.media.html",
     "Image": "artfs.media.image",
     "ImageMask": "artfs.media.annotations",
@@ -78,14 +109,30 @@ _MODULES = {
     "Table": "artfs.media.table",
     "Video": "artfs.media.video",
     "WaitTimeoutError": _ERRORS,
-    "finish": _STARTING,
-    "init": _STARTING,
-    "log_artifact": _STARTING,
+    "init": "artfs.sdk.starting",
     "stage": "artfs.sdk.starting",
-    "use_artifact": _STARTING,
+    "alert": _CURRENT,
+    "define_metric": _CURRENT,
+    "finish": _CURRENT,
+    "link_model": _CURRENT,
+    "log": _CURRENT,
+    "log_artifact": _CURRENT,
+    "log_model": _CURRENT,
+    "login": _CURRENT,
+    "mark_preempting": _CURRENT,
+    "pin_config_keys": _CURRENT,
+    "require": _CURRENT,
+    "save": _CURRENT,
+    "setup": _CURRENT,
+    "teardown": _CURRENT,
+    "unwatch": _CURRENT,
+    "use_artifact": _CURRENT,
+    "use_model": _CURRENT,
+    "watch": _CURRENT,
 }
 
 __all__ = [
+    "AlertLevel",
     "Api",
     "ArtfsError",
     "Artifact",
@@ -100,6 +147,7 @@ __all__ = [
     "BoundingBoxes2D",
     "Classes",
     "CommError",
+    "Error",
     "Html",
     "Image",
     "ImageMask",
@@ -108,32 +156,79 @@ __all__ = [
     "PartitionedTable",
     "Progress",
     "Run",
+    "Settings",
     "Table",
+    "UsageError",
     "Video",
     "WaitTimeoutError",
+    "__version__",
+    "alert",
     "data_types",
+    "define_metric",
+    "errors",
     "finish",
     "init",
+    "link_model",
+    "log",
     "log_artifact",
+    "log_model",
+    "login",
+    "mark_preempting",
+    "pin_config_keys",
+    "require",
     "run",
+    "save",
+    "setup",
     "stage",
+    "teardown",
+    "unwatch",
     "use_artifact",
+    "use_model",
+    "watch",
 ]
 
 
+_PLOTS = "artfs keeps no plots: log a Table"
+_SWEEPS = "artfs has no sweeps"
+
+_NOT_THERE = {
+    "Graph": _PLOTS,
+    "Histogram": _PLOTS,
+    "Molecule": "it is no value of an artifact here: add its file",
+    "Plotly": _PLOTS,
+    "agent": _SWEEPS,
+    "controller": _SWEEPS,
+    "plot": _PLOTS,
+    "plot_table": _PLOTS,
+    "restore": "files of runs stay where they are: use_artifact() gives what was logged",
+    "sweep": _SWEEPS,
+}
+"""What W&B has and artfs has not, so that who asks for it is told."""
+
+
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - slow to import, and rarely asked for
+
+    return version("artfs")
+
+
 def __getattr__(name: str) -> object:
-    if name in {"config", "run"}:
+    if name in {"config", "run", "summary"}:
         # Which run is current changes: it is looked up each time.
         current: Run | None = import_module("artfs.sdk.session").current_run()
         if name == "run":
             return current
         if current is None:
-            raise AttributeError("artfs.config: there is no run: call artfs.init() before it")
-        return current.config
-    if name == "data_types":
-        return import_module("artfs.data_types")
+            raise AttributeError(f"artfs.{name}: there is no run: call artfs.init() before it")
+        return getattr(current, name)
+    if name in {"data_types", "errors"}:
+        return import_module(f"artfs.{name}")
+    if name == "__version__":
+        return _version()
     module = _MODULES.get(name)
     if module is None:
+        if name in _NOT_THERE:
+            raise AttributeError(f"artfs.{name}: not there: {_NOT_THERE[name]}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(module), name)
     globals()[name] = value

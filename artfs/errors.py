@@ -15,9 +15,10 @@
     ├─ PermissionDenied     SourceRefused (also an OSError)
     ├─ ReadOnly
     ├─ OutOfSpace
-    ├─ InvalidName          (also a ValueError)
     ├─ InvalidManifest      (also a ValueError)
-    ├─ InvalidArgument      (also a ValueError) InvalidValue → also an AssertionError
+    ├─ UsageError           what W&B's scripts catch: InvalidName (also a ValueError),
+    │                       InvalidArgument (also a ValueError) → InvalidValue (also an
+    │                       AssertionError)
     ├─ ConfigError          StoreFormatError → DamagedRecord
     ├─ Unsupported          a scheme, codec or feature that is not there
     ├─ MountError
@@ -212,7 +213,13 @@ class OutOfSpace(ArtfsError):
     exit_code = 9
 
 
-class InvalidName(ArtfsError, ValueError):
+class UsageError(ArtfsError):
+    """W&B's class for what a script should do otherwise: what is wrong is in the script."""
+
+    exit_code = 10
+
+
+class InvalidName(UsageError, ValueError):
     """A name, alias or entry path breaks the naming rules."""
 
     exit_code = 10
@@ -224,7 +231,7 @@ class InvalidManifest(ArtfsError, ValueError):
     exit_code = 10
 
 
-class InvalidArgument(ArtfsError, ValueError):
+class InvalidArgument(UsageError, ValueError):
     """An argument has a value that makes no sense."""
 
     exit_code = 10
@@ -296,3 +303,9 @@ class ArtifactNotLoggedError(ArtifactStatusError):
 
 class ArtifactFinalizedError(ArtifactStatusError):
     """The artifact is finalized: nothing can be added to it any more."""
+
+
+# What W&B calls them: `wandb.errors.Error` catches all, as `artfs.errors.Error` does.
+Error = ArtfsError
+AuthenticationError = PermissionDenied
+UnsupportedError = Unsupported

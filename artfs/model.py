@@ -26,8 +26,10 @@ SMALL_BLOB_LIMIT_BYTES = 1024 * 1024
 MAX_NAME_CHARS = 128
 MAX_ENTRY_NAME_BYTES = 255
 MAX_METADATA_KEYS = 100
+MAX_RUN_ID_BYTES = 128
 
 _NAME = re.compile(r"[a-zA-Z0-9_\-.]+")
+_NOT_IN_RUN_IDS = frozenset("/\\#?%:")
 _VERSION = re.compile(r"v(0|[1-9][0-9]*)")
 _WANDB_DIGEST = re.compile(r"[0-9a-f]{32}")
 
@@ -146,6 +148,25 @@ def check_name(text: str, *, kind: str) -> str:
             repr(text[:20] + "…"),
             f"{kind} name of {len(text)} characters",
             hint=f"use at most {MAX_NAME_CHARS}",
+        )
+    return text
+
+
+def check_run_id(text: str) -> str:
+    """Return `text` if a run may be called so: W&B's rule, and what a file's name can hold.
+
+    Raises: InvalidName.
+    """
+    if (
+        not text
+        or not text.isprintable()
+        or len(text.encode()) > MAX_RUN_ID_BYTES
+        or _NOT_IN_RUN_IDS & set(text)
+    ):
+        raise InvalidName(
+            repr(text[:40]),
+            "not a valid run id",
+            hint=f"use at most {MAX_RUN_ID_BYTES} bytes, and none of / \\ # ? % :",
         )
     return text
 

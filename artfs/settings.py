@@ -22,6 +22,8 @@ STORE_VARIABLE = "ARTFS_STORE"
 ENTITY_VARIABLE = "ARTFS_ENTITY"
 PROJECT_VARIABLE = "ARTFS_PROJECT"
 RUN_VARIABLE = "ARTFS_RUN_ID"
+URL_SCHEME = "artfs"
+"""Of the `url` of runs and artifacts: names that are spelled like addresses."""
 RUN_MARKER = "artfs-run:"
 """With a run's id behind it, the name of a memfd in a process that `artfs.init` was called in."""
 RUN_MARKER_FDS = range(900, 908)

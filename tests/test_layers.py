@@ -20,10 +20,12 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"system"}),
     frozenset({"manifest"}),
     frozenset({"catalog", "blobs", "references"}),
+    frozenset({"wandbstore"}),
     frozenset({"content"}),
     frozenset({"repository"}),
     frozenset({"upkeep", "staging", "mounts"}),
     frozenset({"sdk", "media", "data_types", "artfs"}),
+    frozenset({"server"}),
     frozenset({"engine"}),
     frozenset({"vfs"}),
     frozenset({"fuse"}),
@@ -42,6 +44,7 @@ ONLY_IN: dict[str, frozenset[str]] = {
     "pyfuse3": frozenset({"fuse", "daemon"}),
     "click": frozenset({"cli", "daemon"}),
     "rich": frozenset({"cli"}),
+    **dict.fromkeys(("starlette", "uvicorn", "graphql", "anyio"), frozenset({"server"})),
 }
 
 

@@ -55,6 +55,8 @@ class OpenBlock(msgspec.Struct, frozen=True, gc=False):
     """The file of a block that was found right; its bytes come first."""
 
     file: SharedDescriptor
+    size_bytes: int
+    """Of the block."""
     state: FileState
     """Of the file when it was read. In another state it may hold anything."""
 
@@ -114,7 +116,7 @@ class BlockCache:
             self.drop(key, index)
             return None
         with self._lock:
-            self._open[key, index] = OpenBlock(opened, state)
+            self._open[key, index] = OpenBlock(opened, len(data), state)
         return data
 
     def opened(self, key: Digest, index: int) -> OpenBlock | None:
@@ -144,8 +146,22 @@ class BlockCache:
             self._bypass(str(error))
             return False
         with self._lock:
-            self._open[key, index] = OpenBlock(opened, state)
+            self._open[key, index] = OpenBlock(opened, len(data), state)
         return True
+
+    def rename(self, key: Digest, index: int, *, to: Digest) -> None:
+        """Let a block, if it is there, be one of the content `to`, whose key was not known yet."""
+        path, target = self.layout.block(key, index), self.layout.block(to, index)
+        try:
+            self.layout.create(target.parent)
+            path.rename(target)
+        except OSError:
+            self.drop(key, index)
+            return
+        with self._lock:
+            opened = self._open.pop((key, index), None)
+            if opened is not None:
+                self._open[to, index] = opened
 
     def drop(self, key: Digest, index: int) -> None:
         """Forget a block that turned out to be wrong."""

@@ -14,7 +14,7 @@ from hashlib import md5, sha256
 
 import msgspec
 
-from artfs.model import BLOCK_SIZE_BYTES, Digest, block_count
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest, block_count
 from artfs.system.files import (
     check_unchanged,
     clone_file,
@@ -125,3 +125,62 @@ def _hash_large(
     return ContentHash(
         Digest(sha256s.whole.digest()), md5_sum.digest(), offset, bytes(sha256s.block_list)
     )
+
+
+class StreamHash:
+    """The digests of content that comes piece by piece, and is written to a file as it comes.
+
+    For one writer. md5 and SHA-256 are computed, and the file written, by threads of its own while
+    the next piece comes; one that is `BLOCK_SIZE_BYTES` long at most waits for them.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """`fd` is an empty file, open for writing."""
+        self._fd = fd
+        self._md5, self._sha256s = md5(), _Sha256s()
+        self._md5_thread = ThreadPoolExecutor(1, "artfs-md5")
+        self._sha256_thread = ThreadPoolExecutor(1, "artfs-sha256")
+        self._pending: tuple[Future[None], ...] = ()
+        self.size_bytes = 0
+
+    def feed(self, block: Buffer) -> None:
+        """Take the next block: all but the last are BLOCK_SIZE_BYTES long.
+
+        Blocks: until the block before is done. Raises: OutOfSpace, BackendUnavailable.
+        """
+        self._wait()
+        view, offset = memoryview(block), self.size_bytes
+        self.size_bytes += len(block)
+        self._pending = (
+            self._md5_thread.submit(self._md5.update, view),
+            self._sha256_thread.submit(self._keep, view, offset),
+        )
+
+    def finish(self) -> ContentHash:
+        """The digests of all that came. Blocks and raises as `feed`."""
+        self._wait()
+        self.close()
+        block_list = self._sha256s.block_list
+        return ContentHash(
+            Digest(self._sha256s.whole.digest()),
+            self._md5.digest(),
+            self.size_bytes,
+            bytes(block_list) if self.size_bytes > BLOCK_SIZE_BYTES else None,
+        )
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._md5_thread.shutdown()
+        self._sha256_thread.shutdown()
+
+    def _keep(self, view: memoryview, offset: int) -> None:
+        self._sha256s.update(view)
+        pwrite_full(self._fd, view, offset)
+
+    def _wait(self) -> None:
+        pending, self._pending = self._pending, ()
+        try:
+            for each in pending:
+                each.result()
+        except OSError as error:
+            raise translated(error, file_name(self._fd)) from error

@@ -15,11 +15,13 @@ from artfs.catalog.records import (
     CommitResult,
     Copy,
     ProjectRecord,
+    RunChange,
     RunRecord,
     VersionCommit,
     VersionRecord,
     VersionUpdate,
 )
+from artfs.catalog.serving_records import ServingState
 from artfs.model import Metadata, RunState, VersionState
 
 
@@ -29,6 +31,11 @@ class BaseGone(Exception):
 
 class Catalog(BlobCatalog, Protocol):
     """Names, versions, aliases, runs, and what BlobCatalog has."""
+
+    @property
+    def serving(self) -> ServingState:
+        """What servers over this store share: keys, drafts."""
+        ...
 
     def close(self) -> None:
         """Release connections; the catalog cannot be used afterwards."""
@@ -134,6 +141,14 @@ class Catalog(BlobCatalog, Protocol):
         """
         ...
 
+    def committed_with(self, commit_key: str) -> str | None:
+        """The id of the version that a commit with this key got."""
+        ...
+
+    def memberships(self, version_id: str) -> list[VersionRecord]:
+        """A COMMITTED version as seen through all that holds it: its artifact, then portfolios."""
+        ...
+
     # --- changes ---------------------------------------------------------------------------
 
     def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitResult:
@@ -143,6 +158,9 @@ class Catalog(BlobCatalog, Protocol):
         `dedupe_all`); then only `aliases` move, the run and blobs in `lost` are recorded.
         Reused blobs that were condemned are saved. A second commit with a `commit_key` changes
         nothing, even where the first one's version was deleted since. `confirm` is called last.
+        A copy, which has an `origin`, keeps its id, time and number where those are free, and
+        `latest` moves to it only if none has a higher number. It is the same as a version of its
+        content with its number; without one, or where another version has that, as any version.
 
         Raises: Conflict (VersionExists: the artifact has another type or is a portfolio;
         AliasMoved: `expect_latest` does not hold), BaseGone, BlobsGone, RunNotFound.
@@ -209,12 +227,27 @@ class Catalog(BlobCatalog, Protocol):
     # --- runs ------------------------------------------------------------------------------
 
     def create_run(
-        self, project: str, *, name: str | None, job_type: str | None, config: Metadata
+        self,
+        project: str,
+        *,
+        name: str | None,
+        job_type: str | None,
+        config: Metadata,
+        run_id: str | None = None,
     ) -> RunRecord:
-        """Start a run, and hold it; a name is made where none is given.
+        """Start a run, and hold it; a name, and an id, are made where none is given.
 
         It is RUNNING as long as somebody holds it, as this catalog does until it is closed or its
         process ends, then CRASHED: unless it was finished before.
+        Raises: Conflict where a run has the id that is given (a valid one: model.check_run_id).
+        """
+        ...
+
+    def adopt_run(self, run: RunRecord, details: Metadata) -> bool:
+        """Record a run of another catalog as it was there; whether that said anything new.
+
+        One that has ended here stays as it is. One that is running there is held by nobody here.
+        Raises: Conflict where another run, which began at another time, has its id.
         """
         ...
 
@@ -225,12 +258,41 @@ class Catalog(BlobCatalog, Protocol):
         """
         ...
 
+    def leave_run(self, run_id: str) -> None:
+        """Hold a run no more, without a word of how it ended."""
+        ...
+
+    def change_run(self, run_id: str, change: RunChange) -> RunRecord:
+        """Say anew what a run is. Raises: RunNotFound."""
+        ...
+
     def run(self, run_id: str) -> RunRecord:
         """Raises: RunNotFound."""
         ...
 
     def runs(self, *, project: str | None = None) -> list[RunRecord]:
         """Runs, newest first."""
+        ...
+
+    def run_details(self, run_ids: Sequence[str]) -> dict[str, Metadata]:
+        """What runs say of themselves beside their config, by id: `summary`, `tags`, `notes` and
+        so on; nothing of those that said nothing.
+        """
+        ...
+
+    def describe_run(
+        self,
+        run_id: str,
+        details: Metadata,
+        *,
+        within: str | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
+        """Put values into a run's details, beside or over those there; take out `without`.
+
+        With `within` it is about the values of one detail, such as those of the `summary`.
+        Raises: RunNotFound.
+        """
         ...
 
     def configure_run(self, run_id: str, values: Metadata) -> None:
@@ -243,6 +305,10 @@ class Catalog(BlobCatalog, Protocol):
 
     def record_use(self, run_id: str, version_id: str, *, use_as: str | None) -> None:
         """Record a version as the run's input; twice is once. Raises: RunNotFound."""
+        ...
+
+    def record_output(self, run_id: str, version_id: str) -> None:
+        """Record a version as the run's output; twice is once. Raises: RunNotFound."""
         ...
 
     def inputs_of(self, run_id: str) -> list[VersionRecord]:

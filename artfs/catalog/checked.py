@@ -10,16 +10,11 @@ fails here, alone, and not in the driver with the whole answer.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
-from typing import Annotated, Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
-from artfs.catalog.blob_port import OnDamage
 from artfs.catalog.records import (
     ArtifactRecord,
     BlobRecord,
@@ -28,91 +23,97 @@ from artfs.catalog.records import (
     RunRecord,
     VersionRecord,
 )
-from artfs.errors import ArtfsError, DamagedRecord, InvalidArgument
-from artfs.model import (
-    Digest,
-    Metadata,
-    RunState,
-    VersionState,
-    check_alias,
-    check_type,
+from artfs.catalog.rowchecks import (
+    HINT,
+    WRONG,
+    Id,
+    Md5,
+    Number,
+    RunId,
+    Seconds,
+    Sha256,
+    Size,
+    Wandb,
+    check_any_alias,
+    check_artifact_type,
+    check_names,
+    check_text,
+    checked_row,
+    naming,
+    parsed_object,
+    reason_of,
+    shown,
 )
-
-T = TypeVar("T")
-
-_MAX_DEPTH = 300
-"""Levels of JSON: Python's own writer and reader end at about 1,000 calls."""
-_MAX_SHOWN = 80
-_HINT = "`artfs doctor` looks for more"
-# RecursionError is JSON that is too deep; UnicodeError, in ValueError, text that is none.
-_WRONG = (ArtfsError, ValueError, TypeError, OverflowError, RecursionError)
-
-_Size = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-"""Bytes, counts, and nanoseconds since the epoch: until the year 2262."""
-_Number = Annotated[int, Meta(ge=0, le=2**31 - 1)]
-_Seconds = Annotated[int, Meta(ge=-(2**53), le=2**53)]
-_Sha256 = Annotated[bytes, Meta(min_length=32, max_length=32)]
-_Wandb = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
-_Id = Annotated[str, Meta(min_length=1, max_length=64)]
+from artfs.catalog.serving_records import (
+    ContentRecord,
+    Draft,
+    DraftManifest,
+    DraftRequest,
+    HashedKey,
+    KeyRecord,
+    ManifestKind,
+)
+from artfs.errors import DamagedRecord
+from artfs.model import Digest, RunState, VersionState
 
 
 class _Version(msgspec.Struct, array_like=True, frozen=True):
-    artifact_id: _Number
-    id: _Id
+    artifact_id: Number
+    id: Id
     project: str
     name: str
-    index: _Number
+    index: Number
     type: str
     source_project: str
     source_name: str
-    source_index: _Number
+    source_index: Number
     state: VersionState
-    digest: _Wandb
+    digest: Wandb
     content_digest: str
-    tree: _Sha256
-    size_bytes: _Size
-    file_count: _Size
+    tree: Sha256
+    size_bytes: Size
+    file_count: Size
     description: str | None
     metadata: str
-    created_at_ns: _Size
-    ttl_s: _Seconds | None
+    created_at_ns: Size
+    ttl_s: Seconds | None
 
 
 class _Run(msgspec.Struct, array_like=True, frozen=True):
-    id: _Id
+    id: RunId
     project: str
     name: str
     job_type: str | None
     state: RunState
     config: str
-    created_at_ns: _Size
-    finished_at_ns: _Size | None
+    created_at_ns: Size
+    finished_at_ns: Size | None
 
 
 class _Artifact(msgspec.Struct, array_like=True, frozen=True):
-    id: _Number
+    id: Number
     project: str
     name: str
     type: str
     is_portfolio: bool
-    created_at_ns: _Size
+    created_at_ns: Size
 
 
 class _Project(msgspec.Struct, array_like=True, frozen=True):
     name: str
-    created_at_ns: _Size
-    artifact_count: _Size
+    created_at_ns: Size
+    artifact_count: Size
 
 
 class ArtifactKey(msgspec.Struct, array_like=True, frozen=True):
     """What most decisions about an artifact need of its row."""
 
-    id: _Number
+    id: Number
     project: str
     name: str
     type: str
     is_portfolio: bool
-    next_index: _Number
+    next_index: Number
 
     @property
     def path(self) -> str:
@@ -126,15 +127,53 @@ class _Setting(msgspec.Struct, array_like=True, frozen=True):
 
 
 class _Blob(msgspec.Struct, array_like=True, frozen=True):
-    sha256: _Sha256
-    size_bytes: _Size
-    pack: _Sha256 | None
-    offset: _Size
+    sha256: Sha256
+    size_bytes: Size
+    pack: Sha256 | None
+    offset: Size
 
 
 class _Pack(msgspec.Struct, array_like=True, frozen=True):
-    sha256: _Sha256
-    size_bytes: _Size
+    sha256: Sha256
+    size_bytes: Size
+
+
+class _Key(msgspec.Struct, array_like=True, frozen=True):
+    id: Id
+    name: str
+    salt: bytes
+    hash: Sha256
+    read_only: bool
+    projects: str
+    created_at_ns: Size
+    expires_at_ns: Size | None
+    revoked_at_ns: Size | None
+
+
+class _Draft(msgspec.Struct, array_like=True, frozen=True):
+    id: Id
+    project: str
+    name: str
+    distributed_id: str | None
+    request: str
+
+
+class _DraftManifest(msgspec.Struct, array_like=True, frozen=True):
+    id: Id
+    draft_id: Id
+    kind: ManifestKind
+    writer: str
+    base_id: Id | None
+    sha256: Sha256 | None
+    size_bytes: Size | None
+    blocks: Sha256 | None
+
+
+class _Content(msgspec.Struct, array_like=True, frozen=True):
+    md5: Md5
+    sha256: Sha256
+    size_bytes: Size
+    blocks: Sha256 | None
 
 
 # --- records ---------------------------------------------------------------------------------
@@ -145,16 +184,16 @@ def version_record(
 ) -> VersionRecord:
     """A row of rows._version_columns. Raises: DamagedRecord."""
     try:
-        found = _checked(row, _Version)
-        _check_names(found.project, found.name)
-        _check_names(found.source_project, found.source_name)
-        _check_type(found.type)
+        found = checked_row(row, _Version)
+        check_names(found.project, found.name)
+        check_names(found.source_project, found.source_name)
+        check_artifact_type(found.type)
         for alias in aliases:
-            _check_alias(alias)
-        _check_text(found.description, found.content_digest, *tags)
-        metadata = _json_object(found.metadata)
-    except _WRONG as error:
-        raise damaged_version(row, _reason(error)) from error
+            check_any_alias(alias)
+        check_text(found.description, found.content_digest, *tags)
+        metadata = parsed_object(found.metadata)
+    except WRONG as error:
+        raise damaged_version(row, reason_of(error)) from error
     return VersionRecord(
         id=found.id,
         project=found.project,
@@ -188,24 +227,24 @@ def damaged_version(row: Sequence[Any], reason: str) -> DamagedRecord:
     in_artifact = isinstance(project, str) and isinstance(name, str)
     path = f"{project}/{name}:v{index}" if in_artifact else f"version {version_id}"
     try:
-        _check_names(project, name)
+        check_names(project, name)
     except (TypeError, ValueError):
         can_be_named = False
     return DamagedRecord(
-        _shown(path),
+        shown(path),
         f"its row in the catalog is damaged ({reason})",
-        hint="`artfs rm` deletes it; `artfs doctor` looks for more" if can_be_named else _HINT,
+        hint="`artfs rm` deletes it; `artfs doctor` looks for more" if can_be_named else HINT,
         version_id=version_id,
     )
 
 
 def run_record(row: Sequence[Any]) -> RunRecord:
     """A row of runs._runs. Raises: DamagedRecord."""
-    with _naming("run", row[0]):
-        found = _checked(row, _Run)
-        _check_names(found.project)
-        _check_text(found.id, found.name, found.job_type)
-        config = _json_object(found.config)
+    with naming("run", row[0]):
+        found = checked_row(row, _Run)
+        check_names(found.project)
+        check_text(found.id, found.name, found.job_type)
+        config = parsed_object(found.config)
     return RunRecord(
         id=found.id,
         project=found.project,
@@ -220,18 +259,18 @@ def run_record(row: Sequence[Any]) -> RunRecord:
 
 def project_record(row: Sequence[Any]) -> ProjectRecord:
     """Name, time and number of artifacts. Raises: DamagedRecord."""
-    with _naming("project", row[0]):
-        found = _checked(row, _Project)
-        _check_names(found.name)
+    with naming("project", row[0]):
+        found = checked_row(row, _Project)
+        check_names(found.name)
     return ProjectRecord(found.name, found.created_at_ns, found.artifact_count)
 
 
 def artifact_key(row: Sequence[Any]) -> ArtifactKey:
     """The columns of an ArtifactKey. Raises: DamagedRecord."""
-    with _naming("artifact", f"{row[1]}/{row[2]}"):
-        found = _checked(row, ArtifactKey)
-        _check_names(found.project, found.name)
-        _check_type(found.type)
+    with naming("artifact", f"{row[1]}/{row[2]}"):
+        found = checked_row(row, ArtifactKey)
+        check_names(found.project, found.name)
+        check_artifact_type(found.type)
     return found
 
 
@@ -239,10 +278,10 @@ def artifact_record(
     row: Sequence[Any], *, version_count: int, latest: VersionRecord | None
 ) -> ArtifactRecord:
     """The columns of an ArtifactRecord. Raises: DamagedRecord."""
-    with _naming("artifact", f"{row[1]}/{row[2]}"):
-        found = _checked(row, _Artifact)
-        _check_names(found.project, found.name)
-        _check_type(found.type)
+    with naming("artifact", f"{row[1]}/{row[2]}"):
+        found = checked_row(row, _Artifact)
+        check_names(found.project, found.name)
+        check_artifact_type(found.type)
     return ArtifactRecord(
         found.id,
         found.project,
@@ -276,8 +315,8 @@ def blob_record(row: Sequence[Any]) -> BlobRecord:
         return BlobRecord(
             Digest(sha256), size_bytes, None if pack is None else Digest(pack), offset
         )
-    with _naming("blob", sha256):
-        found = _checked(row[:4], _Blob)
+    with naming("blob", sha256):
+        found = checked_row(row[:4], _Blob)
         if not in_known_place:
             raise ValueError("the pack that it is in is not there")
     of_pack = None if found.pack is None else Digest(found.pack)
@@ -286,161 +325,97 @@ def blob_record(row: Sequence[Any]) -> BlobRecord:
 
 def pack_record(row: Sequence[Any]) -> PackRecord:
     """Digest and size. Raises: DamagedRecord."""
-    with _naming("pack", row[0]):
-        found = _checked(row, _Pack)
+    with naming("pack", row[0]):
+        found = checked_row(row, _Pack)
     return PackRecord(Digest(found.sha256), found.size_bytes)
 
 
 def number(value: Any, what: str) -> int:
     """A number from 0 that `what` names. Raises: DamagedRecord."""
-    with _naming("the catalog's", what):
-        return msgspec.convert(value, _Size)
+    with naming("the catalog's", what):
+        return msgspec.convert(value, Size)
 
 
 def setting(row: Sequence[Any]) -> tuple[str, str]:
     """A key and its value. Raises: DamagedRecord."""
-    with _naming("setting", row[0]):
-        found = _checked(row, _Setting)
-        _check_text(found.key, found.value)
+    with naming("setting", row[0]):
+        found = checked_row(row, _Setting)
+        check_text(found.key, found.value)
     return found.key, found.value
 
 
-def sound(
-    rows: Iterable[Sequence[Any]], record: Callable[[Any], T], on_damage: OnDamage | None
-) -> Iterator[T]:
-    """The records of rows; with `on_damage` without those that it gets to know.
-
-    Raises: DamagedRecord without it.
-    """
-    for row in rows:
-        try:
-            made = record(row)
-        except DamagedRecord as error:
-            if on_damage is None:
-                raise
-            on_damage(error)
-        else:
-            yield made
+# --- records of servers ----------------------------------------------------------------------
 
 
-# --- checks ----------------------------------------------------------------------------------
+def key_record(row: Sequence[Any]) -> HashedKey:
+    """A row of api_keys. Raises: DamagedRecord."""
+    with naming("key", row[1]):
+        found = checked_row(row, _Key)
+        check_text(found.id, found.name)
+        projects = msgspec.json.decode(found.projects, type=tuple[str, ...])
+        for project in projects:
+            check_names(project)
+    record = KeyRecord(
+        id=found.id,
+        name=found.name,
+        read_only=found.read_only,
+        projects=projects,
+        created_at_ns=found.created_at_ns,
+        expires_at_ns=found.expires_at_ns,
+        revoked_at_ns=found.revoked_at_ns,
+    )
+    return HashedKey(record, found.salt, found.hash)
 
 
-def json_object(text: Any, *, kind: str, name: Any) -> Metadata:
-    """The object that a column of JSON holds. Raises: DamagedRecord."""
-    with _naming(kind, name):
-        return _json_object(msgspec.convert(text, str))
+def draft_record(row: Sequence[Any]) -> Draft:
+    """A row of drafts. Raises: DamagedRecord."""
+    with naming("draft", row[0]):
+        found = checked_row(row[:5], _Draft)
+        check_names(found.project, found.name)
+        check_text(found.distributed_id)
+        request = msgspec.convert(parsed_object(found.request), DraftRequest)
+        check_artifact_type(request.type)
+        for alias in request.aliases:
+            check_any_alias(alias)
+        check_text(request.description, *request.tags)
+    return Draft(
+        id=found.id,
+        project=found.project,
+        name=found.name,
+        request=request,
+        distributed_id=found.distributed_id,
+    )
 
 
-def json_text(value: Metadata) -> str:
-    """The text of an object that is to be kept. Raises: InvalidArgument for what is too deep."""
-    try:
-        text = json.dumps(value)
-        _json_object(text)
-    except _WRONG as error:
-        raise InvalidArgument("JSON", f"cannot be kept ({_reason(error)})") from error
-    return text
+def draft_manifest_record(row: Sequence[Any]) -> DraftManifest:
+    """The columns of a _DraftManifest. Raises: DamagedRecord."""
+    with naming("draft manifest", row[0]):
+        found = checked_row(row, _DraftManifest)
+        check_text(found.writer)
+        content = None
+        if found.sha256 is not None:
+            size_bytes = msgspec.convert(found.size_bytes, Size)
+            content = ContentRecord(
+                b"", Digest(found.sha256), size_bytes, _maybe_digest(found.blocks)
+            )
+    return DraftManifest(
+        id=found.id,
+        draft_id=found.draft_id,
+        kind=found.kind,
+        writer=found.writer,
+        base_id=found.base_id,
+        content=content,
+    )
 
 
-def _checked(row: Sequence[Any], kind: type[T]) -> T:
-    return msgspec.convert(tuple(row), kind, builtin_types=(bytes,))
+def content_record(row: Sequence[Any]) -> ContentRecord:
+    """Md5, digest, size and block list. Raises: DamagedRecord."""
+    with naming("uploaded content", row[0]):
+        found = checked_row(row, _Content)
+    return ContentRecord(
+        found.md5, Digest(found.sha256), found.size_bytes, _maybe_digest(found.blocks)
+    )
 
 
-def _json_object(text: str) -> Metadata:
-    if text == "{}":
-        return {}
-    if text.count("[") + text.count("{") > _MAX_DEPTH and _is_deep(text):
-        raise ValueError(f"JSON of more than {_MAX_DEPTH} levels")
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise TypeError("JSON that is no object")
-    return value
-
-
-def _is_deep(text: str) -> bool:
-    # Brackets in strings count as well where they do not close: then the parser is asked.
-    depth = 0
-    for character in text:
-        if character in "[{":
-            depth += 1
-            if depth > _MAX_DEPTH:
-                return _measured(json.loads(text)) > _MAX_DEPTH
-        elif character in "]}":
-            depth -= 1
-    return False
-
-
-def _measured(value: Any) -> int:
-    depth, level = 0, [value]
-    while level:
-        depth += 1
-        level = [
-            inner
-            for each in level
-            if isinstance(each, (dict, list))
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-    return depth
-
-
-@lru_cache(maxsize=4096)
-def _check_names(project: str, name: str | None = None) -> None:
-    # Not by the rules for new names: what is older or made by others is read, if a mount can.
-    for text in (project,) if name is None else (project, name):
-        if text in {"", ".", ".."} or "/" in text or "\0" in text:
-            raise ValueError("a name that is a path")
-        text.encode()
-
-
-@lru_cache(maxsize=1024)
-def _check_type(text: str) -> None:
-    check_type(text)
-    text.encode()
-
-
-def _check_alias(alias: Any) -> None:
-    if not isinstance(alias, str):
-        raise TypeError("an alias that is no text")
-    _check_alias_text(alias)
-
-
-@lru_cache(maxsize=4096)
-def _check_alias_text(alias: str) -> None:
-    check_alias(alias)
-    alias.encode()
-
-
-def _check_text(*texts: Any) -> None:
-    for text in texts:
-        if text is None:
-            continue
-        if not isinstance(text, str):
-            raise TypeError("a text that is none")
-        if not text.isascii():
-            text.encode()
-
-
-@contextmanager
-def _naming(kind: str, name: Any) -> Iterator[None]:
-    """What is wrong inside becomes an error that names the row. Raises: DamagedRecord."""
-    try:
-        yield
-    except _WRONG as error:
-        raise DamagedRecord(
-            f"{kind} {_shown(name)}",
-            f"its row in the catalog is damaged ({_reason(error)})",
-            hint=_HINT,
-        ) from error
-
-
-def _shown(name: Any) -> str:
-    text = name.hex() if isinstance(name, bytes) else str(name)
-    return text.encode(errors="backslashreplace").decode()[:_MAX_SHOWN]
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "JSON that is too deep"
-    if isinstance(error, UnicodeError):
-        return "text that is not UTF-8"
-    return _shown(error)
+def _maybe_digest(raw: bytes | None) -> Digest | None:
+    return None if raw is None else Digest(raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 
@@ -11,9 +12,10 @@ from artfs.catalog import inventory
 from artfs.catalog.base import BaseGone
 from artfs.catalog.blob_port import Confirm
 from artfs.catalog.bulk import among
-from artfs.catalog.checked import ArtifactKey, json_text
+from artfs.catalog.checked import ArtifactKey
 from artfs.catalog.engine import now_ns
-from artfs.catalog.records import CommitResult, VersionCommit, VersionRecord
+from artfs.catalog.records import CommitResult, Origin, VersionCommit, VersionRecord
+from artfs.catalog.rowchecks import json_text
 from artfs.catalog.rows import (
     latest_id,
     linked_version,
@@ -29,6 +31,10 @@ from artfs.catalog.schema import (
 from artfs.catalog.writes import add_link, lock_artifact, move_aliases, put_tags
 from artfs.errors import AliasMoved
 from artfs.model import VersionState
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_MAX_KEPT_INDEX = 2**30
+"""The highest number that a copy keeps: as many are left for those that come after it."""
 
 
 def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | None) -> CommitResult:
@@ -48,13 +54,18 @@ def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | Non
             "it is not the expected version" if latest else "there is no version left",
             hint="look at the new version and commit again",
         )
-    version_id = _same_content(connection, key, wanted, latest)
+    version_id, kept = _at_own_number(connection, key, wanted)
+    index = key.next_index if kept is None else kept
+    if version_id is None and kept is None:
+        version_id = _same_content(connection, key, wanted, latest)
     created = version_id is None
     if version_id is not None:
         _heal(connection, wanted, confirm)
     else:
-        version_id = _insert_version(connection, key, wanted, confirm)
-    names = {LATEST, *wanted.aliases} if created else wanted.aliases
+        version_id = _insert_version(connection, key, wanted, confirm, index=index)
+    # What is put in among others is not the newest.
+    is_newest = created and index >= key.next_index
+    names = {LATEST, *wanted.aliases} if is_newest else wanted.aliases
     move_aliases(connection, key.id, names, version_id)
     if wanted.run_id is not None:
         record_output(connection, wanted.run_id, version_id)
@@ -67,12 +78,36 @@ def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | Non
     return CommitResult(record, created)
 
 
-def _committed_with(connection: Connection, commit_key: str | None) -> VersionRecord | None:
-    if commit_key is None:
-        return None
+def committed_with(connection: Connection, commit_key: str) -> str | None:
+    """What Catalog.committed_with says."""
     query = select(commit_keys.c.version_id).where(commit_keys.c.key == commit_key)
-    found = connection.execute(query).scalar_one_or_none()
+    found: str | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
+def _committed_with(connection: Connection, commit_key: str | None) -> VersionRecord | None:
+    found = None if commit_key is None else committed_with(connection, commit_key)
     return version_by_id(connection, found) if found is not None else None
+
+
+def _at_own_number(
+    connection: Connection, key: ArtifactKey, wanted: VersionCommit
+) -> tuple[str | None, int | None]:
+    """The version of this content that has the number of the origin; else that, if none had it."""
+    origin = wanted.origin
+    if origin is None or origin.index is None or origin.index > _MAX_KEPT_INDEX:
+        return None, None
+    row = connection.execute(
+        select(versions.c.id, versions.c.state, versions.c.content_digest).where(
+            versions.c.artifact_id == key.id, versions.c.index == origin.index
+        )
+    ).one_or_none()
+    if row is None:
+        return None, origin.index
+    is_same = (
+        row.state == VersionState.COMMITTED.value and row.content_digest == wanted.content_digest
+    )
+    return (row.id if is_same else None), None
 
 
 def _same_content(
@@ -90,7 +125,7 @@ def _same_content(
         .order_by(links.c.index.desc())
         .limit(1)
     )
-    if not wanted.dedupe_all:
+    if not wanted.dedupe_all and wanted.origin is None:
         query = query.where(links.c.version_id == latest)
     return connection.execute(query).scalar_one_or_none()
 
@@ -109,7 +144,12 @@ def _heal(connection: Connection, wanted: VersionCommit, confirm: Confirm | None
 
 
 def _insert_version(
-    connection: Connection, key: ArtifactKey, wanted: VersionCommit, confirm: Confirm | None
+    connection: Connection,
+    key: ArtifactKey,
+    wanted: VersionCommit,
+    confirm: Confirm | None,
+    *,
+    index: int,
 ) -> str:
     _require_bases(connection, wanted.base_ids)
     inventory.store(connection, wanted.packs, wanted.blobs)
@@ -117,13 +157,14 @@ def _insert_version(
     inventory.reuse(connection, wanted.reused)
     if confirm is not None:
         confirm(wanted.packs, wanted.blobs)
-    version_id = secrets.token_hex(16)
+    version_id = wanted.version_id or _free_id(connection, wanted.origin)
+    created_at_ns = now_ns(connection) if wanted.origin is None else wanted.origin.created_at_ns
     connection.execute(
         insert(versions),
         {
             "id": version_id,
             "artifact_id": key.id,
-            "index": key.next_index,
+            "index": index,
             "state": VersionState.COMMITTED.value,
             "digest": wanted.digest,
             "content_digest": wanted.content_digest,
@@ -132,13 +173,22 @@ def _insert_version(
             "file_count": wanted.file_count,
             "description": wanted.description,
             "metadata": json_text(wanted.metadata),
-            "created_at_ns": now_ns(connection),
+            "created_at_ns": created_at_ns,
             "ttl_s": wanted.ttl_s,
         },
     )
-    add_link(connection, key, version_id)
+    add_link(connection, key, version_id, index=index)
     put_tags(connection, version_id, wanted.tags)
     return version_id
+
+
+def _free_id(connection: Connection, origin: Origin | None) -> str:
+    """The id of the origin, if that is one and no version had it."""
+    if origin is not None and _ID.fullmatch(origin.id):
+        query = select(versions.c.id).where(versions.c.id == origin.id)
+        if connection.execute(query).first() is None:
+            return origin.id
+    return secrets.token_hex(16)
 
 
 def _require_bases(connection: Connection, base_ids: Sequence[str]) -> None:

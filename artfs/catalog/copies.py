@@ -34,6 +34,7 @@ from artfs.catalog.schema import (
     links,
     packs,
     projects,
+    run_details,
     run_inputs,
     run_outputs,
     runs,
@@ -54,6 +55,7 @@ _TABLES = (
     tags,
     commit_keys,
     runs,
+    run_details,
     run_inputs,
     run_outputs,
 )

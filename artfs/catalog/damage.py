@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, Column, Connection, Integer, LargeBinary, Select, func, select
 
-from artfs.catalog import checked, rows, runs
+from artfs.catalog import checked, drafts, rowchecks, rows, runs
 from artfs.catalog.inventory import blob_query
 from artfs.catalog.leases import last_number
 from artfs.catalog.schema import (
@@ -55,13 +55,15 @@ def _damaged_rows(connection: Connection) -> list[str]:
     rows.all_versions(connection, tell)
     rows.all_links(connection, tell)
     runs.list_runs(connection, None, on_damage=tell)
+    runs.check_details(connection, tell)
+    drafts.check_rows(connection, tell)
     for query, record in (
         (blob_query(), checked.blob_record),
         (select(packs.c.sha256, packs.c.size_bytes), checked.pack_record),
         (select(settings), checked.setting),
     ):
         some = connection.execution_options(yield_per=_PAGE).execute(query)
-        for _ in checked.sound(some, record, tell):
+        for _ in rowchecks.sound(some, record, tell):
             pass
     try:
         last_number(connection)

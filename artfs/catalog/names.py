@@ -10,8 +10,8 @@ import msgspec
 from sqlalchemy import Connection, delete, select, update
 
 from artfs.catalog.bulk import among
-from artfs.catalog.checked import json_text
 from artfs.catalog.records import VersionRecord, VersionUpdate
+from artfs.catalog.rowchecks import json_text
 from artfs.catalog.rows import (
     find_artifact,
     linked_version,

@@ -66,6 +66,11 @@ class VersionRecord(msgspec.Struct, frozen=True):
         return f"{self.project}/{self.name}:{self.version}"
 
     @property
+    def is_linked(self) -> bool:
+        """Whether it is seen through a portfolio."""
+        return (self.project, self.name) != (self.source_project, self.source_name)
+
+    @property
     def root(self) -> DirectoryEntry:
         """The root directory, as an entry of no name."""
         return DirectoryEntry("", self.tree, self.size_bytes, self.file_count)
@@ -102,6 +107,14 @@ class RunRecord(msgspec.Struct, frozen=True):
     config: Metadata
     created_at_ns: int
     finished_at_ns: int | None
+
+
+class RunChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said anew of a run; UNSET leaves a field as it is."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    job_type: str | msgspec.UnsetType | None = msgspec.UNSET
+    config: Metadata | msgspec.UnsetType = msgspec.UNSET
 
 
 class LeaseKind(StrEnum):
@@ -150,6 +163,16 @@ class PackRecord(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """What a version is where it is copied from, and becomes where it is copied to."""
+
+    id: str
+    """Kept, unless a version has it, or had it."""
+    created_at_ns: int
+    index: int | None = None
+    """The number that it gets, if no version has or had that; None: the next one, as always."""
+
+
 class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a new version should be, besides its content."""
 
@@ -172,6 +195,10 @@ class CommitRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The run that makes it, recorded as its output."""
     tags: tuple[str, ...] = ()
     ttl_s: int | None = None
+    version_id: str | None = None
+    """The id that a version gets where one is made; None: a random one."""
+    origin: Origin | None = None
+    """Of a copy: it is the same as what has its number, or, without one, as any version."""
 
 
 class VersionCommit(CommitRequest, frozen=True, kw_only=True):

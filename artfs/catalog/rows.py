@@ -16,10 +16,10 @@ from artfs.catalog.checked import (
     artifact_record,
     number,
     project_record,
-    sound,
     version_record,
 )
 from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
+from artfs.catalog.rowchecks import sound
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
 from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
 from artfs.model import VersionState, is_wandb_digest, version_index
@@ -273,6 +273,14 @@ def linked_version(
     query = _linked().where(links.c.artifact_id == artifact_id, links.c.version_id == version_id)
     found = _with_names(connection, connection.execute(query).all())
     return found[0][1] if found else None
+
+
+def memberships(connection: Connection, version_id: str) -> list[VersionRecord]:
+    """A version as seen through each artifact and portfolio that holds it, its own first."""
+    query = _linked().where(links.c.version_id == version_id)
+    found = [record for _, record in _with_names(connection, connection.execute(query).all())]
+    own = [record for record in found if not record.is_linked]
+    return [*own, *sorted((record for record in found if record.is_linked), key=lambda r: r.path)]
 
 
 def latest_id(connection: Connection, artifact_id: int) -> str | None:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised by every change that an older artfs must not write to."""
 
 SCHEMA_KEY = "artfs_schema"
@@ -38,7 +38,7 @@ LATEST = "latest"
 metadata = MetaData()
 
 
-class Sha256(LargeBinary):
+class Raw(LargeBinary):
     """Bytes as the driver gives them.
 
     LargeBinary's own reading fails for a cell that is no bytes, and with it the whole answer.
@@ -49,6 +49,12 @@ class Sha256(LargeBinary):
     def result_processor(self, dialect: object, coltype: object) -> None:
         """None: there is nothing to do."""
         del dialect, coltype
+
+
+class Sha256(Raw):
+    """A digest."""
+
+    cache_ok = True
 
 
 settings = Table(
@@ -146,7 +152,7 @@ commit_keys = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("id", String(8), primary_key=True, comment="random, lowercase letters and digits"),
+    Column("id", Text, primary_key=True, comment="random, or as its maker called it"),
     Column("project_id", ForeignKey("projects.id"), nullable=False, index=True),
     Column("name", Text, nullable=False),
     Column("job_type", Text),
@@ -154,6 +160,13 @@ runs = Table(
     Column("config", Text, nullable=False, comment="JSON object"),
     Column("created_at_ns", BigInteger, nullable=False),
     Column("finished_at_ns", BigInteger),
+)
+
+run_details = Table(
+    "run_details",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("details", Text, nullable=False, comment="JSON: group, tags, notes, summary and so on"),
 )
 
 run_inputs = Table(
@@ -232,3 +245,83 @@ PARTIAL_INDEXES = (
 )
 """Indexes with the rows that they hold. Said when they are made: here it would import the dialect
 of every database, which takes 50 ms of each command."""
+
+# --- artfs serve: what servers over one store share ---------------------------------------------
+
+server_secrets = Table(
+    "server_secrets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Raw, nullable=False, comment="what links are signed with"),
+    comment="of all servers over this store; never in a copy of the catalog",
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(16), primary_key=True, comment="the beginning of the key: it is no secret"),
+    Column("name", String(128), nullable=False, unique=True),
+    Column("salt", Raw(16), nullable=False),
+    Column("hash", Raw(32), nullable=False, comment="BLAKE2b of the rest, with the salt"),
+    Column("read_only", Boolean, nullable=False),
+    Column("projects", Text, nullable=False, comment="JSON list; empty: all"),
+    Column("created_at_ns", BigInteger, nullable=False),
+    Column("expires_at_ns", BigInteger),
+    Column("revoked_at_ns", BigInteger),
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("id", String(32), primary_key=True, comment="becomes the version's id"),
+    Column("project", String(128), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("distributed_id", Text, index=True, comment="several writers have it in common"),
+    Column("request", Text, nullable=False, comment="JSON: a DraftRequest"),
+    Column("touched_at_ns", BigInteger, nullable=False),
+    comment="versions that clients are about to log; gc keeps what was uploaded for them",
+)
+
+draft_manifests = Table(
+    "draft_manifests",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("draft_id", ForeignKey("drafts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("number", Integer, nullable=False, comment="the order in which they are laid over"),
+    Column("kind", String(16), nullable=False, comment="FULL, INCREMENTAL or PATCH"),
+    Column("writer", Text, nullable=False, comment="the run that makes it"),
+    Column("base_id", String(32), comment="the version that it changes"),
+    Column("sha256", Sha256(32), comment="null: not uploaded yet"),
+    Column("size_bytes", BigInteger),
+    Column("blocks", Sha256(32)),
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("draft_id", ForeignKey("drafts.id", ondelete="CASCADE"), primary_key=True),
+    Column("md5", Raw(16), primary_key=True),
+    Column("sha256", Sha256(32), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("blocks", Sha256(32)),
+)
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("project_id", ForeignKey("projects.id"), primary_key=True),
+    Column("md5", Raw(16), primary_key=True),
+    Column("version_id", ForeignKey("versions.id"), nullable=False, index=True),
+    Column("sha256", Sha256(32), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("blocks", Sha256(32)),
+    comment="what clients need not send again, by the only digest that they know",
+)
+
+client_ids = Table(
+    "client_ids",
+    metadata,
+    Column("client_id", String(128), primary_key=True, comment="chosen by a client for a draft"),
+    Column("artifact_id", String(32), nullable=False, comment="of the draft, or version"),
+    Column("made_at_ns", BigInteger, nullable=False),
+)

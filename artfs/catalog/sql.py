@@ -27,6 +27,7 @@ from artfs.catalog.records import (
     Copy,
     LeaseKind,
     ProjectRecord,
+    RunChange,
     RunRecord,
     VersionCommit,
     VersionRecord,
@@ -34,6 +35,7 @@ from artfs.catalog.records import (
 )
 from artfs.catalog.rowleases import RowLeases
 from artfs.catalog.schema import artifacts, projects, settings
+from artfs.catalog.serving import SqlServingState
 from artfs.catalog.sqlblobs import SqlBlobs
 from artfs.model import Metadata, RunState, VersionState
 from artfs.system import forks
@@ -58,6 +60,7 @@ class SqlCatalog(SqlBlobs):
         self._runs: dict[str, Lease] = {}
         forks.finalize(self, _leave, self._runs)
         self._changes = 0
+        self.serving = SqlServingState(database)
 
     @classmethod
     def sqlite(cls, path: Path, *, create: bool = False) -> Self:
@@ -199,6 +202,14 @@ class SqlCatalog(SqlBlobs):
         with self._database.reading() as connection:
             return rows.version_by_id(connection, version_id)
 
+    def committed_with(self, commit_key: str) -> str | None:
+        with self._database.reading() as connection:
+            return commits.committed_with(connection, commit_key)
+
+    def memberships(self, version_id: str) -> list[VersionRecord]:
+        with self._database.reading() as connection:
+            return rows.memberships(connection, version_id)
+
     # --- changes ---------------------------------------------------------------------------
 
     def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitResult:
@@ -253,9 +264,15 @@ class SqlCatalog(SqlBlobs):
     # --- runs ------------------------------------------------------------------------------
 
     def create_run(
-        self, project: str, *, name: str | None, job_type: str | None, config: Metadata
+        self,
+        project: str,
+        *,
+        name: str | None,
+        job_type: str | None,
+        config: Metadata,
+        run_id: str | None = None,
     ) -> RunRecord:
-        run_id = runs.new_run_id()
+        run_id = run_id or runs.new_run_id()
         lease = self.lease(LeaseKind.RUN, subject=run_id)
         try:
             made = self._change(
@@ -269,11 +286,18 @@ class SqlCatalog(SqlBlobs):
         self._runs[run_id] = lease
         return made
 
+    def adopt_run(self, run: RunRecord, details: Metadata) -> bool:
+        return self._change(lambda connection: runs.adopt_run(connection, run, details))
+
     def join_run(self, run_id: str) -> RunRecord:
         self.run(run_id)
         if run_id not in self._runs:
             self._runs[run_id] = self.lease(LeaseKind.RUN, subject=run_id)
         return self.run(run_id)
+
+    def leave_run(self, run_id: str) -> None:
+        if (lease := self._runs.pop(run_id, None)) is not None:
+            lease.release()
 
     def run(self, run_id: str) -> RunRecord:
         with self._database.reading() as connection:
@@ -285,6 +309,27 @@ class SqlCatalog(SqlBlobs):
 
     def _with_crashes(self, connection: Connection, found: list[RunRecord]) -> list[RunRecord]:
         return runs.with_crashes(found, lambda: self._leases.running(connection))
+
+    def change_run(self, run_id: str, change: RunChange) -> RunRecord:
+        return self._change(lambda connection: runs.change_run(connection, run_id, change))
+
+    def run_details(self, run_ids: Sequence[str]) -> dict[str, Metadata]:
+        with self._database.reading() as connection:
+            return runs.run_details(connection, run_ids)
+
+    def describe_run(
+        self,
+        run_id: str,
+        details: Metadata,
+        *,
+        within: str | None = None,
+        without: Sequence[str] = (),
+    ) -> None:
+        self._change(
+            lambda connection: runs.describe_run(
+                connection, run_id, details, within=within, without=without
+            )
+        )
 
     def configure_run(self, run_id: str, values: Metadata) -> None:
         self._change(lambda connection: runs.configure_run(connection, run_id, values))
@@ -299,6 +344,9 @@ class SqlCatalog(SqlBlobs):
         self._change(
             lambda connection: runs.record_use(connection, run_id, version_id, use_as=use_as)
         )
+
+    def record_output(self, run_id: str, version_id: str) -> None:
+        self._change(lambda connection: runs.record_output(connection, run_id, version_id))
 
     def inputs_of(self, run_id: str) -> list[VersionRecord]:
         with self._database.reading() as connection:

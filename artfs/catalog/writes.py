@@ -70,16 +70,21 @@ def lock_artifacts(connection: Connection, ids: Iterable[int]) -> None:
     ).all()
 
 
-def add_link(connection: Connection, key: ArtifactKey, version_id: str) -> int:
-    """Give a version the next number of a locked artifact or portfolio; returns the number."""
-    connection.execute(
-        update(artifacts)
-        .where(artifacts.c.id == key.id)
-        .values(next_index=artifacts.c.next_index + 1)
-    )
-    row = {"artifact_id": key.id, "index": key.next_index, "version_id": version_id}
+def add_link(
+    connection: Connection, key: ArtifactKey, version_id: str, *, index: int | None = None
+) -> int:
+    """Give a version a number of a locked artifact or portfolio that none has, or the next one.
+
+    Returns the number.
+    """
+    index = key.next_index if index is None else index
+    if index >= key.next_index:
+        connection.execute(
+            update(artifacts).where(artifacts.c.id == key.id).values(next_index=index + 1)
+        )
+    row = {"artifact_id": key.id, "index": index, "version_id": version_id}
     connection.execute(links.insert(), row)
-    return key.next_index
+    return index
 
 
 def move_aliases(

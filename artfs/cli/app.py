@@ -41,6 +41,9 @@ COMMANDS: dict[str, str] = {
     "cache": "Show, empty or check the block cache.",
     "status": "Show the store and what is mounted.",
     "doctor": "Look for damage, leftovers and what is missing on this machine.",
+    "serve": "Let W&B's clients log into a store, with API keys.",
+    "keys": "Give and take API keys for `artfs serve`.",
+    "copy": "Copy artifacts from one store to another.",
     "gc": "Free the space of what is no longer used.",
 }
 """Each command is the function `command` of the module of its name; a test compares the texts."""

@@ -29,6 +29,9 @@ def _long_row(entry: Entry) -> tuple[str, str, str, str, str]:
         mode = "-rwxr-xr-x" if entry.executable else "-rw-r--r--"
         size = format_size(entry.size_bytes)
         return mode, size, _local_time(entry.mtime_ns), entry.digest, entry.name
+    if isinstance(entry, ReferenceEntry) and entry.is_server_file:
+        size = "-" if entry.size_bytes is None else format_size(entry.size_bytes)
+        return "-rw-r--r--", size, _local_time(entry.mtime_ns), entry.digest, entry.name
     if isinstance(entry, ReferenceEntry):
         size = "-" if entry.size_bytes is None else format_size(entry.size_bytes)
         modified = _local_time(entry.mtime_ns) if entry.mtime_ns else "-"
@@ -59,7 +62,7 @@ def entry_value(entry: Entry) -> dict[str, Any]:
     if isinstance(entry, ReferenceEntry):
         return {
             "name": entry.name,
-            "kind": "reference",
+            "kind": "file" if entry.is_server_file else "reference",
             "size_bytes": entry.size_bytes,
             "digest": entry.digest,
             "uri": entry.uri,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from cachetools import LRUCache
 
-from artfs.content.blobs import BlobReader
 from artfs.manifest.directory import Directory
 from artfs.model import Digest
 from artfs.system import forks
@@ -12,11 +13,19 @@ from artfs.system import forks
 DIRECTORY_CACHE_BYTES = 64 * 1024 * 1024
 
 
+class DirectorySource(Protocol):
+    """Where directory objects come from: blobs, mostly."""
+
+    def read(self, digest: Digest) -> bytes:
+        """An encoded directory object; blocks and raises as BlobReader.read does."""
+        ...
+
+
 class DirectoryCache:
     """Verified directory objects by digest. Thread-safe; least recently used ones go first."""
 
-    def __init__(self, blobs: BlobReader, limit_bytes: int = DIRECTORY_CACHE_BYTES) -> None:
-        self._blobs = blobs
+    def __init__(self, source: DirectorySource, limit_bytes: int = DIRECTORY_CACHE_BYTES) -> None:
+        self._source = source
         self._lock = forks.lock()
         self._cached: LRUCache[Digest, Directory] = LRUCache(
             limit_bytes, getsizeof=lambda directory: directory.encoded_size_bytes
@@ -41,7 +50,7 @@ class DirectoryCache:
         found = self.get(digest)
         if found is not None:
             return found
-        directory = Directory(self._blobs.read(digest))
+        directory = Directory(self._source.read(digest))
         with self._lock:
             if directory.encoded_size_bytes > self._cached.maxsize:
                 self._giant = (digest, directory)

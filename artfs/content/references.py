@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from hashlib import sha256
 from weakref import WeakValueDictionary
 
@@ -106,7 +107,8 @@ class ReferenceReader:
     def _measured(self, entry: ReferenceEntry, observed: Observed) -> Observed:
         """Read everything for its size, and keep it, so that it is not read a second time."""
         pinned = _with(entry, observed)
-        key = _key(b"content", pinned)
+        # Of nothing else, until the size is known, which is part of what stands for content.
+        key = Digest(secrets.token_bytes(32))
         size_bytes = count = 0
         source = self._references.open(pinned)
         try:
@@ -117,7 +119,10 @@ class ReferenceReader:
             for index in range(count):
                 self._cache.drop(key, index)
             raise
-        return Observed(size_bytes, observed.pin)
+        found = Observed(size_bytes, observed.pin)
+        for index in range(count):
+            self._cache.rename(key, index, to=_key(b"content", _with(entry, found)))
+        return found
 
 
 class _Proof(msgspec.Struct, frozen=True):
@@ -226,6 +231,9 @@ def _with(entry: ReferenceEntry, observed: Observed) -> ReferenceEntry:
 
 
 def _key(kind: bytes, entry: ReferenceEntry) -> Digest:
-    """What stands for some pinned content in the cache, whatever it is called in a version."""
-    identity = (kind, entry.uri, entry.pin)
+    """What stands for some pinned content in the cache, whatever it is called in a version.
+
+    Its size is part of that: of some sources only the size tells apart what changed in a second.
+    """
+    identity = (kind, entry.place, entry.pin, entry.size_bytes)
     return Digest(sha256(msgspec.msgpack.encode(identity, order="deterministic")).digest())

@@ -163,7 +163,8 @@ class CachedContent(RemoteContent):
         while position < span.stop:
             index, offset = divmod(position, BLOCK_SIZE_BYTES)
             opened = self._cache.opened(self._key, index)
-            if opened is None:
+            # What is behind a block in its file is none of its bytes.
+            if opened is None or opened.size_bytes != block_range(index, self._size).length:
                 return None
             length = min(BLOCK_SIZE_BYTES - offset, span.stop - position)
             part = view[position - span.start :][:length]

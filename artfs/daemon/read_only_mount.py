@@ -84,11 +84,14 @@ class _ReadOnlySession:
         service = Service(
             self._repository, threads, contents, nursery, flight_timeout_s=flight_timeout_s
         )
+        ttl_s = options.alias_ttl_s
+        if ttl_s is None:
+            ttl_s = self._repository.info.alias_ttl_s
         names = self._frozen or CatalogNames(
             self._repository,
             threads,
             nursery,
-            ttl_s=options.alias_ttl_s,
+            ttl_s=ttl_s,
             timeout_s=flight_timeout_s,
         )
         view = View(names, service, alias_symlinks=options.aliases is AliasStyle.SYMLINK)

@@ -183,7 +183,12 @@ class _StagingSession:
         is_told = _told(self._area, outcome)
         self._finished = True
         try:
-            self._area.drop()
+            if outcome.dropped:
+                self._area.drop()
+            else:
+                if lost := self._area.lost():
+                    logger.warning("the area is kept: no name leads to %d of its files", len(lost))
+                self._area.finish()
         except ArtfsError as error:
             # The version is made: what is left of the area costs nothing but its space.
             logger.warning("the staging area could not be removed: %s", error)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, LeafEntry
+from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, LeafEntry, ReferenceEntry
 from artfs.manifest.tree import LoadDirectory, walk
 from artfs.model import Digest
 
@@ -93,4 +93,9 @@ def _leaves(load: LoadDirectory, prefix: str, entry: Entry) -> Iterator[tuple[st
 def _same_content(old: LeafEntry, new: LeafEntry) -> bool:
     if isinstance(old, FileEntry) and isinstance(new, FileEntry):
         return old.sha256 == new.sha256 and old.executable == new.executable
+    if isinstance(old, ReferenceEntry) and isinstance(new, ReferenceEntry):
+        if old.is_server_file and new.is_server_file:
+            return (old.digest, old.size_bytes) == (new.digest, new.size_bytes)
+        # On a W&B server references have the time of their version.
+        return msgspec.structs.replace(old, mtime_ns=0) == msgspec.structs.replace(new, mtime_ns=0)
     return old == new

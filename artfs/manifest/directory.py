@@ -76,6 +76,11 @@ class Directory:
         self._body = _array_body(memoryview(envelope.entries), len(self._offsets))
 
     @property
+    def encoded(self) -> bytes:
+        """The directory object."""
+        return self._encoded
+
+    @property
     def encoded_size_bytes(self) -> int:
         """What this directory holds in memory."""
         return len(self._encoded) + len(self._offsets) * _OFFSET_BYTES

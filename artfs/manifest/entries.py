@@ -13,6 +13,11 @@ import msgspec
 
 from artfs.model import Digest
 
+SERVER_SCHEMES = ("wandb://", "wandb+http://", "wandb+https://")
+"""How the addresses of W&B servers begin, and of files there (artfs/wandbstore/address.py)."""
+BIRTH = "birthArtifactID"
+"""In `extra` of a file that a W&B server has: the version that brought it there."""
+
 
 class FileEntry(msgspec.Struct, frozen=True, array_like=True, tag="f"):
     """An uploaded blob. Of its mode only the executable bit is kept."""
@@ -74,6 +79,21 @@ class ReferenceEntry(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     extra: dict[str, Any]
     """W&B's `extra` of the manifest entry, kept word for word."""
     mtime_ns: int = 0
+
+    @property
+    def is_server_file(self) -> bool:
+        """Whether it is a file of a version on a W&B server: no reference there, only here."""
+        return BIRTH in self.extra and self.uri.startswith(SERVER_SCHEMES)
+
+    @property
+    def place(self) -> str:
+        """Where its content is, as far as that tells contents apart beside the pin.
+
+        A W&B server names contents by their md5: under whatever path, in whatever version.
+        """
+        if self.pin.md5 is not None and self.uri.startswith(SERVER_SCHEMES):
+            return f"{'/'.join(self.uri.split('/', 3)[:3])}/{self.size_bytes}"
+        return self.uri
 
     @property
     def manifest_size_bytes(self) -> int | None:

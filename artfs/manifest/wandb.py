@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry, SymlinkEntry
+from artfs.manifest.entries import BIRTH, DirectoryEntry, FileEntry, ReferenceEntry, SymlinkEntry
 from artfs.manifest.tree import LoadDirectory, walk, walk_runs
 from artfs.model import Digest
 
@@ -142,6 +142,14 @@ def tree_entries(load: LoadDirectory, root: Digest) -> Iterator[ManifestEntry]:
             yield ManifestEntry(path, entry.digest, size_bytes=entry.size_bytes)
         elif isinstance(entry, ReferenceEntry):
             if not entry.digest:
+                continue
+            if entry.is_server_file:
+                yield ManifestEntry(
+                    path,
+                    entry.digest,
+                    birth_artifact_id=entry.extra[BIRTH],
+                    size_bytes=entry.size_bytes,
+                )
                 continue
             yield ManifestEntry(
                 path,

@@ -121,6 +121,15 @@ def png_of(image: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _encoded(image: Any, file_type: str) -> bytes:
+    """A PIL image in another format; one that knows no transparency loses it."""
+    buffer = io.BytesIO()
+    if file_type in {"jpg", "jpeg", "bmp"} and image.mode not in {"RGB", "L"}:
+        image = image.convert("RGB")
+    image.save(buffer, "JPEG" if file_type in {"jpg", "jpeg"} else file_type.upper())
+    return buffer.getvalue()
+
+
 class Image(Media):
     """A picture, with boxes, masks and classes.
 
@@ -133,6 +142,7 @@ class Image(Media):
         classes: What the ids in boxes and masks mean: Classes, or a list of dicts.
         boxes: Layers of boxes by name; see BoundingBoxes2D.
         masks: Layers of masks by name; see ImageMask.
+        file_type: How an array is encoded: png (the default), jpg, jpeg, gif, bmp.
 
     Raises:
         FileNotFoundError: for a path where nothing is.
@@ -156,7 +166,10 @@ class Image(Media):
         classes: Classes | Sequence[dict[str, Any]] | None = None,
         boxes: dict[str, BoundingBoxes2D | dict[str, Any]] | None = None,
         masks: dict[str, ImageMask | dict[str, Any]] | None = None,
+        file_type: str | None = None,
     ) -> None:
+        if file_type not in {None, "png", "jpg", "jpeg", "gif", "bmp"}:
+            raise InvalidArgument(f"file_type {file_type!r}", "is none of png, jpg, jpeg, gif, bmp")
         data_or_path = as_text(data_or_path)
         self._format: str | None = None
         self._width: int | None = None
@@ -172,7 +185,7 @@ class Image(Media):
         elif isinstance(data_or_path, str):
             self._open(data_or_path)
         else:
-            self._make(picture(data_or_path, mode))
+            self._make(picture(data_or_path, mode), file_type or "png")
         self._caption = caption or self._caption
         self._grouping = grouping or self._grouping
         self._boxes = _layers(boxes, BoundingBoxes2D, "boxes")
@@ -191,10 +204,11 @@ class Image(Media):
             self._width, self._height = image.size
         self._format = _extension(path)
 
-    def _make(self, image: Any) -> None:
-        self._content = MadeFile(png_of(image), ".png")
+    def _make(self, image: Any, file_type: str) -> None:
+        data = png_of(image) if file_type == "png" else _encoded(image, file_type)
+        self._content = MadeFile(data, f".{file_type}")
         self._width, self._height = image.size
-        self._format = "png"
+        self._format = file_type
 
     def _merge_classes(self, classes: Classes | Sequence[dict[str, Any]] | None) -> None:
         """All classes by id: those of boxes, of masks, then `classes`, which names them again."""

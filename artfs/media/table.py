@@ -45,6 +45,7 @@ class Table(Value):
             lists of x, `[x, y]` for either of them, a dict for dicts. Default: learned.
         optional: Whether cells may be None, for all columns or as a list for each.
         allow_mixed_types: Take any cells in any column.
+        log_mode: Without effect: a table that is logged again is a new version of its artifact.
 
     Raises:
         TypeError: for a cell that does not go with those above it.
@@ -73,7 +74,13 @@ class Table(Value):
         dtype: Any = None,
         optional: bool | list[bool] = True,
         allow_mixed_types: bool = False,
+        log_mode: str | None = "IMMUTABLE",
     ) -> None:
+        if log_mode not in {None, "IMMUTABLE", "MUTABLE", "INCREMENTAL"}:
+            raise InvalidArgument(
+                f"log_mode {log_mode!r}", "is none of IMMUTABLE, MUTABLE, INCREMENTAL"
+            )
+        self.log_mode = log_mode
         self._home: tuple[Artifact, str] | None = None
         self._keys = Keys()
         self._types = ColumnTypes()

@@ -12,7 +12,6 @@ import msgspec
 from artfs.errors import InvalidArgument
 from artfs.settings import MAX_TIMEOUT_S, timeout_s
 
-DEFAULT_ALIAS_TTL_S = 1.0
 MAX_ALIAS_TTL_S = 3600.0
 _MAX_ID = 2**32 - 2
 
@@ -32,8 +31,8 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
     aliases: AliasStyle = AliasStyle.DIRECTORY
     freeze: bool = False
     """Resolve names once: what was committed after the mount is not seen."""
-    alias_ttl_s: float = DEFAULT_ALIAS_TTL_S
-    """How long an alias, or a list of versions, may be stale."""
+    alias_ttl_s: float | None = None
+    """How long an alias, or a list of versions, may be stale; None: as the store says."""
     allow_other: bool = False
     uid: int | None = None
     """The owner shown for everything; None: who mounts."""

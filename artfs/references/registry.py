@@ -79,10 +79,17 @@ class References:
     that need it, a test passes clients of its own.
     """
 
-    def __init__(self, handlers: Mapping[str, ReferenceHandler] | None = None) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, ReferenceHandler] | None = None,
+        *,
+        makers: Mapping[str, Callable[[], ReferenceHandler]] | None = None,
+    ) -> None:
+        """`makers` make the handlers of further schemes when these are needed."""
         self._lock = forks.lock()
         self._given = dict(handlers or {})
         self._handlers = dict(self._given)
+        self._makers = dict(makers or {})
         forks.in_child(self._forget_loaded)
         self._refused: dict[str, tuple[str, str]] = {}
         self._only_public_files = False
@@ -195,7 +202,8 @@ class References:
         with self._lock:
             found = self._handlers.get(scheme)
             if found is None:
-                found = self._handlers[scheme] = _load(scheme)
+                make = self._makers.get(scheme)
+                found = self._handlers[scheme] = _load(scheme) if make is None else make()
                 self._limit(found)
             return found
 

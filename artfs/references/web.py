@@ -109,17 +109,25 @@ def send(
     headers: Mapping[str, str | None],
     timeout_s: float,
     strangers: bool = True,
+    anonymous: bool = False,
 ) -> requests.Response:
     """GET, up to the answer's headers; a status of 400 or more is an error, but for 416.
 
-    Credentials are those in `url`, else those of netrc. Redirects are followed; to another origin
-    only with `strangers`, which a session that adds credentials by itself must not be led to.
+    Credentials are those in `url`, else those of netrc; none at all with `anonymous`, for a URL
+    that is signed or was chosen by a stranger. Redirects are followed; to another origin only with
+    `strangers`, which a session that adds credentials by itself must not be led to.
     Blocks: `timeout_s` for each step. Raises: as Source does, also for a transfer coding that is
     not known; InvalidArgument for a bad URL.
     """
     try:
         response, redirected = _follow(
-            session, url, subject=subject, headers=headers, timeout_s=timeout_s, strangers=strangers
+            session,
+            url,
+            subject=subject,
+            headers=headers,
+            timeout_s=timeout_s,
+            strangers=strangers,
+            anonymous=anonymous,
         )
     except (
         requests.exceptions.InvalidURL,
@@ -143,7 +151,7 @@ def send(
         raise status_error(
             subject,
             response.status_code,
-            retry_after=response.headers.get("Retry-After"),
+            retry_after=asked_pause(response),
             redirected=redirected,
         )
 
@@ -156,11 +164,14 @@ def _follow(
     headers: Mapping[str, str | None],
     timeout_s: float,
     strangers: bool,
+    anonymous: bool,
 ) -> tuple[requests.Response, bool]:
     """The answer behind all redirects, and whether there were any."""
     named = _CredentialScope.of(url)
     credentials: _Credentials
     credentials, url = _own_credentials(url)
+    if anonymous:
+        credentials = nothing
     for hop in range(_MAX_REDIRECTS + 1):
         check_host(urlsplit(url).hostname or "")
         response = session.get(
@@ -183,7 +194,7 @@ def _follow(
             if not strangers:
                 raise BackendUnavailable(subject, "redirected to another server: not followed")
             # For good: what a stranger redirects back to is the stranger's choice.
-            credentials = _nothing
+            credentials = nothing
     raise BackendUnavailable(subject, "redirects without end")
 
 
@@ -221,7 +232,7 @@ class _CredentialScope(msgspec.Struct, frozen=True):
         return cls(parts.scheme, (parts.hostname or "").rstrip("."), port)
 
 
-def _nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """As credentials: none, not even those of netrc."""
     return request
 
@@ -281,10 +292,33 @@ def extent(status: int, headers: Mapping[str, str], *, subject: str) -> Extent:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """The body's length, with all its codings; None where there is none."""
+    """The content's length; None where none is said, or only that of the coded content."""
     text = headers.get("Content-Length", "")
     # A file has less than 2**63 bytes, and text of any length is no number.
-    return int(text) if _LENGTH.fullmatch(text) else None
+    return int(text) if _LENGTH.fullmatch(text) and not codings.names(headers) else None
+
+
+def is_coded(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether an answer holds content whose bytes and offsets are not those of the object."""
+    # The coding of any other answer is that of a page about an error.
+    return status in {200, 206} and bool(codings.names(headers))
+
+
+def not_a_coded_part(
+    response: requests.Response, ask_for_all: Callable[[], requests.Response], *, subject: str
+) -> requests.Response:
+    """An answer to a request for a range; in place of a coded part, which is of no use, all.
+
+    Blocks, and raises: as `ask_for_all`; BackendUnavailable where a coded part comes again.
+    """
+    if not (response.status_code == 206 and is_coded(206, response.headers)):
+        return response
+    response.close()
+    response = ask_for_all()
+    if response.status_code == 206 and is_coded(206, response.headers):
+        response.close()
+        raise BackendUnavailable(subject, "its server sends parts of what it compressed")
+    return response
 
 
 def check_span(found: Extent, span: ByteRange, *, subject: str) -> None:
@@ -321,6 +355,14 @@ def reason(error: BaseException) -> str:
         arguments = [nested, *seen.args, seen.__cause__, seen.__context__]
         seen = next((item for item in arguments if isinstance(item, BaseException)), None)
     return type(error).__name__
+
+
+def asked_pause(response: requests.Response) -> str | None:
+    """How long a server asks to be left alone, as it says it: RateLimit-Reset is seconds, too."""
+    found: str | None = response.headers.get("Retry-After")
+    if found is None and response.status_code == 429:
+        found = response.headers.get("RateLimit-Reset")
+    return found
 
 
 def retry_after_s(text: str | None) -> float | None:

@@ -31,7 +31,7 @@ from artfs.catalog.records import (
 )
 from artfs.content.base import Content
 from artfs.content.blobs import BlobReader, stored_object
-from artfs.content.directory_cache import DirectoryCache
+from artfs.content.directory_cache import DirectoryCache, DirectorySource
 from artfs.content.references import ReferenceReader
 from artfs.content.remote import open_cache
 from artfs.errors import (
@@ -59,12 +59,15 @@ from artfs.model import (
     parse_artifact_path,
 )
 from artfs.references.artifact import OWN_SCHEME, SCHEME, ArtifactHandler
+from artfs.references.base import ReferenceHandler
 from artfs.references.registry import References
 from artfs.repository.ingest import Ingest, IngestResult, Workspace
 from artfs.repository.presence import Presence, require_objects
 from artfs.repository.recovery import Recovery
 from artfs.repository.reference_targets import ReferenceTargets
 from artfs.settings import file_references
+from artfs.wandbstore.address import server_schemes
+from artfs.wandbstore.refusals import refusal
 
 LATEST = "latest"
 STORE_FORMAT = 1
@@ -106,6 +109,8 @@ class StoreInfo(msgspec.Struct, frozen=True):
     """The directory of an embedded store; None for a shared one."""
     id: str = ""
     """Of a shared store: the same by whatever URL it is reached."""
+    alias_ttl_s: float = 1.0
+    """How long a mount takes an alias to be where it was, unless it is told otherwise."""
 
 
 def check_format(subject: str, found: int) -> None:
@@ -149,18 +154,24 @@ class Repository:
         records: RecordStore | None = None,
         cache: BlockCache | None = None,
         references: References | None = None,
+        server_handler: ReferenceHandler | None = None,
+        trees: DirectorySource | None = None,
         address: str | None = None,
         read_directly: bool = False,
         is_new: bool = False,
     ) -> None:
         """`cache` and `references` stand in for this user's cache and all known schemes.
 
-        `records` are where it is left what a lost catalog is rebuilt from; None: nowhere.
-        `address` opens the store again, where the location alone does not. `read_directly`: what
-        is large is read past the page cache. `is_new`: it was made for whoever opens it.
+        `server_handler` reads files of W&B servers, where this store is one, and `trees` has its
+        directory objects, which are no blobs. `records` are where it is left what a lost catalog is
+        rebuilt from; None: nowhere. `address` opens the store again, where the location alone
+        does not. `read_directly`: what is large is read past the page cache. `is_new`: it was
+        made for whoever opens it.
         """
         self.info = info
         self.is_new = is_new
+        self.is_server = trees is not None
+        """Whether it is a W&B server, which is only read, and has references for files."""
         self.address = address or info.location
         """What opens this store in another process. It may hold a password: never show it."""
         self.catalog = catalog
@@ -170,6 +181,7 @@ class Repository:
         self.recovery = None if records is None else Recovery(catalog, records, entity=info.entity)
         self._cache = cache
         self._references = references
+        self._server_handler = server_handler
         self._read_directly = read_directly
         # The objects of an embedded store are read in place.
         self.blobs = BlobReader(
@@ -178,7 +190,7 @@ class Repository:
             cache=self.cache if info.root is None else None,
             read_directly=read_directly,
         )
-        self.directories = DirectoryCache(self.blobs)
+        self.directories = DirectoryCache(trees or self.blobs)
 
     def __enter__(self) -> Self:
         return self
@@ -267,7 +279,10 @@ class Repository:
         if self._references is not None:
             return self._references
         artifacts = ArtifactHandler(StoreVersions(self))
-        references = References({SCHEME: artifacts, OWN_SCHEME: artifacts})
+        references = References(
+            {SCHEME: artifacts, OWN_SCHEME: artifacts},
+            makers=dict.fromkeys(server_schemes(), self._handler_of_servers),
+        )
         allowed = file_references()
         if allowed is False:
             references.refuse(
@@ -277,6 +292,13 @@ class Repository:
             # Whoever writes a version chooses the files, and whoever reads it lends the rights.
             references.limit_files(only_public=True)
         return references
+
+    def _handler_of_servers(self) -> ReferenceHandler:
+        if self._server_handler is None:
+            from artfs.wandbstore.files import WandbHandler  # noqa: PLC0415 - few need it
+
+            self._server_handler = WandbHandler(cache=self.cache)
+        return self._server_handler
 
     def _is_own(self) -> bool:
         """Whether nobody but this user can write to the store."""
@@ -293,7 +315,12 @@ class Repository:
     # --- changes ---------------------------------------------------------------------------
 
     def ingest(self) -> Ingest:
-        """A new intake of content, to be handed to `commit` or discarded."""
+        """A new intake of content, to be handed to `commit` or discarded.
+
+        Raises: ReadOnly for a W&B server.
+        """
+        if self.is_server:
+            raise refusal(self.info.location)
         # A request for each object of a store that is elsewhere would cost too much.
         local = self.info.root is not None
         presence = Presence(self.catalog, self.objects) if local else None
@@ -303,15 +330,23 @@ class Repository:
         """The digests of a stored tree, by walking it."""
         return tree_digests(self.directory, tree)
 
-    def commit(self, ingest: Ingest, tree: DirectoryEntry, request: CommitRequest) -> CommitResult:
+    def commit(
+        self,
+        ingest: Ingest,
+        tree: DirectoryEntry,
+        request: CommitRequest,
+        *,
+        digests: TreeDigests | None = None,
+    ) -> CommitResult:
         """Make `tree` a version: blobs first, then directories, then one catalog transaction.
 
-        The directory objects of `tree` must have gone through `ingest`, or be in the store.
+        The directory objects of `tree` must have gone through `ingest`, or be in the store; its
+        `digests` are computed where they are not given.
         Raises: InvalidName, InvalidArgument, Conflict, OutOfSpace, BackendUnavailable.
         """
         _check(request)
         load = ingest.directory_loader(self.directory)
-        digests = tree_digests(load, tree.sha256)
+        digests = digests or tree_digests(load, tree.sha256)
         taken = ingest.finish()
         linked = self._linked(load, ingest.linking_entries())
         commit = VersionCommit(

@@ -10,7 +10,7 @@ stored or found here. A crash leaves only orphans, which gc removes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -22,10 +22,10 @@ from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
 from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
 from artfs.blobs.temporaries import Temporaries
 from artfs.catalog.base import Catalog
-from artfs.catalog.blob_port import Lease
+from artfs.catalog.blob_port import BlobsGone, Confirm, Lease
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord
 from artfs.content.blobs import stored_object
-from artfs.errors import ArtfsError, OutOfSpace, SourceChanged
+from artfs.errors import ArtfsError, BlobNotFound, OutOfSpace, SourceChanged
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
@@ -95,6 +95,10 @@ class Ingest:
         self._packs: list[PackRecord] = []
         self._blobs: list[BlobRecord] = []
         self._reused: list[Digest] = []
+        self._forgotten = 0
+        """How many of those are not in `_directories` any more."""
+        self.stored_blobs = self.stored_bytes = 0
+        """What was stored; of packs only what is in them."""
         self._lost: dict[Digest, Digest | None] = {}
         self._directories: dict[Digest, Directory] = {}
         self._linking: list[Directory] = []
@@ -164,6 +168,54 @@ class Ingest:
         if any(link in encoded for link in _LINKS):
             self._linking.append(directory)
         self._keep(digest, encoded)
+
+    def reuse(self, digests: Sequence[Digest]) -> None:
+        """Rely on blobs that the store has, until the commit. Raises: BlobNotFound."""
+        wanted = list(dict.fromkeys(digests))
+        with self._lock:
+            known = self._known(wanted)
+            if missing := next((each for each in wanted if each not in known), None):
+                raise BlobNotFound(f"blob {missing.hex()[:12]}", "the store does not have it")
+            self._seen.update(wanted)
+            self._reused.extend(wanted)
+
+    def missing(self, digests: Iterable[Digest]) -> list[Digest]:
+        """Rely on what the store has of these until the commit; those that it has not.
+
+        Blocks: on the catalog. Raises: BackendUnavailable, PermissionDenied.
+        """
+        with self._lock:
+            wanted = [each for each in dict.fromkeys(digests) if each not in self._seen]
+            known = self._known(wanted)
+            self._seen.update(known)
+            self._reused.extend(known)
+            return [each for each in wanted if each not in known]
+
+    def record(self, confirm: Confirm) -> None:
+        """Tell the catalog what is stored by now, so that an intake after one that was killed
+        finds it, and forget it here, but for its digest.
+
+        Blocks: on the catalog and the store. Raises: BackendUnavailable, PermissionDenied,
+        OutOfSpace.
+        """
+        with self._lock:
+            stored = [blob for blob in self._blobs if blob.sha256 not in self._lost]
+            if stored:
+                named = {blob.pack for blob in stored}
+                packs = [pack for pack in self._packs if pack.sha256 in named]
+                try:
+                    self._catalog.add_blobs(packs, stored, confirm=confirm)
+                except BlobsGone:
+                    # The commit says so, and what to do.
+                    return
+                self._blobs = [blob for blob in self._blobs if blob.sha256 in self._lost]
+                kept = {blob.pack for blob in self._blobs}
+                self._packs = [pack for pack in self._packs if pack.sha256 in kept]
+                self._reused.extend(blob.sha256 for blob in stored)
+            # What the store has need not be in memory.
+            for digest in self._reused[self._forgotten :]:
+                self._directories.pop(digest, None)
+            self._forgotten = len(self._reused)
 
     def linking_entries(self) -> Iterator[ReferenceEntry]:
         """The references to other versions in the directories that were taken in here."""
@@ -279,6 +331,8 @@ class Ingest:
             self._objects.put(key, source, transfer=transfer)
         with self._lock:
             self._blobs.append(BlobRecord(hashed.sha256, hashed.size_bytes, None, 0))
+            self.stored_blobs += 1
+            self.stored_bytes += hashed.size_bytes
 
     def _hash_large(
         self, fd: int, path: Path, source: Path, on_bytes: ReportBytes | None
@@ -411,6 +465,8 @@ class Ingest:
         finally:
             pack.discard()
         self._packs.append(PackRecord(finished.sha256, finished.size_bytes))
+        self.stored_blobs += len(finished.blobs)
+        self.stored_bytes += sum(blob.size_bytes for blob in finished.blobs)
         self._blobs.extend(
             BlobRecord(blob.sha256, blob.size_bytes, finished.sha256, blob.offset)
             for blob in finished.blobs

@@ -164,6 +164,6 @@ def checked_address(address: str) -> str:
         raise Unsupported(
             location,
             "not a kind of store",
-            hint="a store is a directory, or postgresql://USER@HOST/DATABASE",
+            hint="a store is a directory, postgresql://USER@HOST/DATABASE or wandb://HOST/ENTITY",
         )
     return location

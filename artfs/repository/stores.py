@@ -23,6 +23,7 @@ from artfs.errors import (
     PermissionDenied,
     StoreFormatError,
     StoreNotFound,
+    Unsupported,
 )
 from artfs.model import check_name
 from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo, check_format
@@ -31,6 +32,7 @@ from artfs.settings import default_entity, expand_home, is_url
 from artfs.system.directories import DirectoryHandle, make_parents
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.user_places import is_remembered, remember_store
+from artfs.wandbstore.address import is_server_url
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,10 @@ def open_store(
     Raises: StoreNotFound, StoreFormatError, ConfigError, PermissionDenied, BackendUnavailable,
     Unsupported.
     """
+    if is_server_url(location):
+        from artfs.repository.servers import open_server  # noqa: PLC0415 - few need it
+
+        return open_server(location, read_directly=read_directly)
     if is_url(location):
         from artfs.repository.shared import open_shared  # noqa: PLC0415 - few need it
 
@@ -111,6 +117,10 @@ def make_store(
     A store that is there already becomes one of the `group`. Raises: InvalidArgument, Conflict; as
     `create_store` and `create_shared`.
     """
+    if is_server_url(address):
+        raise Unsupported(
+            address, "a W&B server is a store already", hint="`artfs ls --store` shows it"
+        )
     if group is not None and is_url(address):
         raise InvalidArgument("--group", "is for a store in a directory", hint="leave it out")
     if is_url(address):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from artfs.catalog.records import ArtifactRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument, NotFound, RunNotFound
 from artfs.repository.facade import Repository
+from artfs.repository.runnames import find_run
 from artfs.sdk.collections import PER_PAGE, ArtifactCollection, ArtifactType, ArtifactVersions
 from artfs.sdk.run import Artifact, Run
-from artfs.sdk.session import active_repository, shared_repository
+from artfs.sdk.runlist import Project, Runs
+from artfs.sdk.session import active_repository, current_run, shared_repository
 from artfs.settings import chosen_project
 
 
@@ -14,6 +19,9 @@ class Api:
     """A store, to be looked through. Every answer is what the store says at that moment.
 
     Args:
+        overrides: W&B's: `project` stands in for names that mention none; the rest is taken.
+        timeout: Without effect.
+        api_key: Without effect: a store needs none.
         store: A directory, or the URL of a shared store. Default: that of the current run; without
             one `$ARTFS_STORE`, the configuration file, a directory in the user's data directory.
 
@@ -25,11 +33,25 @@ class Api:
         >>> api.artifact("demo/digits:latest").download()
     """
 
-    def __init__(self, store: str | None = None) -> None:
+    def __init__(
+        self,
+        overrides: dict[str, Any] | None = None,
+        timeout: int | None = None,  # noqa: ARG002 - without effect
+        api_key: str | None = None,  # noqa: ARG002 - as above
+        *,
+        store: str | None = None,
+    ) -> None:
+        if overrides is not None and not isinstance(overrides, dict):
+            raise InvalidArgument(
+                repr(overrides)[:60], "is no dict of overrides", hint="write Api(store=…)"
+            )
+        run = current_run()
+        is_real = run is None or run.disabled
+        self._project_name: str | None = (overrides or {}).get("project")
         self._repository: Repository = (
-            active_repository(create=False)
-            if store is None
-            else shared_repository(store, create=False)
+            shared_repository(store, create=False)
+            if store is not None or is_real
+            else active_repository(create=False)
         )
 
     @property
@@ -37,9 +59,16 @@ class Api:
         """The entity that the store belongs to."""
         return self._repository.info.entity
 
-    def projects(self) -> list[str]:
-        """The names of all projects."""
-        return [record.name for record in self._repository.catalog.projects()]
+    def _project(self, name: str | None = None) -> str:
+        return chosen_project(name or self._project_name)
+
+    def projects(self, entity: str | None = None, per_page: int = 200) -> list[Project]:  # noqa: ARG002 - W&B's
+        """All projects, by name; a project is its name."""
+        found = self._repository.catalog.projects()
+        return [Project(record.name, self.default_entity) for record in found]
+
+    def flush(self) -> None:
+        """Do nothing: nothing is remembered that could be old."""
 
     # --- artifacts -------------------------------------------------------------------------
 
@@ -50,7 +79,7 @@ class Api:
             ArtifactNotFound, VersionNotFound, AliasNotFound: if there is none.
             ValueError: for a bad name, or another type.
         """
-        record = self._repository.resolve(name, project=_project())
+        record = self._repository.resolve(name, project=self._project())
         if type is not None and record.type != type:
             raise InvalidArgument(record.path, f"has the type {record.type!r}, not {type!r}")
         return Artifact.of_version(self._repository, record)
@@ -64,68 +93,128 @@ class Api:
 
     def artifact_versions(
         self, type_name: str, name: str, per_page: int = PER_PAGE
-    ) -> ArtifactVersions:
+    ) -> ArtifactVersions[Artifact]:
         """All versions of the artifact or portfolio `[[entity/]project/]name`, newest first.
 
         Raises: ArtifactNotFound, also for another type.
         """
         return self.artifact_collection(type_name, name).artifacts(per_page)
 
-    def artifacts(self, type_name: str, name: str, per_page: int = PER_PAGE) -> ArtifactVersions:
-        """The newer name of `artifact_versions`."""
-        return self.artifact_versions(type_name, name, per_page)
+    def artifacts(
+        self,
+        type_name: str,
+        name: str,
+        order: str | None = None,
+        per_page: int = PER_PAGE,
+        tags: str | list[str] | None = None,
+        start: str | None = None,  # noqa: ARG002 - W&B's
+    ) -> ArtifactVersions[Artifact]:
+        """The versions of the artifact or portfolio `[[entity/]project/]name`.
 
-    def artifact_types(self, project: str | None = None) -> list[ArtifactType]:
+        Args:
+            type_name: The type that they must have.
+            name: The artifact or portfolio.
+            order: A field such as `created_at` or `size`; with `-` before it from the greatest
+                down. Default: newest first.
+            per_page: How many the catalog is asked for at a time.
+            tags: Only those that have all of these.
+            start: Without effect.
+
+        Raises:
+            ArtifactNotFound: also for another type.
+            ValueError: for another order.
+        """
+        record = self._collection_record(type_name, name)
+        return ArtifactVersions(
+            self._repository, record, Artifact.of_version, per_page, order=order, tags=tags
+        )
+
+    def artifact_collection_exists(self, name: str, type: str) -> bool:  # noqa: A002 - W&B's name
+        """Whether `artifact_collection` would find one. Raises: ValueError for a bad name."""
+        try:
+            self._collection_record(type, name)
+        except NotFound:
+            return False
+        return True
+
+    def artifact_types(self, project: str | None = None) -> list[ArtifactType[Artifact]]:
         """The types of a project's artifacts, by name."""
-        chosen = _project(project)
+        chosen = self._project(project)
         records = self._repository.catalog.artifacts(project=chosen)
         names = sorted({record.type for record in records})
-        return [ArtifactType(self._repository, chosen, name) for name in names]
+        return [ArtifactType(self._repository, chosen, name, Artifact.of_version) for name in names]
 
-    def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType:
+    def artifact_type(self, type_name: str, project: str | None = None) -> ArtifactType[Artifact]:
         """One type of a project's artifacts. Raises: ArtifactNotFound if nothing has it."""
         for found in self.artifact_types(project):
             if found.name == type_name:
                 return found
-        raise ArtifactNotFound(f"type {type_name!r}", f"no artifact of {_project(project)} has it")
+        raise ArtifactNotFound(
+            f"type {type_name!r}", f"no artifact of {self._project(project)} has it"
+        )
 
     def artifact_collections(
         self, project_name: str | None = None, type_name: str | None = None
-    ) -> list[ArtifactCollection]:
+    ) -> list[ArtifactCollection[Artifact]]:
         """A project's artifacts and portfolios, by name; of one type where it is named."""
         records = self._repository.catalog.artifacts(
-            project=_project(project_name), type_name=type_name
+            project=self._project(project_name), type_name=type_name
         )
-        return [ArtifactCollection(self._repository, record) for record in records]
+        return [
+            ArtifactCollection(self._repository, record, Artifact.of_version) for record in records
+        ]
 
-    def artifact_collection(self, type_name: str, name: str) -> ArtifactCollection:
+    def artifact_collection(self, type_name: str, name: str) -> ArtifactCollection[Artifact]:
         """The artifact or portfolio `[[entity/]project/]name`.
 
         Raises: ArtifactNotFound, also for another type.
         """
-        path = self._repository.parse(name, project=_project())
+        record = self._collection_record(type_name, name)
+        return ArtifactCollection(self._repository, record, Artifact.of_version)
+
+    def _collection_record(self, type_name: str, name: str) -> ArtifactRecord:
+        path = self._repository.parse(name, project=self._project())
         assert path.project is not None
         record = self._repository.catalog.artifact(path.project, path.name)
         if record.type != type_name:
             raise ArtifactNotFound(record.path, f"has the type {record.type!r}, not {type_name!r}")
-        return ArtifactCollection(self._repository, record)
+        return record
 
     # --- runs ------------------------------------------------------------------------------
 
     def run(self, path: str) -> Run:
         """The run `[[entity/]project/]id`. Raises: RunNotFound."""
-        *above, run_id = path.strip("/").split("/")
-        record = self._repository.catalog.run(run_id)
-        if above and above[-1] != record.project:
-            raise RunNotFound(path, f"the run is in the project {record.project!r}")
+        *above, run_id = [part for part in path.strip("/").split("/") if part != "runs"] or [""]
+        catalog = self._repository.catalog
+        if above:
+            record = find_run(catalog, above[-1], run_id)
+            if record is None:
+                raise RunNotFound(path, f"the project {above[-1]!r} has no such run")
+        else:
+            record = find_run(catalog, self._project(), run_id) or catalog.run(run_id)
         return Run(self._repository, record)
 
-    def runs(self, path: str | None = None) -> list[Run]:
-        """The runs of the project `[entity/]project`, newest first; of all without a path."""
+    def runs(
+        self,
+        path: str | None = None,
+        filters: dict[str, Any] | None = None,
+        order: str | None = "+created_at",
+        per_page: int = PER_PAGE,  # noqa: ARG002 - without effect, as the others
+        include_sweeps: bool = False,  # noqa: ARG002
+        lazy: bool = True,  # noqa: ARG002
+    ) -> Runs:
+        """The runs of the project `[entity/]project`; of all without a path.
+
+        Args:
+            path: The project.
+            filters: What they must be, in MongoDB's words: `{"config.lr": {"$gt": 0.1}}`, of
+                `state`, `display_name`, `job_type`, `group`, `tags`, `created_at`, `config.…`,
+                `summary_metrics.…`.
+            order: A field of these; with `-` before it from the greatest down.
+            per_page: Without effect, as `include_sweeps` and `lazy`.
+
+        Raises:
+            InvalidArgument, Unsupported: for filters and orders that are not known.
+        """
         project = None if path is None else path.strip("/").split("/")[-1]
-        records = self._repository.catalog.runs(project=project)
-        return [Run(self._repository, record) for record in records]
-
-
-def _project(name: str | None = None) -> str:
-    return chosen_project(name)
+        return Runs(self._repository, project, filters, order)

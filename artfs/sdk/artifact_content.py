@@ -9,24 +9,25 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from artfs.catalog.records import VersionRecord
+from artfs.errors import InvalidArgument
 from artfs.model import StrPath, entry_path
 from artfs.repository.facade import Repository
-from artfs.sdk.attributes import ArtifactAttributes, ArtifactState
+from artfs.sdk.artifact_reading import ArtifactReading
+from artfs.sdk.attributes import ArtifactState
 from artfs.sdk.draft import Draft
-from artfs.sdk.entry import ArtifactManifest, ArtifactManifestEntry, ArtifactValue
+from artfs.sdk.entry import ArtifactManifestEntry, ArtifactValue
 from artfs.sdk.logged import Logged
 from artfs.sdk.metadata import check_use_as
 from artfs.sdk.referring import ReferenceRequest, Skipped, print_announced
 
 if TYPE_CHECKING:
     from artfs.sdk.session import CurrentRun
-    from artfs.system.progress import OnProgress
 
 
 logger = logging.getLogger(__name__)
 
 
-class ArtifactContent(ArtifactAttributes):
+class ArtifactContent(ArtifactReading):
     """What is in an artifact; Artifact adds what it has to do with runs."""
 
     def __init__(
@@ -37,7 +38,13 @@ class ArtifactContent(ArtifactAttributes):
         metadata: dict[str, Any] | None = None,
         incremental: bool | None = None,
         use_as: str | None = None,
+        storage_region: str | None = None,  # noqa: ARG002 - W&B's: a store has one place
+        digest_algorithm: str = "MD5",
     ) -> None:
+        if digest_algorithm not in {"MD5", "XXH128"}:
+            raise InvalidArgument(f"digest_algorithm {digest_algorithm!r}", "is not MD5")
+        if digest_algorithm != "MD5":
+            logger.warning("artifact %r: the digest is that of MD5, not of XXH128", name)
         draft = Draft(
             name,
             type,
@@ -64,16 +71,16 @@ class ArtifactContent(ArtifactAttributes):
         self._state = state
         self._use_as = use_as
 
-    @property
-    def manifest(self) -> ArtifactManifest:
-        """The list of all files and references. In a draft, reading it finalizes."""
-        self._state.finalize()
-        return ArtifactManifest(self, self._state.entries)
-
     # --- building --------------------------------------------------------------------------
 
     def add_file(
-        self, local_path: StrPath, name: StrPath | None = None, is_tmp: bool | None = False
+        self,
+        local_path: StrPath,
+        name: StrPath | None = None,
+        is_tmp: bool | None = False,
+        skip_cache: bool | None = False,  # noqa: ARG002 - W&B's: nothing is copied into a cache
+        policy: str | None = "mutable",
+        overwrite: bool = False,
     ) -> ArtifactManifestEntry:
         """Add a local file; it is stored at once, as it is now.
 
@@ -82,11 +89,14 @@ class ArtifactContent(ArtifactAttributes):
             name: Its path in the artifact. Default: its base name.
             is_tmp: Name it after its content, so that names cannot collide: of `dir/x.tar.gz`
                 the part up to the first dot becomes 20 hexadecimal digits of its md5.
+            skip_cache: Without effect.
+            policy: "mutable" or "immutable": without effect, as what is added is frozen.
+            overwrite: Let it take the place of another content that has its path.
 
         Raises:
             ArtifactFinalizedError: if nothing can be added any more.
-            ValueError: if `local_path` is not a file, if `name` is not a relative path without
-                `.`, `..` and empty parts, or holds another content already.
+            ValueError: for another policy, if `local_path` is not a file, if `name` is not a
+                relative path without `.`, `..` and empty parts, or holds another content already.
             SourceChanged: if the file changed while it was read.
 
         Example:
@@ -94,10 +104,20 @@ class ArtifactContent(ArtifactAttributes):
             >>> artifact.add_file("path/to/file.txt", name="new/path/file.txt")
         """
         draft = self._draft("add_file")
-        path, entry = draft.add_file(os.fspath(local_path), _inside(name), is_tmp=bool(is_tmp))
+        _check_policy(policy)
+        path, entry = draft.add_file(
+            os.fspath(local_path), _inside(name), is_tmp=bool(is_tmp), overwrite=overwrite
+        )
         return ArtifactManifestEntry(self, path, entry)
 
-    def add_dir(self, local_path: StrPath, name: StrPath | None = None) -> None:
+    def add_dir(
+        self,
+        local_path: StrPath,
+        name: StrPath | None = None,
+        skip_cache: bool | None = False,  # noqa: ARG002 - as in add_file
+        policy: str | None = "mutable",
+        merge: bool = False,
+    ) -> None:
         """Add everything below a local directory; it is stored at once, as it is now.
 
         Links are followed. Executable bits, modification times and empty directories are kept;
@@ -106,6 +126,9 @@ class ArtifactContent(ArtifactAttributes):
         Args:
             local_path: The directory.
             name: Where it goes in the artifact. Default: the artifact's root.
+            skip_cache: Without effect, as `policy`; see `add_file`.
+            policy: "mutable" or "immutable".
+            merge: Let files take the place of other contents that have their paths.
 
         Raises:
             ArtifactFinalizedError: if nothing can be added any more.
@@ -117,11 +140,17 @@ class ArtifactContent(ArtifactAttributes):
             >>> artifact.add_dir("my_dir/")  # all files in `my_dir/` come into the root
             >>> artifact.add_dir("my_dir/", name="destination")
         """
-        self._draft("add_dir").add_directory(os.fspath(local_path), _inside(name))
+        draft = self._draft("add_dir")
+        _check_policy(policy)
+        draft.add_directory(os.fspath(local_path), _inside(name), overwrite=merge)
 
     @contextmanager
     def new_file(
-        self, name: StrPath, mode: str = "w", encoding: str | None = None
+        self,
+        name: StrPath,
+        mode: str = "w",
+        encoding: str | None = None,
+        policy: str | None = "mutable",
     ) -> Iterator[IO[Any]]:
         """Open a new file for writing, which is added to the artifact when it is closed.
 
@@ -129,6 +158,7 @@ class ArtifactContent(ArtifactAttributes):
             name: Its path in the artifact.
             mode: How to open it: "w" for text, "wb" for bytes.
             encoding: Of text. Default: UTF-8.
+            policy: Without effect; see `add_file`.
 
         Raises:
             ArtifactFinalizedError: if nothing can be added any more.
@@ -138,7 +168,9 @@ class ArtifactContent(ArtifactAttributes):
             >>> with artifact.new_file("hello.txt") as file:
             ...     file.write("hello!")
         """
-        with self._draft("new_file").new_file(entry_path(name), mode, encoding) as file:
+        draft = self._draft("new_file")
+        _check_policy(policy)
+        with draft.new_file(entry_path(name), mode, encoding) as file:
             yield file
 
     def add_reference(
@@ -194,11 +226,13 @@ class ArtifactContent(ArtifactAttributes):
         )
         return [ArtifactManifestEntry(self, path, entry) for path, entry in added]
 
-    def add(self, obj: ArtifactValue, name: StrPath) -> ArtifactManifestEntry:
+    def add(
+        self, obj: ArtifactValue, name: StrPath, overwrite: bool = False
+    ) -> ArtifactManifestEntry:
         """Add a value: a Table, Image, Audio, Video, Html, Object3D, Bokeh, Classes or the like.
 
         It is stored as `name.<kind>.json` and the files that it needs; `get(name)` makes it
-        again.
+        again. Where a value of this name is there already it stays, unless it is to `overwrite` it.
 
         Raises:
             ArtifactFinalizedError: if nothing can be added any more.
@@ -210,7 +244,8 @@ class ArtifactContent(ArtifactAttributes):
         """
         from artfs.sdk.values import add_value  # noqa: PLC0415 - its types are heavy to import
 
-        return add_value(self, self._draft("add").values, obj, entry_path(name))
+        draft = self._draft("add")
+        return add_value(self, draft.values, obj, entry_path(name), overwrite=overwrite)
 
     def __setitem__(self, name: StrPath, obj: ArtifactValue) -> None:
         """`artifact["my_table"] = table` is `artifact.add(table, "my_table")`."""
@@ -222,6 +257,10 @@ class ArtifactContent(ArtifactAttributes):
         """Add a file with this content; arguments and errors are those of `add_file`."""
         path, entry = self._draft("add_bytes").add_bytes(data, entry_path(name), is_tmp=is_tmp)
         return ArtifactManifestEntry(self, path, entry)
+
+    def discard_added(self, name: StrPath) -> None:
+        """Take out what was added at a path, for something else to be added there."""
+        self._draft("add").contents.remove(entry_path(name))
 
     def remove(self, item: StrPath | ArtifactManifestEntry) -> None:
         """Remove a file or reference from a draft, or a directory with all that is in it.
@@ -314,116 +353,19 @@ class ArtifactContent(ArtifactAttributes):
         logged = self._logged("new_draft")
         return self._of(Draft.of_version(logged.repository, logged.record))
 
-    # --- reading ---------------------------------------------------------------------------
-
-    def get_path(self, name: StrPath) -> ArtifactManifestEntry:
-        """The file or reference at a path in the artifact.
-
-        Raises:
-            ArtifactNotLoggedError: in a draft.
-            PathNotFound: if there is none; it is a KeyError.
-
-        Example:
-            >>> artifact = run.use_artifact("my_dataset:latest")
-            >>> artifact.get_path("file.txt").download()
-        """
-        path = entry_path(name)
-        return ArtifactManifestEntry(self, path, self._logged("get_path").entry(path))
-
-    def get(self, name: StrPath) -> Any:
-        """The value that was added under `name`; None if there is none.
-
-        Only the files that it needs are fetched.
-
-        Raises:
-            ArtifactNotLoggedError: in a draft.
-        """
-        from artfs.sdk.values import get_value  # noqa: PLC0415 - its types are heavy to import
-
-        self._logged("get")
-        return get_value(self, entry_path(name))
-
-    def __getitem__(self, name: StrPath) -> Any:
-        """`artifact["my_table"]` is `artifact.get("my_table")`."""
-        return self.get(name)
-
-    def download(
-        self,
-        root: str | None = None,
-        recursive: bool = False,
-        path_prefix: str | None = None,
-        *,
-        link: bool = False,
-        on_progress: OnProgress | None = None,
-    ) -> str:
-        """Write the artifact's files to a directory and return its path.
-
-        Files that are there and right are kept; other files stay. All content is verified. It
-        can be broken off at any time and goes on where it was. Where the file system of store
-        and root can, files share the disk space of the store until they are changed.
-
-        Args:
-            root: Where to. Default: `./artifacts/<name>:v<N>`.
-            recursive: Also download the artifacts that this one refers to.
-            path_prefix: Only write paths that begin with this.
-            link: Hard-link files of 1 MiB and more out of an embedded store where that can be.
-                They are the store's own files: read-only, with its times, and never to be
-                written to.
-            on_progress: Called with a `Progress` now and then.
-
-        Raises:
-            ArtifactNotLoggedError: in a draft.
-            IntegrityError: if stored bytes are damaged; ReferenceChanged if foreign ones changed.
-        """
-        return self._logged("download").download(
-            root,
-            recursive=recursive,
-            path_prefix=path_prefix or "",
-            link=link,
-            on_progress=on_progress,
-        )
-
-    def download_entry(self, name: str, root: str | None = None, *, link: bool = False) -> str:
-        """Write one file and return its path; see `ArtifactManifestEntry.download`."""
-        return self._logged("download").download_entry(name, root, link=link)
-
-    def read_entry(self, name: str) -> bytes:
-        """All bytes of one file; see `ArtifactManifestEntry.read_bytes`."""
-        return self._logged("read_entry").read_entry(name)
-
     def of_id(self, version_id: str) -> Self:
         """Another artifact of the same store, by its id."""
         repository = self._logged("of_id").repository
         return self.of_version(repository, repository.catalog.version_by_id(version_id))
 
-    def checkout(self, root: str | None = None) -> str:
-        """Make a directory hold exactly the artifact's files and return its path.
-
-        Everything else in it is deleted.
-
-        Args:
-            root: The directory. Default: `./artifacts/<name>`.
-
-        Raises:
-            ArtifactNotLoggedError: in a draft.
-        """
-        return self._logged("checkout").checkout(root)
-
-    def verify(self, root: str | None = None) -> bool:
-        """Check that a directory holds exactly the artifact's files. References are not checked.
-
-        Args:
-            root: The directory. Default: that of `download`, which is downloaded first.
-
-        Raises:
-            ArtifactNotLoggedError: in a draft.
-            ValueError: if a file is missing, additional or different.
-        """
-        return self._logged("verify").verify(root)
-
 
 def _tell_skipped(each: Skipped) -> None:
     logger.warning("%s: left out %r: %s", each.uri, each.key, each.reason)
+
+
+def _check_policy(policy: str | None) -> None:
+    if policy not in {None, "mutable", "immutable"}:
+        raise InvalidArgument(f"policy {policy!r}", "is neither mutable nor immutable")
 
 
 def _inside(name: StrPath | None) -> str | None:

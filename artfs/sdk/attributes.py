@@ -11,9 +11,11 @@ from artfs.errors import ArtifactFinalizedError, ArtifactNotLoggedError
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import Metadata, VersionState
 from artfs.repository.facade import Repository
+from artfs.repository.filters import time_text
 from artfs.sdk.draft import Draft
 from artfs.sdk.logged import Logged
 from artfs.sdk.metadata import Ttl, check_tags, normalize_metadata, ttl_seconds
+from artfs.settings import URL_SCHEME
 
 
 class ArtifactState(Protocol):
@@ -250,6 +252,104 @@ class ArtifactAttributes:
     @ttl.setter
     def ttl(self, ttl: Ttl) -> None:
         self._state.ttl_s = ttl_seconds(ttl)
+
+    @property
+    def created_at(self) -> str:
+        """When the version was made: UTC, as `2026-01-31T23:59:59`.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        return time_text(self._logged("created_at").record.created_at_ns)
+
+    @property
+    def updated_at(self) -> str:
+        """When the version was made: the time of later changes is not kept.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        return time_text(self._logged("updated_at").record.created_at_ns)
+
+    @property
+    def file_count(self) -> int:
+        """How many files and references the version has.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        return self._logged("file_count").record.file_count
+
+    @property
+    def url(self) -> str:
+        """A name for the version that is spelled like an address; no web page is there.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        record = self._logged("url").record
+        return (
+            f"{URL_SCHEME}://{self.entity}/{record.project}/artifacts/"
+            f"{record.type}/{record.name}/{record.version}"
+        )
+
+    @property
+    def history_step(self) -> None:
+        """None: there is no history that a version could be a step of.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        self._logged("history_step")
+
+    @property
+    def distributed_id(self) -> None:
+        """None: what several processes make together is a draft of one of them."""
+
+    @property
+    def digest_algorithm(self) -> str:
+        """ "MD5": how W&B's digests are computed here."""
+        return "MD5"
+
+    def is_draft(self) -> bool:
+        """Whether it is a draft still."""
+        return self._state.logged is None
+
+    # --- where it was made -----------------------------------------------------------------
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it was asked of a portfolio that it is linked to."""
+        logged = self._state.logged
+        return logged is not None and logged.is_link
+
+    @property
+    def source_entity(self) -> str:
+        """The entity of the artifact that it was logged to.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        self._logged("source_entity")
+        return self.entity
+
+    @property
+    def source_project(self) -> str:
+        """The project of the artifact that it was logged to.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        return self._logged("source_project").record.source_project
+
+    @property
+    def source_name(self) -> str:
+        """The name of the artifact that it was logged to, once it is logged with the version."""
+        logged = self._state.logged
+        if logged is None:
+            return self.name
+        return f"{logged.record.source_name}:v{logged.record.source_index}"
+
+    @property
+    def source_qualified_name(self) -> str:
+        """`entity/project/name:v3` of the artifact that it was logged to.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        return f"{self.source_entity}/{self.source_project}/{self.source_name}"
 
     @property
     def use_as(self) -> str | None:

@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
 
 from artfs.catalog.records import ArtifactRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
+from artfs.model import Metadata
 from artfs.repository.facade import Repository
-from artfs.sdk.run import Artifact
+from artfs.repository.filters import check_order, ordered, time_text
+from artfs.sdk.artifact_content import ArtifactContent
 
 PER_PAGE = 50
 
+A = TypeVar("A", bound=ArtifactContent)
+"""Artifact, which the module of Run has."""
 
-class ArtifactVersions:
+Make = Callable[[Repository, VersionRecord], A]
+"""Makes the artifact of a version."""
+
+
+class ArtifactVersions(Generic[A]):
     """The versions of an artifact or portfolio, newest first, fetched page by page."""
 
-    def __init__(self, repository: Repository, record: ArtifactRecord, per_page: int) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        record: ArtifactRecord,
+        make: Make[A],
+        per_page: int = PER_PAGE,
+        *,
+        order: str | None = None,
+        tags: str | list[str] | None = None,
+    ) -> None:
+        """Those that have all `tags`, by one or more fields; see `Api.artifacts`."""
         if per_page < 1:
             raise InvalidArgument("per_page", f"{per_page} is not at least 1")
+        self._order = order
+        self._tags = frozenset([tags] if isinstance(tags, str) else tags or ())
+        if order is not None:
+            check_order(order, _ORDERS)
         self._repository = repository
         self._record = record
+        self._make = make
         self._per_page = per_page
 
     def __repr__(self) -> str:
         return f"<ArtifactVersions of {self._record.path}>"
 
     def __len__(self) -> int:
-        return self._record.version_count
+        return sum(1 for _ in self._records()) if self._tags else self._record.version_count
 
-    def __iter__(self) -> Iterator[Artifact]:
+    def __iter__(self) -> Iterator[A]:
+        records = self._records()
+        if self._order is not None:
+            records = iter(ordered(list(records), self._order, _version_view))
+        return (self._make(self._repository, record) for record in records)
+
+    def _records(self) -> Iterator[VersionRecord]:
         before_index: int | None = None
         while page := self._page(before_index):
-            yield from (Artifact.of_version(self._repository, record) for record in page)
+            yield from (record for record in page if self._tags <= set(record.tags))
             if len(page) < self._per_page:
                 return
             before_index = page[-1].index
 
-    def __getitem__(self, position: int) -> Artifact:
+    def __getitem__(self, position: int) -> A:
         if position < 0:
             position += len(self)
         for place, artifact in enumerate(self):
@@ -50,12 +80,43 @@ class ArtifactVersions:
         )
 
 
-class ArtifactCollection:
+def _version_view(record: VersionRecord) -> Metadata:
+    at = record.created_at_ns
+    return {
+        "createdAt": at,
+        "created_at": at,
+        "updatedAt": at,
+        "updated_at": at,
+        "versionIndex": record.index,
+        "version_index": record.index,
+        "size": record.size_bytes,
+        "digest": record.digest,
+        "name": record.name,
+    }
+
+
+_ORDERS = frozenset(
+    (
+        "createdAt",
+        "created_at",
+        "updatedAt",
+        "updated_at",
+        "versionIndex",
+        "version_index",
+        "size",
+        "digest",
+        "name",
+    )
+)
+
+
+class ArtifactCollection(Generic[A]):
     """An artifact or portfolio: all versions that have one name."""
 
-    def __init__(self, repository: Repository, record: ArtifactRecord) -> None:
+    def __init__(self, repository: Repository, record: ArtifactRecord, make: Make[A]) -> None:
         self._repository = repository
         self._record = record
+        self._make = make
 
     def __repr__(self) -> str:
         return f"<ArtifactCollection {self._record.path} ({self.type})>"
@@ -81,6 +142,11 @@ class ArtifactCollection:
         return self._repository.info.entity
 
     @property
+    def created_at(self) -> str:
+        """When it was made: UTC, as `2026-01-31T23:59:59`."""
+        return time_text(self._record.created_at_ns)
+
+    @property
     def aliases(self) -> list[str]:
         """All aliases of its versions, sorted."""
         versions = self._repository.catalog.versions(self._record.id)
@@ -90,11 +156,11 @@ class ArtifactCollection:
         """Whether versions are made in it; False for a portfolio, which links to them."""
         return not self._record.is_portfolio
 
-    def artifacts(self, per_page: int = PER_PAGE) -> ArtifactVersions:
+    def artifacts(self, per_page: int = PER_PAGE) -> ArtifactVersions[A]:
         """Its versions, newest first."""
-        return ArtifactVersions(self._repository, self._record, per_page)
+        return ArtifactVersions(self._repository, self._record, self._make, per_page)
 
-    def versions(self, per_page: int = PER_PAGE) -> ArtifactVersions:
+    def versions(self, per_page: int = PER_PAGE) -> ArtifactVersions[A]:
         """An older name of `artifacts`."""
         return self.artifacts(per_page)
 
@@ -103,11 +169,12 @@ class ArtifactCollection:
         self._repository.catalog.delete_artifact(self._record.id)
 
 
-class ArtifactType:
+class ArtifactType(Generic[A]):
     """What a project's artifacts of one type have in common: their type."""
 
-    def __init__(self, repository: Repository, project: str, name: str) -> None:
+    def __init__(self, repository: Repository, project: str, name: str, make: Make[A]) -> None:
         self._repository = repository
+        self._make = make
         self._project = project
         self._name = name
 
@@ -119,12 +186,12 @@ class ArtifactType:
         """Such as "dataset"."""
         return self._name
 
-    def collections(self) -> list[ArtifactCollection]:
+    def collections(self) -> list[ArtifactCollection[A]]:
         """The artifacts and portfolios of this type, by name."""
         records = self._repository.catalog.artifacts(project=self._project, type_name=self._name)
-        return [ArtifactCollection(self._repository, record) for record in records]
+        return [ArtifactCollection(self._repository, record, self._make) for record in records]
 
-    def collection(self, name: str) -> ArtifactCollection:
+    def collection(self, name: str) -> ArtifactCollection[A]:
         """The artifact or portfolio of this type and name. Raises: ArtifactNotFound."""
         for found in self.collections():
             if found.name == name:

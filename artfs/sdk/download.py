@@ -8,14 +8,22 @@ download write outside its root (promise R8).
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from artfs.errors import ArtfsError, Conflict, PathNotFound
-from artfs.manifest.entries import DirectoryEntry, LeafEntry, SymlinkEntry
+from artfs.errors import (
+    ArtfsError,
+    Conflict,
+    NotFound,
+    PathNotFound,
+    PermissionDenied,
+    ReferenceChanged,
+)
+from artfs.manifest.entries import DirectoryEntry, LeafEntry, ReferenceEntry, SymlinkEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
 from artfs.sdk.materialize import PartialFiles, Placements, Placer, opened_root
@@ -24,6 +32,8 @@ from artfs.system.oserrors import translate_os_errors, translated
 from artfs.system.paths import Below, local_name, name_of
 from artfs.system.progress import ProgressMeter
 from artfs.system.threads import Workers
+
+logger = logging.getLogger(__name__)
 
 _CHUNK_FILES = 64
 _CHUNK_BYTES = 4 * 1024 * 1024
@@ -44,13 +54,15 @@ def download_tree(
     root: Path,
     *,
     path_prefix: str = "",
+    skip_missing: bool = False,
     link: bool = False,
     meter: ProgressMeter | None = None,
 ) -> Placements:
     """Write a version's tree below `root`; files that are right already and others stay.
 
     Only paths that begin with `path_prefix`, which may end within a name, are written. With
-    `link`, large files of an embedded store on the same file system become hard links to it.
+    `link`, large files of an embedded store on the same file system become hard links to it; with
+    `skip_missing`, references that lead to nothing, or to something else, are left out.
     Blocks: on network and disk. Raises: IntegrityError, BlobNotFound, ReferenceChanged,
     Unsupported, Conflict where something of another kind is in the way, PermissionDenied,
     OutOfSpace, BackendUnavailable.
@@ -59,6 +71,7 @@ def download_tree(
         target = _DownloadRoot(
             repository, root, opened=directory, aside=aside, link=link, meter=meter
         )
+        target.skip_missing = skip_missing
         return target.write(_chunks(repository, target, tree, path_prefix))
 
 
@@ -123,6 +136,7 @@ class _DownloadRoot:
         self._below = Below(opened)
         self._aside = aside
         self._meter = ProgressMeter() if meter is None else meter
+        self.skip_missing = False
         self._workers = Workers("artfs-download")
         self._placer = Placer(
             repository, aside, link=link, meter=self._meter, workers=self._workers
@@ -143,6 +157,10 @@ class _DownloadRoot:
         for entry in chunk.entries:
             try:
                 self._write_entry(directory.fd, entry, is_new=chunk.is_new)
+            except (NotFound, ReferenceChanged, PermissionDenied) as error:
+                if not (self.skip_missing and isinstance(entry, ReferenceEntry)):
+                    raise
+                logger.warning("%s is left out: %s", entry.name, error)
             except OSError as error:
                 raise self._translated(error, chunk.directory, entry.name) from error
             self._meter.advance(files=1)

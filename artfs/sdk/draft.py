@@ -235,8 +235,12 @@ class Draft:
 
     # --- adding and removing ---------------------------------------------------------------
 
-    def add_file(self, local_path: str, name: str | None, *, is_tmp: bool) -> tuple[str, FileEntry]:
+    def add_file(
+        self, local_path: str, name: str | None, *, is_tmp: bool, overwrite: bool = False
+    ) -> tuple[str, FileEntry]:
         """Take in one file; its path in the artifact and its entry.
+
+        It takes the place of another content of its path only where it may `overwrite` that.
 
         Raises: InvalidArgument where it is no file; what Intake raises.
         """
@@ -250,7 +254,8 @@ class Draft:
             path = _tmp_name(path, entry)
             self.contents.add(path, entry)
         else:
-            entry = FileIntake(self.ingest(), self.contents).add_file(local_path, path)
+            intake = FileIntake(self.ingest(), self.contents, overwrite=overwrite)
+            entry = intake.add_file(local_path, path)
         self.local_names[local_path] = path
         return path, entry
 
@@ -262,8 +267,8 @@ class Draft:
         self.contents.add(path, entry)
         return path, entry
 
-    def add_directory(self, local_path: str, name: str | None) -> None:
-        """Take in all that is below a directory.
+    def add_directory(self, local_path: str, name: str | None, *, overwrite: bool = False) -> None:
+        """Take in all that is below a directory; see `add_file`.
 
         Raises: InvalidArgument where it is none; what Intake raises.
         """
@@ -271,7 +276,7 @@ class Draft:
             if not Path(local_path).is_dir():
                 raise InvalidArgument(local_path, "is not a directory")
         prefix = (name or "").rstrip("/")
-        intake = FileIntake(self.ingest(), self.contents)
+        intake = FileIntake(self.ingest(), self.contents, overwrite=overwrite)
         self.local_names.update(
             intake.add_directory(local_path, prefix, Selection(follow_links=True))
         )

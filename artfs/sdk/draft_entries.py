@@ -36,8 +36,10 @@ class DraftEntries:
             leaves = list(self._leaves.values())
         return sum(leaf.size_bytes or 0 for leaf in leaves if not isinstance(leaf, SymlinkEntry))
 
-    def add(self, path: str, entry: LeafEntry) -> None:
+    def add(self, path: str, entry: LeafEntry, *, overwrite: bool = False) -> None:
         """Put `entry` at `path`; one that says the same and stands there already is replaced.
+
+        With `overwrite` one that says something else is replaced as well.
 
         Raises: InvalidName for a bad path, or where a file and a directory would share a name;
         InvalidArgument where another content has that path.
@@ -45,9 +47,11 @@ class DraftEntries:
         directory = "/".join(split_entry_path(path)[:-1])
         with self._lock:
             self._make_directory(directory)
-            self._put(path, entry)
+            self._put(path, entry, overwrite=overwrite)
 
-    def add_all(self, directory: str, entries: Sequence[LeafEntry]) -> None:
+    def add_all(
+        self, directory: str, entries: Sequence[LeafEntry], *, overwrite: bool = False
+    ) -> None:
         """Put entries, whose names were checked, into one directory; make it if need be.
 
         Raises: as `add` does.
@@ -58,7 +62,7 @@ class DraftEntries:
         with self._lock:
             self._make_directory(directory)
             for entry in entries:
-                self._put(prefix + entry.name, entry)
+                self._put(prefix + entry.name, entry, overwrite=overwrite)
 
     def get(self, path: str) -> LeafEntry | None:
         """The entry at exactly this path."""
@@ -134,9 +138,9 @@ class DraftEntries:
             self._directories.discard(directory)
             directory = directory.rpartition("/")[0]
 
-    def _put(self, path: str, entry: LeafEntry) -> None:
+    def _put(self, path: str, entry: LeafEntry, *, overwrite: bool) -> None:
         old = self._leaves.get(path)
-        if old is not None and not _agree(old, entry):
+        if old is not None and not overwrite and not _agree(old, entry):
             raise InvalidArgument(
                 path, "cannot add the same path twice", hint="it holds another content already"
             )

@@ -53,6 +53,10 @@ class EntryOwner(Protocol):
         """See Artifact."""
         ...
 
+    def discard_added(self, name: StrPath) -> None:
+        """See Artifact."""
+        ...
+
     def download_entry(self, name: str, root: str | None = None, *, link: bool = False) -> str:
         """See Artifact."""
         ...
@@ -146,7 +150,14 @@ class ArtifactManifestEntry:
         """The artifact that this is an entry of."""
         return self._artifact
 
-    def download(self, root: str | None = None, *, link: bool = False) -> str:
+    def download(
+        self,
+        root: str | None = None,
+        skip_cache: bool | None = None,  # noqa: ARG002 - W&B's: what is cached is verified
+        executor: object = None,  # noqa: ARG002 - W&B's: threads are artfs's own
+        *,
+        link: bool = False,
+    ) -> str:
         """Write this file, or what this reference leads to, to `root` and return its path.
 
         `root` defaults to that of `Artifact.download`; the path in the artifact is kept below it.

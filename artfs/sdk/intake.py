@@ -36,7 +36,10 @@ class FileIntake:
         *,
         transfer: Transfer = Transfer.COPY,
         meter: ProgressMeter | None = None,
+        overwrite: bool = False,
     ) -> None:
+        """With `overwrite` files take the place of other contents that have their paths."""
+        self._overwrite = overwrite
         self._ingest = ingest
         self._contents = contents
         self._transfer = transfer
@@ -51,7 +54,7 @@ class FileIntake:
         with translate_os_errors(source):
             check_regular(source, os.stat(source).st_mode)  # noqa: PTH116 - as in scan.py
         entry = self._stored(source, path.rpartition("/")[2])
-        self._contents.add(path, entry)
+        self._contents.add(path, entry, overwrite=self._overwrite)
         return entry
 
     def add_link(self, source: str, path: str) -> None:
@@ -84,7 +87,7 @@ class FileIntake:
                     else:
                         future = pool.submit(self._stored_later, scan, found, file.name)
                         large.append((directory, future))
-                self._contents.add_all(directory, entries)
+                self._contents.add_all(directory, entries, overwrite=self._overwrite)
                 self._collect(large, only_done=True)
             self._collect(large, only_done=False)
         return names
@@ -98,7 +101,7 @@ class FileIntake:
     def _collect(self, large: deque[tuple[str, Future[FileEntry]]], *, only_done: bool) -> None:
         while large and (not only_done or large[0][1].done()):
             directory, future = large.popleft()
-            self._contents.add_all(directory, [future.result()])
+            self._contents.add_all(directory, [future.result()], overwrite=self._overwrite)
 
     @contextmanager
     def _workers(self) -> Iterator[ThreadPoolExecutor]:

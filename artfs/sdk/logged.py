@@ -248,6 +248,7 @@ class Logged:
         *,
         recursive: bool = False,
         path_prefix: str = "",
+        skip_missing: bool = False,
         link: bool = False,
         on_progress: OnProgress | None = None,
     ) -> str:
@@ -262,6 +263,7 @@ class Logged:
             record.tree,
             Path(target),
             path_prefix=path_prefix,
+            skip_missing=skip_missing,
             link=link,
             meter=meter,
         )
@@ -269,7 +271,13 @@ class Logged:
         if recursive:
             for version_id in self._referred_versions(path_prefix):
                 other = Logged(self.repository, self.repository.catalog.version_by_id(version_id))
-                other.download(None, recursive=True, link=link, on_progress=on_progress)
+                other.download(
+                    None,
+                    recursive=True,
+                    skip_missing=skip_missing,
+                    link=link,
+                    on_progress=on_progress,
+                )
         return target
 
     def download_entry(self, path: str, root: str | None, *, link: bool = False) -> str:

@@ -76,7 +76,9 @@ def chosen_aliases(aliases: str | Iterable[str] | None) -> tuple[str, ...]:
     return tuple(check_alias(alias) for alias in dict.fromkeys(wanted) if alias != LATEST)
 
 
-def normalize_metadata(value: object, *, subject: str = "metadata") -> Metadata:
+def normalize_metadata(
+    value: object, *, subject: str = "metadata", max_keys: int | None = MAX_METADATA_KEYS
+) -> Metadata:
     """A deep copy of a dict that holds plain JSON values only; None is an empty one.
 
     Tuples and sets become lists, arrays lists or numbers, slices dicts, dates text, NaN None.
@@ -88,9 +90,9 @@ def normalize_metadata(value: object, *, subject: str = "metadata") -> Metadata:
     if not isinstance(value, dict):
         raise TypeError(f"{subject} must be dict, not {type(value).__name__}")
     copy: Metadata = json.loads(json.dumps(plain(value)))
-    if len(copy) > MAX_METADATA_KEYS:
+    if max_keys is not None and len(copy) > max_keys:
         raise InvalidArgument(
-            subject, f"{len(copy)} keys, at most {MAX_METADATA_KEYS} are allowed at the top"
+            subject, f"{len(copy)} keys, at most {max_keys} are allowed at the top"
         )
     return copy
 

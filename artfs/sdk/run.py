@@ -7,19 +7,23 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from artfs.catalog.records import RunRecord
+from artfs.catalog.records import RunRecord, VersionRecord
 from artfs.errors import ArtfsError, InvalidArgument, RunNotFound
 from artfs.model import Metadata, RunState, check_name
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact_content import ArtifactContent
+from artfs.sdk.collections import ArtifactCollection
 from artfs.sdk.logged import link_artifact
-from artfs.sdk.metadata import check_use_as, chosen_aliases
-from artfs.sdk.runconfig import RunConfig
+from artfs.sdk.metadata import check_tags, check_use_as, chosen_aliases
+from artfs.sdk.resuming import forget_resumable, note_resumable
+from artfs.sdk.rundescription import changed_names
+from artfs.sdk.runmodels import RunModels, fill_from
+from artfs.sdk.runsettings import RunRequest, Settings
 from artfs.sdk.session import (
     current_run,
     hide_run,
@@ -87,8 +91,8 @@ class Artifact(ArtifactContent):
         with run or Run.begin(repository, project, job_type="auto") as chosen:
             chosen.log_artifact(self)
 
-    def link(self, target_path: str, aliases: list[str] | None = None) -> None:
-        """Put the version into a portfolio; a draft is saved first.
+    def link(self, target_path: str, aliases: Iterable[str] | None = None) -> Artifact:
+        """Put the version into a portfolio, and return it as that shows it; a draft is saved first.
 
         Args:
             target_path: `portfolio`, `project/portfolio` or `entity/project/portfolio`.
@@ -100,13 +104,70 @@ class Artifact(ArtifactContent):
         if self.id is None:
             self.save()
         logged, run = self._logged("link"), current_run()
-        link_artifact(
+        record = link_artifact(
             logged.repository,
             logged.record.id,
             target_path,
             project=self.project if run is None else run.project,
-            aliases=aliases,
+            aliases=aliases if aliases is None else list(aliases),
         )
+        return Artifact.of_version(logged.repository, record)
+
+    def unlink(self) -> None:
+        """Take the version out of the portfolio that it was asked of.
+
+        Raises: ArtifactNotLoggedError in a draft; ValueError where it was not asked of one.
+        """
+        logged = self._logged("unlink")
+        if not logged.is_link:
+            raise InvalidArgument(
+                self.qualified_name, "is not linked", hint="delete() deletes a version"
+            )
+        logged.delete(delete_aliases=True)
+
+    @property
+    def linked_artifacts(self) -> list[Artifact]:
+        """The version as its portfolios show it; empty where it was asked of one.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        logged = self._logged("linked_artifacts")
+        if logged.is_link:
+            return []
+        found = logged.repository.catalog.memberships(logged.record.id)
+        return [Artifact.of_version(logged.repository, each) for each in found if each.is_linked]
+
+    @property
+    def source_artifact(self) -> Artifact:
+        """The version in the artifact that it was logged to.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        logged = self._logged("source_artifact")
+        return Artifact.of_id(self, logged.record.id) if logged.is_link else self
+
+    @property
+    def collection(self) -> ArtifactCollection[Artifact]:
+        """The artifact or portfolio that the version was asked of.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        logged = self._logged("collection")
+        return self._collection(logged.record.project, logged.record.name)
+
+    @property
+    def source_collection(self) -> ArtifactCollection[Artifact]:
+        """The artifact that the version was logged to.
+
+        Raises: ArtifactNotLoggedError in a draft.
+        """
+        record = self._logged("source_collection").record
+        return self._collection(record.source_project, record.source_name)
+
+    def _collection(self, project: str, name: str) -> ArtifactCollection[Artifact]:
+        repository = self._logged("collection").repository
+        record = repository.catalog.artifact(project, name)
+        return ArtifactCollection(repository, record, Artifact.of_version)
 
     def logged_by(self) -> Run | None:
         """The run that first logged the version; None if none did.
@@ -127,23 +188,24 @@ class Artifact(ArtifactContent):
         return [Run(logged.repository, user) for user in users]
 
 
-class Run:
+class Run(RunModels):
     """Something that runs: it logs artifacts as its outputs and uses others as its inputs.
 
     `artfs.init` begins one. As a context manager it finishes at the end of the block, as failed
     where an exception leaves it; otherwise `finish` does, or the end of the process.
     """
 
-    def __init__(self, repository: Repository, record: RunRecord) -> None:
-        self.repository = repository
-        self._record = record
-        self._config = RunConfig(record.config, self._use_as_configured)
+    def __init__(
+        self, repository: Repository, record: RunRecord, details: Metadata | None = None
+    ) -> None:
+        super().__init__(repository, record, details)
         self._slots: dict[str, str] = {}
         self._opened_in = forks.generation()
         # The process whose end is the run's end, as a generation of forks; None for a run that
         # somebody else began.
         self._owner: int | None = None
         self._marker: int | None = None
+        self._resume_file: Path | None = None
         self._exit_watch: ExitWatch | None = None
 
     @classmethod
@@ -155,18 +217,21 @@ class Run:
         name: str | None = None,
         job_type: str | None = None,
         config: Metadata | None = None,
+        run_id: str | None = None,
     ) -> Self:
         """A new run, which ends with this process at the latest.
 
-        Raises: InvalidName, BackendUnavailable, PermissionDenied.
+        Raises: Conflict where there is a run of that id, InvalidName, BackendUnavailable,
+        PermissionDenied.
         """
         record = repository.catalog.create_run(
             check_name(chosen_project(project), kind="project"),
             name=name,
             job_type=job_type,
             config=config or {},
+            run_id=run_id,
         )
-        run = cls(repository, record)
+        run = cls(repository, record, {})
         run.own()
         return run
 
@@ -188,53 +253,6 @@ class Run:
             return None
         return cls(repository, repository.catalog.join_run(run_id))
 
-    def __repr__(self) -> str:
-        return f"<Run {self.name} ({self.id})>"
-
-    @property
-    def id(self) -> str:
-        """The run's id, unique in the store."""
-        return self._record.id
-
-    @property
-    def name(self) -> str:
-        """A name for people."""
-        return self._record.name
-
-    @property
-    def project(self) -> str:
-        """The project that the run is in."""
-        return self._record.project
-
-    @property
-    def entity(self) -> str:
-        """The entity that the run's store belongs to."""
-        return self.repository.info.entity
-
-    @property
-    def job_type(self) -> str | None:
-        """What the run does, such as "train"; "auto" where `Artifact.save` made it."""
-        return self._record.job_type
-
-    @property
-    def config(self) -> RunConfig:
-        """What the run was configured with; `config.lr` and `config["lr"]` are the same."""
-        return self._config
-
-    @property
-    def path(self) -> str:
-        """`entity/project/id`."""
-        return f"{self.entity}/{self.project}/{self.id}"
-
-    @property
-    def state(self) -> str:
-        """`running`, `finished`, `failed` or `crashed`, as the store knows it now.
-
-        A run has crashed when its processes were killed before one of them ended it.
-        Blocks: on the catalog.
-        """
-        return self.repository.catalog.run(self.id).state.value
-
     @property
     def is_inherited(self) -> bool:
         """Whether this process was forked from one that began or joined the run."""
@@ -248,6 +266,7 @@ class Run:
         name: str | None = None,
         type: str | None = None,  # noqa: A002 - W&B's name
         aliases: str | Sequence[str] | None = None,
+        tags: Sequence[str] | None = None,
     ) -> Artifact:
         """Make an artifact a version, as an output of this run.
 
@@ -258,13 +277,21 @@ class Run:
             name: The artifact's name where a path is given. Default: `run-<id>-<base name>`.
             type: Its type where a path is given. Default: "unspecified".
             aliases: Aliases for it besides `latest`.
+            tags: Tags for it besides those that it has.
 
         Raises:
-            ValueError: for a path that is nothing of that kind, and bad names and aliases.
+            ValueError: for a path that is nothing of that kind, and bad names, aliases and tags.
             Conflict: if there is an artifact of that name and another type.
         """
+        chosen, more = chosen_aliases(aliases), check_tags(tags or ())
         artifact = self._as_artifact(artifact_or_path, name, type)
-        artifact.commit_to(self, aliases=chosen_aliases(aliases))
+        if more:
+            artifact.tags = [*artifact.tags, *more]
+        artifact.commit_to(self, aliases=chosen)
+        if not set(more) <= set(artifact.tags):
+            # The content was there already, in a version that keeps what it says of itself.
+            artifact.tags = [*artifact.tags, *more]
+            artifact.save()
         return artifact
 
     def use_artifact(
@@ -289,10 +316,8 @@ class Run:
         """
         check_use_as(use_as)
         if isinstance(artifact_or_name, str):
-            record = self.repository.resolve(artifact_or_name, project=self.project)
-            artifact = Artifact.of_version(
-                self.repository, record, use_as=use_as or artifact_or_name
-            )
+            repository, record = self._found(artifact_or_name)
+            artifact = Artifact.of_version(repository, record, use_as=use_as or artifact_or_name)
         elif isinstance(artifact_or_name, Artifact):
             artifact = artifact_or_name
             if artifact.id is None:
@@ -310,22 +335,35 @@ class Run:
         self,
         artifact: Artifact,
         target_path: str,
-        aliases: list[str] | None = None,
-    ) -> None:
+        aliases: Iterable[str] | None = None,
+    ) -> Artifact:
         """Put an artifact into a portfolio; a draft is logged first. See `Artifact.link`."""
         if artifact.id is None:
             self.log_artifact(artifact)
         assert artifact.id is not None
-        link_artifact(
-            self.repository, artifact.id, target_path, project=self.project, aliases=aliases
+        record = link_artifact(
+            self.repository,
+            artifact.id,
+            target_path,
+            project=self.project,
+            aliases=aliases if aliases is None else list(aliases),
         )
+        return Artifact.of_version(self.repository, record)
 
-    def logged_artifacts(self) -> list[Artifact]:
+    def new_artifact(self, name: str, type_name: str) -> Artifact:
+        """An empty draft."""
+        return Artifact(name, type_name)
+
+    def _found(self, name: str) -> tuple[Repository, VersionRecord]:
+        """The version of a name, and the store that it is in."""
+        return self.repository, self.repository.resolve(name, project=self.project)
+
+    def logged_artifacts(self, per_page: int = 100) -> list[Artifact]:  # noqa: ARG002 - W&B's
         """The artifacts that this run logged, oldest first."""
         records = self.repository.catalog.outputs_of(self.id)
         return [Artifact.of_version(self.repository, record) for record in records]
 
-    def used_artifacts(self) -> list[Artifact]:
+    def used_artifacts(self, per_page: int = 100) -> list[Artifact]:  # noqa: ARG002 - W&B's
         """The artifacts that this run used, in the order of first use."""
         records = self.repository.catalog.inputs_of(self.id)
         return [Artifact.of_version(self.repository, record) for record in records]
@@ -344,14 +382,7 @@ class Run:
         if name is None:
             name = f"run-{self.id}-{Path(path).name}"
         artifact = Artifact(name, type_name or "unspecified")
-        if Path(path).is_file():
-            artifact.add_file(path)
-        elif Path(path).is_dir():
-            artifact.add_dir(path)
-        elif "://" in path:
-            artifact.add_reference(path)
-        else:
-            raise InvalidArgument(path, "is not a file, a directory or a URI like s3://bucket/path")
+        fill_from(artifact, path)
         return artifact
 
     def _record_use(self, artifact: Artifact, use_as: str | None) -> None:
@@ -382,6 +413,7 @@ class Run:
         A run that another process began, and which this one only joined, goes on. Ending a run
         twice is no error. Raises: BackendUnavailable.
         """
+        self._has_ended = True
         if current_run() is self:
             set_current_run(None)
             if self._owner is not None:
@@ -392,11 +424,48 @@ class Run:
             if self._exit_watch is not None:
                 self._exit_watch.stop()
                 self._exit_watch = None
+        if self._summary is not None:
+            self._summary.save()
         if self._owner != forks.generation():
             return
         self._owner = None
         state = RunState.FAILED if exit_code else RunState.FINISHED
         self._record = self.repository.catalog.finish_run(self.id, state)
+        self._after_end(state)
+
+    def _after_end(self, state: RunState) -> None:
+        if state is RunState.FINISHED and self._resume_file is not None:
+            forget_resumable(self._resume_file, self.id)
+
+    def started(self, request: RunRequest, *, settings: Settings, details: Metadata) -> None:
+        """Keep what `init` was asked for. Blocks: on the catalog."""
+        self._settings = settings
+        self._is_silent = request.silent
+        self._files_root = request.dir
+        self._said_at_start(changed_names(request.name, request.job_type), details)
+        if request.resume == "auto":
+            self._resume_file = note_resumable(request.dir, self.id)
+
+    def taken_part(self, request: RunRequest) -> None:
+        """Keep what `init` was asked for that is about this process of a run alone."""
+        self._is_silent, self._files_root = request.silent, request.dir
+
+    @classmethod
+    def resumed_from(cls, repository: Repository, record: RunRecord) -> Self:
+        """A run that is there, and which goes on: joined where others are at it, else owned.
+
+        Blocks: on the catalog. Raises: RunNotFound.
+        """
+        if record.state is RunState.RUNNING:
+            run = cls(repository, repository.catalog.join_run(record.id))
+        else:
+            repository.catalog.finish_run(record.id, RunState.RUNNING)
+            run = cls(repository, repository.catalog.join_run(record.id))
+            run.own()
+        last = run.summary.get("_step")
+        run._starting_step = last + 1 if isinstance(last, int) else 0
+        run._resumed = True
+        return run
 
     def own(self) -> None:
         """Make the end of this process the end of the run."""

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from artfs.errors import InvalidArgument
+from artfs.model import Metadata
 from artfs.sdk.artifact_content import ArtifactContent
+from artfs.sdk.metadata import normalize_metadata
 
 UseArtifact = Callable[[str, ArtifactContent | str], ArtifactContent]
 """Records an artifact, or the version of an id, as what a run uses under a key."""
+
+SaveConfig = Callable[[Metadata], None]
+"""Lets the store have values of a run's config."""
 
 
 class RunConfig(dict[str, Any]):
     """What a run was configured with.
 
-    `config.lr` is `config["lr"]`. An artifact is an input of the run, under its key, and the
-    store keeps which; other changes stay in this process: the store keeps what the run began with.
+    `config.lr` is `config["lr"]`. What is changed is kept at once. An artifact is an input of the
+    run, under its key, and the store keeps which.
 
     Raises: InvalidArgument (a ValueError) for an artifact inside of another value.
     """
 
-    __slots__ = ("_use",)
+    __slots__ = ("_save", "_use")
     _use: UseArtifact | None
+    _save: SaveConfig | None
 
-    def __init__(self, values: Mapping[str, Any], use: UseArtifact | None = None) -> None:
-        """`values` are taken as they are; what comes later and is an artifact is given to `use`."""
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        use: UseArtifact | None = None,
+        save: SaveConfig | None = None,
+    ) -> None:
+        """`values` are taken as they are; what comes later and is an artifact is given to `use`,
+        and what else comes later to `save`.
+        """
         super().__init__(values)
         object.__setattr__(self, "_use", use)
+        object.__setattr__(self, "_save", save)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -46,8 +61,24 @@ class RunConfig(dict[str, Any]):
 
         Values may always be changed, with `allow_val_change`, which is W&B's, or without.
         """
+        self._take([vars(each) if isinstance(each, Namespace) else each for each in values], more)
+
+    def update_here(self, values: Mapping[str, Any]) -> None:
+        """Take values into this process only, but for artifacts, which are used."""
+        save, self_set = self._save, object.__setattr__
+        self_set(self, "_save", None)
+        try:
+            self.update(values)
+        finally:
+            self_set(self, "_save", save)
+
+    def _take(self, values: list[Any], more: dict[str, Any]) -> None:
         new: dict[str, Any] = dict(*values, **more)
         check_config(new)
+        if self._save is not None:
+            rest = {key: each for key, each in new.items() if artifact_in(each) is None}
+            if rest:
+                self._save({str(key): _storable(each) for key, each in rest.items()})
         for key, value in new.items():
             super().__setitem__(key, self._used(key, value))
 
@@ -60,6 +91,13 @@ class RunConfig(dict[str, Any]):
     def setdefaults(self, values: Mapping[str, Any]) -> None:
         """Take each value whose key is not there yet."""
         self.update({key: value for key, value in values.items() if key not in self})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The values, as a dict of their own."""
+        return dict(self)
+
+    def persist(self) -> None:
+        """Do nothing: what is changed is kept already."""
 
     def __ior__(self, values: Any) -> Self:  # type: ignore[override,misc]
         self.update(values)
@@ -82,6 +120,14 @@ def artifact_in(value: object) -> ArtifactContent | str | None:
         version_id = value.get("id")
         return version_id if isinstance(version_id, str) else None
     return None
+
+
+def _storable(value: Any) -> Any:
+    """The JSON value that is kept of a value: of what JSON cannot say, its text."""
+    try:
+        return normalize_metadata({"": value}, subject="config")[""]
+    except (TypeError, ValueError, RecursionError):
+        return str(value)
 
 
 def check_config(values: Mapping[str, Any]) -> None:

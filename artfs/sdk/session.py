@@ -112,6 +112,11 @@ class CurrentRun(Protocol):
         """The store that it belongs to."""
         ...
 
+    @property
+    def disabled(self) -> bool:
+        """See Run."""
+        ...
+
     def log_artifact(self, artifact_or_path: Any) -> Any:
         """See Run."""
         ...

@@ -1,8 +1,7 @@
-"""Beginning runs, and the functions that speak to the one that is current in this process."""
+"""`artfs.init` and `artfs.stage`."""
 
 from __future__ import annotations
 
-import logging
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,155 +9,109 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from artfs.errors import InvalidArgument
+from artfs.errors import Unsupported
 from artfs.model import Metadata
 from artfs.mounts import client
 from artfs.mounts import staging_client as stageclient
 from artfs.mounts.messages import MountRequest, StageOrder
+from artfs.sdk.beginning import begin_run
 from artfs.sdk.draft import check_same_process
-from artfs.sdk.metadata import normalize_metadata
-from artfs.sdk.run import Artifact, Run
-from artfs.sdk.runconfig import artifact_in, check_config
-from artfs.sdk.session import (
-    active_repository,
-    current_run,
-    set_current_run,
-    shared_repository,
-    show_run,
-)
+from artfs.sdk.run import Run
+from artfs.sdk.runsettings import RunRequest, Settings, config_values, selected
+from artfs.sdk.session import active_repository, current_run
 from artfs.system import forks
 
-logger = logging.getLogger(__name__)
 
-
-def init(
+def init(  # noqa: PLR0913 - W&B's
     project: str | None = None,
     entity: str | None = None,
     name: str | None = None,
     job_type: str | None = None,
-    config: dict[str, Any] | None = None,
+    config: Any = None,
     *,
     store: str | None = None,
+    dir: str | os.PathLike[str] | None = None,  # noqa: A002 - W&B's name
+    id: str | None = None,  # noqa: A002 - W&B's name
+    notes: str | None = None,
+    tags: Sequence[str] | None = None,
+    group: str | None = None,
+    mode: str | None = None,
+    resume: bool | str | None = None,
+    reinit: bool | str | None = None,
+    settings: Settings | dict[str, Any] | None = None,
+    save_code: bool | None = None,
+    config_exclude_keys: list[str] | None = None,
+    config_include_keys: list[str] | None = None,
+    resume_from: str | None = None,
+    fork_from: str | None = None,
+    allow_val_change: bool | None = None,  # noqa: ARG001 - W&B's, as all below: without effect
+    force: bool | None = None,  # noqa: ARG001
+    tensorboard: bool | None = None,  # noqa: ARG001
+    sync_tensorboard: bool | None = None,  # noqa: ARG001
+    monitor_gym: bool | None = None,  # noqa: ARG001
+    anonymous: object = None,  # noqa: ARG001
+    magic: object = None,  # noqa: ARG001
 ) -> Run:
     """Begin a run and make it the current one of this process.
 
     Where a run is current already, it is returned as it is. A process that `artfs run` started,
-    or a child of one that called `init`, joins that run: its environment names it.
+    or a child of one that called `init`, joins that run: its environment names it. What is not
+    given is that of `settings`, then of W&B's variables (WANDB_NAME, WANDB_RUN_ID and so on).
 
     Args:
         project: Where artifacts go whose names mention none. Default: `$ARTFS_PROJECT`, the
-            configuration file, "uncategorized".
+            configuration file, `$WANDB_PROJECT`, "uncategorized".
         entity: The entity that the store belongs to; a store that is made belongs to it.
         name: A name for people. Default: one is made up.
         job_type: What the run does, such as "train".
-        config: What it was configured with: a dict of JSON values. An artifact is an input of
-            the run. A run that is joined keeps its own in the store; these are then known to this
-            process only, but for artifacts.
+        config: What it was configured with: a dict of JSON values, an argparse namespace, or a
+            file of JSON or YAML. An artifact is an input of the run. A run that is joined keeps
+            its own in the store; these are then known to this process only, but for artifacts.
         store: A directory, or the URL of a shared store. Default: `$ARTFS_STORE`, the
             configuration file, a directory in the user's data directory.
+        dir: Where `run.dir` is made. Default: the current directory.
+        id: The run's id in its project; one that is there is gone on with. Default: a new one.
+        notes: Text about the run.
+        tags: Words to find the run by.
+        group: The group that it belongs to.
+        mode: "disabled": nothing is kept. "online", "offline" and "shared" are the same: it is
+            written to the store.
+        resume: "must": the run of that id is there; "never": it is not; "allow"; "auto" or True:
+            without an id, the last run of this directory that did not finish.
+        reinit: Where a run is current: True or "finish_previous" ends it, "create_new" leaves it
+            current, and begins another one.
+        settings: W&B's settings; those count that say what the run is.
+        save_code: Log the script that runs as an artifact of the type "code".
+        config_exclude_keys: Keys of `config` to leave out.
+        config_include_keys: The only keys of `config` to take.
+        resume_from: Refused, as `fork_from`: it needs the history of metrics.
 
     Raises:
-        ValueError: for a bad name, an entity that the store does not belong to, or an artifact
-            inside of another value in `config`.
+        ValueError: for a bad name, id, tag, mode or setting, an entity that the store does not
+            belong to, or an artifact inside of another value in `config`.
+        UsageError: where `resume` does not go with what is there.
 
     Example:
         >>> with artfs.init(project="demo", job_type="train") as run:
         ...     data = run.use_artifact("digits:latest").download()
     """
-    run = _current()
-    if run is not None:
-        if not run.is_inherited:
-            logger.warning("artfs.init(): %r is still running and goes on", run)
-        return run
-    return start_run(
-        project, entity=entity, name=name, job_type=job_type, config=config, store=store
+    for refused, what in ((resume_from, "resume_from"), (fork_from, "fork_from")):
+        if refused is not None:
+            raise Unsupported(
+                f"{what}={refused!r}", "needs the history of metrics, which is not kept"
+            )
+    if isinstance(settings, dict):
+        settings = Settings(**settings)
+    config = selected(
+        config_values(config), include=config_include_keys, exclude=config_exclude_keys
     )
-
-
-def start_run(
-    project: str | None,
-    *,
-    entity: str | None = None,
-    name: str | None = None,
-    job_type: str | None = None,
-    config: dict[str, Any] | None = None,
-    store: str | None = None,
-) -> Run:
-    """Begin a run, or join the one that the environment names; see `init`."""
-    repository = shared_repository(store, entity=entity)
-    plain_config, artifacts = _split(config)
-    if (joined := Run.joined(repository, project)) is not None:
-        joined.config.update(plain_config | artifacts)
-        set_current_run(joined)
-        return joined
-    run = Run.begin(repository, project, name=name, job_type=job_type, config=plain_config)
-    set_current_run(run)
-    show_run(run.id, repository.address)
-    run.mark()
-    run.finish_at_exit()
-    try:
-        run.config.update(artifacts)
-    except BaseException:
-        run.finish(exit_code=1)
-        raise
-    return run
-
-
-def _split(config: object) -> tuple[Metadata, dict[str, Any]]:
-    """A config's plain values, and its artifacts."""
-    if not isinstance(config, dict):
-        return normalize_metadata(config, subject="config"), {}
-    check_config(config)
-    artifacts = {key: value for key, value in config.items() if artifact_in(value) is not None}
-    rest = {key: value for key, value in config.items() if key not in artifacts}
-    return normalize_metadata(rest, subject="config"), artifacts
-
-
-def finish(exit_code: int | None = None) -> None:
-    """End the current run, if there is one; see `Run.finish`."""
-    run = _current()
-    if run is not None:
-        run.finish(exit_code)
-
-
-def log_artifact(
-    artifact_or_path: Artifact | str | os.PathLike[str],
-    name: str | None = None,
-    type: str | None = None,  # noqa: A002 - W&B's name
-    aliases: str | Sequence[str] | None = None,
-) -> Artifact:
-    """Log an artifact with the current run; see `Run.log_artifact`.
-
-    Raises: InvalidArgument where there is no run.
-    """
-    return _required_run("log_artifact").log_artifact(artifact_or_path, name, type, aliases)
-
-
-def use_artifact(
-    artifact_or_name: Artifact | str,
-    type: str | None = None,  # noqa: A002 - W&B's name
-    aliases: str | Sequence[str] | None = None,
-    use_as: str | None = None,
-) -> Artifact:
-    """Use an artifact in the current run; see `Run.use_artifact`.
-
-    Raises: InvalidArgument where there is no run.
-    """
-    return _required_run("use_artifact").use_artifact(artifact_or_name, type, aliases, use_as)
-
-
-def _current() -> Run | None:
-    run = current_run()
-    return run if isinstance(run, Run) else None
-
-
-def _required_run(function: str) -> Run:
-    run = _current()
-    if run is None:
-        raise InvalidArgument(
-            f"artfs.{function}()", "there is no run", hint="call artfs.init() before it"
-        )
-    return run
+    given = {
+        "project": project, "entity": entity, "name": name, "job_type": job_type, "store": store,
+        "dir": None if dir is None else os.fspath(dir), "id": id, "notes": notes, "tags": tags,
+        "group": group, "mode": mode, "resume": resume, "reinit": reinit, "save_code": save_code,
+        "config": config,
+    }  # fmt: skip
+    return begin_run(RunRequest.of(given, settings), settings or Settings())
 
 
 @contextmanager

@@ -31,11 +31,17 @@ def stored_name(suffix: str, name: str) -> str:
 
 
 def add_value(
-    artifact: EntryOwner, added: AddedValues, value: ArtifactValue, name: str
+    artifact: EntryOwner,
+    added: AddedValues,
+    value: ArtifactValue,
+    name: str,
+    *,
+    overwrite: bool = False,
 ) -> ArtifactManifestEntry:
     """What `Artifact.add` does.
 
-    A value that was added before, or whose path is taken, gives the entry that is there; one
+    A value that was added before, or whose path is taken and not to be overwritten, gives the
+    entry that is there; one
     that is in a logged artifact already is stored as a reference to it.
     Raises: InvalidArgument for an object that is no value; what adding its files raises.
     """
@@ -43,14 +49,19 @@ def add_value(
         raise InvalidArgument(
             f"{type(value).__name__} object", "is not a value that an artifact can hold"
         )
-    if id(value) in added:
-        return added[id(value)][1]
     path = stored_name(value.artifact_suffix, name)
+    if id(value) in added and not (overwrite and added[id(value)][1].path == path):
+        return added[id(value)][1]
     home = value.artifact_home
     if home is not None and home[0].id is not None:
+        if overwrite and artifact.find_entry(path) is not None:
+            artifact.discard_added(path)
         return artifact.add_reference(home[0].get_path(home[1]), path)[0]
     data = json.dumps(value.to_json(artifact), sort_keys=True).encode()
     entry = artifact.find_entry(path)
+    if entry is not None and overwrite:
+        artifact.discard_added(path)
+        entry = None
     if entry is None:
         entry = artifact.add_bytes(data, path, is_tmp=name.startswith(_HASHED_PREFIX))
     added[id(value)] = (value, entry)

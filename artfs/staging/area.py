@@ -4,6 +4,7 @@ STAGING/<id>/lock          held as long as a process owns the area; says which o
              index.sqlite  what differs from the base, but for what the journal has
              journal-<n>   changes that are not in the index yet
              files/        the content of what was written, one plain file per node
+             lost/         plain files of which the index does not know what they are
              writers       which of them are open for writing
              durable       up to when all of this is known to have survived the host
 """
@@ -16,7 +17,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,26 +26,25 @@ from typing import Self
 import msgspec
 
 from artfs.errors import (
-    UNDECODABLE,
+    OutOfSpace,
     PermissionDenied,
     StagingNotFound,
-    StoreFormatError,
 )
 from artfs.repository.facade import Repository, StoreInfo
 from artfs.settings import state_path
 from artfs.staging.area_lock import LOCK_FILE, check_own, lock_area
-from artfs.staging.index import Index, row_of
+from artfs.staging.checked import checked_meta, checked_tree, damaged_index, row_of
+from artfs.staging.index import Index
 from artfs.staging.journal import Changes
 from artfs.staging.meta import (
     AreaMeta,
     BaseLease,
     Durable,
-    decode_meta,
     encode_meta,
     read_durable,
     write_durable,
 )
-from artfs.staging.nodes import DIRECTORY_MODE, ROOT_ID, FileNode, StagedDirectory
+from artfs.staging.nodes import DIRECTORY_MODE, ROOT_ID, FileNode, StagedDirectory, SymlinkNode
 from artfs.staging.plain import PlainFiles
 from artfs.staging.staged_files import StagedFiles, is_sealed
 from artfs.staging.staged_tree import StagedTree
@@ -58,7 +58,8 @@ from artfs.system.oserrors import translate_os_errors
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = "index.sqlite"
-_FILES = "files"
+FILES = "files"
+LOST = "lost"
 _WRITERS = "writers"
 _DURABLE = "durable"
 _DROPPED = ".dropped-"
@@ -82,23 +83,25 @@ class Area:
         self.repository = repository
         self._lock_fd = lock_fd
         self._index = index
-        self._meta = _read_meta(path, index)
+        self._meta = checked_meta(path, index.meta())
+        self.plain = PlainFiles(path / FILES, path / LOST)
+        # Before anything else is looked at: what is damaged is left as it is.
+        nodes = checked_tree(path, index.nodes(), index.links())
         self._base = BaseLease(repository.catalog, self._meta.id)
         self._base.keep(self._meta.base_tree)
-        self.plain = PlainFiles(path / _FILES)
-        rows = list(index.nodes())
-        root = next((row for row in rows if row[0] == ROOT_ID), None)
-        if root is None:
-            raise StoreFormatError(str(path / INDEX_FILE), "damaged (it has no root)")
         owner = Owner(self._meta.uid, self._meta.gid, self._meta.created_at_ns)
-        self.tree = StagedTree(index, self.plain, repository.directory, owner, root)
-        self.tree.restore(rows, index.links())
+        self.tree = StagedTree(index, self.plain, repository.directory, owner, nodes)
         self._writers = Writers(path / _WRITERS)
         self._writers.restore(self.tree.nodes)
         self.contents = StagedFiles(self.tree, repository.content, self._writers)
         self.is_reopened = False
         """Whether an earlier process had it: what that one closed need not be durable yet."""
-        self._reconcile()
+        try:
+            self._reconcile()
+        except BaseException:
+            self._writers.close()
+            self._base.release()
+            raise
 
     # --- life --------------------------------------------------------------------------------
 
@@ -116,7 +119,7 @@ class Area:
             _create_parent(repository.info)
             # Nobody takes it for a leftover before it has its lock.
             making = hold_new_directory(unfinished)
-            (unfinished / _FILES).mkdir(mode=0o700)
+            (unfinished / FILES).mkdir(mode=0o700)
             lock_fd = lock_area(unfinished, meta.id)
             making.close()
         try:
@@ -128,7 +131,7 @@ class Area:
                 fsync_directory(unfinished)
                 unfinished.rename(path)
                 fsync_directory(parent)
-            return cls(path, lock_fd, Index(path / INDEX_FILE), repository)
+            return cls._of(path, lock_fd, repository)
         except BaseException:
             os.close(lock_fd)
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -141,19 +144,28 @@ class Area:
         Raises: StagingNotFound, StagingBusy where another process owns it, StoreFormatError,
         PermissionDenied, BackendUnavailable.
         """
-        path = _existing(repository.info, area_id)
+        path = existing_area(repository.info, area_id)
         with translate_os_errors(path):
             check_own(path)
             if not (path / INDEX_FILE).exists():
-                raise StoreFormatError(str(path), "damaged (it has no index)")
+                raise damaged_index(path, "it is not there")
             lock_fd = lock_area(path, area_id)
         try:
-            area = cls(path, lock_fd, Index(path / INDEX_FILE), repository)
+            area = cls._of(path, lock_fd, repository)
         except BaseException:
             os.close(lock_fd)
             raise
         area.is_reopened = True
         return area
+
+    @classmethod
+    def _of(cls, path: Path, lock_fd: int, repository: Repository) -> Area:
+        index = Index(path / INDEX_FILE)
+        try:
+            return cls(path, lock_fd, index, repository)
+        except BaseException:
+            index.close()
+            raise
 
     def close(self) -> None:
         """Give the area up; everything in it stays."""
@@ -161,6 +173,23 @@ class Area:
         self._writers.close()
         self._base.release()
         os.close(self._lock_fd)
+
+    def finish(self) -> None:
+        """Give the area up once a version has what is in it: as `drop`, but for what was set aside.
+
+        Raises: BackendUnavailable, PermissionDenied.
+        """
+        if self.lost():
+            self.close()
+        else:
+            self.drop()
+
+    def lost(self) -> list[str]:
+        """What was set aside, for nobody knows what it is.
+
+        Raises: PermissionDenied, BackendUnavailable.
+        """
+        return lost_files(self.path)
 
     def drop(self) -> None:
         """Give the area up and remove it with all that is in it."""
@@ -241,15 +270,17 @@ class Area:
         """
         if self._index.is_journal_long or not only_if_due:
             self._index.checkpoint()
+            self._index.forget_removed(self.plain.is_there)
 
-    def replace_index(self, meta: AreaMeta) -> None:
+    def replace_index(self, meta: AreaMeta, *, unneeded: Iterable[int]) -> None:
         """Rewrite the index from the nodes in memory that differ from the base.
 
+        `unneeded`: nodes whose plain files are to be removed then.
         Raises: OutOfSpace, BackendUnavailable. Blocks: disk.
         """
         with self.tree.lock:
             nodes, links = self.tree.rows()
-            self._index.replace(encode_meta(meta), nodes, links)
+            self._index.replace(encode_meta(meta), nodes, links, unneeded=unneeded)
             self._meta = meta
         self._base.keep(meta.base_tree)
 
@@ -257,9 +288,12 @@ class Area:
         """Mend what a crash left between the index and the plain files."""
         with translate_os_errors(self.path):
             there = self.plain.ids()
-            wanted = set(self._index.local_files())
-            for node_id in there - wanted:
-                self.plain.remove(node_id)
+            wanted = {
+                node.id
+                for node in self.tree.nodes.values()
+                if isinstance(node, FileNode) and node.content is None
+            }
+            self._remove_unneeded(there - wanted)
             for node_id in wanted - there:
                 # Its name survived the host and its content, which nobody synced, did not.
                 node = self._file(node_id)
@@ -267,6 +301,30 @@ class Area:
                 self._writers.add_unfinished(node)
                 self.plain.create(node_id)
             self._suspect(wanted & there)
+
+    def _remove_unneeded(self, node_ids: set[int]) -> None:
+        """Remove plain files that the index says are no loss, and set the others aside.
+
+        Raises: StoreFormatError where the index is damaged; nothing is removed then.
+        """
+        removed = self._index.removed()
+        unknown = sorted(node_ids - removed)
+        for node_id in unknown:
+            if isinstance(self.tree.nodes.get(node_id), (StagedDirectory, SymlinkNode)):
+                raise damaged_index(self.path, f"node {node_id}: it is no file, and has content")
+        for node_id in node_ids & removed:
+            self.plain.remove(node_id)
+        for node_id in unknown:
+            # One that was made a moment before its name, and never written.
+            if self.plain.stat(node_id).st_size == 0:
+                self.plain.remove(node_id)
+            else:
+                logger.warning(
+                    "%s: no name leads to what is now %s", self.path, self.plain.set_aside(node_id)
+                )
+        with suppress(OutOfSpace):
+            # On a full disk they are let go of the next time.
+            self._index.forget_removed(self.plain.is_there)
 
     def _suspect(self, node_ids: set[int]) -> None:
         """Take files for unfinished that a host may have cut which died meanwhile."""
@@ -296,7 +354,7 @@ def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> Non
 
     Raises: StagingNotFound, StagingBusy, PermissionDenied, BackendUnavailable; what `ask` raises.
     """
-    path = _existing(store, area_id)
+    path = existing_area(store, area_id)
     with translate_os_errors(path):
         lock_fd = lock_area(path, area_id)
     try:
@@ -314,12 +372,20 @@ def drop_area(store: StoreInfo, area_id: str, *, ask: Callable[[], None]) -> Non
             os.close(lock_fd)
 
 
+def lost_files(area_path: Path) -> list[str]:
+    """The names of what an area has set aside. Raises: PermissionDenied, BackendUnavailable."""
+    with translate_os_errors(area_path), suppress(FileNotFoundError):
+        return sorted(file.name for file in (area_path / LOST).iterdir())
+    return []
+
+
 def outcome_reserve(area_path: Path) -> Path:
     """Where the word of what came of an area is kept until it is left."""
     return area_path.with_name(f".{area_path.name}.outcome")
 
 
-def _existing(store: StoreInfo, area_id: str) -> Path:
+def existing_area(store: StoreInfo, area_id: str) -> Path:
+    """Where an area is. Raises: StagingNotFound, PermissionDenied, BackendUnavailable."""
     path = staging_path(store) / area_id
     if AREA_ID.fullmatch(area_id):
         with (
@@ -375,10 +441,3 @@ def _fill(index: Index, meta: AreaMeta) -> None:
     changes.nodes.append(row_of(root))
     index.apply(changes)
     index.put_meta(encode_meta(meta))
-
-
-def _read_meta(path: Path, index: Index) -> AreaMeta:
-    try:
-        return decode_meta(index.meta())
-    except UNDECODABLE as error:
-        raise StoreFormatError(str(path / INDEX_FILE), f"damaged ({error})") from None

@@ -13,16 +13,13 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from artfs.errors import BackendUnavailable, OutOfSpace, StoreFormatError
-from artfs.manifest.entries import FileEntry, ReferenceEntry
-from artfs.model import Digest
+from artfs.staging.checked import damaged_index
 from artfs.staging.journal import (
     RESERVE_BYTES,
     Changes,
@@ -32,26 +29,26 @@ from artfs.staging.journal import (
     journals,
     merged,
     read_journals,
+    unneeded,
 )
-from artfs.staging.nodes import BaseContent, FileNode, StagedDirectory, StagedNode, SymlinkNode
 from artfs.system import forks
 from artfs.system.files import fsync_directory
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder: msgspec.msgpack.Decoder[FileEntry | ReferenceEntry] = msgspec.msgpack.Decoder(
-    FileEntry | ReferenceEntry
-)
-
-INDEX_FORMAT = 3
-_OLDER_FORMATS = frozenset({1, 2})
+INDEX_FORMAT = 4
+_WITH_JOURNALS = 3
+_OLDER_FORMATS = frozenset({1, 2, _WITH_JOURNALS})
 _APPLIED = (
     # One row: the number of the newest journal that is in here. A host that dies may bring back
     # a journal which was removed already.
     "CREATE TABLE journals (applied INTEGER NOT NULL)",
     "INSERT INTO journals VALUES (0)",
 )
+# Nodes whose plain file may be removed, for it is not needed any more or not yet. A plain file of
+# which neither a node nor this table knows is there because the index is damaged or was cut.
+_REMOVED = "CREATE TABLE removed (id INTEGER PRIMARY KEY)"
 _SCHEMA = (
     *_APPLIED,
+    _REMOVED,
     # One row, a JSON object: what the area is for (artfs/staging/meta.py).
     "CREATE TABLE meta (value TEXT NOT NULL)",
     # kind is f, d or l. content: of a file the entry that it shows, null where it has a plain
@@ -70,53 +67,30 @@ _PUT_LINK = "INSERT OR REPLACE INTO links VALUES (?, ?, ?)"
 _DROP_NODE = "DELETE FROM nodes WHERE id = ?"
 _DROP_LINK = "DELETE FROM links WHERE parent = ? AND name = ?"
 _DROP_LINKS = "DELETE FROM links WHERE parent = ?"
+_PUT_REMOVED = "INSERT OR IGNORE INTO removed VALUES (?)"
+_DROP_REMOVED = "DELETE FROM removed WHERE id = ?"
+_DROP_NEEDED = """DELETE FROM removed WHERE EXISTS (
+    SELECT 1 FROM nodes WHERE nodes.id = removed.id AND kind = 'f' AND content IS NULL
+)"""
+_FOREIGN = """SELECT name FROM sqlite_master
+    WHERE type != 'table' AND sql IS NOT NULL OR sql LIKE 'CREATE VIRTUAL%'"""
 _PUT_APPLIED = "UPDATE journals SET applied = ?"
 _BUSY_TIMEOUT_S = 30.0
 _LOG_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOG_RESERVE_BYTES = 4 * 1024 * 1024
 _LONG_JOURNAL_BYTES = RESERVE_BYTES // 2
+_DAMAGE = frozenset(
+    {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        # No such table or column, or another type than the schema has.
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_CONSTRAINT,
+    }
+)
+_MAX_JOURNAL = 2**53
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-def row_of(node: StagedNode, **changed: Any) -> NodeRow:
-    """The row of a node, as it is or as it will be with some of its values changed."""
-    content: bytes | str | None
-    if isinstance(node, FileNode):
-        kind = "f"
-        entry: BaseContent | None = changed.get("content", node.content)
-        content = None if entry is None else _encoder.encode(entry)
-    elif isinstance(node, StagedDirectory):
-        kind, content = "d", node.base
-    else:
-        assert isinstance(node, SymlinkNode)
-        kind, content = "l", node.target
-    return (
-        node.id,
-        kind,
-        changed.get("mode", node.mode),
-        changed.get("uid", node.uid),
-        changed.get("gid", node.gid),
-        changed.get("mtime_ns", node.mtime_ns),
-        changed.get("ctime_ns", node.ctime_ns),
-        content,
-    )
-
-
-def node_from_row(row: NodeRow) -> StagedNode:
-    """The node that a row tells of, with no names yet."""
-    node_id, kind, mode, uid, gid, mtime_ns, ctime_ns, content = row
-    node: StagedNode
-    if kind == "f":
-        entry = _decoder.decode(content) if isinstance(content, bytes) else None
-        node = FileNode(node_id, content=entry, mode=mode, uid=uid, gid=gid, mtime_ns=mtime_ns)
-    elif kind == "d":
-        base = Digest(content) if isinstance(content, bytes) else None
-        node = StagedDirectory(node_id, base=base, mode=mode, uid=uid, gid=gid, mtime_ns=mtime_ns)
-    else:
-        assert isinstance(content, str)
-        node = SymlinkNode(node_id, target=content, uid=uid, gid=gid, mtime_ns=mtime_ns)
-    node.ctime_ns = ctime_ns
-    return node
 
 
 class Index:
@@ -132,8 +106,19 @@ class Index:
         self._database_lock = forks.lock()
         self._full: list[Journal] = []
         """Older journals that the SQLite file may not have yet."""
+        self._wal_fd = -1
         with _translated(path):
             self._connection = _connect(path, create=create) if writes else _connect_to_look(path)
+        try:
+            self._begin(path, create=create, writes=writes)
+        except BaseException:
+            self._connection.close()
+            if self._wal_fd != -1:
+                os.close(self._wal_fd)
+            raise
+
+    def _begin(self, path: Path, *, create: bool, writes: bool) -> None:
+        with _translated(path):
             if create:
                 self._create()
             else:
@@ -206,7 +191,7 @@ class Index:
     def _recovered(self) -> Journal:
         """Move what a killed process left in journals into the SQLite file; a new journal."""
         found = journals(self._path.parent)
-        (applied,) = self._connection.execute("SELECT applied FROM journals").fetchone()
+        applied = self._applied(newest=found[-1][0] if found else None)
         left = [(number, path) for number, path in found if number > applied]
         if left:
             self._write(left)
@@ -219,6 +204,19 @@ class Index:
         for _, path in found:
             path.unlink()
         return journal
+
+    def _applied(self, *, newest: int | None) -> int:
+        """The number of the newest journal that the SQLite file has; `newest`: that is there."""
+        rows = self._connection.execute("SELECT applied FROM journals").fetchall()
+        applied = rows[0][0] if len(rows) == 1 else None
+        # The one that follows is there before, durably. Else changes would be taken for done.
+        if (
+            not isinstance(applied, int)
+            or applied < 0
+            or applied > (_MAX_JOURNAL if newest is None else newest)
+        ):
+            raise damaged_index(self._path.parent, "which journals are in it cannot be told")
+        return applied
 
     def _begin_following_journal(self) -> None:
         following = Journal(self._path.parent, self._journal.number + 1)
@@ -236,7 +234,10 @@ class Index:
 
     def _write(self, numbered: list[tuple[int, Path]]) -> None:
         """Do in the SQLite file what journals say, durably."""
-        records = read_journals(path for _, path in numbered)
+        try:
+            records = list(read_journals(path for _, path in numbered))
+        except StoreFormatError as error:
+            raise damaged_index(self._path.parent, error.reason) from error
         vanished, removed_links, gone, nodes, links = merged(records)
         many = self._connection.executemany
         with self._transaction():
@@ -245,6 +246,8 @@ class Index:
             many(_DROP_NODE, [(node_id,) for node_id in gone])
             many(_PUT_NODE, nodes)
             many(_PUT_LINK, links)
+            many(_PUT_REMOVED, [(node_id,) for node_id in unneeded(records)])
+            self._connection.execute(_DROP_NEEDED)
             self._connection.execute(_PUT_APPLIED, (numbered[-1][0],))
         os.fsync(self._wal_fd)
 
@@ -264,9 +267,17 @@ class Index:
                 execute("ROLLBACK")
             raise
 
-    def replace(self, meta: str, nodes: Iterable[NodeRow], links: Iterable[LinkRow]) -> None:
+    def replace(
+        self,
+        meta: str,
+        nodes: Iterable[NodeRow],
+        links: Iterable[LinkRow],
+        *,
+        unneeded: Iterable[int] = (),
+    ) -> None:
         """Put these in the place of everything, durably and in one step.
 
+        `unneeded`: nodes whose plain files are to be removed then.
         Nobody may apply changes meanwhile. Blocks: on the disk.
         Raises: OutOfSpace, BackendUnavailable.
         """
@@ -280,6 +291,8 @@ class Index:
                 self._connection.execute("UPDATE meta SET value = ?", (meta,))
                 many(_PUT_NODE, nodes)
                 many(_PUT_LINK, links)
+                many(_PUT_REMOVED, [(node_id,) for node_id in unneeded])
+                self._connection.execute(_DROP_NEEDED)
             os.fsync(self._wal_fd)
 
     def put_meta(self, meta: str) -> None:
@@ -293,23 +306,32 @@ class Index:
     def meta(self) -> str:
         """What the area says of itself. Raises: StoreFormatError, BackendUnavailable."""
         with self._database_lock, _translated(self._path):
-            row = self._connection.execute("SELECT value FROM meta").fetchone()
-        if row is None:
-            raise StoreFormatError(str(self._path), "damaged (it says nothing of itself)")
-        return str(row[0])
+            rows = self._connection.execute("SELECT value FROM meta LIMIT 2").fetchall()
+        if len(rows) != 1 or not isinstance(rows[0][0], str):
+            raise damaged_index(self._path.parent, "it does not say what it is for")
+        return str(rows[0][0])
 
     def nodes(self) -> list[NodeRow]:
         """Every node that differs from the base, as of the last checkpoint."""
-        return self._all("SELECT * FROM nodes")
+        return self._all("SELECT id, kind, mode, uid, gid, mtime_ns, ctime_ns, content FROM nodes")
 
     def links(self) -> list[LinkRow]:
         """Every name that differs from the base, as of the last checkpoint, in order."""
-        return self._all("SELECT * FROM links")
+        return self._all("SELECT parent, name, node FROM links")
 
-    def local_files(self) -> list[int]:
-        """The nodes that have a plain file, as of the last checkpoint."""
-        rows = self._all("SELECT id FROM nodes WHERE kind = 'f' AND content IS NULL")
-        return [row[0] for row in rows]
+    def removed(self) -> set[int]:
+        """The nodes whose plain files may be removed, as of the last checkpoint."""
+        return {row[0] for row in self._all("SELECT id FROM removed")}
+
+    def forget_removed(self, is_there: Callable[[int], bool]) -> None:
+        """Let go of those of `removed` that have no plain file, as `is_there` says.
+
+        Blocks: disk. Raises: OutOfSpace, BackendUnavailable.
+        """
+        done = [(node_id,) for node_id in self.removed() if not is_there(node_id)]
+        if done:
+            with self._database_lock, _translated(self._path), self._transaction():
+                self._connection.executemany(_DROP_REMOVED, done)
 
     def _all(self, query: str) -> list[Any]:
         with self._database_lock, _translated(self._path):
@@ -333,9 +355,13 @@ class Index:
                 f"has format {version}, this artfs knows {INDEX_FORMAT}",
                 hint="use the artfs that made it",
             )
+        if foreign := execute(_FOREIGN).fetchone():
+            raise damaged_index(self._path.parent, f"it has {foreign[0]!r}, which no artfs made")
         if version != INDEX_FORMAT and upgrade:
             with self._transaction():
-                for statement in _APPLIED:
+                for statement in (
+                    (_REMOVED,) if version == _WITH_JOURNALS else (*_APPLIED, _REMOVED)
+                ):
                     execute(statement)
                 execute(f"PRAGMA user_version = {INDEX_FORMAT}")
 
@@ -390,4 +416,14 @@ class _translated:  # noqa: N801 - reads as a verb, like contextlib.suppress
             code = getattr(error, "sqlite_errorcode", None)
             if code == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in _FULL:
                 raise OutOfSpace(str(self._path), "the disk is full") from error
+            if _is_damage(error, code):
+                raise damaged_index(self._path.parent, str(error)) from error
             raise BackendUnavailable(str(self._path), str(error)) from error
+
+
+def _is_damage(error: Exception, code: int | None) -> bool:
+    """Whether the file is not what artfs wrote, and not out of reach."""
+    if code is None:
+        # What sqlite3 itself says of text that is no UTF-8.
+        return isinstance(error, sqlite3.OperationalError)
+    return code & 0xFF in _DAMAGE

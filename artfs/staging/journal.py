@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
 import msgspec
@@ -30,17 +30,27 @@ from artfs.system.files import pwrite_full
 if TYPE_CHECKING:
     from artfs.staging.nodes import StagedNode
 
+NodeId = Annotated[int, msgspec.Meta(ge=1, lt=1 << 60)]
+_Number = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 NodeRow = tuple[int, str, int, int, int, int, int, bytes | str | None]
 LinkRow = tuple[int, str, int | None]
 Record = tuple[list[int], list[tuple[int, str]], list[int], list[NodeRow], list[LinkRow]]
 """Vanished directories, removed links, gone nodes, nodes, links: see Changes; in this order."""
+_StoredRow = tuple[NodeId, str, _Number, _Number, _Number, _Number, _Number, Any]
+_StoredRecord = tuple[
+    list[NodeId],
+    list[tuple[NodeId, str]],
+    list[NodeId],
+    list[_StoredRow],
+    list[tuple[NodeId, str, NodeId | None]],
+]
 
 RESERVE_BYTES = 2 * 1024 * 1024
 _PREFIX = "journal-"
 _HEAD = Struct("<II")
 _encode = msgspec.msgpack.Encoder().encode
 # The content of a node's row may be text or bytes, which no typed decoder can tell apart.
-_decode = msgspec.msgpack.Decoder().decode
+_decode = msgspec.msgpack.Decoder(_StoredRecord | int).decode
 
 
 class Changes:
@@ -53,7 +63,7 @@ class Changes:
         self.links: list[LinkRow] = []
         self.removed_links: list[tuple[int, str]] = []
         self.gone: list[int] = []
-        """Nodes that have no name any more."""
+        """Nodes that have no name any more; or in `nodes` still, but need no plain file."""
         self.vanished: list[int] = []
         """Directories whose names all go with them."""
         self.newly_persisted: list[StagedNode] = []
@@ -182,7 +192,31 @@ def _values(data: bytes) -> Iterator[tuple[int, Record | int]]:
         position += length
         try:
             value = _decode(body)
-        except UNDECODABLE as error:
+            _check_contents(value)
+        except (TypeError, *UNDECODABLE) as error:
             # Its checksum is right: it was not cut by a crash, but written so.
             raise StoreFormatError("journal", f"a record is damaged ({error})") from None
         yield position, value
+
+
+def _check_contents(value: Record | int) -> None:
+    if not isinstance(value, int):
+        for row in value[3]:
+            if not isinstance(row[7], bytes | str | None):
+                raise TypeError("a node with content that is none")
+
+
+def unneeded(records: Iterable[Record]) -> list[int]:
+    """The nodes whose plain files may be removed, after records done one after the other."""
+    found: dict[int, None] = {}
+    for _, _, gone, put_nodes, _ in records:
+        found.update(dict.fromkeys(gone))
+        for row in put_nodes:
+            if has_plain_file(row):
+                found.pop(row[0], None)
+    return list(found)
+
+
+def has_plain_file(row: NodeRow) -> bool:
+    """Whether the row is that of a file with content of its own."""
+    return row[1] == "f" and row[7] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,15 +15,18 @@ from artfs.model import Digest
 from artfs.repository.facade import StoreInfo
 from artfs.staging.area import (
     AREA_ID,
+    FILES,
     INDEX_FILE,
+    lost_files,
     opened_areas,
     outcome_reserve,
     remove_leftovers,
     staging_path,
 )
 from artfs.staging.area_lock import AreaOwner, owner_of
+from artfs.staging.checked import checked_meta, checked_tree, damaged_index
 from artfs.staging.index import Index
-from artfs.staging.meta import AreaMeta, AreaState, decode_meta
+from artfs.staging.meta import AreaMeta, AreaState
 from artfs.system.directories import DirectoryHandle
 from artfs.system.files import pwrite_full
 from artfs.system.oserrors import translate_os_errors
@@ -64,6 +68,8 @@ class AreaRecord(msgspec.Struct, frozen=True, kw_only=True):
     files: int
     """With content of their own."""
     size_bytes: int
+    lost: int = 0
+    """Files that were set aside, for no name leads to them."""
 
     @property
     def state(self) -> str:
@@ -73,15 +79,36 @@ class AreaRecord(msgspec.Struct, frozen=True, kw_only=True):
         return "failed" if self.meta.state is AreaState.FAILED else "kept"
 
 
-def staging_areas(store: StoreInfo) -> list[AreaRecord]:
+class DamagedArea(msgspec.Struct, frozen=True, kw_only=True):
+    """A staging area that cannot be gone on with; its files are there."""
+
+    id: str
+    error: str
+    files: int
+    size_bytes: int
+
+
+def staging_areas(
+    store: StoreInfo, on_damage: Callable[[DamagedArea], None] | None = None
+) -> list[AreaRecord]:
     """All areas of a store on this host, oldest first; one that cannot be read is left out.
 
-    Raises: PermissionDenied, BackendUnavailable.
+    `on_damage` gets to know those that nobody can go on with: then all that an index says is
+    looked at, of areas without an owner. Raises: PermissionDenied, BackendUnavailable.
     """
     records = []
     for path in _area_paths(store):
         with suppress(*_UNREADABLE):
-            records.append(_record(path))
+            try:
+                records.append(_record(path, whole=on_damage is not None))
+            except StoreFormatError as error:
+                # One that was dropped meanwhile has nothing.
+                if on_damage is not None and os.path.lexists(path):
+                    files, size_bytes = _count_files(path)
+                    damaged = DamagedArea(
+                        id=path.name, error=error.reason, files=files, size_bytes=size_bytes
+                    )
+                    on_damage(damaged)
     return sorted(records, key=lambda record: record.meta.created_at_ns)
 
 
@@ -193,23 +220,38 @@ def _all_outcomes(areas: DirectoryHandle) -> list[tuple[AreaOutcome, str]]:
     return sorted(found, key=lambda each: each[0].finished_at_ns, reverse=True)
 
 
-def _record(path: Path) -> AreaRecord:
-    """Raises: what `_UNREADABLE` names."""
+def _record(path: Path, *, whole: bool = False) -> AreaRecord:
+    """`whole`: look at every row, where nobody has it. Raises: what `_UNREADABLE` names."""
+    if os.access(path, os.R_OK | os.X_OK) and not os.path.lexists(path / INDEX_FILE):
+        raise damaged_index(path, "it is not there")
+    owner = owner_of(path)
     index = Index(path / INDEX_FILE, writes=False)
     try:
-        meta = decode_meta(index.meta())
+        meta = checked_meta(path, index.meta())
+        if whole and owner is None:
+            checked_tree(path, index.nodes(), index.links())
     finally:
         index.close()
     error, outcome = meta.error, read_outcome(path)
     if error is None and outcome is not None and outcome.failure is not None:
         _, subject, reason, _ = outcome.failure
         error = f"{subject}: {reason}"
+    files, size_bytes = _count_files(path)
+    return AreaRecord(
+        meta=meta,
+        owner=owner,
+        error=error,
+        files=files,
+        size_bytes=size_bytes,
+        lost=len(lost_files(path)),
+    )
+
+
+def _count_files(path: Path) -> tuple[int, int]:
     files = size_bytes = 0
-    with suppress(OSError), os.scandir(path / "files") as entries:
+    with suppress(OSError), os.scandir(path / FILES) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
                 size_bytes += entry.stat(follow_symlinks=False).st_size
                 files += 1
-    return AreaRecord(
-        meta=meta, owner=owner_of(path), error=error, files=files, size_bytes=size_bytes
-    )
+    return files, size_bytes

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 
@@ -24,6 +24,11 @@ logger = logging.getLogger(__name__)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _CLOCK_STEP_NS = 20_000_000
 """The kernel's clock for files goes in steps, of 10 ms at most, and is behind."""
+
+
+Account = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+"""The number of a user or a group."""
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class AreaState(StrEnum):
@@ -56,10 +61,10 @@ class AreaMeta(msgspec.Struct, frozen=True, kw_only=True):
     """The version that `latest` must still be: its id; empty: there must be none yet."""
     mountpoint: str | None = None
     """Where it is, or was last, mounted."""
-    created_at_ns: int
-    uid: int
-    gid: int
-    commits: int = 0
+    created_at_ns: Count
+    uid: Account
+    gid: Account
+    commits: Count = 0
     """How many versions were made of it."""
     state: AreaState = AreaState.STAGING
     error: str | None = None

@@ -1,7 +1,7 @@
 """The nodes of a staging area: files, directories and symlinks, changed or as in the base.
 
 A node lives in memory as long as it differs from the base version, or somebody refers to it.
-Everything here is plain state; `artfs/staging/tree.py` changes it.
+Everything here is plain state; `artfs/staging/staged_tree.py` changes it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from artfs.staging.plain import PlainFile
 from artfs.system.files import FileState
 
 ROOT_ID = 1
+BASE_ID_BIT = 1 << 59
+"""Set in the ids of nodes that the base brought; new ones are counted from below it."""
 
 FILE_MODE = 0o644
 EXECUTABLE_MODE = 0o755

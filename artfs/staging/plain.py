@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from artfs.system.files import copy_file, fsync_directory
 
 _FILE_MODE = 0o600
 _SCRATCH = ".scratch"
+_NAME = re.compile(r"[1-9a-f][0-9a-f]*")
 
 # The standard library has no syncfs(2).
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -32,8 +34,10 @@ class PlainFile:
 class PlainFiles:
     """The directory `files` of an area. Thread-safe; methods raise OSError."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, lost: Path) -> None:
+        """`lost`: where those are set aside of which nobody knows what they are."""
         self.root = root
+        self.lost = lost
         self._prefix = f"{root}/"
 
     def path(self, node_id: int) -> str:
@@ -61,6 +65,20 @@ class PlainFiles:
         """Remove the plain file of a node, if there is one."""
         with suppress(FileNotFoundError):
             os.unlink(self.path(node_id))  # noqa: PTH108 - thousands of them: a string is cheaper
+
+    def is_there(self, node_id: int) -> bool:
+        """Whether a node has a plain file."""
+        return os.path.lexists(self.path(node_id))
+
+    def set_aside(self, node_id: int) -> Path:
+        """Keep a plain file of which nobody knows what it is; where it is now."""
+        self.lost.mkdir(mode=0o700, exist_ok=True)
+        target, count = self.lost / f"{node_id:x}", 1
+        while os.path.lexists(target):
+            target, count = self.lost / f"{node_id:x}-{count}", count + 1
+        Path(self.path(node_id)).rename(target)
+        fsync_directory(self.lost)
+        return target
 
     def scratch(self, node_id: int) -> Path:
         """Where content is gathered that is to become the plain file of a node."""
@@ -95,13 +113,16 @@ class PlainFiles:
             os.close(source)
 
     def ids(self) -> set[int]:
-        """The nodes that have a plain file; what was gathered and not installed is removed."""
+        """The nodes that have a plain file; what was gathered and not installed is removed.
+
+        What artfs did not put there is left alone.
+        """
         found = set()
         with os.scandir(self.root) as entries:
             for entry in entries:
                 if entry.name.endswith(_SCRATCH):
                     Path(entry.path).unlink(missing_ok=True)
-                else:
+                elif _NAME.fullmatch(entry.name):
                     found.add(int(entry.name, 16))
         return found
 

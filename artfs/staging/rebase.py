@@ -46,7 +46,7 @@ def rebase(area: Area, version: VersionRecord, is_ignored: IsIgnored) -> None:
                 state=AreaState.STAGING,
                 error=None,
             )
-            area.replace_index(meta)
+            area.replace_index(meta, unneeded=[file.id for file in change.stored])
         except BaseException:
             change.undo()
             raise

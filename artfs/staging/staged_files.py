@@ -304,6 +304,7 @@ class StagedFiles:
                     pwrite_full(fd, block[: span.length], span.start)
             finally:
                 os.close(fd)
+            self._tree.expect_plain(node)
             self._plain.install(node.id, scratch, mtime_ns=node.mtime_ns)
         except BaseException:
             with suppress(OSError):

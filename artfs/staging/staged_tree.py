@@ -13,7 +13,7 @@ import stat
 import time
 
 from artfs.model import MAX_ENTRY_NAME_BYTES
-from artfs.staging.index import row_of
+from artfs.staging.checked import row_of
 from artfs.staging.journal import Changes
 from artfs.staging.nodes import BaseContent, FileNode, StagedDirectory, StagedNode, SymlinkNode
 from artfs.staging.view import TreeView
@@ -235,6 +235,17 @@ class StagedTree(TreeView):
                 self.index.apply(changes)
                 self._applied(changes)
             node.content = content
+
+    def expect_plain(self, node: FileNode) -> None:
+        """Say that a plain file of this node, which shows content of a version, is no loss."""
+        with self.lock:
+            changes = Changes()
+            changes.gone.append(node.id)
+            if node.link_count:
+                self._persist(changes, node)
+                changes.nodes.append(row_of(node))
+            self.index.apply(changes)
+            self._applied(changes)
 
     # --- parts of changes --------------------------------------------------------------------
 

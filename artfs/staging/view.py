@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from hashlib import blake2b
 
 import msgspec
@@ -11,9 +11,11 @@ from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
 from artfs.manifest.tree import LoadDirectory
 from artfs.model import Digest
-from artfs.staging.index import Index, node_from_row, row_of
+from artfs.staging.checked import row_of
+from artfs.staging.index import Index
 from artfs.staging.journal import LinkRow, NodeRow
 from artfs.staging.nodes import (
+    BASE_ID_BIT,
     DIRECTORY_MODE,
     EXECUTABLE_MODE,
     FILE_MODE,
@@ -25,9 +27,6 @@ from artfs.staging.nodes import (
 )
 from artfs.staging.plain import PlainFiles
 from artfs.system import forks
-
-_BASE_ID_BIT = 1 << 59
-"""Set in the ids of nodes that the base brought; new ones are counted from below it."""
 
 _LISTED_AT_ONCE = 256
 _LOOKUP_COST = 20
@@ -50,36 +49,24 @@ class TreeView:
     """
 
     def __init__(
-        self, index: Index, plain: PlainFiles, load: LoadDirectory, owner: Owner, root: NodeRow
+        self,
+        index: Index,
+        plain: PlainFiles,
+        load: LoadDirectory,
+        owner: Owner,
+        nodes: dict[int, StagedNode],
     ) -> None:
+        """`nodes`: what the index says, the root among them (checked.checked_tree)."""
         self.lock = forks.lock()
         self.index = index
         self.plain = plain
         self.owner = owner
         self._load = load
-        found = node_from_row(root)
-        assert isinstance(found, StagedDirectory)
-        self.root: StagedDirectory = found
-        self.root.persisted = True
-        self.nodes: dict[int, StagedNode] = {ROOT_ID: self.root}
-        self._next_id = ROOT_ID + 1
-
-    def restore(self, nodes: Iterable[NodeRow], links: Iterable[LinkRow]) -> None:
-        """Take over what the index says; once, before anything else."""
-        for row in nodes:
-            if row[0] != ROOT_ID:
-                node = node_from_row(row)
-                node.persisted = True
-                self.nodes[node.id] = node
-                if not node.id & _BASE_ID_BIT:
-                    self._next_id = max(self._next_id, node.id + 1)
-        for parent_id, name, node_id in links:
-            parent = self.nodes[parent_id]
-            assert isinstance(parent, StagedDirectory)
-            child = None if node_id is None else self.nodes[node_id]
-            parent.children[name] = child
-            if child is not None:
-                child.add_place(parent, name)
+        root = nodes[ROOT_ID]
+        assert isinstance(root, StagedDirectory)
+        self.root: StagedDirectory = root
+        self.nodes = nodes
+        self._next_id = 1 + max(node_id for node_id in nodes if not node_id & BASE_ID_BIT)
 
     # --- looking -----------------------------------------------------------------------------
 
@@ -246,4 +233,4 @@ def _base_id(parent_id: int, name: str) -> int:
     """The id of an entry of the base: the same whenever it is looked up."""
     place = parent_id.to_bytes(8, "little") + name.encode()
     digest = int.from_bytes(blake2b(place, digest_size=8).digest(), "little")
-    return digest & (_BASE_ID_BIT - 1) | _BASE_ID_BIT
+    return digest & (BASE_ID_BIT - 1) | BASE_ID_BIT

@@ -15,11 +15,13 @@ import pytest
 from artfs.catalog.base import Catalog
 from artfs.testing.catalog_changes import ChangesContract
 from artfs.testing.catalog_commits import CommitContract
+from artfs.testing.catalog_copies import CopiesContract
 from artfs.testing.catalog_crowds import CrowdContract
 from artfs.testing.catalog_garbage import GarbageContract
 from artfs.testing.catalog_leases import LeasesContract
 from artfs.testing.catalog_names import NamesContract, RunsContract
 from artfs.testing.catalog_samples import OpenCatalog
+from artfs.testing.catalog_serving import ServingContract
 
 __all__ = ["CatalogContract", "OpenCatalog"]
 
@@ -28,10 +30,12 @@ class CatalogContract(
     NamesContract,
     CommitContract,
     ChangesContract,
+    CopiesContract,
     RunsContract,
     LeasesContract,
     GarbageContract,
     CrowdContract,
+    ServingContract,
 ):
     """The promises of the port."""
 

@@ -9,7 +9,15 @@ import time
 import pytest
 
 from artfs.catalog.base import Catalog
-from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, RunNotFound, VersionNotFound
+from artfs.catalog.records import RunChange
+from artfs.errors import (
+    AliasNotFound,
+    ArtifactNotFound,
+    Conflict,
+    NotFound,
+    RunNotFound,
+    VersionNotFound,
+)
 from artfs.model import RunState, VersionState
 from artfs.testing.catalog_samples import a_commit, commit, digest_of, put
 
@@ -193,6 +201,47 @@ class RunsContract:
         assert re.fullmatch("[a-z]+-[a-z]+-1", names[0])
         assert re.fullmatch("[a-z]+-[a-z]+-2", names[1])
 
+    def test_a_run_is_called_as_its_maker_says_unless_another_is(self, catalog: Catalog) -> None:
+        name = "ü" * 64
+        run = catalog.create_run("team", name=None, job_type=None, config={}, run_id=name)
+        assert (run.id, catalog.run(name)) == (name, run)
+        with pytest.raises(Conflict):
+            catalog.create_run("other", name=None, job_type=None, config={}, run_id=name)
+
+    def test_what_a_run_is_can_be_said_again(self, catalog: Catalog) -> None:
+        run = catalog.create_run("team", name="a", job_type="train", config={"lr": 1})
+        assert catalog.change_run(run.id, RunChange()) == run
+        changed = catalog.change_run(run.id, RunChange(name="b", job_type=None, config={"n": 2}))
+        assert (changed.name, changed.job_type, changed.config) == ("b", None, {"n": 2})
+        assert catalog.run(run.id) == changed
+        with pytest.raises(RunNotFound):
+            catalog.change_run("nobody00", RunChange(name="b"))
+
+    def test_what_a_run_says_of_itself_is_kept_and_copied(self, catalog: Catalog) -> None:
+        run = catalog.create_run("team", name=None, job_type=None, config={})
+        before = catalog.changes()
+        assert catalog.run_details([run.id]) == {}
+        catalog.describe_run(run.id, {"tags": ["a"], "notes": "n"})
+        catalog.describe_run(run.id, {"notes": "ü", "summary": {"loss": 0.5}})
+        said = {"tags": ["a"], "notes": "ü", "summary": {"loss": 0.5}}
+        assert catalog.run_details([run.id, "nobody00"]) == {run.id: said}
+        catalog.describe_run(run.id, {"acc": 1, "loss": 0.4}, within="summary")
+        catalog.describe_run(run.id, {"best": 2}, within="summary", without=["acc"])
+        catalog.describe_run(run.id, {}, without=["tags"])
+        said = {"notes": "ü", "summary": {"loss": 0.4, "best": 2}}
+        assert catalog.run_details([run.id]) == {run.id: said}
+        assert catalog.changes() > before
+        assert len(catalog.copy_names()["run_details"]) == 1
+        with pytest.raises(RunNotFound):
+            catalog.describe_run("nobody00", {})
+
+    def test_a_run_that_is_left_by_all_has_crashed(self, catalog: Catalog) -> None:
+        run = catalog.create_run("team", name=None, job_type=None, config={})
+        catalog.leave_run(run.id)
+        catalog.leave_run(run.id)
+        assert catalog.run(run.id).state is RunState.CRASHED
+        assert catalog.join_run(run.id).state is RunState.RUNNING
+
     def test_runs_are_listed_newest_first(self, catalog: Catalog) -> None:
         ids = [
             catalog.create_run(project, name=None, job_type=None, config={}).id
@@ -226,7 +275,13 @@ class RunsContract:
         assert [run.id for run in catalog.users_of(data.id)] == [first.id, second.id]
         assert catalog.users_of(more.id) == [second]
         assert catalog.maker_of(more.id) == first
-        assert catalog.maker_of(put(catalog, 3).id) is None
+        other = put(catalog, 3)
+        assert catalog.maker_of(other.id) is None
+        for _ in range(2):
+            catalog.record_output(second.id, other.id)
+        assert catalog.maker_of(other.id) == second
+        with pytest.raises(RunNotFound):
+            catalog.record_output("nobody00", other.id)
 
     def test_a_run_cannot_use_what_never_was(self, catalog: Catalog) -> None:
         run = catalog.create_run("team", name=None, job_type=None, config={})

@@ -53,6 +53,9 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_GRACE_S = 7 * 86_400.0
 
+DRAFT_LIFE_S = 86_400.0
+"""What clients of a server began to log, and did not go on with for so long, is given up."""
+
 _EVER_NS = 2**62
 
 
@@ -182,6 +185,9 @@ class _Collection:
             self._collect()
         else:
             self._catalog.revoke_abandoned()
+            self._catalog.serving.expire_drafts(
+                untouched_since_ns=self._started_ns - int(DRAFT_LIFE_S * 1e9)
+            )
             lease = self._catalog.lease(LeaseKind.COLLECTION)
             try:
                 self._collect()
@@ -233,6 +239,10 @@ class _Collection:
 
         What they refer to in other versions is reached as well, deleted ones included.
         """
+        # Before the versions are listed: what is committed meanwhile is in one of both.
+        drafted: set[Digest] = set()
+        with self._hindered_by("what servers were sent"):
+            drafted = self._catalog.serving.drafted()
         reachable: set[Digest] = set()
         # A file may hold the very bytes of a directory object: it does not lead on.
         walked: set[Digest] = set()
@@ -245,7 +255,8 @@ class _Collection:
                 self._mark_tree(tree, reachable, walked, linked)
         with self._hindered_by("a reference to another version"):
             reachable |= linked.found
-        return reachable | walked
+        # What was uploaded to a server, and is not in a version yet, is drafted.
+        return reachable | walked | drafted
 
     @contextmanager
     def _hindered_by(self, path: str) -> Iterator[None]:

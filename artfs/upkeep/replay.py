@@ -62,6 +62,7 @@ class _Names:
         self._artifact_ids = {row["id"] for row in self._rows("artifacts")}
         self._aliases = {(row["artifact_id"], row["name"]): row for row in self._rows("aliases")}
         self._keys = {row["key"] for row in self._rows("commit_keys")}
+        self._numbers = {(row["artifact_id"], row["index"]) for row in self._rows("versions")}
         self._runs = {row["id"] for row in self._rows("runs")}
 
     def _rows(self, table: str) -> Rows:
@@ -78,11 +79,13 @@ class _Names:
                 f"{commit.project}/{commit.name}:v{commit.index}: the name is one of {kind}"
             )
             return True
-        if commit.index < artifact["next_index"]:
+        if (artifact["id"], commit.index) in self._numbers:
             return False
-        artifact["next_index"] = commit.index + 1
+        # A copy may have been put in among others.
+        is_newest = commit.index >= artifact["next_index"]
+        artifact["next_index"] = max(artifact["next_index"], commit.index + 1)
         self._add(commit, artifact, commit.index)
-        for alias in {LATEST, *commit.aliases}:
+        for alias in {LATEST, *commit.aliases} if is_newest else commit.aliases:
             self._move(alias, artifact["id"], commit.id)
         self.done.added.append(f"{commit.project}/{commit.name}:v{commit.index}")
         return True
@@ -138,6 +141,7 @@ class _Names:
 
     def _add(self, commit: CommitRecord, artifact: dict[str, Any], index: int) -> None:
         self._versions.add(commit.id)
+        self._numbers.add((artifact["id"], index))
         self._rows("versions").append(
             {
                 "id": commit.id,

@@ -40,9 +40,10 @@ _DAMAGE = (BlobNotFound, IntegrityError, InvalidManifest)
 def reading_anew(repository: Repository) -> Iterator[Repository]:
     """The store, with a cache of its own that is empty; an embedded store as it is.
 
-    A request for many small blobs needs a place for them until they are asked for.
+    So is a W&B server, which has references in place of files. A request for many small blobs
+    needs a place for them until they are asked for.
     """
-    if repository.info.root is not None:
+    if repository.info.root is not None or repository.is_server:
         yield repository
         return
     root = repository.workspace.temporaries.new("reread")

@@ -124,6 +124,10 @@ class CatalogNames:
 
     async def version(self, project: str, name: str, selector: str) -> Known[VersionRecord | None]:
         """See Names."""
+        listed: Known[list[VersionRecord]] | None = self._answers.get(("versions", project, name))
+        if listed is not None and listed.ttl_s() > 0:
+            # So that `ls -l` of many versions is one question.
+            return Known(_selected(listed.value, selector), listed.expires)
 
         def find() -> VersionRecord | None:
             try:
@@ -209,7 +213,12 @@ class FrozenNames:
 
     async def version(self, project: str, name: str, selector: str) -> Known[VersionRecord | None]:
         """See Names."""
-        for version in (await self.versions(project, name)).value:
-            if selector in {version.version, *version.aliases}:
-                return Known(version, math.inf)
-        return Known(None, math.inf)
+        return Known(_selected((await self.versions(project, name)).value, selector), math.inf)
+
+
+def _selected(versions: list[VersionRecord], selector: str) -> VersionRecord | None:
+    """That of all versions of an artifact which `vN` or an alias selects."""
+    for version in versions:
+        if selector == version.version or selector in version.aliases:
+            return version
+    return None

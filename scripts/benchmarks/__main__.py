@@ -19,6 +19,7 @@ from scripts.benchmarks import (
     peersstage,
     publishing,
     reading,
+    serving,
     staging,
     tables,
 )
@@ -51,6 +52,7 @@ def main() -> int:
         "peers-far": peersread.far_away,
         "peers-stage": peersstage.writing,
         "commands": commands.answers,
+        "serve": serving.logging,
         "tables": partial(tables.small_and_large, wandb_python=arguments.wandb_python),
     }
     unknown = set(arguments.only) - parts.keys()

@@ -17,7 +17,7 @@ _SERVERS = ("postgresql:", "s3:", "https:")
 _UNREACHABLE = {3, 7, 8}
 """What an example ends with whose servers are not there; 2 and 10 would say that it is wrong."""
 _STAGED = {"abort", "commit"}
-_KEPT = {"staging resume", "staging commit", "staging drop"}
+_KEPT = {"staging resume", "staging commit", "staging drop", "staging salvage"}
 _MOUNTED = {"umount", "status"}
 _ROOTS = ("/mnt", "/data", "/scratch")
 _AREA = "1f3a9c04"
@@ -76,7 +76,19 @@ def prepared(cli: Cli, name: str) -> str:
         return area
     if name in _MOUNTED:
         cli.ok("mount", cli.directory / "mnt" / "artfs")
+    if name == "keys revoke":
+        cli.ok("keys", "add", "ada")
     return _AREA
+
+
+def serve_until_told(cli: Cli, words: list[str]) -> None:
+    """Let a server begin, at a port that is free, and end it."""
+    process = cli.popen(*words, "--listen", "127.0.0.1:0")
+    assert process.stdout is not None
+    assert "serving" in process.stdout.readline()
+    process.terminate()
+    assert process.wait(timeout=30) == 0
+    process.communicate()
 
 
 @pytest.mark.parametrize(("name", "example"), examples())
@@ -89,6 +101,9 @@ def test_an_example_of_the_help_works(place: Cli, name: str, example: str) -> No
     words = shlex.split(command)[1:]
     if name in {"abort", "rm", "staging drop"}:
         words.insert(len(name.split()), "--yes")
+    if example == "artfs serve":
+        serve_until_told(place, words)
+        return
     done = place.run(*words)
     if any(server in example for server in _SERVERS):
         assert done.code in {0, *_UNREACHABLE}, done

@@ -24,7 +24,9 @@ def mountpoint(cli: Cli) -> Iterator[Path]:
         cli.run("umount", "--force", path)
 
 
-def test_a_damaged_staging_area_can_be_dropped(cli: Cli, mountpoint: Path) -> None:
+def test_a_damaged_staging_area_is_listed_copied_out_and_dropped(
+    cli: Cli, mountpoint: Path
+) -> None:
     staging = cli.run("stage", "p/data", mountpoint, "--json").json["staging"]
     with (mountpoint / "half").open("w") as file:
         file.write("x")
@@ -35,7 +37,18 @@ def test_a_damaged_staging_area_can_be_dropped(cli: Cli, mountpoint: Path) -> No
     path = Path(staging["path"])
     for name in ("index.sqlite", "index.sqlite-wal"):
         (path / name).write_bytes(b"damaged" * 1000)
-    assert cli.run("staging", "commit", staging["id"]).code != 0
+    refused = cli.run("staging", "commit", staging["id"])
+    assert refused.code == 11
+    assert f"artfs: {path}: its index is damaged" in refused.err
+    assert f"artfs staging salvage {staging['id']} DIRECTORY" in refused.err
+    listed = cli.run("staging", "ls")
+    assert (listed.code, "damaged" in listed.out) == (0, True)
+    (document,) = cli.run("staging", "ls", "--json").json
+    assert (document["id"], document["state"], document["files"]) == (staging["id"], "damaged", 1)
+    assert cli.run("staging", "salvage", staging["id"], "out").code == 0
+    (copied,) = (each for each in (cli.directory / "out").rglob("*") if each.is_file())
+    assert copied.read_text() == "x"
+    assert cli.run("staging", "salvage", staging["id"], "out").code == 10
     assert cli.run("staging", "drop", staging["id"]).code == 10
     assert path.exists()
     assert cli.run("staging", "drop", staging["id"], "--yes").code == 0

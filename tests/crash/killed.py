@@ -21,11 +21,13 @@ from typing import Any
 import artfs
 import artfs.catalog.copies
 import artfs.catalog.sql
+import artfs.cli.commands.copy
 import artfs.cli.commands.doctor
 import artfs.cli.commands.gc
 import artfs.cli.commands.put
 import artfs.repository.stores
 import artfs.sdk.publish
+import artfs.upkeep.copying
 from artfs.cli.app import run
 
 PACKAGE = str(Path(artfs.__file__).parent)

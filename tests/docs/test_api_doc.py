@@ -17,6 +17,7 @@ ROWS = [line.strip("|").split("|") for line in TEXT.splitlines() if line.startsw
 OWN = {
     "add_bytes",
     "commit_to",
+    "discard_added",
     "download_entry",
     "find_entry",
     "of_id",

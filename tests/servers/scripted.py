@@ -19,6 +19,7 @@ class Asked(msgspec.Struct, frozen=True):
     path: str
     headers: Mapping[str, str]
     """Names in lower case."""
+    body: bytes = b""
 
 
 Script = Callable[[Asked], bytes]
@@ -82,9 +83,10 @@ def scripted(
             while line := self.rfile.readline().decode("latin-1").strip():
                 name, _, text = line.partition(":")
                 headers[name.lower()] = text.strip()
+            body = self.rfile.read(int(headers.get("content-length", "0")))
             if len(target) > 1:
                 with suppress(BrokenPipeError, ConnectionResetError):
-                    self.wfile.write(served.note(Asked(target[1], headers)))
+                    self.wfile.write(served.note(Asked(target[1], headers, body)))
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True

@@ -9,8 +9,10 @@ import click
 from artfs.cli.frame import default_project, foreground_option, json_option, store_option
 from artfs.cli.output import print_json, print_line
 from artfs.cli.values import mount_value, mounted_name
+from artfs.errors import InvalidArgument
 from artfs.mounts import client
 from artfs.settings import store_location
+from artfs.wandbstore.address import is_server_url, split_target
 
 
 @click.command(short_help="Mount a store, project, artifact or version as a directory.")
@@ -40,7 +42,8 @@ def command(
     """Mount TARGET, read-only, on the empty directory MOUNTPOINT, and return once it answers.
 
     TARGET is PROJECT, PROJECT/NAME or PROJECT/NAME:VERSION; without it the whole store is
-    mounted. A version stays the one that it was at the moment of mounting.
+    mounted. A version stays the one that it was at the moment of mounting. What is on a W&B server
+    is wandb://HOST/ENTITY, with such a target behind it.
 
     \b
     Examples:
@@ -50,9 +53,14 @@ def command(
     """
     if not 1 <= len(words) <= 2:
         raise click.UsageError("expected [TARGET] MOUNTPOINT", context)
+    target = words[0] if len(words) == 2 else None
+    if target is not None and is_server_url(target):
+        if store is not None:
+            raise InvalidArgument(target, "names its store: leave --store out")
+        store, target = split_target(target)
     request = client.MountRequest(
         store=store_location(store),
-        target=_with_project(words[0]) if len(words) == 2 else None,
+        target=None if target is None else _with_project(target),
         mountpoint=Path(words[-1]),
         options=client.parse_options(options),
     )

@@ -29,6 +29,7 @@ from artfs.cli.output import (
     plural,
     print_json,
     print_line,
+    print_note,
     print_table,
 )
 from artfs.cli.progress import ProgressLine
@@ -37,7 +38,9 @@ from artfs.settings import store_location
 from artfs.system.progress import ProgressMeter
 
 if TYPE_CHECKING:
-    from artfs.staging.listing import AreaRecord
+    from artfs.staging.listing import AreaRecord, DamagedArea
+
+_WAY_OUT = "`artfs staging salvage {0} DIRECTORY` copies its files out"
 
 
 @click.group(short_help="List, resume, commit or drop staging areas.")
@@ -63,21 +66,28 @@ def ls(*, store: str | None, as_json: bool) -> None:
     Example:
       artfs staging ls
     """
+    from artfs.staging.area import staging_path  # noqa: PLC0415 - takes long
     from artfs.staging.listing import outcomes, staging_areas  # noqa: PLC0415 - takes long
 
+    damaged: list[DamagedArea] = []
     with open_repository(store) as repository:
-        records = staging_areas(repository.info)
+        records = staging_areas(repository.info, damaged.append)
         ended = outcomes(repository.info)
+        place = staging_path(repository.info)
     if as_json:
-        print_json([_value(record) for record in records])
+        print_json([*map(_value, records), *map(_damaged_value, damaged)])
         return
     header = ("ID", "ARTIFACT", "BASE", "STATE", "FILES", "SIZE", "CREATED", "MOUNTPOINT", "PID")
-    rows = [_row(record) for record in records]
+    rows = [*map(_row, records), *map(_damaged_row, damaged)]
     if rows:
         print_table(header, rows, right=frozenset({"FILES", "SIZE", "PID"}))
     for record in records:
         if record.owner is None and record.error is not None:
             print_line(f"{record.meta.id}: no version was made: {record.error}")
+        if record.lost:
+            print_line(f"{record.meta.id}: {lost_text(record.lost, place / record.meta.id)}")
+    for each in damaged:
+        print_line(f"{each.id}: {each.error}: {_WAY_OUT.format(each.id)}")
     for outcome in ended:
         text = outcome_text(outcome.artifact, outcome.version, created=outcome.created)
         if outcome.dropped:
@@ -167,11 +177,40 @@ def commit(
                     ),
                 )
             dropped = True
-            opened.drop()
+            lost, place = opened.lost(), opened.path
+            opened.finish()
         finally:
             if not dropped:
                 opened.close()
     print_outcome(artifact, version, created=report.created, as_json=as_json)
+    if lost:
+        print_note(f"{area} is kept: {lost_text(len(lost), place)}")
+
+
+@command.command(short_help="Copy the files of a damaged staging area out of it.")
+@click.argument("area", metavar="ID")
+@click.argument("directory", metavar="DIRECTORY", type=click.Path(path_type=Path))
+@store_option
+@json_option
+def salvage(*, area: str, directory: Path, store: str | None, as_json: bool) -> None:
+    """Copy all content of the staging area ID into DIRECTORY, which is new or empty.
+
+    For an area that is damaged, or has files that no name leads to any more. Files go to
+    `named/PATH` where their path is known still, and to `unnamed/NUMBER` else. The area stays as it
+    is. What it only shows of its base is not copied: `artfs get` has that.
+
+    \b
+    Example:
+      artfs staging salvage 1f3a9c04 rescued
+    """
+    from artfs.staging.salvage import salvage_area  # noqa: PLC0415 - takes long to import
+
+    with open_repository(store) as repository:
+        report = salvage_area(repository.info, area, directory)
+    if as_json:
+        print_json({"named": report.named, "unnamed": report.unnamed})
+    else:
+        print_line(f"{plural(report.named, 'file')} with a name, {report.unnamed} without")
 
 
 @command.command(short_help="Drop a staging area with all that is in it.")
@@ -206,6 +245,32 @@ def drop(*, area: str, yes: bool, store: str | None, as_json: bool) -> None:
         print_line(f"{area} is dropped")
 
 
+def lost_text(count: int, area: Path) -> str:
+    """What to say of files that an area has set aside."""
+    return (
+        f"no name leads to {plural(count, 'file')}, now in {area}/lost: "
+        f"`artfs staging drop {area.name}` removes the area with them"
+    )
+
+
+def _damaged_value(area: DamagedArea) -> dict[str, Any]:
+    fields = ("artifact", "type", "base", "mountpoint", "pid", "host", "created_at")
+    return {
+        "id": area.id,
+        **dict.fromkeys(fields),
+        "state": "damaged",
+        "error": area.error,
+        "files": area.files,
+        "bytes": area.size_bytes,
+        "lost": 0,
+    }
+
+
+def _damaged_row(area: DamagedArea) -> tuple[str, ...]:
+    size = format_size(area.size_bytes)
+    return (area.id, "-", "-", "damaged", str(area.files), size, "-", "-", "-")
+
+
 def _value(record: AreaRecord) -> dict[str, Any]:
     meta = record.meta
     return {
@@ -221,6 +286,7 @@ def _value(record: AreaRecord) -> dict[str, Any]:
         "created_at": iso_time(meta.created_at_ns),
         "files": record.files,
         "bytes": record.size_bytes,
+        "lost": record.lost,
     }
 
 

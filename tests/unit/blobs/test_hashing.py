@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
+from artfs.blobs.hashing import ContentHash, StreamHash, hash_bytes, hash_file
 from artfs.errors import BackendUnavailable, PermissionDenied, SourceChanged
 from artfs.model import BLOCK_SIZE_BYTES, Digest, block_count
 
@@ -86,6 +86,21 @@ def test_the_file_position_does_not_matter_and_stays(tmp_path: Path, size_bytes:
         os.lseek(fd, 77, os.SEEK_SET)
         assert hash_file(fd).sha256 == hashlib.sha256(data).digest()
         assert os.lseek(fd, 0, os.SEEK_CUR) == 77
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_content_that_comes_in_blocks_has_the_hashes_of_the_file_that_it_becomes(
+    tmp_path: Path, size_bytes: int
+) -> None:
+    data = Random(size_bytes).randbytes(size_bytes)
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        stream = StreamHash(file.fileno())
+        for start in range(0, size_bytes, BLOCK_SIZE_BYTES):
+            stream.feed(data[start : start + BLOCK_SIZE_BYTES])
+        found = stream.finish()
+    assert path.read_bytes() == data
+    assert found == hash_bytes(data)
 
 
 def test_a_large_file_reports_progress_block_by_block(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -22,12 +23,15 @@ from artfs.catalog.failures import translate
 from artfs.catalog.sql import SqlCatalog
 from artfs.errors import (
     BackendUnavailable,
+    DamagedRecord,
     InvalidArgument,
     OutOfSpace,
     PermissionDenied,
     StoreFormatError,
 )
+from artfs.model import RunState
 from artfs.testing.catalog_samples import a_pack, commit, put
+from artfs.testing.catalog_serving import a_draft, a_key
 from tests.support.privileges import needs_root
 
 NOBODY = 65534
@@ -435,3 +439,36 @@ def _python(code: str, path: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_damaged_rows_of_servers_are_named_and_never_believed(path: Path) -> None:
+    catalog = SqlCatalog.sqlite(path, create=True)
+    serving = catalog.serving
+    serving.add_key(a_key("ada"))
+    draft = serving.put_draft(a_draft())
+    run = catalog.create_run("team", name=None, job_type=None, config={})
+    catalog.describe_run(run.id, {"notes": "n"})
+    catalog.finish_run(run.id, RunState.FINISHED)
+    serving.secret(bytes(32))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("""UPDATE api_keys SET projects = '"all"'""")
+        connection.execute("UPDATE drafts SET request = '[1]'")
+        connection.execute("UPDATE run_details SET details = 'none'")
+        connection.execute("UPDATE server_secrets SET value = x''")
+        connection.execute("INSERT INTO uploads VALUES (?, 7, x'00', -1, 'text')", (draft.id,))
+    asked: tuple[Callable[[], object], ...] = (
+        serving.keys,
+        partial(serving.find_key, "key00000"),
+        partial(serving.draft, draft.id),
+        partial(serving.uploads, draft.id),
+        serving.drafted,
+        partial(catalog.run_details, [run.id]),
+        partial(serving.secret, bytes(32)),
+    )
+    for ask in asked:
+        with pytest.raises(DamagedRecord, match="damaged"):
+            ask()
+    told = "\n".join(catalog.check())
+    for what in ("key ada", f"draft {draft.id}", "uploaded content", f"details of run {run.id}"):
+        assert what in told
+    catalog.close()

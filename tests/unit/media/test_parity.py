@@ -95,7 +95,7 @@ def test_the_shape_of_a_video_is_checked_before_its_codecs(shape: tuple[int, ...
 def test_a_name_that_leads_to_nothing_is_a_comm_error_and_a_value_error(tmp_path: Path) -> None:
     with artfs.init(project="p") as run:
         run.log_artifact(artfs.Artifact("a", "t"))
-    api = artfs.Api(str(tmp_path / "store"))
+    api = artfs.Api(store=str(tmp_path / "store"))
     for call in (
         lambda: api.artifact("p/missing:latest"),
         lambda: api.artifact("p/a:v7"),

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from artfs.errors import ArtfsError, BackendUnavailable, ReferenceChanged
-from artfs.model import BLOCK_SIZE_BYTES
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange
 from artfs.references.http import HttpHandler
 from tests.servers.scripted import Asked, Script, ScriptedServer, answer, scripted
 from tests.support.references import QUICK, Reading
@@ -189,3 +189,36 @@ def test_more_that_comes_late_is_noticed_as_well(reading: Reading, size_bytes: i
         )
         with pytest.raises(ArtfsError, match="pinned at"):
             reading.bytes_of(entry)
+
+
+SAME_SECOND = "Sat, 01 Jan 2000 00:00:00 GMT"
+
+
+@pytest.mark.parametrize("new_reader", [False, True])
+def test_content_that_only_its_size_tells_apart_is_never_mixed(
+    reading: Reading, tmp_path: Path, new_reader: bool
+) -> None:
+    def plain(body: bytes) -> Script:
+        length = str(len(body))
+        return lambda _: answer(200, body, last_modified=SAME_SECOND, content_length=length)
+
+    bodies = [b"eighteen bytes are", b"six by", b"in between"]
+    with scripted(plain(b"")) as server:
+        entries = []
+        for body in bodies:
+            server.script = plain(body)
+            entries.append(reading.one(f"{server.url}/a"))
+        assert len({str(entry.pin) for entry in entries}) == 1
+        kept = []
+        for body, entry in zip(bodies, entries, strict=True):
+            server.script = plain(body)
+            content = reading.reader.content(entry)
+            kept.append(content)
+            assert bytes(content.load_block(0)) == body
+        if new_reader:
+            reading = Reading(tmp_path / "cache", {"http": HttpHandler(policy=QUICK)})
+            kept = [reading.reader.content(entry) for entry in entries]
+        # Each is in the cache: the server is not asked for what it no longer has.
+        for body, content in zip(bodies, kept, strict=True):
+            assert bytes(content.load_block(0)) == body
+            assert content.try_read(ByteRange(0, len(body))) in (None, body)

@@ -237,18 +237,22 @@ def test_on_a_full_disk_changes_are_kept_and_nothing_is_lost(tmp_path: Path) -> 
         assert len(index.links()) == 101
 
 
-def test_an_index_of_the_format_before_journals_is_taken_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "later"), [(1, ("journals", "removed")), (3, ("removed",))])
+def test_an_index_of_an_earlier_format_is_taken_over(
+    tmp_path: Path, version: int, later: tuple[str, ...]
+) -> None:
     path = tmp_path / "index.sqlite"
     Index(path, create=True).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE journals")
-        connection.execute("PRAGMA user_version = 1")
+        for table in later:
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
     looked_at = Index(path, writes=False)
     assert looked_at.meta() == ""
     looked_at.close()
     with sqlite3.connect(path) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (version,)
     connection.close()
     index = Index(path)
     index.apply(change(5))

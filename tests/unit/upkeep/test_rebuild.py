@@ -270,6 +270,14 @@ def test_what_a_checkpoint_knows_a_record_does_not_change() -> None:
     assert aliases(copied) == {"latest": record(2).id}
 
 
+def test_a_copy_that_was_put_in_among_others_gets_its_number_back() -> None:
+    copied = empty_copy()
+    replay(copied, [record(3)])
+    replayed = replay(copied, [record(1, aliases=["mine"]), record(3)])
+    assert (replayed.added, replayed.renumbered) == (["p/a:v1"], [])
+    assert aliases(copied) == {"latest": record(3).id, "mine": record(1).id}
+
+
 def test_of_two_versions_with_one_number_both_come_back_and_no_latest_is_invented() -> None:
     copied = empty_copy()
     older = record(1, id="f" * 32, created_at_ns=1, aliases=["latest", "mine"])

@@ -1,0 +1,110 @@
+"""The newest client of W&B logs to `artfs serve`, and to a server that throws the bytes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.benchmarks.harness import Bench, fresh, write_files, write_large
+
+_CLIENT = Path(__file__).resolve().parents[2] / ".venv/wandb-0.31.0/bin/python"
+_TARGET = 1.3
+_TARGET_MIB = 300
+
+_SCRIPT = """
+import sys, time, wandb
+directory, name = sys.argv[1:]
+run = wandb.init(project="bench")
+artifact = wandb.Artifact(name, "dataset")
+artifact.add_dir(directory, skip_cache=True, policy="immutable")
+began = time.perf_counter()
+run.log_artifact(artifact).wait()
+print("SECONDS", time.perf_counter() - began)
+run.finish()
+"""
+
+
+def logging(bench: Bench) -> None:
+    """2,000 files of 32 KiB, and one of 1 GiB."""
+    small, large = bench.directory / "small", bench.directory / "large"
+    write_files(fresh(small), count=2000, size_bytes=32 * 1024)
+    write_large(fresh(large) / "file", 1 << 30)
+    for what, data in (("2,000 files of 32 KiB", small), ("1 GiB", large)):
+        took, peak = {}, 0
+        for kind in ("discard", "serve"):
+            times = []
+            for number in range(bench.rounds):
+                with _server(bench, kind) as (process, url, key):
+                    times.append(_logged(bench, data, f"{kind}-{number}", url, key))
+                    peak = max(peak, _peak_mib(process.pid)) if kind == "serve" else peak
+            took[kind] = min(times)
+        ratio = took["serve"] / took["discard"]
+        bench.add(
+            f"log {what} with wandb 0.31.0 to `artfs serve`",
+            f"{took['serve']:.2f} s, {peak} MiB",
+            peer=f"{took['discard']:.2f} s (bytes thrown away)",
+            ratio=f"{ratio:.2f}",
+            target=f"{_TARGET}, {_TARGET_MIB} MiB",
+            reached=ratio <= _TARGET and peak <= _TARGET_MIB,
+        )
+
+
+@contextmanager
+def _server(bench: Bench, kind: str) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    # One of its own: what a store has is not sent again.
+    store = Path(tempfile.mkdtemp(prefix="served-", dir=bench.directory))
+    environment = {**bench.environment, "ARTFS_STORE": str(store / "store")}
+    module = ["artfs", "serve", "--listen", "127.0.0.1:0", "--json"]
+    if kind == "discard":
+        module = ["scripts.benchmarks.discarding"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *module], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        yield process, ready["url"], ready["key"]
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(store)
+
+
+def _logged(bench: Bench, data: Path, name: str, url: str, key: str) -> float:
+    """Seconds that the client needs."""
+    home = fresh(bench.directory / "home")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "WANDB_BASE_URL": url,
+        "WANDB_API_KEY": key,
+        "WANDB_DIR": str(home),
+        "WANDB_CACHE_DIR": str(home / "cache"),
+        "WANDB_DATA_DIR": str(home / "data"),
+        "WANDB_ERROR_REPORTING": "false",
+        "WANDB_SILENT": "true",
+    }
+    began = time.perf_counter()
+    done = subprocess.run(
+        [_CLIENT, "-c", _SCRIPT, data, name],
+        env=environment, cwd=home, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    for line in done.stdout.splitlines():
+        if line.startswith("SECONDS "):
+            return float(line.split()[1])
+    raise RuntimeError(f"after {time.perf_counter() - began:.0f} s: {done.stderr[-2000:]}")
+
+
+def _peak_mib(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) // 1024
+    raise ProcessLookupError(pid)
