@@ -258,11 +258,24 @@ class DamagedRecord(StoreFormatError):
     """A row of the catalog that no artfs can have written. The rest of the store can be used."""
 
     def __init__(
-        self, subject: str, reason: str = "", *, hint: str = "", version_id: Any = None
+        self,
+        subject: str,
+        reason: str = "",
+        *,
+        hint: str = "",
+        version_id: Any = None,
+        kind: str = "",
+        names: tuple[Any, ...] = (),
     ) -> None:
-        """`version_id` is the key of a version's row, whatever it is, where that is damaged."""
+        """`version_id` is the key of a version's row, whatever it is, where that is damaged.
+
+        `kind` says what it is a row of: "project", "artifact", "version" (which aliases name too)
+        or another; `names`, as rows have them, under which a listing of that kind would tell it.
+        """
         super().__init__(subject, reason, hint=hint)
         self.version_id = version_id
+        self.kind = kind
+        self.names = names
 
 
 class OtherStoreFormat(StoreFormatError):

@@ -15,6 +15,7 @@ from tests.servers.seaweedfs import seaweedfs
 __all__ = ["gcs", "nginx", "postgresql", "seaweedfs"]
 
 _FIRST = (
+    "tests/server/",
     "tests/unit/references/test_faults.py",
     "tests/mount/test_foreign.py",
     "tests/mount/test_shared.py",

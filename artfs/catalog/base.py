@@ -83,7 +83,8 @@ class Catalog(BlobCatalog, Protocol):
     # --- names -----------------------------------------------------------------------------
 
     # Listings fail for a row that is damaged, with the DamagedRecord that names it; with
-    # `on_damage` they tell that, and leave out what it is about.
+    # `on_damage` they tell that, and leave out what it is about. So do they for rows that are
+    # lost, as far as others show that they were there.
 
     def projects(self, *, on_damage: OnDamage | None = None) -> list[ProjectRecord]:
         """All projects, by name."""

@@ -193,7 +193,7 @@ def version_record(
         check_text(found.description, found.content_digest, *tags)
         metadata = parsed_object(found.metadata)
     except WRONG as error:
-        raise damaged_version(row, reason_of(error)) from error
+        raise _damaged_version(row, aliases, reason_of(error)) from error
     return VersionRecord(
         id=found.id,
         project=found.project,
@@ -218,10 +218,10 @@ def version_record(
     )
 
 
-def damaged_version(row: Sequence[Any], reason: str) -> DamagedRecord:
-    """The error that names the version of a row of rows._version_columns."""
+def _damaged_version(row: Sequence[Any], aliases: Iterable[Any], reason: str) -> DamagedRecord:
     version_id, project, name, index = row[1:5]
     can_be_named = isinstance(index, int) and index >= 0
+    names = (f"v{index}" if can_be_named else None, *aliases)
     if not can_be_named:
         index = f"? (version {version_id})"
     in_artifact = isinstance(project, str) and isinstance(name, str)
@@ -235,6 +235,8 @@ def damaged_version(row: Sequence[Any], reason: str) -> DamagedRecord:
         f"its row in the catalog is damaged ({reason})",
         hint="`artfs rm` deletes it; `artfs doctor` looks for more" if can_be_named else HINT,
         version_id=version_id,
+        kind="version",
+        names=names,
     )
 
 
@@ -259,7 +261,7 @@ def run_record(row: Sequence[Any]) -> RunRecord:
 
 def project_record(row: Sequence[Any]) -> ProjectRecord:
     """Name, time and number of artifacts. Raises: DamagedRecord."""
-    with naming("project", row[0]):
+    with naming("project", row[0], names=(row[0],)):
         found = checked_row(row, _Project)
         check_names(found.name)
     return ProjectRecord(found.name, found.created_at_ns, found.artifact_count)
@@ -267,7 +269,7 @@ def project_record(row: Sequence[Any]) -> ProjectRecord:
 
 def artifact_key(row: Sequence[Any]) -> ArtifactKey:
     """The columns of an ArtifactKey. Raises: DamagedRecord."""
-    with naming("artifact", f"{row[1]}/{row[2]}"):
+    with naming("artifact", f"{row[1]}/{row[2]}", names=(row[2],)):
         found = checked_row(row, ArtifactKey)
         check_names(found.project, found.name)
         check_artifact_type(found.type)
@@ -278,7 +280,7 @@ def artifact_record(
     row: Sequence[Any], *, version_count: int, latest: VersionRecord | None
 ) -> ArtifactRecord:
     """The columns of an ArtifactRecord. Raises: DamagedRecord."""
-    with naming("artifact", f"{row[1]}/{row[2]}"):
+    with naming("artifact", f"{row[1]}/{row[2]}", names=(row[2],)):
         found = checked_row(row, _Artifact)
         check_names(found.project, found.name)
         check_artifact_type(found.type)

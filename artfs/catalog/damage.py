@@ -11,8 +11,6 @@ from artfs.catalog import checked, drafts, rowchecks, rows, runs
 from artfs.catalog.inventory import blob_query
 from artfs.catalog.leases import last_number
 from artfs.catalog.schema import (
-    LATEST,
-    aliases,
     artifacts,
     blobs,
     links,
@@ -105,12 +103,6 @@ def _inconsistencies(path: Any) -> Iterator[tuple[Select[Any], str]]:
         .distinct()
     )
     yield (
-        linked.outerjoin(
-            aliases, (aliases.c.artifact_id == artifacts.c.id) & (aliases.c.name == LATEST)
-        ).where(aliases.c.version_id.is_(None)),
-        f"has versions, but no {LATEST!r}",
-    )
-    yield (
         linked.join(versions, versions.c.id == links.c.version_id).where(
             versions.c.state != VersionState.COMMITTED.value
         ),
@@ -125,8 +117,13 @@ def _inconsistencies(path: Any) -> Iterator[tuple[Select[Any], str]]:
         .join_from(artifacts, projects, of_project)
         .join(versions, versions.c.artifact_id == artifacts.c.id)
         .outerjoin(links, in_artifact & (links.c.version_id == versions.c.id))
-        .where(versions.c.state == VersionState.COMMITTED.value, links.c.version_id.is_(None)),
-        "is committed, but its artifact does not hold it",
+        .where(
+            # Of an artifact that was not deleted, this is told as a name that it has lost.
+            artifacts.c.deleted_at_ns.is_not(None),
+            versions.c.state == VersionState.COMMITTED.value,
+            links.c.version_id.is_(None),
+        ),
+        "is committed, but its artifact was deleted",
     )
     yield (
         select(func.count().label("what"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Table, delete, select, update
 
 from artfs.catalog.bulk import among
 from artfs.catalog.records import VersionRecord, VersionUpdate
@@ -165,9 +165,9 @@ def _lock_row(connection: Connection, version_id: str) -> tuple[str, Any]:
 
     Raises: VersionNotFound.
     """
-    holders = set(
-        connection.scalars(select(links.c.artifact_id).where(links.c.version_id == version_id))
-    )
+    holders = set(_holders(connection, links, [version_id]))
+    # Where rows are lost, an alias may be left without its link.
+    holders |= set(_holders(connection, aliases, [version_id]))
     lock_artifacts(connection, holders)
     connection.execute(select(versions.c.id).where(versions.c.id == version_id).with_for_update())
     row = connection.execute(
@@ -179,7 +179,7 @@ def _lock_row(connection: Connection, version_id: str) -> tuple[str, Any]:
     ).one_or_none()
     if row is None and not holders:
         raise VersionNotFound(repr(version_id)[:60], "the store has no version of this id")
-    # A link may be all that is left of it.
+    # A link or an alias may be all that is left of it.
     return (f"{row[0]}/{row[1]}:v{row[2]}", row[3]) if row else (f"version {version_id}", None)
 
 
@@ -223,7 +223,16 @@ def _delete_versions(connection: Connection, version_ids: Sequence[str]) -> None
     deleted = {"state": VersionState.DELETED.value}
     for some in among(connection, versions.c.id, version_ids):
         connection.execute(update(versions).where(some).values(deleted))
-    for held in among(connection, links.c.version_id, version_ids):
-        holders = connection.scalars(select(links.c.artifact_id).where(held).distinct()).all()
-        connection.execute(delete(links).where(held))
-        restore_latest(connection, sorted(holders))
+    holders: set[int] = set()
+    for table in (links, aliases):
+        # Aliases go with their links: but for those that have lost them.
+        holders |= set(_holders(connection, table, version_ids))
+        for held in among(connection, table.c.version_id, version_ids):
+            connection.execute(delete(table).where(held))
+    restore_latest(connection, sorted(holders))
+
+
+def _holders(connection: Connection, table: Table, version_ids: Sequence[str]) -> Iterator[int]:
+    """Ids of the artifacts of which a table has rows about these versions."""
+    for some in among(connection, table.c.version_id, version_ids):
+        yield from connection.scalars(select(table.c.artifact_id).where(some).distinct()).all()

@@ -157,7 +157,7 @@ def check_text(*texts: Any) -> None:
 
 
 @contextmanager
-def naming(kind: str, name: Any) -> Iterator[None]:
+def naming(kind: str, name: Any, *, names: tuple[Any, ...] = ()) -> Iterator[None]:
     """What is wrong inside becomes an error that names the row. Raises: DamagedRecord."""
     try:
         yield
@@ -166,6 +166,8 @@ def naming(kind: str, name: Any) -> Iterator[None]:
             f"{kind} {shown(name)}",
             f"its row in the catalog is damaged ({reason_of(error)})",
             hint=HINT,
+            kind=kind,
+            names=names,
         ) from error
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, and_, func, select
 
 from artfs.catalog.blob_port import OnDamage
 from artfs.catalog.bulk import among
@@ -18,11 +18,18 @@ from artfs.catalog.checked import (
     project_record,
     version_record,
 )
+from artfs.catalog.dangling import (
+    MAX_INDEX,
+    is_living,
+    lost_name_of,
+    tell_lost_names,
+    tell_lost_projects,
+)
 from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
 from artfs.catalog.rowchecks import sound
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
 from artfs.errors import AliasNotFound, ArtifactNotFound, NotFound, VersionNotFound
-from artfs.model import VersionState, is_wandb_digest, version_index
+from artfs.model import is_wandb_digest, version_index
 
 _HINTED_ALIASES = 8
 
@@ -45,6 +52,7 @@ def list_projects(connection: Connection, on_damage: OnDamage | None = None) -> 
         .group_by(projects.c.id)
     )
     found = list(sound(connection.execute(query).all(), project_record, on_damage))
+    tell_lost_projects(connection, on_damage)
     # Databases sort text by rules of their own; everybody else here sorts by code point.
     return sorted(found, key=lambda project: project.name)
 
@@ -103,9 +111,13 @@ def require_artifact(connection: Connection, project: str, name: str) -> Artifac
 def list_artifacts(
     connection: Connection,
     *conditions: ColumnElement[bool],
+    type_name: str | None = None,
     on_damage: OnDamage | None = None,
 ) -> list[ArtifactRecord]:
-    """Living artifacts and portfolios that satisfy the conditions, by project and name."""
+    """Living artifacts and portfolios that satisfy the conditions, by project and name.
+
+    Of those whose type cannot be read it is told too where only one type is wanted.
+    """
     found = connection.execute(
         select(
             artifacts.c.id,
@@ -118,6 +130,8 @@ def list_artifacts(
         .join(projects, projects.c.id == artifacts.c.project_id)
         .where(artifacts.c.deleted_at_ns.is_(None), *conditions)
     ).all()
+    if type_name is not None:
+        conditions = (*conditions, artifacts.c.type == type_name)
     counted = select(links.c.artifact_id, func.count()).group_by(links.c.artifact_id)
     if conditions:
         # Else it is a scan of one index, which nothing else needs.
@@ -129,12 +143,13 @@ def list_artifacts(
     counts: dict[int, int] = dict(connection.execute(counted).all())
     newest = _linked(newest=True).where(*conditions)
     latest = dict(_with_names(connection, connection.execute(newest).all(), on_damage))
+    tell_lost_names(connection, *conditions, on_damage=on_damage)
 
     def record(row: Row[*tuple[Any, ...]]) -> ArtifactRecord:
         return artifact_record(row, version_count=counts.get(row[0], 0), latest=latest.get(row[0]))
 
-    records = sound(found, record, on_damage)
-    return sorted(records, key=lambda artifact: (artifact.project, artifact.name))
+    wanted = [each for each in sound(found, record, on_damage) if type_name in {None, each.type}]
+    return sorted(wanted, key=lambda artifact: (artifact.project, artifact.name))
 
 
 # --- versions --------------------------------------------------------------------------------
@@ -248,17 +263,16 @@ def list_versions(
     if limit is not None:
         query = query.limit(limit)
     rows = connection.execute(query).all()
-    return [record for _, record in _with_names(connection, rows, on_damage)]
+    found = [record for _, record in _with_names(connection, rows, on_damage)]
+    if before_index is None:
+        # Once, however many pages there are.
+        tell_lost_names(connection, artifacts.c.id == artifact_id, on_damage=on_damage)
+    return found
 
 
 def all_versions(connection: Connection, on_damage: OnDamage | None = None) -> list[VersionRecord]:
-    """Every COMMITTED version, as seen through the artifact that it was made in.
-
-    A state that no version has counts as damage, not as a version that nobody needs.
-    """
-    gone = (VersionState.PENDING.value, VersionState.DELETED.value)
-    living = or_(versions.c.state.is_(None), versions.c.state.not_in(gone))
-    return made_versions(connection, living, on_damage=on_damage)
+    """Every COMMITTED version, as seen through the artifact that it was made in."""
+    return made_versions(connection, is_living(), on_damage=on_damage)
 
 
 def all_links(connection: Connection, on_damage: OnDamage) -> None:
@@ -314,10 +328,10 @@ def version_by_id(connection: Connection, version_id: str) -> VersionRecord:
 def select_version(connection: Connection, key: ArtifactKey, selector: str) -> VersionRecord:
     """The version that an alias, `vN` or W&B digest selects.
 
-    Raises: VersionNotFound, AliasNotFound.
+    Raises: VersionNotFound, AliasNotFound, DamagedRecord.
     """
     index = version_index(selector)
-    if index is not None and index >= key.next_index:
+    if index is not None and index > MAX_INDEX:
         raise _nothing_selected(connection, key, selector, index)
     query = _linked().where(links.c.artifact_id == key.id)
     if index is not None:
@@ -339,7 +353,11 @@ def select_version(connection: Connection, key: ArtifactKey, selector: str) -> V
 def _nothing_selected(
     connection: Connection, key: ArtifactKey, selector: str, index: int | None
 ) -> NotFound:
+    """Why there is none. Raises: DamagedRecord where there should be one."""
     subject = f"{key.path}:{selector}"
+    lost = lost_name_of(connection, key.id, selector)
+    if lost is not None:
+        raise lost
     newest = connection.execute(
         select(func.max(links.c.index)).where(links.c.artifact_id == key.id)
     ).scalar_one()

@@ -150,13 +150,11 @@ class SqlCatalog(SqlBlobs):
         type_name: str | None = None,
         on_damage: OnDamage | None = None,
     ) -> list[ArtifactRecord]:
-        conditions = []
-        if project is not None:
-            conditions.append(projects.c.name == project)
-        if type_name is not None:
-            conditions.append(artifacts.c.type == type_name)
+        conditions = () if project is None else (projects.c.name == project,)
         with self._database.reading() as connection:
-            return rows.list_artifacts(connection, *conditions, on_damage=on_damage)
+            return rows.list_artifacts(
+                connection, *conditions, type_name=type_name, on_damage=on_damage
+            )
 
     def artifact(
         self, project: str, name: str, *, on_damage: OnDamage | None = None

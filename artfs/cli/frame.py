@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from artfs.model import Metadata, check_name, parse_artifact_path
 
 if TYPE_CHECKING:
     from artfs.catalog.records import RunRecord, VersionRecord
-    from artfs.repository.facade import Repository
+    from artfs.repository.facade import Repository, StoreInfo
 
 store_option = click.option(
     "--store",
@@ -105,6 +106,13 @@ def open_repository(store: str | None, *, create: bool = False) -> Repository:
     from artfs.settings import store_location  # noqa: PLC0415 - `--help` does not need it
 
     return open_store(store_location(store), create=create)
+
+
+def asked_store(store: str | None = None) -> StoreInfo | None:
+    """What is known of that store, to be asked for what became of staged work; None without one."""
+    with suppress(ArtfsError), open_repository(store) as repository:
+        return repository.info
+    return None
 
 
 def default_project() -> str | None:

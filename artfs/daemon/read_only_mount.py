@@ -52,6 +52,7 @@ def run_read_only(request: MountRequest, *, on_ready: Report | None = None) -> N
 
 class _ReadOnlySession:
     mount_options = frozenset({"ro", "default_permissions"})
+    area_id: str | None = None
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ from artfs.mounts.messages import (
 )
 from artfs.mounts.refusals import explain
 from artfs.repository.facade import Repository
-from artfs.system.mountinfo import mounted_at
+from artfs.system.mountinfo import mounted_at, source_of
 from artfs.system.user_places import log_directory
 
 _STDERR = 2
@@ -94,6 +94,8 @@ class MountSession(Protocol):
     """What kind of mount it is."""
 
     mount_options: frozenset[str]
+    area_id: str | None
+    """Of the staging area, where it is one."""
 
     def operations(self, nursery: trio.Nursery) -> pyfuse3.Operations:
         """The handlers; what they start belongs to `nursery`."""
@@ -174,7 +176,7 @@ class Serving:
             operations = session.operations(nursery)
             with trio.open_signal_receiver(*_SIGNALS) as signals:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-                self._mount(operations, session.mount_options)
+                self._mount(operations, session)
                 try:
                     nursery.start_soon(self._stop_on_signal, signals)
                     nursery.start_soon(self._stop_when_told, session)
@@ -192,15 +194,15 @@ class Serving:
                     # session ends the mount in other mount namespaces, too.
                     pyfuse3.close(unmount=self.is_mounted_here() if self.device else self.is_held())
 
-    def _mount(self, operations: pyfuse3.Operations, options: frozenset[str]) -> None:
+    def _mount(self, operations: pyfuse3.Operations, session: MountSession) -> None:
         mountpoint = str(self._request.mountpoint)
-        every = {"noatime", "fsname=artfs", "subtype=artfs"}
+        every = {"noatime", f"fsname={source_of(session.area_id)}", "subtype=artfs"}
         if self._request.options.allow_other:
             every.add("allow_other")
         said: list[str] = []
         try:
             with captured_stderr(said):
-                pyfuse3.init(operations, mountpoint, every | options)
+                pyfuse3.init(operations, mountpoint, every | session.mount_options)
         except RuntimeError as error:
             refusal = explain("".join(said) or str(error))
             raise MountError(

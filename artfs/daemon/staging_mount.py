@@ -90,6 +90,7 @@ class _StagingSession:
         # name in it has changed; root alone may do everything in any case.
         is_checked = request.options.allow_other or os.getuid() != 0
         self.mount_options = frozenset({"default_permissions"} if is_checked else ())
+        self.area_id: str | None = area.id
 
     def close(self) -> None:
         """Give the area up, unless it is gone."""
@@ -252,14 +253,7 @@ class _StagingSession:
 def _prepare_word(area: Area, request: MountRequest) -> None:
     """See to it that what becomes of the area can be told, whatever happens until then."""
     reserve_outcome(area.path)
-    remember(
-        LastStaging(
-            mountpoint=request.mountpoint,
-            id=area.id,
-            artifact=area.meta.path,
-            area=area.path,
-        )
-    )
+    remember(LastStaging(mountpoint=request.mountpoint, id=area.id, area=area.path))
 
 
 async def _run(*command: str) -> None:
@@ -343,7 +337,7 @@ def new_meta(repository: Repository, request: MountRequest, order: StageOrder) -
 
 def _type_of(repository: Repository, project: str, name: str, wanted: str | None) -> str:
     try:
-        artifact = repository.catalog.artifact(project, name)
+        artifact = repository.catalog.artifact(project, name, on_damage=lambda _: None)
     except (ArtifactNotFound, NotFound):
         return check_type(wanted or _DEFAULT_TYPE)
     if artifact.is_portfolio:

@@ -13,6 +13,7 @@ from typing import cast
 
 import pyfuse3
 
+from artfs.errors import ArtfsError
 from artfs.fuse.base import DOTS, MountOperations, text_of
 from artfs.fuse.inodes import Inodes, Place
 from artfs.fuse.replies import Ownership, fill_entry, new_entry, timeout_of
@@ -221,10 +222,23 @@ class ReadOperations(
     ) -> None:
         """See MountOperations."""
         timeout_s = timeout_of(await opened.ttl_s())
-        while (found := await opened.names(start)) and self._reply_chunk(
-            opened, found, start, timeout_s, token
-        ):
+        first = start
+        while found := await self._names_for(opened, start, first):
+            if not self._reply_chunk(opened, found, start, timeout_s, token):
+                return
             start += len(found)
+
+    @staticmethod
+    async def _names_for(opened: OpenDirectory, start: int, first: int) -> list[ListedName]:
+        """Names for a reply that begins at place `first`; none for one that has to end here."""
+        try:
+            return await opened.names(start)
+        except ArtfsError:
+            if start == first:
+                raise
+            # The kernel gets names or an error. The names that the reply holds are counted as
+            # known to it: they go out, and the next request, for what follows, gets the error.
+            return []
 
     def _reply_chunk(
         self,

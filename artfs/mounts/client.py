@@ -129,10 +129,11 @@ def mounts() -> list[MountStatus]:
         if one.is_ours or mounted.owner is None:
             found.append(one)
     here = {each.device for each in found}
+    served = {each.daemon.pid for each in found if each.daemon is not None}
     found += [
         ActiveMount(each.record.mountpoint, None, each)
         for each in marked
-        if each.record.device not in here
+        if each.record.device not in here and each.pid not in served
     ]
     return [mount_status(each) for each in sorted(found, key=lambda each: each.place)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from artfs.errors import UNDECODABLE, MountError
-from artfs.mounts.daemons import Daemon, find_daemon
+from artfs.mounts.daemons import OVER, Daemon, find_daemon
 from artfs.mounts.holders import holders
 from artfs.mounts.messages import (
     Command,
@@ -57,6 +57,15 @@ class ActiveMount(msgspec.Struct, frozen=True):
         return None if self.mounted is None else self.mounted.owner
 
     @property
+    def is_stage(self) -> bool:
+        """Whether it is a staging mount, also where nobody serves it any more."""
+        if self.daemon is not None and self.daemon.record.area is not None:
+            return True
+        # That it is one artfs says of its mounts; an earlier one did not, but only these are `rw`.
+        found = self.mounted
+        return found is not None and (found.area_id is not None or found.is_writable)
+
+    @property
     def is_ours(self) -> bool:
         """Whether we may ask and end it."""
         return os.geteuid() in {0, self.owner, self.daemon and self.daemon.uid}
@@ -86,6 +95,9 @@ def without_stranger(found: ActiveMount) -> ActiveMount:
     daemon = found.daemon
     if daemon is None or found.mounted is None or daemon.record.mountpoint == found.place:
         return found
+    if found.mounted.area_id is not None:
+        # It says itself whose it is.
+        return found
     return msgspec.structs.replace(found, daemon=None) if is_dead(found) else found
 
 
@@ -105,14 +117,14 @@ def ask(daemon: Daemon, command: Command) -> MountStatus:
 
 def mount_status(found: ActiveMount) -> MountStatus:
     """A mount of artfs, whatever has become of it. Blocks: as `ask`."""
-    daemon = found.daemon
+    daemon, kind = found.daemon, "stage" if found.is_stage else "mount"
     if daemon is None:
         state = MountState.UNRESPONSIVE
         if not found.is_ours:
             state = MountState.FOREIGN
         elif is_dead(found):
             state = MountState.DEAD
-        return MountStatus(mountpoint=found.place, state=state, owner=found.owner)
+        return MountStatus(mountpoint=found.place, state=state, owner=found.owner, kind=kind)
     try:
         status = ask(daemon, Command("status"))
     except (MountError, *NO_ANSWER):
@@ -121,9 +133,12 @@ def mount_status(found: ActiveMount) -> MountStatus:
             state=MountState.UNRESPONSIVE,
             pid=daemon.pid,
             owner=daemon.uid,
-            kind="mount" if daemon.record.area is None else "stage",
+            kind=kind,
         )
-    if found.mounted is None:
+    if found.mounted is not None:
+        # It may have been moved there, or bound, or be a copy in another namespace.
+        status = msgspec.structs.replace(status, mountpoint=found.place)
+    if found.mounted is None or daemon.record.device == OVER:
         held = () if found.device is None else tuple(map(str, holders(found.device, daemon.pid)))
         status = msgspec.structs.replace(status, state=MountState.DETACHED, held_by=held)
     return status

@@ -7,7 +7,7 @@ kernel has confirmed that the process that has the mark is who answers at the so
 
 The kernel gives the device number of a mount that has ended to the next one, while the process of
 the first may be making a version still. So a mark says since when it claims its number, and a
-process whose mount has ended claims none.
+process whose mount has ended claims none. A staging mount says itself whose area it is.
 """
 
 from __future__ import annotations
@@ -153,14 +153,22 @@ def daemon_of(mounted: MountedFileSystem, candidates: Iterable[Daemon]) -> Daemo
         each
         for each in candidates
         # Root sees marks of everybody, whatever they say.
-        if each.uid in {mounted.owner, os.geteuid()}
-        and (
-            each.record.device == mounted.device
-            # Before the kernel talks to it, it does not know its device yet.
-            or (each.record.device is None and each.record.mountpoint == mounted.mountpoint)
-        )
+        if each.uid in {mounted.owner, os.geteuid()} and _fits(each.record, mounted)
     ]
     return max(fitting, key=lambda each: each.record.claimed_at_ns, default=None)
+
+
+def _fits(record: MountRecord, mounted: MountedFileSystem) -> bool:
+    if mounted.area_id is not None:
+        if record.area is None or record.area.name != mounted.area_id:
+            return False
+        if record.device == OVER:
+            # Nobody else can have the area until its process is done.
+            return True
+    return record.device == mounted.device or (
+        # Before the kernel talks to it, it does not know its device yet.
+        record.device is None and record.mountpoint == mounted.mountpoint
+    )
 
 
 def peer_of(connection: socket.socket) -> tuple[int, int]:

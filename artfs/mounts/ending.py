@@ -109,7 +109,7 @@ def end(
             )
     finally:
         os.close(pidfd)
-    _clean_up(place, device)
+    clean_up(place, device)
     return holders(device, daemon.pid) if device is not None and held else []
 
 
@@ -187,7 +187,7 @@ def _status(daemon: Daemon) -> MountStatus | None:
     return None
 
 
-def _clean_up(place: Path, device: str | None) -> None:
+def clean_up(place: Path, device: str | None) -> None:
     """Remove what a killed process left: its socket, and its mount where that was not ours yet."""
     with suppress(MountError):
         left = look(place)

@@ -21,9 +21,19 @@ from artfs.mounts.contact import (
     mount_status,
 )
 from artfs.mounts.daemons import Daemon
-from artfs.mounts.ending import end
+from artfs.mounts.ending import clean_up, end
 from artfs.mounts.messages import Command, CommitStatus, MountState, MountStatus, StagingStatus
-from artfs.mounts.outcomes import failure_of, last_staging, outcome_of
+from artfs.mounts.outcomes import (
+    AskStore,
+    LastStaging,
+    failure_of,
+    last_outcome,
+    last_staging,
+    no_store,
+    outcome_of,
+    remember,
+    said_of,
+)
 from artfs.staging.listing import AreaOutcome
 from artfs.system.progress import OnProgress
 
@@ -36,14 +46,10 @@ def staging_status(mountpoint: Path) -> StagingStatus:
 
 
 def _staging(mountpoint: Path, status: MountStatus) -> StagingStatus:
-    if status.state is MountState.DEAD:
-        last = last_staging(status.mountpoint)
-        how = "see `artfs staging ls`"
-        if last is not None and last.area.exists():
-            how = f"`artfs staging commit {last.id}` makes a version of it"
-        raise MountError(
-            str(mountpoint), "its process was killed", hint=f"everything is kept: {how}"
-        )
+    if status.state is MountState.DEAD and status.kind == "stage":
+        outcome = last_outcome(mountpoint)
+        hint = "" if outcome is None else said_of(_raised(outcome))
+        raise MountError(str(mountpoint), "its mount has ended", hint=hint)
     if status.state is MountState.FOREIGN:
         raise MountError(str(mountpoint), f"belongs to another user (uid {status.owner})")
     if status.staging is None:
@@ -84,7 +90,7 @@ def commit(
                 on_progress(found.progress)
             if pidfd is None or ended(pidfd, _POLL_S):
                 # Somebody has unmounted it, and that made a version of it, or it was killed.
-                outcome = _raised(outcome_of(mountpoint, staging.id, staging.path))
+                outcome = _raised(outcome_of(mountpoint, _last(staging, place)))
                 found = CommitStatus(
                     number=found.number,
                     running=False,
@@ -110,12 +116,10 @@ def is_staging(mountpoint: Path) -> bool:
         return False
     if found is None:
         return False
-    if found.daemon is not None and found.daemon.record.area is not None:
+    if found.is_stage:
         return True
-    status = mount_status(found)
-    if status.state in {MountState.DEAD, MountState.UNRESPONSIVE}:
-        return found.mounted is not None and found.mounted.is_writable
-    return status.staging is not None
+    # One of another PID namespace, which shows no mark.
+    return mount_status(found).staging is not None
 
 
 def abort(mountpoint: Path, *, timeout_s: float = 600.0) -> None:
@@ -123,7 +127,9 @@ def abort(mountpoint: Path, *, timeout_s: float = 600.0) -> None:
 
     Raises: MountError.
     """
-    _, daemon = _asked(mountpoint)
+    found, status = _settled(mountpoint, patience_s=ANSWER_TIMEOUT_S)
+    staging, daemon = _served(mountpoint, found, status)
+    remember(_last(staging, found.place))
     pidfd = daemon.open_pidfd()
     try:
         _order(daemon, Command("abort"))
@@ -132,6 +138,8 @@ def abort(mountpoint: Path, *, timeout_s: float = 600.0) -> None:
     finally:
         if pidfd is not None:
             os.close(pidfd)
+    # Its process has freed the place where it mounted; it may have been moved since.
+    clean_up(found.place, found.device)
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,15 +161,20 @@ def conclude(
     force: bool = False,
     timeout_s: float = 30.0,
     on_progress: OnProgress | None = None,
+    ask: AskStore = no_store,
 ) -> Ending:
     """End a staging mount, and say what became of the work; `force` as for `end`.
 
+    `ask` as for `outcomes.last_staging`.
     Blocks: until it is committed. Raises: MountError where it is busy, or is none of ours.
     """
     found, status = _settled(mountpoint, patience_s=0.0 if force else ANSWER_TIMEOUT_S)
     if not force and status.state is MountState.UNRESPONSIVE:
         _staging(mountpoint, status)
-    area_id, path = _area_of(found, status, mountpoint)
+    last = _area_of(found, status, mountpoint, ask)
+    if last is not None:
+        # Whoever asks later where it was moved or bound to is told as well.
+        remember(last)
 
     def watch(now: MountStatus) -> None:
         if on_progress is not None and now.staging is not None and now.staging.commit is not None:
@@ -170,7 +183,7 @@ def conclude(
     # Without force it may take as long as it takes: nothing is to be lost.
     held = end(found, force=force, timeout_s=timeout_s if force else None, watch=watch)
     killed = status.state is MountState.DEAD
-    outcome = outcome_of(mountpoint, area_id, path, killed=killed)
+    outcome = outcome_of(mountpoint, last, mounted=found.mounted, killed=killed)
     return Ending(outcome=outcome, held_by=tuple(map(str, held)))
 
 
@@ -193,7 +206,12 @@ def _raised(outcome: AreaOutcome) -> AreaOutcome:
 
 def _asked(mountpoint: Path) -> tuple[StagingStatus, Daemon]:
     """A staging mount, and whom to ask. Raises: MountError."""
-    found, status = _settled(mountpoint, patience_s=ANSWER_TIMEOUT_S)
+    return _served(mountpoint, *_settled(mountpoint, patience_s=ANSWER_TIMEOUT_S))
+
+
+def _served(
+    mountpoint: Path, found: ActiveMount, status: MountStatus
+) -> tuple[StagingStatus, Daemon]:
     staging = _staging(mountpoint, status)
     assert found.daemon is not None
     return staging, found.daemon
@@ -223,18 +241,22 @@ def _settled(mountpoint: Path, *, patience_s: float) -> tuple[ActiveMount, Mount
                 os.close(pidfd)
 
 
-def _area_of(found: ActiveMount, status: MountStatus, mountpoint: Path) -> tuple[str, Path]:
-    """The id and directory of the area, whoever can tell of it. Raises: MountError."""
+def _area_of(
+    found: ActiveMount, status: MountStatus, mountpoint: Path, ask: AskStore
+) -> LastStaging | None:
+    """Its area, whoever can tell of it. Raises: MountError."""
     if status.staging is not None:
-        return status.staging.id, status.staging.path
-    if found.daemon is not None and found.daemon.record.area is not None:
-        return found.daemon.record.area.name, found.daemon.record.area
-    is_stage = found.mounted is not None and found.mounted.is_writable
-    if status.state is not MountState.DEAD and not is_stage:
+        return _last(status.staging, found.place)
+    if found.daemon is not None and (area := found.daemon.record.area) is not None:
+        return LastStaging(mountpoint=found.place, id=area.name, area=area)
+    if not found.is_stage:
         _staging(mountpoint, status)
-    last = last_staging(found.place)
-    # Who mounted it may have been another user: then nobody here knows which area it was.
-    return ("", Path()) if last is None else (last.id, last.area)
+    last = last_staging(found.place, found.mounted, ask)
+    return None if last is None else msgspec.structs.replace(last, mountpoint=found.place)
+
+
+def _last(staging: StagingStatus, place: Path) -> LastStaging:
+    return LastStaging(mountpoint=place, id=staging.id, area=staging.path)
 
 
 def _order(daemon: Daemon, command: Command) -> MountStatus:

@@ -38,6 +38,7 @@ from artfs.errors import (
     ArtifactNotFound,
     BlobNotFound,
     Conflict,
+    DamagedRecord,
     IntegrityError,
     InvalidArgument,
     InvalidManifest,
@@ -236,6 +237,16 @@ class Repository:
         parsed = self.parse(path, project=project)
         assert parsed.project is not None
         return self.catalog.version(parsed.project, parsed.name, parsed.selector or LATEST)
+
+    def require_project(self, project: str) -> None:
+        """Blocks: on the catalog. Raises: ArtifactNotFound, DamagedRecord, BackendUnavailable."""
+        damaged: list[DamagedRecord] = []
+        if project in {each.name for each in self.catalog.projects(on_damage=damaged.append)}:
+            return
+        for error in damaged:
+            if not error.names or project in error.names:
+                raise error
+        raise ArtifactNotFound(project, "there is no such project", hint="`artfs ls` lists them")
 
     # --- trees and bytes -------------------------------------------------------------------
 

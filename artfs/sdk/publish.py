@@ -142,7 +142,7 @@ def _commit_request(repository: Repository, request: PutRequest) -> CommitReques
 
 def _type_of(repository: Repository, project: str, name: str) -> str:
     try:
-        return repository.catalog.artifact(project, name).type
+        return repository.catalog.artifact(project, name, on_damage=lambda _: None).type
     except ArtifactNotFound:
         return DEFAULT_TYPE
 

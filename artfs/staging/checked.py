@@ -1,4 +1,4 @@
-"""From the nodes of a staging area to the rows of its index, and back, as `artfs/catalog/checked.py` does for the
+"""Rows of a staging area's index into nodes, and back, as `artfs/catalog/checked.py` does for the
 catalog: what is not what this artfs writes becomes one error that names the area, before anything
 else has looked at it, or at the plain files that the rows tell of.
 

@@ -12,6 +12,8 @@ from artfs.settings import expand_home
 
 FILE_SYSTEM_TYPE = "fuse.artfs"
 _MOUNTINFO = Path("/proc/self/mountinfo")
+_SOURCE = "artfs"
+_STAGED = re.compile(rf"{_SOURCE}-([0-9a-f]{{8}})")
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 _USER_ID = re.compile(r"(?:^|,)user_id=(\d+)")
 
@@ -28,11 +30,25 @@ class MountedFileSystem(msgspec.Struct, frozen=True):
     owner: int | None
     """Who mounted it, for FUSE."""
     is_writable: bool
+    source: str
+    """What it says to be a mount of: the kernel keeps that wherever the mount is moved, bound or
+    copied to, and when its process is gone."""
 
     @property
     def is_artfs(self) -> bool:
         """Whether artfs made it."""
         return self.type == FILE_SYSTEM_TYPE
+
+    @property
+    def area_id(self) -> str | None:
+        """The id of the staging area that artfs mounted; None for what is no staging mount."""
+        found = _STAGED.fullmatch(self.source) if self.is_artfs else None
+        return None if found is None else found[1]
+
+
+def source_of(area_id: str | None) -> str:
+    """The source of a mount of artfs, of a staging area or of none."""
+    return _SOURCE if area_id is None else f"{_SOURCE}-{area_id}"
 
 
 def mounted_file_systems() -> list[MountedFileSystem]:
@@ -57,6 +73,7 @@ def parse_mountinfo(text: bytes) -> list[MountedFileSystem]:
                 type=rest[0].decode(),
                 owner=int(owner[1]) if owner else None,
                 is_writable=b"rw" in rest[-1].split(b","),
+                source=os.fsdecode(rest[1]),
             )
         )
     return found

@@ -5,22 +5,22 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import NoReturn, TypeVar
 
 import msgspec
 from cachetools import LRUCache
 
 from artfs.catalog.records import ArtifactRecord, ProjectRecord, StoreTotals, VersionRecord
 from artfs.engine.flights import Flights
-from artfs.errors import ArtfsError, InvalidName, PathNotFound, Unsupported
-from artfs.model import check_entry_name
-from artfs.vfs.name_cache import Known, Names
+from artfs.errors import ArtfsError, DamagedRecord, PathNotFound, Unsupported
+from artfs.vfs.name_cache import Known, Listed, Names, can_be_shown
 from artfs.vfs.service import Service
 from artfs.vfs.tree import (
     ROOT_NUMBER,
     Attributes,
     DirectoryNode,
     ListedName,
+    Listing,
     Lookup,
     MountTarget,
     Node,
@@ -123,15 +123,17 @@ class StoreDirectory(NamesDirectory):
     async def lookup(self, name: str) -> Lookup:
         """See DirectoryNode."""
         known = await self.view.names.projects()
-        for record in known.value:
+        for record in known.value.records:
             if record.name == name:
                 return Lookup(self._found(record), known.ttl_s())
+        known.value.require_sound(name)
         return Lookup(None, known.ttl_s())
 
-    async def listing(self) -> NamesListing[list[ProjectRecord]]:
+    async def listing(self) -> NamesListing:
         """See DirectoryNode."""
         known = await self.view.names.projects()
-        return NamesListing(known, [self._found(record) for record in known.value])
+        found = [self._found(record) for record in known.value.records]
+        return NamesListing(self, known, found)
 
     def _found(self, record: ProjectRecord) -> ListedName:
         node = ProjectDirectory(
@@ -152,10 +154,11 @@ class ProjectDirectory(NamesDirectory):
         found = None if known.value is None else self._found(known.value)
         return Lookup(found, known.ttl_s())
 
-    async def listing(self) -> NamesListing[list[ArtifactRecord]]:
+    async def listing(self) -> NamesListing:
         """See DirectoryNode."""
         known = await self.view.names.artifacts(self.path)
-        return NamesListing(known, [self._found(record) for record in known.value])
+        found = [self._found(record) for record in known.value.records]
+        return NamesListing(self, known, found)
 
     def _found(self, record: ArtifactRecord) -> ListedName:
         newest = record.latest.created_at_ns if record.latest else record.created_at_ns
@@ -178,14 +181,16 @@ class ArtifactDirectory(NamesDirectory):
         found = None if known.value is None else self._found(name, known.value)
         return Lookup(found, known.ttl_s())
 
-    async def listing(self) -> NamesListing[list[VersionRecord]]:
+    async def listing(self) -> NamesListing:
         """See DirectoryNode: aliases first, then versions, newest last."""
         project, _, artifact = self.path.partition("/")
         known = await self.view.names.versions(project, artifact)
-        aliases = [(name, each) for each in known.value for name in each.aliases]
+        versions = known.value.records
+        aliases = [(name, each) for each in versions for name in each.aliases]
         aliases.sort(key=lambda alias: alias[0])
-        shown = [*aliases, *((each.version, each) for each in known.value)]
-        return NamesListing(known, [self._found(name, version) for name, version in shown])
+        shown = [*aliases, *((each.version, each) for each in versions)]
+        found = [self._found(name, version) for name, version in shown]
+        return NamesListing(self, known, found)
 
     def _found(self, name: str, version: VersionRecord) -> ListedName:
         if self.view.alias_symlinks and name != version.version:
@@ -231,19 +236,101 @@ class AliasLink:
         return self._target
 
 
-class NamesListing(Generic[T]):
-    """The names of a directory above versions. Implements Listing."""
+class DamagedName:
+    """What is known to be there, but not what it is. Implements DirectoryNode and MeasurableNode.
 
-    def __init__(self, known: Known[T], found: Iterable[ListedName]) -> None:
+    It has a place in a listing; whatever is asked about it is the error that tells what is wrong.
+    """
+
+    def __init__(self, directory: NamesDirectory, name: str, error: DamagedRecord) -> None:
+        self._error = error
+        self._parent_number = directory.number
+        self._attributes = Attributes(
+            # Not that of what is sound: who is in there keeps what they have.
+            identity_of(directory.path.encode(), name.encode(), b"damaged"),
+            DIRECTORY_MODE,
+            0,
+            directory.attributes.mtime_ns,
+            size_is_known=False,
+        )
+
+    @property
+    def attributes(self) -> Attributes:
+        """See Node: for listings alone; who asks gets the error from `measured`."""
+        return self._attributes
+
+    @property
+    def parent_number(self) -> int:
+        """See DirectoryNode."""
+        return self._parent_number
+
+    def xattrs(self) -> Mapping[str, bytes]:
+        """See Node."""
+        self._fail()
+
+    def open(self) -> OpenFile:
+        """See Node."""
+        self._fail()
+
+    def readlink(self) -> str:
+        """See Node."""
+        self._fail()
+
+    async def measured(self) -> Attributes:
+        """See MeasurableNode."""
+        self._fail()
+
+    async def lookup(self, _name: str) -> Lookup:
+        """See DirectoryNode."""
+        self._fail()
+
+    async def listing(self) -> Listing:
+        """See DirectoryNode."""
+        self._fail()
+
+    async def child(self, _position: int) -> Node:
+        """See DirectoryNode."""
+        self._fail()
+
+    def _fail(self) -> NoReturn:
+        raise self._error.with_traceback(None)
+
+
+class NamesListing:
+    """The names of a directory above versions, the damaged ones last. Implements Listing.
+
+    Where something has no name to show, the listing ends with the error that tells of it.
+    """
+
+    def __init__(
+        self, directory: NamesDirectory, known: Known[Listed[T]], found: Iterable[ListedName]
+    ) -> None:
         self._known = known
-        self._found = [each for each in found if _can_be_shown(each.name)]
+        self._hidden: DamagedRecord | None = None
+        shown: dict[str, ListedName] = {}
+        for each in found:
+            if can_be_shown(each.name):
+                shown[each.name] = each
+            else:
+                self._hidden = DamagedRecord(repr(each.name)[:80], "no file can have this name")
+        sound = set(shown)
+        for error in known.value.damaged:
+            for name in error.names or (None,):
+                if not can_be_shown(name) or name in sound:
+                    self._hidden = error
+                    continue
+                node = DamagedName(directory, name, error)
+                shown[name] = ListedName(name, node.attributes, 0, node)
+        self._found = list(shown.values())
 
     def ttl_s(self) -> float:
-        """See Listing."""
-        return self._known.ttl_s()
+        """See Listing: what is damaged is no name to keep, but one to look up."""
+        return 0.0 if self._known.value.damaged else self._known.ttl_s()
 
     async def chunk(self, start: int) -> list[ListedName]:
-        """See Listing."""
+        """See Listing. Raises: DamagedRecord at the end, where something could not be shown."""
+        if self._hidden is not None and start >= len(self._found):
+            raise self._hidden.with_traceback(None)
         return self._found[start:]
 
 
@@ -309,12 +396,3 @@ def _root(view: View, target: MountTarget) -> DirectoryNode:
 def _version_identity(artifact: str, name: str, version: VersionRecord) -> int:
     """The identity of a version below its number or an alias; with the alias it does not move."""
     return identity_of(artifact.encode(), name.encode(), version.id.encode())
-
-
-def _can_be_shown(name: str) -> bool:
-    """Whether a name that the catalog told can be a directory's."""
-    try:
-        check_entry_name(name)
-    except InvalidName:
-        return False
-    return True

@@ -1,7 +1,8 @@
 """Names as a mount sees them: the catalog's answers, kept for a while.
 
 An answer that has become stale is asked for again; where the catalog cannot be reached, the last
-known one stands. Nothing is ever "not found" because of an outage.
+known one stands. Nothing is ever "not found" because of an outage, or because its row is damaged:
+that is an error for who names it, and part of the answer for who lists.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import msgspec
 import trio
 from cachetools import LRUCache
 
+from artfs.catalog.base import Catalog
+from artfs.catalog.blob_port import OnDamage
 from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
 from artfs.engine.blocking import Threads, Work
 from artfs.engine.flights import Flights
 from artfs.errors import ArtfsError, DamagedRecord, InvalidName, NotFound
-from artfs.model import check_alias, check_name, version_index
+from artfs.model import check_entry_name
 from artfs.repository.facade import Repository
 
 logger = logging.getLogger(__name__)
@@ -46,14 +49,49 @@ class Known(msgspec.Struct, Generic[T], frozen=True):
         return max(self.expires - trio.current_time(), 0.0)
 
 
-class Names(Protocol):
-    """Projects, artifacts, versions and aliases. A value of None: there is no such thing."""
+class Listed(msgspec.Struct, Generic[T], frozen=True):
+    """What there is: what is sound, and what is damaged."""
 
-    async def projects(self) -> Known[list[ProjectRecord]]:
+    records: list[T]
+    damaged: list[DamagedRecord]
+
+    @classmethod
+    def of_kind(cls, kind: str, query: Callable[[OnDamage], list[T]]) -> Listed[T]:
+        """What a query for one kind of record finds. Blocks and raises as the query does."""
+        told: list[DamagedRecord] = []
+        records = query(told.append)
+        # The newest version of an artifact, for one, is told of with the artifact: it hides none.
+        damaged = [error for error in told if error.kind == kind]
+        for error in damaged:
+            logger.warning("cannot be shown: %s", error)
+        return cls(records, damaged)
+
+    def require_sound(self, name: str) -> None:
+        """Raises: DamagedRecord where this name, which no sound record has, may be damaged."""
+        for error in self.damaged:
+            if name in error.names or not any(can_be_shown(each) for each in error.names):
+                raise error.with_traceback(None)
+
+
+def can_be_shown(name: Any) -> bool:
+    """Whether a name that the catalog told, or what stands in its place, can be a directory's."""
+    try:
+        return isinstance(name, str) and bool(check_entry_name(name))
+    except InvalidName:
+        return False
+
+
+class Names(Protocol):
+    """Projects, artifacts, versions and aliases. A value of None: there is no such thing.
+
+    What is damaged is listed as such, and a DamagedRecord for who names it.
+    """
+
+    async def projects(self) -> Known[Listed[ProjectRecord]]:
         """All projects, by name."""
         ...
 
-    async def artifacts(self, project: str) -> Known[list[ArtifactRecord]]:
+    async def artifacts(self, project: str) -> Known[Listed[ArtifactRecord]]:
         """A project's artifacts and portfolios, by name."""
         ...
 
@@ -61,7 +99,7 @@ class Names(Protocol):
         """One artifact or portfolio."""
         ...
 
-    async def versions(self, project: str, name: str) -> Known[list[VersionRecord]]:
+    async def versions(self, project: str, name: str) -> Known[Listed[VersionRecord]]:
         """An artifact's COMMITTED versions, oldest first."""
         ...
 
@@ -89,52 +127,50 @@ class CatalogNames:
         self._flights: Flights[Any] = Flights(nursery, timeout_s=timeout_s)
         self._answers: LRUCache[Hashable, Known[Any]] = LRUCache(_MAX_ANSWERS)
 
-    async def projects(self) -> Known[list[ProjectRecord]]:
+    async def projects(self) -> Known[Listed[ProjectRecord]]:
         """See Names."""
-        return await self._ask("projects", partial(self._catalog.projects, on_damage=_left_out))
+        return await self._ask("projects", partial(_projects, self._catalog))
 
-    async def artifacts(self, project: str) -> Known[list[ArtifactRecord]]:
+    async def artifacts(self, project: str) -> Known[Listed[ArtifactRecord]]:
         """See Names."""
-        return await self._ask(
-            ("artifacts", project),
-            partial(self._catalog.artifacts, project=project, on_damage=_left_out),
-        )
+        return await self._ask(("artifacts", project), partial(_artifacts, self._catalog, project))
 
     async def artifact(self, project: str, name: str) -> Known[ArtifactRecord | None]:
         """See Names."""
 
         def find() -> ArtifactRecord | None:
+            if not can_be_shown(name):
+                return None
             try:
-                return self._catalog.artifact(
-                    project, check_name(name, kind="artifact"), on_damage=_left_out
-                )
-            except (NotFound, InvalidName):
+                # Its newest version may be damaged: who names that one hears of it.
+                return self._catalog.artifact(project, name, on_damage=lambda _: None)
+            except NotFound:
                 return None
 
         return await self._ask(("artifact", project, name), find)
 
-    async def versions(self, project: str, name: str) -> Known[list[VersionRecord]]:
+    async def versions(self, project: str, name: str) -> Known[Listed[VersionRecord]]:
         """See Names."""
 
-        def find() -> list[VersionRecord]:
-            artifact = self._catalog.artifact(project, name)
-            return self._catalog.versions(artifact.id, on_damage=_left_out)[::-1]
+        def find() -> Listed[VersionRecord]:
+            artifact = self._catalog.artifact(project, name, on_damage=lambda _: None)
+            return _versions(self._catalog, artifact)
 
         return await self._ask(("versions", project, name), find)
 
     async def version(self, project: str, name: str, selector: str) -> Known[VersionRecord | None]:
         """See Names."""
-        listed: Known[list[VersionRecord]] | None = self._answers.get(("versions", project, name))
+        listed: Known[Listed[VersionRecord]] | None = self._answers.get(("versions", project, name))
         if listed is not None and listed.ttl_s() > 0:
             # So that `ls -l` of many versions is one question.
             return Known(_selected(listed.value, selector), listed.expires)
 
         def find() -> VersionRecord | None:
+            if not can_be_shown(selector):
+                return None
             try:
-                if version_index(selector) is None:
-                    check_alias(selector)
                 found = self._catalog.version(project, name, selector)
-            except (NotFound, InvalidName):
+            except NotFound:
                 return None
             # The catalog also knows digests; a path names versions and aliases only.
             return found if selector in {found.version, *found.aliases} else None
@@ -148,7 +184,8 @@ class CatalogNames:
         flight = self._flights.join(key, partial(self._threads.run, self._work, query))
         try:
             value: T = await flight.landed()
-        except NotFound:
+        except (NotFound, DamagedRecord):
+            # The catalog has answered.
             raise
         except ArtfsError as error:
             if known is None or known.value is None:
@@ -160,9 +197,20 @@ class CatalogNames:
         return answer
 
 
-def _left_out(error: DamagedRecord) -> None:
-    """A directory is listed without what is damaged; whoever names that gets EIO."""
-    logger.warning("not listed: %s", error)
+def _projects(catalog: Catalog) -> Listed[ProjectRecord]:
+    return Listed.of_kind("project", lambda tell: catalog.projects(on_damage=tell))
+
+
+def _artifacts(catalog: Catalog, project: str) -> Listed[ArtifactRecord]:
+    return Listed.of_kind(
+        "artifact", lambda tell: catalog.artifacts(project=project, on_damage=tell)
+    )
+
+
+def _versions(catalog: Catalog, artifact: ArtifactRecord) -> Listed[VersionRecord]:
+    return Listed.of_kind(
+        "version", lambda tell: catalog.versions(artifact.id, on_damage=tell)[::-1]
+    )
 
 
 class FrozenNames:
@@ -170,55 +218,70 @@ class FrozenNames:
 
     def __init__(
         self,
-        projects: list[ProjectRecord],
-        artifacts: list[ArtifactRecord],
-        versions: dict[int, list[VersionRecord]],
+        projects: Listed[ProjectRecord],
+        artifacts: dict[str, Listed[ArtifactRecord]],
+        versions: dict[tuple[str, str], Listed[VersionRecord]],
     ) -> None:
+        """Artifacts by project, versions by project and artifact."""
         self._projects = projects
-        self._artifacts = {(each.project, each.name): each for each in artifacts}
+        self._artifacts = artifacts
         self._versions = versions
 
     @classmethod
     def load(cls, repository: Repository, *, project: str | None, name: str | None) -> FrozenNames:
         """All names, or those of one project or artifact. Blocks: one query per artifact.
 
-        Raises: ArtifactNotFound, BackendUnavailable.
+        Raises: ArtifactNotFound, DamagedRecord, BackendUnavailable.
         """
         catalog = repository.catalog
+        projects = _projects(catalog)
         if project is not None and name is not None:
-            artifacts = [catalog.artifact(project, name, on_damage=_left_out)]
+            artifact = catalog.artifact(project, name, on_damage=lambda _: None)
+            artifacts = {project: Listed([artifact], [])}
         else:
-            artifacts = catalog.artifacts(project=project, on_damage=_left_out)
+            chosen = [each.name for each in projects.records] if project is None else [project]
+            artifacts = {each: _artifacts(catalog, each) for each in chosen}
         versions = {
-            each.id: catalog.versions(each.id, on_damage=_left_out)[::-1] for each in artifacts
+            (each.project, each.name): _versions(catalog, each)
+            for listed in artifacts.values()
+            for each in listed.records
         }
-        return cls(catalog.projects(on_damage=_left_out), artifacts, versions)
+        return cls(projects, artifacts, versions)
 
-    async def projects(self) -> Known[list[ProjectRecord]]:
+    async def projects(self) -> Known[Listed[ProjectRecord]]:
         """See Names."""
         return Known(self._projects, math.inf)
 
-    async def artifacts(self, project: str) -> Known[list[ArtifactRecord]]:
+    async def artifacts(self, project: str) -> Known[Listed[ArtifactRecord]]:
         """See Names."""
-        return Known([a for a in self._artifacts.values() if a.project == project], math.inf)
+        return Known(self._artifacts.get(project) or Listed([], []), math.inf)
 
     async def artifact(self, project: str, name: str) -> Known[ArtifactRecord | None]:
         """See Names."""
-        return Known(self._artifacts.get((project, name)), math.inf)
+        listed = (await self.artifacts(project)).value
+        for artifact in listed.records:
+            if artifact.name == name:
+                return Known(artifact, math.inf)
+        listed.require_sound(name)
+        return Known(None, math.inf)
 
-    async def versions(self, project: str, name: str) -> Known[list[VersionRecord]]:
+    async def versions(self, project: str, name: str) -> Known[Listed[VersionRecord]]:
         """See Names."""
-        artifact = self._artifacts.get((project, name))
-        return Known(self._versions[artifact.id] if artifact else [], math.inf)
+        return Known(self._versions.get((project, name)) or Listed([], []), math.inf)
 
     async def version(self, project: str, name: str, selector: str) -> Known[VersionRecord | None]:
         """See Names."""
-        return Known(_selected((await self.versions(project, name)).value, selector), math.inf)
+        listed = (await self.versions(project, name)).value
+        return Known(_selected(listed, selector), math.inf)
 
 
-def _selected(versions: list[VersionRecord], selector: str) -> VersionRecord | None:
-    """That of all versions of an artifact which `vN` or an alias selects."""
-    for version in versions:
+def _selected(versions: Listed[VersionRecord], selector: str) -> VersionRecord | None:
+    """That of all versions of an artifact which `vN` or an alias selects.
+
+    Raises: DamagedRecord.
+    """
+    for version in versions.records:
         if selector == version.version or selector in version.aliases:
             return version
+    versions.require_sound(selector)
     return None

@@ -20,7 +20,6 @@ from typing import Protocol
 import msgspec
 
 from artfs.catalog.records import VersionRecord
-from artfs.errors import ArtifactNotFound
 from artfs.model import Buffer, check_name
 from artfs.repository.facade import Repository
 
@@ -75,7 +74,7 @@ def resolve_target(
 
     None is the whole store. A version is pinned: the mount stays with the one found here.
     Blocks: on the catalog. Raises: InvalidName, ArtifactNotFound, VersionNotFound,
-    AliasNotFound, BackendUnavailable.
+    AliasNotFound, DamagedRecord, BackendUnavailable.
     """
     if text is None:
         return MountTarget()
@@ -85,11 +84,10 @@ def resolve_target(
     if "/" in text:
         path = repository.parse(text)
         assert path.project is not None
-        repository.catalog.artifact(path.project, path.name)
+        repository.catalog.artifact(path.project, path.name, on_damage=lambda _: None)
         return MountTarget(path.project, path.name)
     project = check_name(text, kind="project")
-    if project not in {each.name for each in repository.catalog.projects()}:
-        raise ArtifactNotFound(project, "the store has no such project")
+    repository.require_project(project)
     return MountTarget(project)
 
 
@@ -184,7 +182,10 @@ class Listing(Protocol):
         ...
 
     async def chunk(self, start: int) -> list[ListedName]:
-        """Some names from place `start` on, in order; empty at the end."""
+        """Some names from place `start` on, in order; empty at the end.
+
+        What cannot be listed is an error there, after all that can.
+        """
         ...
 
 

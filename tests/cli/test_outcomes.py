@@ -14,6 +14,7 @@ import pytest
 
 import artfs
 from artfs.errors import AliasMoved
+from artfs.mounts.contact import ended
 from artfs.system.mountinfo import mounted_at
 from tests.cli.conftest import Cli, Result
 from tests.support.disks import small_disk
@@ -212,3 +213,104 @@ def test_a_session_with_another_home_is_told_by_the_store(
         assert listed["id"] == known["area"]
         assert (listed["error"] is None) == (ending == "killed")
         cli.ok("staging", "drop", "--yes", listed["id"])
+
+
+# --- where the mount was moved or bound to -----------------------------------------------------
+
+
+@pytest.fixture
+def moved(cli: Cli, place: Path) -> Iterator[Path]:
+    """Another mountpoint, on a mount from which others can be moved on any host."""
+    subprocess.run(["mount", "--bind", cli.directory, cli.directory], check=True)
+    subprocess.run(["mount", "--make-private", cli.directory], check=True)
+    path = cli.directory / "moved"
+    path.mkdir()
+    yield path
+    cli.run("umount", "--force", place)
+    subprocess.run(["umount", "--recursive", "--lazy", cli.directory], check=True)
+
+
+@needs_root
+def test_where_a_mount_was_moved_to_the_version_that_was_made_is_told(
+    cli: Cli, place: Path, moved: Path
+) -> None:
+    cli.ok("stage", "p/data", place)
+    subprocess.run(["mount", "--move", place, moved], check=True)
+    (moved / "file").write_text("1")
+    assert cli.ok("status", moved, "--json").json["mountpoint"] == str(moved)
+    assert cli.ok("umount", place).out == "p/data:v0\n"
+    assert cli.ok("umount", moved).out == "p/data:v0\n"
+    assert cli.ok("status", moved).out.endswith(": p/data:v0\n")
+
+
+@needs_root
+def test_where_a_mount_was_bound_to_what_was_staged_later_is_no_account_of_it(
+    cli: Cli, place: Path, moved: Path
+) -> None:
+    cli.ok("stage", "p/data", place)
+    (place / "file").write_text("1")
+    subprocess.run(["mount", "--bind", place, moved], check=True)
+    cli.ok("umount", place)
+    cli.ok("stage", "p/data", place)
+    told = cli.ok("status", moved, "--json").json
+    assert (told["state"], told["version"], told["error"]) == ("dead", "p/data:v0", None)
+    cli.fails(13, "commit", moved, says=["has ended", "became p/data:v0"])
+    assert cli.ok("umount", moved).out == "p/data:v0\n"
+    assert cli.ok("umount", place).out == "p/data: nothing was staged, so no new version\n"
+
+
+@needs_root
+def test_where_a_mount_was_bound_to_the_work_that_was_kept_is_told(
+    cli: Cli, place: Path, moved: Path, tmp_path: Path
+) -> None:
+    area = cli.ok("stage", "p/data", place, "--json").json["staging"]["id"]
+    subprocess.run(["mount", "--bind", place, moved], check=True)
+    with suppress(OSError), (place / "half").open("wb", buffering=0) as file:
+        file.write(b"x")
+        kept = cli.run("umount", "--force", place)
+    assert (kept.code, f"artfs staging commit {area}" in kept.err) == (4, True)
+    told = cli.run("status", moved)
+    assert (told.code, told.err) == (4, kept.err)
+    pid = cli.ok("staging", "resume", area, place, "--json").json["pid"]
+    goes_on = f"everything is kept: it is staged on {place} again"
+    cli.fails(13, "commit", moved, says=goes_on)
+    pidfd = os.pidfd_open(pid)
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    assert ended(pidfd, 10)
+    os.close(pidfd)
+    # Who remembers nothing of it is told by the store.
+    elsewhere = {"HOME": str(tmp_path / "home"), "XDG_STATE_HOME": str(tmp_path / "home/state")}
+    for command, where, env in (("umount", moved, elsewhere), ("commit", place, None)):
+        done = cli.run(command, where, env=env)
+        assert (done.code, "was killed" in done.err) == (13, True), done
+        assert f"artfs staging commit {area}" in done.err
+    cli.ok("staging", "drop", "--yes", area)
+
+
+@needs_root
+def test_an_abort_where_a_mount_was_moved_to_frees_that_place(
+    cli: Cli, place: Path, moved: Path
+) -> None:
+    cli.ok("stage", "p/data", place)
+    (place / "file").write_text("1")
+    subprocess.run(["mount", "--move", place, moved], check=True)
+    cli.ok("abort", "--yes", moved)
+    assert mounted_at(moved) is None
+    for each in (place, moved):
+        assert cli.ok("status", each).out.endswith(": dropped\n")
+
+
+@needs_root
+def test_a_dead_read_only_mount_that_was_moved_is_said_to_hold_no_work(
+    cli: Cli, place: Path, moved: Path
+) -> None:
+    cli.ok("init")
+    pid = cli.ok("mount", place, "--json").json["pid"]
+    subprocess.run(["mount", "--move", place, moved], check=True)
+    pidfd = os.pidfd_open(pid)
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    assert ended(pidfd, 10)
+    os.close(pidfd)
+    assert "kept" not in cli.fails(13, "commit", moved, says="not a staging mount")
+    assert cli.ok("status", moved, "--json").json["state"] == "dead"
+    assert cli.ok("umount", moved).out == f"{moved} is unmounted\n"

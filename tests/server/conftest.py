@@ -75,7 +75,7 @@ def client_python(version: str) -> Path:
     """The Python that has this version of wandb."""
     python = ROOT / f".venv/wandb-{version}/bin/python"
     if not python.exists():
-        pytest.fail(f"these tests need wandb {version}: scripts/setup dev installs it")
+        pytest.fail(f"these tests need wandb {version}: scripts/setup clients installs it")
     return python
 
 

@@ -185,8 +185,8 @@ def test_a_link_counts_until_its_time_for_one_thing_and_as_it_was_signed(tmp_pat
     with pytest.raises(PermissionDenied):
         tokens.read(token, RunFileUpload)
     middle = len(token) // 2
-        flipped = token[:middle] + ("B" if token[middle] == "A" else "A") + token[middle + 1 :]
-        for changed in (flipped, token[:-2], token[:20], "", "é", "x" * 5000):
+    flipped = token[:middle] + ("B" if token[middle] == "A" else "A") + token[middle + 1 :]
+    for changed in (flipped, token[:-2], token[:20], "", "é", "x" * 5000):
         with pytest.raises(PermissionDenied):
             tokens.read(changed, ContentDownload)
     now = 10.0

@@ -112,8 +112,16 @@ async def shown(
     *,
     alias_symlinks: bool = False,
     freeze: bool = False,
+    ttl_s: float = TTL_S,
 ) -> AsyncIterator[ShownTree]:
     """What a mount of `target` shows, for as long as the block lasts."""
     async with trio.open_nursery() as nursery:
-        yield await show(repository, nursery, target, alias_symlinks=alias_symlinks, freeze=freeze)
+        yield await show(
+            repository,
+            nursery,
+            target,
+            alias_symlinks=alias_symlinks,
+            freeze=freeze,
+            ttl_s=ttl_s,
+        )
         nursery.cancel_scope.cancel()

@@ -27,7 +27,7 @@ from artfs.cli.output import (
     print_table,
 )
 from artfs.cli.values import entry_value, print_long_listing
-from artfs.errors import ArtifactNotFound, DamagedRecord
+from artfs.errors import DamagedRecord
 from artfs.manifest.entries import DirectoryEntry, Entry
 
 if TYPE_CHECKING:
@@ -94,12 +94,8 @@ def _list_projects(repository: Repository, *, as_json: bool) -> None:
 def _list_artifacts(repository: Repository, project: str, *, as_json: bool) -> None:
     damaged: list[DamagedRecord] = []
     artifacts = repository.catalog.artifacts(project=project, on_damage=damaged.append)
-    if (
-        not artifacts
-        and not damaged
-        and project not in {each.name for each in repository.catalog.projects()}
-    ):
-        raise ArtifactNotFound(project, "there is no such project", hint="`artfs ls` lists them")
+    if not artifacts and not damaged:
+        repository.require_project(project)
     if as_json:
         print_json({"project": project, "artifacts": [_artifact_value(each) for each in artifacts]})
         raise_damage(damaged)

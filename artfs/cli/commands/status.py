@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from artfs.cli.frame import UnaskedPath, json_option, open_repository, store_option
+from artfs.cli.frame import UnaskedPath, asked_store, json_option, open_repository, store_option
 from artfs.cli.output import (
     format_age,
     format_count,
@@ -84,42 +83,53 @@ def _show_place(mountpoint: Path, store: str | None, *, as_json: bool) -> None:
     try:
         status = client.status(mountpoint)
     except MountError:
-        outcome = last_outcome(mountpoint) or _told_by_store(mountpoint, store)
+        outcome = last_outcome(mountpoint, lambda: asked_store(store))
         if outcome is None:
             raise
-        error = failure_of(outcome)
-        if as_json:
-            print_json(_outcome_value(mountpoint, outcome, error))
-        if error is not None:
-            raise error from None
-        if not as_json:
-            became = (
-                "dropped"
-                if outcome.dropped
-                else outcome_text(outcome.artifact, outcome.version, created=outcome.created)
-            )
-            when = format_age(outcome.finished_at_ns)
-            print_line(f"{mountpoint} is not mounted; staged there until {when}: {became}")
+        _show_outcome(mountpoint, outcome, as_json=as_json)
         return
+    if status.state is client.MountState.DEAD and status.kind == "stage":
+        outcome = last_outcome(mountpoint, lambda: asked_store(store))
+        if outcome is not None:
+            _show_outcome(mountpoint, outcome, as_json=as_json, left=status)
+            return
     if as_json:
         print_json(mount_value(status))
     else:
         _print_mount(status)
 
 
-def _told_by_store(mountpoint: Path, store: str | None) -> AreaOutcome | None:
-    """What the store knows of the place, whoever mounted it there."""
-    with suppress(ArtfsError), open_repository(store) as repository:
-        return last_outcome(mountpoint, repository.info)
-    return None
+def _show_outcome(
+    mountpoint: Path,
+    outcome: AreaOutcome,
+    *,
+    as_json: bool,
+    left: client.MountStatus | None = None,
+) -> None:
+    """What became of staged work; `left`: the dead mount that is there still.
+
+    Raises: what made the commit fail.
+    """
+    error = failure_of(outcome)
+    if as_json:
+        unmounted = {"mountpoint": str(mountpoint), "state": "unmounted"}
+        shown = unmounted if left is None else mount_value(left)
+        print_json(shown | _outcome_value(outcome, error))
+    if error is not None:
+        raise error from None
+    if not as_json:
+        became = (
+            "dropped"
+            if outcome.dropped
+            else outcome_text(outcome.artifact, outcome.version, created=outcome.created)
+        )
+        when = format_age(outcome.finished_at_ns)
+        how = "is not mounted" if left is None else "is dead (`artfs umount` frees it)"
+        print_line(f"{mountpoint} {how}; staged there until {when}: {became}")
 
 
-def _outcome_value(
-    mountpoint: Path, outcome: AreaOutcome, error: ArtfsError | None
-) -> dict[str, Any]:
+def _outcome_value(outcome: AreaOutcome, error: ArtfsError | None) -> dict[str, Any]:
     return {
-        "mountpoint": str(mountpoint),
-        "state": "unmounted",
         "artifact": outcome.artifact or None,
         "area": outcome.id,
         "version": outcome.version,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import json_option, mountpoint_argument
+from artfs.cli.frame import asked_store, json_option, mountpoint_argument
 from artfs.cli.output import print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
 from artfs.cli.values import print_outcome
@@ -48,7 +48,11 @@ def command(*, mountpoint: Path, force: bool, timeout_s: float, as_json: bool) -
     if stageclient.is_staging(place):
         with ProgressLine("committing") as progress:
             ending = stageclient.conclude(
-                place, force=force, timeout_s=timeout_s, on_progress=progress.if_watched
+                place,
+                force=force,
+                timeout_s=timeout_s,
+                on_progress=progress.if_watched,
+                ask=asked_store,
             )
         _print_ending(mountpoint, ending, as_json=as_json)
         if ending.error is not None:

@@ -69,7 +69,7 @@ def test_listing_more_takes_no_more_statements(
         with counted() as statements:
             call(catalog)
         numbers.append(len(statements))
-    assert numbers[0] == numbers[1] < 12
+    assert numbers[0] == numbers[1] < 14
 
 
 def test_a_commit_of_many_blobs_takes_no_more_statements(tmp_path: Path) -> None:

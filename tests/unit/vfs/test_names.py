@@ -87,7 +87,7 @@ async def test_r5_the_last_known_answer_stands_while_the_catalog_is_down(tmp_pat
         here.catalog.is_down = False
         commit(here.repository, "p/a", {"x": b"1"})
         time_passes(6)
-        assert len((await here.names.versions("p", "a")).value) == 2
+        assert len((await here.names.versions("p", "a")).value.records) == 2
 
 
 @on_standing_trio
@@ -147,8 +147,8 @@ async def test_frozen_names_stay_as_they_were(tmp_path: Path) -> None:
         frozen = FrozenNames.load(repository, project=None, name=None)
         commit(repository, "p/a", {"x": b"1"}, aliases=("best",))
         commit(repository, "q/b", {"x": b"1"})
-        assert [each.name for each in (await frozen.projects()).value] == ["p"]
-        assert [each.version for each in (await frozen.versions("p", "a")).value] == ["v0"]
+        assert [each.name for each in (await frozen.projects()).value.records] == ["p"]
+        assert [each.version for each in (await frozen.versions("p", "a")).value.records] == ["v0"]
         for selector in ("v0", "best", "latest"):
             found = (await frozen.version("p", "a", selector)).value
             assert found is not None
