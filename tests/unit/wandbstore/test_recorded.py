@@ -266,6 +266,21 @@ def test_content_of_another_size_than_its_manifest_says_is_an_error(
         content.load_block(0)
 
 
+def test_answers_and_manifests_that_are_compressed_are_read(server: RecordedServer) -> None:
+    script = server.server.script
+
+    def compressed(asked: Asked) -> bytes:
+        head, _, body = script(asked).partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            return head + b"\r\n\r\n" + body
+        packed = gzip.compress(body)
+        return answer(200, packed, content_encoding="gzip", content_length=str(len(packed)))
+
+    server.server.script = compressed
+    with open_store(server.address) as store:
+        assert read(store, "a.txt") == b"hello"
+
+
 def test_a_part_of_coded_content_is_never_taken_for_content(
     server: RecordedServer, store: Repository
 ) -> None:
