@@ -116,11 +116,9 @@ class HttpSource:
         # A range of what has no known size says nothing about the rest.
         is_all = self._size is None and span.start == 0
         asked = {} if is_all else {"Range": f"bytes={span.start}-{span.stop - 1}"}
-        response = self._get(asked, timeout_s)
-        if response.status_code == 206 and _is_coded(206, response.headers):
-            # A range of coded bytes is of no use; the whole can be decoded.
-            response.close()
-            response = self._get({}, timeout_s)
+        response = web.not_a_coded_part(
+            self._get(asked, timeout_s), lambda: self._get({}, timeout_s), subject=self._uri
+        )
         try:
             return self._body(response, span)
         except BaseException:
@@ -144,9 +142,7 @@ class HttpSource:
     def _body(self, response: requests.Response, span: ByteRange) -> Body:
         headers = response.headers
         _check_pin(headers, self._pin, subject=self._uri)
-        if _is_coded(response.status_code, headers):
-            if response.status_code == 206:
-                raise BackendUnavailable(self._uri, "its server sends parts of what it compressed")
+        if web.is_coded(response.status_code, headers):
             return bodies.decoded_body(response.raw, subject=self._uri)
         found = web.extent(response.status_code, headers, subject=self._uri)
         self._check_size(found.total, has_etag="ETag" in headers)
@@ -182,7 +178,7 @@ def _observe(
             status, answer = response.status_code, response.headers
     if pin is not None:
         _check_pin(answer, pin, subject=subject)
-    if _is_coded(status, answer):
+    if web.is_coded(status, answer):
         codings.decodable(answer, subject=subject)
         return Observed(None, _pin(answer))
     return Observed(web.extent(status, answer, subject=subject).total, _pin(answer))
@@ -214,12 +210,6 @@ def _ask(
         if "If-Match" not in conditions:
             raise
         return web.send(session, url, subject=subject, headers=plain, timeout_s=timeout_s)
-
-
-def _is_coded(status: int, headers: requests.structures.CaseInsensitiveDict[str]) -> bool:
-    """Whether an answer holds content whose bytes are not those of the object."""
-    # The coding of any other answer is that of a page about an error.
-    return status in {200, 206} and bool(codings.names(headers))
 
 
 def _digest(etag: str | None) -> str | None:

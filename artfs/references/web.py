@@ -292,10 +292,33 @@ def extent(status: int, headers: Mapping[str, str], *, subject: str) -> Extent:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """The body's length, with all its codings; None where there is none."""
+    """The content's length; None where none is said, or only that of the coded content."""
     text = headers.get("Content-Length", "")
     # A file has less than 2**63 bytes, and text of any length is no number.
-    return int(text) if _LENGTH.fullmatch(text) else None
+    return int(text) if _LENGTH.fullmatch(text) and not codings.names(headers) else None
+
+
+def is_coded(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether an answer holds content whose bytes and offsets are not those of the object."""
+    # The coding of any other answer is that of a page about an error.
+    return status in {200, 206} and bool(codings.names(headers))
+
+
+def not_a_coded_part(
+    response: requests.Response, ask_for_all: Callable[[], requests.Response], *, subject: str
+) -> requests.Response:
+    """An answer to a request for a range; in place of a coded part, which is of no use, all.
+
+    Blocks, and raises: as `ask_for_all`; BackendUnavailable where a coded part comes again.
+    """
+    if not (response.status_code == 206 and is_coded(206, response.headers)):
+        return response
+    response.close()
+    response = ask_for_all()
+    if response.status_code == 206 and is_coded(206, response.headers):
+        response.close()
+        raise BackendUnavailable(subject, "its server sends parts of what it compressed")
+    return response
 
 
 def check_span(found: Extent, span: ByteRange, *, subject: str) -> None:

@@ -187,6 +187,9 @@ class FileSource:
     def observe(self, *, timeout_s: float) -> Observed:
         """See Source."""
         with self._get({"Range": "bytes=0-0"}, timeout_s) as response:
+            if web.is_coded(response.status_code, response.headers):
+                codings.decodable(response.headers, subject=self._entry.uri)
+                return Observed(None, self._entry.pin)
             found = web.extent(response.status_code, response.headers, subject=self._entry.uri)
         size_bytes = found.total
         self._check_size(size_bytes)
@@ -194,10 +197,14 @@ class FileSource:
 
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:
         """See Source."""
-        response = self._get({"Range": f"bytes={span.start}-{span.stop - 1}"}, timeout_s)
         subject = self._entry.uri
+        response = web.not_a_coded_part(
+            self._get({"Range": f"bytes={span.start}-{span.stop - 1}"}, timeout_s),
+            lambda: self._get({}, timeout_s),
+            subject=subject,
+        )
         try:
-            if codings.names(response.headers):
+            if web.is_coded(response.status_code, response.headers):
                 return bodies.decoded_body(response.raw, subject=subject)
             found = web.extent(response.status_code, response.headers, subject=subject)
             self._check_size(found.total)

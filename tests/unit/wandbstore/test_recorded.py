@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -263,6 +264,42 @@ def test_content_of_another_size_than_its_manifest_says_is_an_error(
     server.serve = lambda data, asked: RecordedServer.serve(wrong, asked)  # type: ignore[method-assign]
     with pytest.raises(BackendUnavailable, match="by its manifest"):
         content.load_block(0)
+
+
+def test_answers_and_manifests_that_are_compressed_are_read(server: RecordedServer) -> None:
+    script = server.server.script
+
+    def compressed(asked: Asked) -> bytes:
+        head, _, body = script(asked).partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            return head + b"\r\n\r\n" + body
+        packed = gzip.compress(body)
+        return answer(200, packed, content_encoding="gzip", content_length=str(len(packed)))
+
+    server.server.script = compressed
+    with open_store(server.address) as store:
+        assert read(store, "a.txt") == b"hello"
+
+
+def test_a_part_of_coded_content_is_never_taken_for_content(
+    server: RecordedServer, store: Repository
+) -> None:
+    packed = gzip.compress(b"hello")
+
+    def serve(data: bytes, asked: Asked, coding: str = "gzip") -> bytes:
+        length = str(len(packed))
+        if "range" not in asked.headers:
+            return answer(200, packed, content_encoding=coding, content_length=length)
+        said = f"bytes 0-{len(packed) - 1}/{len(packed)}"
+        more = {"content_range": said, "content_length": length}
+        return answer(206, packed, content_encoding=coding, **more)
+
+    content = content_of(store, "a.txt")
+    server.serve = lambda data, asked: serve(data, asked, "br")  # type: ignore[method-assign]
+    with pytest.raises(BackendUnavailable, match="Content-Encoding: br"):
+        content.load_block(0)
+    server.serve = serve  # type: ignore[method-assign]
+    assert bytes(content.load_block(0)) == b"hello"
 
 
 def test_what_the_server_lost_or_refuses_is_said_as_that(
