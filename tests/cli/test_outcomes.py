@@ -263,11 +263,12 @@ def test_where_a_mount_was_bound_to_what_was_staged_later_is_no_account_of_it(
 def test_where_a_mount_was_bound_to_the_work_that_was_kept_is_told(
     cli: Cli, place: Path, moved: Path, tmp_path: Path
 ) -> None:
-    area = cli.ok("stage", "p/data", place, "--json").json["staging"]["id"]
+    (cli.directory / "file").write_text("theirs")
+    cli.ok("put", cli.directory / "file", "-n", "p/data")
+    area = cli.ok("stage", "p/data", place, "--expect", "none", "--json").json["staging"]["id"]
+    (place / "file").write_text("mine")
     subprocess.run(["mount", "--bind", place, moved], check=True)
-    with suppress(OSError), (place / "half").open("wb", buffering=0) as file:
-        file.write(b"x")
-        kept = cli.run("umount", "--force", place)
+    kept = cli.run("umount", place)
     assert (kept.code, f"artfs staging commit {area}" in kept.err) == (4, True)
     told = cli.run("status", moved)
     assert (told.code, told.err) == (4, kept.err)
