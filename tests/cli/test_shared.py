@@ -234,7 +234,7 @@ def test_wrong_credentials_are_one_line(shared: SharedStore) -> None:
 @pytest.mark.parametrize(
     ("code", "store", "says"),
     [
-        (12, "mysql://u:secret@host/x", "a store is a directory, or postgresql://"),
+        (12, "mysql://u:secret@host/x", "a store is a directory, postgresql://"),
         (11, "postgresql://u:secret@host:port/x", "not a database URL"),
         (11, "postgresql://u:sec@ret@host/x", "not a database URL"),
         (7, "postgresql://u:secret@127.0.0.1:1/x", "127.0.0.1"),
