@@ -28,6 +28,9 @@ RUN_MARKER = "artfs-run:"
 """With a run's id behind it, the name of a memfd in a process that `artfs.init` was called in."""
 RUN_MARKER_FDS = range(900, 908)
 """The descriptors at which mounts look for it: few, high enough to be free in most processes."""
+CACHE_VARIABLE = "XDG_CACHE_HOME"
+DATA_VARIABLE = "XDG_DATA_HOME"
+STATE_VARIABLE = "XDG_STATE_HOME"
 CACHE_SIZE_VARIABLE = "ARTFS_CACHE_SIZE"
 FILE_REFERENCES_VARIABLE = "ARTFS_FILE_REFERENCES"
 TIMEOUT_VARIABLE = "ARTFS_TIMEOUT"
@@ -91,11 +94,22 @@ def store_location(explicit: str | None = None) -> str:
     if chosen:
         return chosen
     try:
-        return str(_user_path("XDG_DATA_HOME", ".local", "share") / "store")
+        return str(_default_store())
     except ConfigError as error:
         raise ConfigError(
             "store", error.reason, hint=f"say --store, or set {STORE_VARIABLE}"
         ) from None
+
+
+def store_variable(root: Path) -> str | None:
+    """The variable that says where this store is, as long as nobody names one."""
+    with suppress(ConfigError):
+        return DATA_VARIABLE if root == _default_store() else None
+    return None
+
+
+def _default_store() -> Path:
+    return _user_path(DATA_VARIABLE, ".local", "share") / "store"
 
 
 def is_url(location: str) -> bool:
@@ -126,12 +140,12 @@ def runtime_base() -> Path:
 
 def cache_path() -> Path:
     """Where the block cache and the workspace of shared stores live. Raises: ConfigError."""
-    return _user_path("XDG_CACHE_HOME", ".cache")
+    return _user_path(CACHE_VARIABLE, ".cache")
 
 
 def state_path() -> Path:
     """Where logs of daemons live, and what is remembered. Raises: ConfigError."""
-    return _user_path("XDG_STATE_HOME", ".local", "state")
+    return _user_path(STATE_VARIABLE, ".local", "state")
 
 
 def _user_path(variable: str, *below_home: str) -> Path:

@@ -19,11 +19,10 @@ from artfs.blobs.cache_eviction import Quota
 from artfs.content.base import RemoteContent
 from artfs.errors import BackendUnavailable, ConfigError, DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
-from artfs.settings import cache_limit_bytes, cache_path, timeout_s
+from artfs.settings import CACHE_VARIABLE, cache_limit_bytes, cache_path, timeout_s
 from artfs.system import forks
 from artfs.system.directories import own_directory
 from artfs.system.files import file_state
-from artfs.system.oserrors import translate_os_errors
 
 _NOWHERE = Path("/proc/no-home/artfs")
 
@@ -54,8 +53,7 @@ def open_cache(*, read_directly: bool = False) -> BlockCache:
     """
     root = cache_root()
     if os.path.lexists(root):
-        with translate_os_errors(root):
-            own_directory(root).close()
+        own_directory(root, variable=CACHE_VARIABLE).close()
     quota = Quota.standard(root, cache_limit_bytes())
     return BlockCache(root, quota, read_directly=read_directly)
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from artfs.credentials import without_credentials
+from artfs.credentials import is_malformed, without_credentials
 from artfs.errors import InvalidArgument, InvalidName, PermissionDenied, Unsupported
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.references.base import (
@@ -118,6 +118,12 @@ class References:
             raise InvalidArgument("max_objects", f"{max_objects} is negative")
         handler = self.handler(uri)
         public = without_credentials(uri)
+        if is_malformed(uri):
+            raise InvalidArgument(
+                public,
+                "malformed: what is before its `@` cannot be told from its host",
+                hint="write its password's `/`, `?`, `#`, `@` and backslashes percent-encoded",
+            )
         if public != uri:
             logger.warning(
                 "%s: stored without the credentials in its URI; reading it needs others", public

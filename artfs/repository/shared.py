@@ -18,9 +18,8 @@ from artfs.errors import (
 from artfs.model import check_name
 from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo, check_format
 from artfs.repository.ingest import Workspace
-from artfs.settings import cache_path, default_entity
+from artfs.settings import CACHE_VARIABLE, cache_path, default_entity
 from artfs.system.directories import own_directory
-from artfs.system.oserrors import translate_os_errors
 
 if TYPE_CHECKING:
     from artfs.catalog.sql import SqlCatalog
@@ -131,8 +130,7 @@ def workspace_of(objects: Store, store_id: str) -> Workspace:
     if isinstance(objects, LocalObjectStore):
         return objects
     root = cache_path() / "workspace" / store_id
-    with translate_os_errors(root):
-        own_directory(root).close()
+    own_directory(root, variable=CACHE_VARIABLE).close()
     return LocalObjectStore(root)
 
 

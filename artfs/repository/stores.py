@@ -28,7 +28,7 @@ from artfs.errors import (
 from artfs.model import check_name
 from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo, check_format
 from artfs.repository.permissions import group_id, group_name, mend, take_over
-from artfs.settings import default_entity, expand_home, is_url
+from artfs.settings import default_entity, expand_home, is_url, store_variable
 from artfs.system.directories import DirectoryHandle, make_parents
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.user_places import is_remembered, remember_store
@@ -162,7 +162,7 @@ def _give_to_group(root: Path, settings: StoreFile, group: str) -> None:
 
 
 def _is_store(root: Path) -> bool:
-    with translate_os_errors(root):
+    with translate_os_errors(root, variable=store_variable(root)):
         return (root / STORE_FILE).exists()
 
 
@@ -175,7 +175,7 @@ def create_store(root: Path, *, entity: str, group: str | None = None) -> None:
     OutOfSpace, BackendUnavailable.
     """
     check_name(entity, kind="entity")
-    with translate_os_errors(root):
+    with translate_os_errors(root, variable=store_variable(root)):
         make_parents(root)
         with suppress(FileExistsError):
             root.mkdir(mode=0o700)
@@ -242,7 +242,7 @@ def read_store_file(root: Path) -> StoreFile:
     """What a store says of itself. Raises: StoreNotFound, StoreFormatError."""
     path = root / STORE_FILE
     try:
-        with translate_os_errors(path):
+        with translate_os_errors(path, variable=store_variable(root)):
             text = path.read_text("utf-8")
         settings = msgspec.convert(tomllib.loads(text), StoreFile)
     except PathNotFound:

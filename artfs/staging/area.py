@@ -31,7 +31,7 @@ from artfs.errors import (
     StagingNotFound,
 )
 from artfs.repository.facade import Repository, StoreInfo
-from artfs.settings import state_path
+from artfs.settings import STATE_VARIABLE, state_path
 from artfs.staging.area_lock import LOCK_FILE, check_own, lock_area
 from artfs.staging.checked import checked_meta, checked_tree, damaged_index, row_of
 from artfs.staging.index import Index
@@ -409,8 +409,8 @@ def opened_areas(store: StoreInfo) -> DirectoryHandle:
 def _create_parent(store: StoreInfo) -> None:
     """Make what the areas of a store are in. Raises: OSError; PermissionDenied."""
     if store.root is None:
-        own_directory(staging_path(store).parent).close()
-        own_directory(staging_path(store)).close()
+        own_directory(staging_path(store).parent, variable=STATE_VARIABLE).close()
+        own_directory(staging_path(store), variable=STATE_VARIABLE).close()
         return
     with DirectoryHandle.at(store.root) as root:
         root.below(staging_path(store).name, create=True).close()

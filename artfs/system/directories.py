@@ -22,6 +22,7 @@ from typing import Self
 from artfs.errors import PermissionDenied
 from artfs.system import forks
 from artfs.system.files import SharedDescriptor, set_mode, sync_directory
+from artfs.system.oserrors import another_place, translate_os_errors
 from artfs.system.ownership import Ownership
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -201,10 +202,19 @@ def own_directory(
     """Open a private directory of this user, made where it is missing, with those above it.
 
     Where only others could read it, that ends here. With `follow`, links of this user or of root
-    lead to it; a stranger's link never does. `variable` of the environment names another one.
+    lead to it; a stranger's link never does. `variable` of the environment says where it is: each
+    error names that.
     Raises: PermissionDenied, with the cure, for one that somebody else has made or can write to;
-    OSError.
+    OSError, and with `variable` what `translate_os_errors` makes of it.
     """
+    if variable is None:
+        return _own_directory(path, follow=follow, variable=None)
+    with translate_os_errors(path, variable=variable):
+        return _own_directory(path, follow=follow, variable=variable)
+    raise AssertionError("it raises, or has returned")
+
+
+def _own_directory(path: Path, *, follow: bool, variable: str | None) -> DirectoryHandle:
     with suppress(FileExistsError):
         make_parents(path)
         path.mkdir(mode=0o700)
@@ -233,7 +243,8 @@ def _check_own(path: Path, status: os.stat_result, *, variable: str | None) -> N
             str(path),
             f"belongs to user {status.st_uid}, not to you",
             hint="remove it, or name another directory"
-            + (f" in ${variable}" if variable is not None else ""),
+            if variable is None
+            else f"remove it, or {another_place(variable)}",
         )
     if status.st_mode & _WRITABLE_FOR_OTHERS:
         raise PermissionDenied(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from types import TracebackType
 
 from artfs.errors import (
@@ -16,6 +17,9 @@ from artfs.errors import (
     PermissionDenied,
     Unreadable,
 )
+
+RUNTIME_VARIABLE = "XDG_RUNTIME_DIR"
+"""Names where control sockets live, and HOME never does."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -38,16 +42,19 @@ def translated(
     *,
     missing: type[NotFound] = PathNotFound,
     is_content: bool = False,
+    variable: str | None = None,
 ) -> ArtfsError:
     """The artfs error that says the same as `error` about `subject`.
 
     `missing` is the class for what does not exist. With `is_content` the subject is stored
-    content, and a disk that cannot read it has damaged it.
+    content, and a disk that cannot read it has damaged it. `variable` of the environment decides
+    where the subject is, so that another place can be named.
     """
     reason = error.strerror or str(error) or type(error).__name__
-    hint = _HINTS.get(error.errno or 0, "")
+    elsewhere = "" if variable is None else another_place(variable)
+    hint = "; ".join(filter(None, (_HINTS.get(error.errno or 0, ""), elsewhere)))
     if error.errno == errno.ENOENT:
-        return missing(subject, "does not exist")
+        return missing(subject, "does not exist", hint=elsewhere)
     if is_content and error.errno in _BROKEN:
         return Unreadable(
             subject,
@@ -63,16 +70,24 @@ def translated(
     return BackendUnavailable(subject, reason, hint=hint)
 
 
+def another_place(variable: str) -> str:
+    """What to do about a place that this variable, or else HOME, names and that is of no use."""
+    if os.environ.get(variable, "").startswith("/"):
+        return f"set ${variable}, which names it, to a directory of your own, or unset it"
+    also = "" if variable == RUNTIME_VARIABLE else " or $HOME"
+    return f"set ${variable}{also} to a directory of your own"
+
+
 class translate_os_errors:  # noqa: N801 - reads as a verb, like contextlib.suppress
     """A context that turns an OSError into the artfs error that says the same of `subject`.
 
     A class, for a generator would cost several times as much, a few times for every file.
-    `missing` and `is_content` are those of `translated`.
+    `missing`, `is_content` and `variable` are those of `translated`.
     Raises: OutOfSpace, PermissionDenied, InvalidName for a name that is too long, `missing`, and
     BackendUnavailable for all others; Unreadable with `is_content`.
     """
 
-    __slots__ = ("_is_content", "_missing", "_subject")
+    __slots__ = ("_is_content", "_missing", "_subject", "_variable")
 
     def __init__(
         self,
@@ -80,8 +95,10 @@ class translate_os_errors:  # noqa: N801 - reads as a verb, like contextlib.supp
         *,
         missing: type[NotFound] = PathNotFound,
         is_content: bool = False,
+        variable: str | None = None,
     ) -> None:
         self._subject = subject
+        self._variable = variable
         self._missing = missing
         self._is_content = is_content
 
@@ -96,7 +113,11 @@ class translate_os_errors:  # noqa: N801 - reads as a verb, like contextlib.supp
     ) -> None:
         if isinstance(error, OSError):
             raise translated(
-                error, str(self._subject), missing=self._missing, is_content=self._is_content
+                error,
+                str(self._subject),
+                missing=self._missing,
+                is_content=self._is_content,
+                variable=self._variable,
             ) from error
 
 

@@ -9,10 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from artfs.errors import ArtfsError
-from artfs.settings import runtime_base, state_path
+from artfs.settings import STATE_VARIABLE, runtime_base, state_path
 from artfs.system.directories import DirectoryHandle, own_directory
 from artfs.system.files import set_mode
-from artfs.system.oserrors import translate_os_errors
+from artfs.system.oserrors import RUNTIME_VARIABLE
 
 
 def runtime_directory() -> Path:
@@ -23,17 +23,16 @@ def runtime_directory() -> Path:
     """
     base = runtime_base()
     path = base / "artfs"
-    with translate_os_errors(path):
-        if "XDG_RUNTIME_DIR" not in os.environ or not os.environ["XDG_RUNTIME_DIR"]:
-            # Below /tmp anybody can have made it, and what is in it.
-            own_directory(base, follow=False, variable="XDG_RUNTIME_DIR").close()
-        own_directory(path, follow=False, variable="XDG_RUNTIME_DIR").close()
+    if not os.environ.get(RUNTIME_VARIABLE):
+        # Below /tmp anybody can have made it, and what is in it.
+        own_directory(base, follow=False, variable=RUNTIME_VARIABLE).close()
+    own_directory(path, follow=False, variable=RUNTIME_VARIABLE).close()
     return path
 
 
 def state_directory() -> DirectoryHandle:
-    """Where logs of daemons live. Raises: PermissionDenied; OSError."""
-    return own_directory(state_path(), variable="XDG_STATE_HOME")
+    """Where logs of daemons live. Raises: PermissionDenied; BackendUnavailable, OutOfSpace."""
+    return own_directory(state_path(), variable=STATE_VARIABLE)
 
 
 def open_log(name: str) -> int:

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.support.people import People, Person
@@ -106,6 +107,67 @@ def test_a_prepared_runtime_directory_is_one_line_to_who_mounts(people: People) 
     assert done.stderr.count("\n") == 1
     assert "belongs to user" in done.stderr
     assert list(base_of(person).iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["somebody's", "/nonexistent", "/dev/null"])
+@pytest.mark.parametrize("command", ["mount", "stage", "umount", "abort", "commit", "status"])
+def test_a_runtime_directory_that_cannot_be_had_is_told_with_its_variable(
+    people: People, command: str, place: str
+) -> None:
+    person, other = people.person(1), people.person(2)
+    person.does("init", "--store", str(person.home / "store"))
+    (person.home / "m").mkdir()
+    os.chown(person.home / "m", person.uid, person.gid)
+    named = str(other.home) if place == "somebody's" else place
+    there = msgspec.structs.replace(person, environment={"XDG_RUNTIME_DIR": named})
+    target = {"mount": (), "stage": ("p/a",)}.get(command, ())
+    store = ("--store", str(person.home / "store")) if command in {"mount", "stage"} else ()
+    done = there.artfs(command, *store, *target, str(person.home / "m"))
+    assert done.returncode in {7, 8}, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"{named}/artfs: " in done.stderr
+    assert (
+        "set $XDG_RUNTIME_DIR, which names it, to a directory of your own, or unset" in done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "cure"),
+    [
+        ({"HOME": "{}"}, "set $XDG_CACHE_HOME or $HOME to a directory of your own"),
+        ({"XDG_CACHE_HOME": "{}"}, "set $XDG_CACHE_HOME, which names it, to"),
+    ],
+)
+@pytest.mark.parametrize("command", ["info", "clean"])
+def test_a_cache_that_cannot_be_had_is_told_with_its_variable(
+    people: People, command: str, variables: dict[str, str], cure: str
+) -> None:
+    person, other = people.person(1), people.person(2)
+    closed = {name: value.format(other.home) for name, value in variables.items()}
+    done = msgspec.structs.replace(person, environment=closed).artfs("cache", command)
+    assert done.returncode == 8, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Permission denied" in done.stderr
+    assert cure in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "cure"),
+    [
+        ({"HOME": "{}"}, "set $XDG_DATA_HOME or $HOME to a directory of your own"),
+        ({"XDG_DATA_HOME": "{}"}, "set $XDG_DATA_HOME, which names it, to"),
+    ],
+)
+@pytest.mark.parametrize("command", [("init",), ("ls",), ("put", "/etc/hosts", "-n", "p/a")])
+def test_a_standard_store_that_cannot_be_had_is_told_with_its_variable(
+    people: People, command: tuple[str, ...], variables: dict[str, str], cure: str
+) -> None:
+    person, other = people.person(1), people.person(2)
+    closed = {name: value.format(other.home) for name, value in variables.items()}
+    done = msgspec.structs.replace(person, environment=closed).artfs(*command)
+    assert done.returncode == 8, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert cure in done.stderr
 
 
 def test_what_another_user_s_socket_answers_counts_for_nothing(people: People) -> None:

@@ -104,8 +104,9 @@ def verify(*, as_json: bool) -> int:
 
 def _translating(work: Callable[[BlockCache], T]) -> T:
     from artfs.content.remote import open_cache  # noqa: PLC0415 - as above
+    from artfs.settings import CACHE_VARIABLE  # noqa: PLC0415 - as above
     from artfs.system.oserrors import translate_os_errors  # noqa: PLC0415 - as above
 
     cache = open_cache()
-    with translate_os_errors(cache.layout.root):
+    with translate_os_errors(cache.layout.root, variable=CACHE_VARIABLE):
         return work(cache)
