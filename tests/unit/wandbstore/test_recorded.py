@@ -51,7 +51,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.delenv("WANDB_BASE_URL", raising=False)
-    monkeypatch.setenv("ARTFS_TIMEOUT", "2")
+    monkeypatch.setenv("ARTFS_TIMEOUT", "8")
     with recorded() as running:
         yield running
 
