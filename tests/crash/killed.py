@@ -9,6 +9,7 @@ With N = 0 it runs to the end and prints, on standard error, how many lines it r
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -34,6 +35,8 @@ PACKAGE = str(Path(artfs.__file__).parent)
 
 
 def main() -> int:
+    # Where it dies of something else, that is said.
+    faulthandler.enable()
     limit, arguments = int(sys.argv[1]), sys.argv[2:]
     lines = count(1)
     reached = 0

@@ -60,7 +60,7 @@ def test_c4_a_rebuild_that_is_killed_begins_anew(tmp_path: Path, *, lost: bool) 
             for path in store.glob("catalog.sqlite*"):
                 path.unlink()
         done = rebuild(store, line=int(share * line_count))
-        assert done.returncode == -signal.SIGKILL, done
+        assert done.returncode == -signal.SIGKILL, done.stderr
         if (store / "catalog.sqlite").exists():
             assert names(store) == before
         else:
