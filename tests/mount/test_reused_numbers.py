@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,8 +24,8 @@ from tests.support.mounts import Mounter
 from tests.support.staging import Stager
 from tests.support.stores import commit
 
-_ATTEMPTS = 30
-"""Mounts of others may take a number before us."""
+_PATIENCE_S = 60.0
+"""Mounts of others may take a number before us, and keep it for a while."""
 
 
 @contextmanager
@@ -54,12 +55,36 @@ def content(repository: Repository) -> None:
 
 
 def start_at(device: str, repository: Repository, mounted: Mounter) -> MountStatus:
-    """A mount that has a number which was another one's."""
-    for _ in range(_ATTEMPTS):
+    """A mount that has a number which was another one's.
+
+    The kernel gives the lowest number that is free. Mounts that get a lower one stay, so that the
+    next gets a higher one; a mount that gets a higher one shows that others have ours.
+    """
+    until = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < until:
         status = mounted.start(repository)
-        if device_of(status.mountpoint) == device:
+        got = device_of(status.mountpoint)
+        if got == device:
             return status
+        if minor(got) > minor(device):
+            artfs("umount", status.mountpoint)
     pytest.fail("no mount got the number again")
+
+
+def mount_at(place: Path, device: str, repository: Repository, mounted: Mounter) -> None:
+    """The same, at this place: it takes the number of one that `start_at` has got, and gives up."""
+    until = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < until:
+        artfs("umount", start_at(device, repository, mounted).mountpoint)
+        artfs("mount", place, "--store", repository.info.location)
+        if device_of(place) == device:
+            return
+        artfs("umount", place)
+    pytest.fail("no mount got the number again")
+
+
+def minor(device: str) -> int:
+    return int(device.partition(":")[2])
 
 
 @pytest.mark.usefixtures("content", "runtime")
@@ -127,13 +152,7 @@ def test_a_process_that_ends_leaves_what_others_have_mounted_at_its_place(
         # Another session of the same user, which knows nothing of this process.
         (runtime / "other").mkdir(mode=0o700)
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime / "other"))
-        for _ in range(_ATTEMPTS):
-            artfs("mount", place, "--store", repository.info.location)
-            if device_of(place) == device:
-                break
-            artfs("umount", place)
-        else:
-            pytest.fail("no mount got the number again")
+        mount_at(place, device, repository, mounted)
     wait_until(lambda: not is_alive(pid))
     assert device_of(place) == device
     assert client.status(place).state is MountState.MOUNTED
