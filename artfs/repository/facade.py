@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
 from artfs.blobs.base import ObjectStore, RecordStore
 from artfs.blobs.cache import BlockCache
-from artfs.catalog.base import BaseGone, Catalog
-from artfs.catalog.blob_port import BlobsGone
+from artfs.catalog.base import Catalog
 from artfs.catalog.records import (
     BlobRecord,
     CommitRequest,
     CommitResult,
     PackRecord,
-    VersionCommit,
     VersionRecord,
-    VersionUpdate,
 )
 from artfs.content.base import Content
 from artfs.content.blobs import BlobReader, stored_object
@@ -36,33 +32,27 @@ from artfs.content.references import ReferenceReader
 from artfs.content.remote import open_cache
 from artfs.errors import (
     ArtifactNotFound,
-    BlobNotFound,
-    Conflict,
     DamagedRecord,
-    IntegrityError,
     InvalidArgument,
-    InvalidManifest,
     StoreFormatError,
     VersionNotFound,
 )
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
-from artfs.manifest.tree import LoadDirectory, find, walk
+from artfs.manifest.tree import LoadDirectory, find
 from artfs.manifest.wandb import TreeDigests, tree_digests
 from artfs.model import (
-    MAX_METADATA_KEYS,
     ArtifactPath,
     Digest,
     VersionState,
-    check_alias,
-    check_name,
-    check_type,
     parse_artifact_path,
 )
 from artfs.references.artifact import OWN_SCHEME, SCHEME, ArtifactHandler
 from artfs.references.base import ReferenceHandler
 from artfs.references.registry import References
-from artfs.repository.ingest import Ingest, IngestResult, Workspace
+from artfs.repository.commits import Commits
+from artfs.repository.ingest import Ingest
+from artfs.repository.openpack import Workspace
 from artfs.repository.presence import Presence, require_objects
 from artfs.repository.recovery import Recovery
 from artfs.repository.reference_targets import ReferenceTargets
@@ -74,30 +64,6 @@ LATEST = "latest"
 STORE_FORMAT = 1
 """Of embedded and shared stores alike."""
 _WRITABLE_FOR_OTHERS = 0o022
-
-
-def set_labels(
-    catalog: Catalog, version: VersionRecord, request: CommitRequest
-) -> tuple[VersionRecord, tuple[str, ...]]:
-    """Give an existing version what the request says of it; what it leaves out stays.
-
-    Returns the version and the names of what has changed, in the words of VersionUpdate.
-    Raises: VersionNotFound, BackendUnavailable.
-    """
-    changes: dict[str, Any] = {}
-    if request.description is not None and request.description != version.description:
-        changes["description"] = request.description
-    if request.metadata and request.metadata != version.metadata:
-        changes["metadata"] = request.metadata
-    if request.tags and set(request.tags) != set(version.tags):
-        changes["tags"] = request.tags
-    if request.ttl_s is not None and request.ttl_s != version.ttl_s:
-        changes["ttl_s"] = request.ttl_s
-    missing = tuple(alias for alias in request.aliases if alias not in version.aliases)
-    if changes or missing:
-        update = VersionUpdate(add_aliases=missing, **changes)
-        version = catalog.update_version(version.id, update)
-    return version, tuple(changes)
 
 
 class StoreInfo(msgspec.Struct, frozen=True):
@@ -192,6 +158,15 @@ class Repository:
             read_directly=read_directly,
         )
         self.directories = DirectoryCache(trees or self.blobs)
+        self._commits = Commits(
+            catalog,
+            load=self.directory,
+            confirm=self.require_objects,
+            delete=self.delete_object,
+            linked_blobs=self.linked_blobs,
+            recovery=self.recovery,
+            heals=info.root is not None,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -355,53 +330,7 @@ class Repository:
         `digests` are computed where they are not given.
         Raises: InvalidName, InvalidArgument, Conflict, OutOfSpace, BackendUnavailable.
         """
-        _check(request)
-        load = ingest.directory_loader(self.directory)
-        digests = digests or tree_digests(load, tree.sha256)
-        taken = ingest.finish()
-        linked = self._linked(load, ingest.linking_entries())
-        commit = VersionCommit(
-            digest=digests.digest,
-            content_digest=digests.content_digest,
-            tree=tree.sha256,
-            size_bytes=tree.size_bytes,
-            file_count=tree.file_count,
-            packs=taken.packs,
-            blobs=taken.blobs,
-            reused=(*taken.reused, *linked),
-            lost=taken.lost,
-            **msgspec.structs.asdict(request),
-        )
-        try:
-            outcome = self._commit(commit)
-        except BaseGone:
-            # The base was deleted meanwhile: what it protected must be named blob by blob.
-            written = {blob.sha256 for blob in taken.blobs}
-            reused = tuple(self._blobs_of(load, tree.sha256) - written)
-            commit = msgspec.structs.replace(commit, base_ids=(), reused=reused)
-            outcome = self._commit(commit)
-        if outcome.created and self.recovery is not None:
-            self.recovery.note_commit(outcome.version, request)
-        if not outcome.created and taken.blobs and self.info.root is not None:
-            self._heal(load, outcome.version.tree, taken)
-        ingest.release()
-        return outcome
-
-    def _heal(self, load: LoadDirectory, tree: Digest, taken: IngestResult) -> None:
-        """Record what was stored now, and is unknown though a version needs it: set_aside."""
-        try:
-            needed = self._blobs_of(load, tree)
-        except (BlobNotFound, IntegrityError, InvalidManifest):
-            # Its directories are lost, and had other times.
-            return
-        blobs = [blob for blob in taken.blobs if blob.sha256 in needed]
-        packs = {blob.pack for blob in blobs}
-        with suppress(BlobsGone):
-            self.catalog.add_blobs(
-                [pack for pack in taken.packs if pack.sha256 in packs],
-                blobs,
-                confirm=self.require_objects,
-            )
+        return self._commits.commit(ingest, tree, request, digests=digests)
 
     def require_objects(self, packs: Sequence[PackRecord], blobs: Sequence[BlobRecord]) -> None:
         """Prove that what was stored is there: a Confirm, as everything needs that names objects.
@@ -410,46 +339,9 @@ class Repository:
         """
         require_objects(self.objects, packs, blobs)
 
-    def _commit(self, commit: VersionCommit) -> CommitResult:
-        try:
-            return self.catalog.commit(commit, confirm=self.require_objects)
-        except BlobsGone as error:
-            # What gc has begun to delete must be gone before it can be stored again. The error
-            # may name packs alone, and the next one then blobs.
-            packs = [pack.sha256 for pack in commit.packs]
-            blobs = [blob.sha256 for blob in commit.blobs]
-            doomed = (*error.missing, *error.packs, *packs, *blobs)
-            self.catalog.sweep(self.delete_object, only=doomed)
-            raise Conflict(
-                f"{commit.project}/{commit.name}",
-                "gc removed content that this commit relied on",
-                hint="run it again: it will be stored again",
-            ) from None
-
     def linked_blobs(self, load: LoadDirectory | None = None) -> ReferenceTargets:
         """Finds what references to entries of other versions lead to."""
         return ReferenceTargets(self.catalog, load or self.directory, StoreVersions(self))
-
-    def _linked(self, load: LoadDirectory, entries: Iterable[Entry]) -> list[Digest]:
-        """What new references to other versions need, as far as it is there."""
-        linked = self.linked_blobs(load)
-        linked.follow(entries)
-        return list(self.catalog.reserve(list(linked.found)).found) if linked.found else []
-
-    def _blobs_of(self, load: LoadDirectory, tree: Digest) -> set[Digest]:
-        """Every blob that a tree needs: directory objects, contents, block lists."""
-        found = {tree}
-        references: list[Entry] = []
-        for _, entry in walk(load, tree):
-            if isinstance(entry, DirectoryEntry):
-                found.add(entry.sha256)
-            elif isinstance(entry, FileEntry):
-                found.add(entry.sha256)
-                if entry.blocks is not None:
-                    found.add(entry.blocks)
-            elif isinstance(entry, ReferenceEntry):
-                references.append(entry)
-        return found.union(self._linked(load, references))
 
     def delete_object(self, record: BlobRecord | PackRecord) -> None:
         """Delete an object that was doomed, for `Catalog.sweep`. Blocks: on the store.
@@ -457,15 +349,3 @@ class Repository:
         Raises: BackendUnavailable, PermissionDenied.
         """
         self.objects.delete(stored_object(record))
-
-
-def _check(request: CommitRequest) -> None:
-    check_name(request.project, kind="project")
-    check_name(request.name, kind="artifact")
-    check_type(request.type)
-    for alias in request.aliases:
-        check_alias(alias)
-    if len(request.metadata) > MAX_METADATA_KEYS:
-        raise InvalidArgument(
-            "metadata", f"{len(request.metadata)} keys, at most {MAX_METADATA_KEYS} are allowed"
-        )

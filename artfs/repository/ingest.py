@@ -13,14 +13,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, Transfer
 from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
-from artfs.blobs.packs import PACK_TARGET_BYTES, PackWriter
-from artfs.blobs.temporaries import Temporaries
 from artfs.catalog.base import Catalog
 from artfs.catalog.blob_port import BlobsGone, Confirm, Lease
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord
@@ -31,6 +28,7 @@ from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
 from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
 from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
+from artfs.repository.openpack import OpenPack, Workspace
 from artfs.repository.presence import Presence
 from artfs.system import forks
 from artfs.system.files import FileState, read_whole, state_of
@@ -43,12 +41,6 @@ _LINKS = (f"{SCHEME}:".encode(), f"{OWN_SCHEME}:".encode())
 """What an encoded directory holds that refers to other versions."""
 ReportBytes = Callable[[int], None]
 """Told how many more bytes were read; may come from any thread."""
-
-
-class Workspace(Protocol):
-    """A directory on local disk; on the store's own file system where the store is local."""
-
-    temporaries: Temporaries
 
 
 class StoredContent(msgspec.Struct, frozen=True):
@@ -90,8 +82,7 @@ class Ingest:
         self._seen: set[Digest] = set()
         self._waiting: list[tuple[Digest, bytes]] = []
         self._waiting_bytes = 0
-        self._pack: PackWriter | None = None
-        self._parents_pack: PackWriter | None = None
+        self._pack = OpenPack(workspace)
         self._packs: list[PackRecord] = []
         self._blobs: list[BlobRecord] = []
         self._reused: list[Digest] = []
@@ -105,7 +96,7 @@ class Ingest:
         self._lease: Lease | None = None
         # Once something could not be stored, what was taken in is no longer whole.
         self._failure: ArtfsError | None = None
-        forks.before_fork(self._write_out)
+        forks.before_fork(self._pack.write_out)
         forks.in_child(self._leave_pack_to_parent)
 
     def add_file(
@@ -242,9 +233,7 @@ class Ingest:
                 raise self._failure
             with self._noting_failure():
                 self._flush()
-                if self._parents_pack is not None:
-                    self._open_pack()
-                self._close_pack()
+                self._store_pack()
             return IngestResult(
                 tuple(self._packs),
                 tuple(self._blobs),
@@ -265,12 +254,12 @@ class Ingest:
         Blocks: on the catalog.
         """
         with self._lock:
-            self._discard_pack()
+            self._pack.discard()
         self.release()
 
     def abandon(self) -> None:
         """As `discard`, from anywhere, such as a finalizer: it waits for nothing."""
-        self._discard_pack()
+        self._pack.discard()
         if self._lease is not None:
             self._lease.abandon()
 
@@ -281,7 +270,7 @@ class Ingest:
         except ArtfsError as error:
             with self._lock:
                 self._failure = error
-                self._discard_pack()
+                self._pack.discard()
             raise
 
     def _add_small(
@@ -407,55 +396,14 @@ class Ingest:
             if digest in known:
                 self._reused.append(digest)
             else:
-                self._open_pack().add(digest, data)
-                self._close_pack_if_full()
+                self._pack.writer().add(digest, data)
+                if self._pack.is_full:
+                    self._store_pack()
 
-    def _open_pack(self) -> PackWriter:
-        if self._pack is None:
-            path = self._workspace.temporaries.new("pack")
-            parents, self._parents_pack = self._parents_pack, None
-            if parents is None:
-                self._pack = PackWriter(path)
-            else:
-                self._pack = parents.copy_to(path)
-                parents.let_go()
-        return self._pack
-
-    def _close_pack_if_full(self) -> None:
-        if self._pack is not None and self._pack.size_bytes >= PACK_TARGET_BYTES:
-            self._close_pack()
-
-    def _write_out(self) -> None:
-        # What is in the file's buffer would be written by both sides of a fork.
-        if self._pack is not None:
-            with suppress(ArtfsError):
-                self._pack.flush()
-
-    def _leave_pack_to_parent(self) -> None:
-        # What is in it is copied if this draft is used on here: mostly it is not.
-        pack, self._pack = self._pack, None
+    def _store_pack(self) -> None:
+        pack = self._pack.take()
         if pack is None:
             return
-        if pack.is_written:
-            self._parents_pack = pack
-        else:
-            pack.let_go()
-            self._failure = OutOfSpace(
-                str(pack.path), "what was added before this process was forked is not stored"
-            )
-
-    def _discard_pack(self) -> None:
-        if self._parents_pack is not None:
-            self._parents_pack.let_go()
-            self._parents_pack = None
-        if self._pack is not None:
-            self._pack.discard()
-            self._pack = None
-
-    def _close_pack(self) -> None:
-        if self._pack is None:
-            return
-        pack, self._pack = self._pack, None
         try:
             finished = pack.finish()
             # The same pack may be there, and be about to go.
@@ -471,3 +419,9 @@ class Ingest:
             BlobRecord(blob.sha256, blob.size_bytes, finished.sha256, blob.offset)
             for blob in finished.blobs
         )
+
+    def _leave_pack_to_parent(self) -> None:
+        try:
+            self._pack.leave_to_parent()
+        except OutOfSpace as error:
+            self._failure = error

@@ -28,7 +28,7 @@ from artfs.errors import (
     StoreNotFound,
 )
 from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo
-from artfs.repository.ingest import Workspace
+from artfs.repository.openpack import Workspace
 from artfs.repository.shared import (
     STORE_SETTINGS,
     checked_address,

@@ -17,7 +17,7 @@ from artfs.errors import (
 )
 from artfs.model import check_name
 from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo, check_format
-from artfs.repository.ingest import Workspace
+from artfs.repository.openpack import Workspace
 from artfs.settings import CACHE_VARIABLE, cache_path, default_entity
 from artfs.system.directories import own_directory
 

@@ -12,7 +12,8 @@ from artfs.blobs.base import Transfer
 from artfs.catalog.records import CommitRequest, CommitResult
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import Metadata
-from artfs.repository.facade import Repository, set_labels
+from artfs.repository.commits import set_labels
+from artfs.repository.facade import Repository
 from artfs.repository.ignore import (
     IGNORE_FILE,
     MAX_IGNORE_BYTES,

@@ -21,7 +21,7 @@ from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
 from artfs.manifest.wandb import STORAGE_POLICY, manifest_digest
 from artfs.references.artifact import is_artifact_reference
-from artfs.repository.facade import set_labels
+from artfs.repository.commits import set_labels
 from artfs.repository.ingest import Ingest
 from artfs.server import ids
 from artfs.server.context import Context

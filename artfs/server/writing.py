@@ -18,7 +18,8 @@ from artfs.catalog.serving_records import (
 )
 from artfs.errors import InvalidArgument, PathNotFound, VersionExists
 from artfs.model import Metadata, check_alias, check_name, check_type, is_wandb_digest
-from artfs.repository.facade import LATEST, set_labels
+from artfs.repository.commits import set_labels
+from artfs.repository.facade import LATEST
 from artfs.server import ids, lists
 from artfs.server.artifact_nodes import ArtifactNode, TypeNode
 from artfs.server.committing import commit_draft

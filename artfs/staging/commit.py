@@ -22,7 +22,8 @@ from artfs.catalog.records import CommitRequest, CommitResult, VersionRecord
 from artfs.errors import ArtfsError, StagingBusy
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry
-from artfs.repository.facade import Repository, set_labels
+from artfs.repository.commits import set_labels
+from artfs.repository.facade import Repository
 from artfs.staging.area import Area
 from artfs.staging.area_intake import AreaIntake
 from artfs.staging.build import Builder, area_ignore_rules

@@ -29,7 +29,8 @@ from artfs.wandbstore.answers import (
     RunAnswer,
 )
 from artfs.wandbstore.client import WandbServer
-from artfs.wandbstore.names import Names, run_record
+from artfs.wandbstore.conversions import run_record
+from artfs.wandbstore.names import Names
 from artfs.wandbstore.refusals import WritesNothing
 
 _PAGE_ITEMS = 100

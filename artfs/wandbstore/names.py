@@ -11,15 +11,10 @@ import binascii
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from hashlib import sha256
 from typing import TypeVar
 
-import msgspec
-
-from artfs.catalog.records import ArtifactRecord, ProjectRecord, RunRecord, VersionRecord
+from artfs.catalog.records import ArtifactRecord, ProjectRecord, VersionRecord
 from artfs.errors import (
-    UNDECODABLE,
     AliasNotFound,
     ArtifactNotFound,
     InvalidName,
@@ -27,10 +22,6 @@ from artfs.errors import (
     VersionNotFound,
 )
 from artfs.model import (
-    Metadata,
-    RunState,
-    VersionState,
-    check_alias,
     check_name,
     check_type,
     is_wandb_digest,
@@ -50,10 +41,16 @@ from artfs.wandbstore.answers import (
     ProjectAnswer,
     ProjectName,
     ProjectOnly,
-    RunAnswer,
     TypeAnswer,
 )
 from artfs.wandbstore.client import QueryRefused, WandbServer, nonsense
+from artfs.wandbstore.conversions import (
+    aliases_in,
+    artifact_number,
+    json_object,
+    time_ns,
+    version_state,
+)
 from artfs.wandbstore.trees import TreeOf, Trees
 
 logger = logging.getLogger(__name__)
@@ -112,7 +109,7 @@ class Names:
                     for kind in _nodes(each.artifact_types)
                     if kind.artifact_collections is not None
                 )
-                found[each.name] = ProjectRecord(each.name, _time_ns(each.created_at), count)
+                found[each.name] = ProjectRecord(each.name, time_ns(each.created_at), count)
         return [found[name] for name in sorted(found)]
 
     def artifacts(
@@ -263,7 +260,7 @@ class Names:
             said.name,
             self._type(kind or ""),
             said.typename == _PORTFOLIO,
-            _time_ns(said.created_at),
+            time_ns(said.created_at),
             said.artifacts.total_count or (0 if latest is None else 1),
             latest,
         )
@@ -308,7 +305,7 @@ class Names:
             and 0 <= node.file_count < _MAX_NUMBER
         ):
             raise nonsense(self._server.subject, "a version of no id, digest or size")
-        created_at_ns = _time_ns(node.created_at)
+        created_at_ns = time_ns(node.created_at)
         made = self._source_index(node)
         address = FileAddress(
             self._server.address, owner, source_project.name, source.name, f"v{made}"
@@ -324,16 +321,16 @@ class Names:
             source_project=source_project.name,
             source_name=source.name,
             source_index=made,
-            state=_state(node.state),
+            state=version_state(node.state),
             digest=node.digest,
             content_digest=tree.hex(),
             tree=tree,
             size_bytes=node.size,
             file_count=node.file_count,
             description=node.description or None,
-            metadata=_json_object(node.metadata),
+            metadata=json_object(node.metadata),
             created_at_ns=created_at_ns,
-            aliases=_aliases(node, project, name, aliases),
+            aliases=aliases_in(node, project, name, aliases),
             tags=tuple(sorted({each.name for each in node.tags or ()})),
             ttl_s=ttl_s if ttl_s is not None and ttl_s > 0 else None,
         )
@@ -394,70 +391,5 @@ class Names:
         return True
 
 
-def run_record(said: RunAnswer, project: str) -> RunRecord:
-    """A run. Its config is W&B's: each value is an object that has it."""
-    config = _json_object(said.config)
-    values = {
-        key: value["value"] if isinstance(value, dict) and "value" in value else value
-        for key, value in config.items()
-        if key != "_wandb"
-    }
-    state = {each.value: each for each in RunState}.get(said.state or "", RunState.FINISHED)
-    ended = None if state is RunState.RUNNING else _time_ns(said.heartbeat_at or said.created_at)
-    name = said.display_name or said.name
-    return RunRecord(
-        said.name, project, name, said.job_type, state, values, _time_ns(said.created_at), ended
-    )
-
-
-def artifact_number(project: str, name: str) -> int:
-    """A number for an artifact, the same each time: a server has texts for that."""
-    return int.from_bytes(sha256(f"{project}/{name}".encode()).digest()[:7], "big")
-
-
 def _nodes(page: Page[T] | None) -> list[T]:
     return [] if page is None else [edge.node for edge in page.edges if edge.node is not None]
-
-
-def _state(text: str) -> VersionState:
-    return VersionState(text) if text in set(VersionState) else VersionState.PENDING
-
-
-def _aliases(
-    node: ArtifactAnswer, project: str, name: str, given: list[AliasAnswer] | None
-) -> tuple[str, ...]:
-    """The aliases of a version in one collection, as far as they can be names here."""
-    found = set()
-    for each in node.aliases or () if given is None else given:
-        collection = each.artifact_collection
-        if given is None and collection is not None:
-            of_project = project if collection.project is None else collection.project.name
-            if (of_project, collection.name) != (project, name):
-                continue
-        try:
-            found.add(check_alias(each.alias))
-        except InvalidName:
-            # vN is the version itself.
-            continue
-    return tuple(sorted(found))
-
-
-def _json_object(text: str | Metadata | None) -> Metadata:
-    if isinstance(text, str):
-        try:
-            text = msgspec.json.decode(text)
-        except UNDECODABLE:
-            return {}
-    return text if isinstance(text, dict) else {}
-
-
-def _time_ns(text: str | None) -> int:
-    """A time of GraphQL in nanoseconds; 0 for what is none."""
-    try:
-        found = datetime.fromisoformat(text or "")
-        if found.tzinfo is None:
-            found = found.replace(tzinfo=UTC)
-        whole = int(found.replace(microsecond=0).timestamp())
-    except (ValueError, OverflowError):
-        return 0
-    return max(0, whole * 10**9 + found.microsecond * 1000)
