@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from artfs.decoding import analysed
 from artfs.errors import UNDECODABLE, ConfigError
 
 STORE_VARIABLE = "ARTFS_STORE"
@@ -81,7 +82,7 @@ def load_config() -> Config:
     except (ConfigError, PermissionError, NotADirectoryError):
         return Config()
     try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Config)
+        return msgspec.convert(tomllib.loads(path.read_text("utf-8")), analysed(Config))
     except FileNotFoundError:
         return Config()
     except (OSError, *UNDECODABLE) as error:

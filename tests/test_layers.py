@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"credentials"}),
+    frozenset({"credentials", "forks"}),
+    frozenset({"decoding"}),
     frozenset({"errors"}),
     frozenset({"model", "settings"}),
     frozenset({"system"}),
@@ -229,7 +230,7 @@ def test_relative_imports_are_resolved() -> None:
 
 
 def test_locks_and_fork_hooks_come_from_one_module_alone() -> None:
-    """A lock that artfs/system/forks.py does not know may be held for ever in a forked child."""
+    """A lock that artfs/forks.py does not know may be held for ever in a forked child."""
     wrong = {"Lock", "RLock", "threading.Lock", "threading.RLock", "os.register_at_fork"}
     found = {
         f"{module_name(path)}: {ast.unparse(node)}: make it by forks.lock() or forks.turn()"
@@ -237,6 +238,4 @@ def test_locks_and_fork_hooks_come_from_one_module_alone() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in wrong
     }
-    assert not {
-        each for each in found if not each.startswith(("artfs.system.forks:", "artfs.testing."))
-    }
+    assert not {each for each in found if not each.startswith(("artfs.forks:", "artfs.testing."))}

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from artfs import forks
 from artfs.errors import DeadlineExceeded
 from artfs.model import Digest
-from artfs.system import forks
 
 _FLOCK = struct.Struct("@hhqqi4x")  # struct flock of 64-bit Linux
 _HELD = frozenset({errno.EAGAIN, errno.EACCES})

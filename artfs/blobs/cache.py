@@ -25,6 +25,7 @@ from pathlib import Path
 import msgspec
 from cachetools import LRUCache
 
+from artfs import forks
 from artfs.blobs.block_locks import BlockLock, BlockLocks
 from artfs.blobs.cache_eviction import Quota, evict
 from artfs.blobs.cache_layout import (
@@ -36,7 +37,6 @@ from artfs.blobs.cache_layout import (
     write_checksummed,
 )
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest
-from artfs.system import forks
 from artfs.system.files import FileState, SharedDescriptor, file_state, open_quietly
 from artfs.system.locks import hold_new_file
 

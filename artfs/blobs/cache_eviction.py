@@ -16,9 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from artfs import forks
 from artfs.blobs.cache_layout import CachedBlock, CacheLayout
 from artfs.model import Digest
-from artfs.system import forks
 from artfs.system.locks import take_abandoned
 
 logger = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ from typing import Self
 
 import msgspec
 
+from artfs.decoding import analysed
 from artfs.errors import UNDECODABLE, IntegrityError, InvalidManifest
 from artfs.model import ByteRange, Digest
 from artfs.system.files import pread_full
@@ -191,7 +192,7 @@ def read_footer(read: Callable[[ByteRange], bytes], size_bytes: int) -> list[Pac
     return _checked_index(index, index_start)
 
 
-_index_decoder = msgspec.msgpack.Decoder(list[PackedBlob])
+_index_decoder = msgspec.msgpack.Decoder(analysed(list[PackedBlob]))
 
 
 def _checked_index(index: bytes, index_start: int) -> list[PackedBlob]:

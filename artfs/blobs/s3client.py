@@ -19,8 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 from botocore.utils import parse_timestamp
 
+from artfs import forks
 from artfs.blobs.s3errors import CREDENTIAL_CODES, UNTOLD_CODES, code_of
-from artfs.system import forks
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
+from artfs import forks
 from artfs.blobs.base import not_mounted
 from artfs.errors import PathNotFound
-from artfs.system import forks
 from artfs.system.directories import DirectoryHandle
 from artfs.system.locks import Held, hold_new_directory, is_held, take_abandoned
 from artfs.system.oserrors import translate_os_errors

@@ -53,6 +53,7 @@ from artfs.catalog.serving_records import (
     KeyRecord,
     ManifestKind,
 )
+from artfs.decoding import analysed
 from artfs.errors import DamagedRecord
 from artfs.model import Digest, RunState, VersionState
 
@@ -335,7 +336,7 @@ def pack_record(row: Sequence[Any]) -> PackRecord:
 def number(value: Any, what: str) -> int:
     """A number from 0 that `what` names. Raises: DamagedRecord."""
     with naming("the catalog's", what):
-        return msgspec.convert(value, Size)
+        return msgspec.convert(value, analysed(Size))
 
 
 def setting(row: Sequence[Any]) -> tuple[str, str]:
@@ -354,7 +355,7 @@ def key_record(row: Sequence[Any]) -> HashedKey:
     with naming("key", row[1]):
         found = checked_row(row, _Key)
         check_text(found.id, found.name)
-        projects = msgspec.json.decode(found.projects, type=tuple[str, ...])
+        projects = msgspec.json.decode(found.projects, type=analysed(tuple[str, ...]))
         for project in projects:
             check_names(project)
     record = KeyRecord(
@@ -375,7 +376,7 @@ def draft_record(row: Sequence[Any]) -> Draft:
         found = checked_row(row[:5], _Draft)
         check_names(found.project, found.name)
         check_text(found.distributed_id)
-        request = msgspec.convert(parsed_object(found.request), DraftRequest)
+        request = msgspec.convert(parsed_object(found.request), analysed(DraftRequest))
         check_artifact_type(request.type)
         for alias in request.aliases:
             check_any_alias(alias)
@@ -396,7 +397,7 @@ def draft_manifest_record(row: Sequence[Any]) -> DraftManifest:
         check_text(found.writer)
         content = None
         if found.sha256 is not None:
-            size_bytes = msgspec.convert(found.size_bytes, Size)
+            size_bytes = msgspec.convert(found.size_bytes, analysed(Size))
             content = ContentRecord(
                 b"", Digest(found.sha256), size_bytes, _maybe_digest(found.blocks)
             )

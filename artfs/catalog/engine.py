@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
+from artfs import forks
 from artfs.catalog.failures import from_sqlite, is_transient, translate
 from artfs.catalog.sqlite import (
     LOCK_TIMEOUT_S,
@@ -38,7 +39,6 @@ from artfs.errors import (
     StoreFormatError,
     Unsupported,
 )
-from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors, translated
 
 _SERVER_TIME = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000")

@@ -21,14 +21,15 @@ from typing import Protocol
 import msgspec
 from sqlalchemy import Connection, select, update
 
+from artfs import forks
 from artfs.catalog.blob_port import Lease
 from artfs.catalog.checked import number
 from artfs.catalog.engine import Database, now_ns
 from artfs.catalog.records import LeaseKind, LeaseRecord
 from artfs.catalog.schema import numbers
+from artfs.decoding import analysed
 from artfs.errors import UNDECODABLE, DamagedRecord, OutOfSpace
 from artfs.model import Digest
-from artfs.system import forks
 from artfs.system.directories import DirectoryHandle
 from artfs.system.files import SharedDescriptor
 from artfs.system.locks import Held, hold_new_file, is_held, take_abandoned
@@ -228,7 +229,7 @@ def _record(directory: DirectoryHandle, name: _Name) -> LeaseRecord:
     held = is_held(str(name), dir_fd=directory.fd)
     with suppress(OSError, *UNDECODABLE):
         opened = SharedDescriptor(os.open(str(name), _READ_FLAGS, dir_fd=directory.fd))
-        note = msgspec.json.decode(os.pread(opened.fd, _NOTE_BYTES, 0), type=_Note)
+        note = msgspec.json.decode(os.pread(opened.fd, _NOTE_BYTES, 0), type=analysed(_Note))
     return LeaseRecord(
         id=str(name),
         kind=name.kind,

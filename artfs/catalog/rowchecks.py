@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from artfs.catalog.blob_port import OnDamage
+from artfs.decoding import analysed
 from artfs.errors import ArtfsError, DamagedRecord, InvalidArgument
 from artfs.model import Metadata, check_alias, check_type
 
@@ -59,7 +60,7 @@ def sound(
 def json_object(text: Any, *, kind: str, name: Any) -> Metadata:
     """The object that a column of JSON holds. Raises: DamagedRecord."""
     with naming(kind, name):
-        return parsed_object(msgspec.convert(text, str))
+        return parsed_object(msgspec.convert(text, analysed(str)))
 
 
 def json_text(value: Metadata) -> str:
@@ -74,7 +75,7 @@ def json_text(value: Metadata) -> str:
 
 def checked_row(row: Sequence[Any], kind: type[T]) -> T:
     """The row as a struct of `kind`. Raises: what is in WRONG."""
-    return msgspec.convert(tuple(row), kind, builtin_types=(bytes,))
+    return msgspec.convert(tuple(row), analysed(kind), builtin_types=(bytes,))
 
 
 def parsed_object(text: str) -> Metadata:

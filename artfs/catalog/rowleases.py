@@ -11,6 +11,7 @@ from threading import Event, Thread
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from artfs import forks
 from artfs.catalog.blob_port import Lease
 from artfs.catalog.bulk import among
 from artfs.catalog.engine import Database, now_ns
@@ -19,7 +20,6 @@ from artfs.catalog.records import LeaseKind, LeaseRecord
 from artfs.catalog.schema import leases
 from artfs.errors import ArtfsError
 from artfs.model import Digest
-from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 

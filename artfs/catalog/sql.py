@@ -13,6 +13,7 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection, select, update
 
+from artfs import forks
 from artfs.catalog import commits, copies, names, rows, runs
 from artfs.catalog.blob_port import Confirm, Lease, OnDamage
 from artfs.catalog.bulk import put_rows
@@ -38,7 +39,6 @@ from artfs.catalog.schema import artifacts, projects, settings
 from artfs.catalog.serving import SqlServingState
 from artfs.catalog.sqlblobs import SqlBlobs
 from artfs.model import Metadata, RunState, VersionState
-from artfs.system import forks
 
 LEASES_DIRECTORY = "leases"
 """Beside a catalog that is a file."""

@@ -27,8 +27,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
+from artfs import forks
 from artfs.errors import BackendUnavailable, StoreFormatError
-from artfs.system import forks
 from artfs.system.directories import DirectoryHandle
 from artfs.system.ownership import Ownership
 

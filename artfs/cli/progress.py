@@ -7,8 +7,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from artfs import forks
 from artfs.cli.output import format_size
-from artfs.system import forks
 from artfs.system.progress import OnProgress, Progress
 
 if TYPE_CHECKING:

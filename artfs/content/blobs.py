@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from cachetools import LRUCache
 
+from artfs import forks
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore
 from artfs.blobs.cache import WHOLE, BlockCache
 from artfs.catalog.base import Catalog
@@ -20,7 +21,6 @@ from artfs.content.remote_packs import PackedBlobs, check_digest
 from artfs.errors import BlobNotFound, IntegrityError, Unreadable
 from artfs.manifest.entries import FileEntry
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
-from artfs.system import forks
 from artfs.system.files import DirectFile, SharedDescriptor, pread_full
 from artfs.system.oserrors import reading_content
 

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from cachetools import LRUCache
 
+from artfs import forks
 from artfs.manifest.directory import Directory
 from artfs.model import Digest
-from artfs.system import forks
 
 DIRECTORY_CACHE_BYTES = 64 * 1024 * 1024
 

@@ -6,9 +6,9 @@ import time
 
 from cachetools import LRUCache
 
+from artfs import forks
 from artfs.blobs.base import ObjectKey, ObjectStore
 from artfs.model import block_count
-from artfs.system import forks
 from artfs.system.files import FileState, SharedDescriptor, file_state
 
 _MAX_OPEN_FILES = 256

@@ -10,18 +10,19 @@ from weakref import WeakValueDictionary
 import msgspec
 from cachetools import LRUCache
 
+from artfs import forks
 from artfs.blobs.cache import BlockCache
 from artfs.content.base import Content
 from artfs.content.local_files import state_to_prove
 from artfs.content.remote import CachedContent, ContentToCheck, WholeCheck
 from artfs.content.streams import SourceBlocks, measure
+from artfs.decoding import analysed
 from artfs.errors import ArtfsError, BackendUnavailable, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import Buffer, ByteRange, Digest, block_range
 from artfs.references.base import Observed, Source
 from artfs.references.registry import References
 from artfs.references.retry import RetryPolicy, retrying
-from artfs.system import forks
 from artfs.system.files import FileState, SharedDescriptor, file_state, pread_full
 from artfs.system.oserrors import translate_os_errors
 
@@ -100,7 +101,7 @@ class ReferenceReader:
             note = self._cache.read_note(key)
             if note is None:
                 raise
-            return msgspec.msgpack.decode(note, type=Observed)
+            return msgspec.msgpack.decode(note, type=analysed(Observed))
         self._cache.write_note(key, msgspec.msgpack.encode(observed))
         return observed
 

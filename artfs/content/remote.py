@@ -14,13 +14,13 @@ from typing import Protocol
 
 import msgspec
 
+from artfs import forks
 from artfs.blobs.cache import BlockCache
 from artfs.blobs.cache_eviction import Quota
 from artfs.content.base import RemoteContent
 from artfs.errors import BackendUnavailable, ConfigError, DeadlineExceeded, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
 from artfs.settings import CACHE_VARIABLE, cache_limit_bytes, cache_path, timeout_s
-from artfs.system import forks
 from artfs.system.directories import own_directory
 from artfs.system.files import file_state
 

@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from cachetools import LRUCache
 
+from artfs import forks
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import Catalog
@@ -22,7 +23,6 @@ from artfs.catalog.records import BlobRecord
 from artfs.content.remote import flight_timeout_s
 from artfs.errors import BackendUnavailable, IntegrityError
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, ByteRange, Digest
-from artfs.system import forks
 
 WINDOW_BYTES = BLOCK_SIZE_BYTES
 FIRST_BYTES = 256 * 1024

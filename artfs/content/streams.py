@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from hashlib import sha256
 
+from artfs import forks
 from artfs.errors import BackendUnavailable, DeadlineExceeded, ReferenceChanged
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
 from artfs.references.base import Body, Source, TransientFailure
 from artfs.references.retry import Deadline, RetryPolicy, limit_hint, retrying
-from artfs.system import forks
 
 _PROGRESS_BYTES = 64 * 1024
 """A connection that brought less than this is no reason to try on without a pause."""

@@ -17,6 +17,7 @@ from operator import lt
 
 import msgspec
 
+from artfs.decoding import analysed
 from artfs.errors import UNDECODABLE, InvalidManifest, InvalidName
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.model import MAX_ENTRY_NAME_BYTES, Digest, check_entry_name
@@ -30,8 +31,8 @@ _LITTLE_ENDIAN = sys.byteorder == "little"
 
 
 _encoder = msgspec.msgpack.Encoder()
-_entry_decoder = msgspec.msgpack.Decoder(Entry)
-_entries_decoder = msgspec.msgpack.Decoder(list[Entry])
+_entry_decoder = msgspec.msgpack.Decoder(analysed(Entry))
+_entries_decoder = msgspec.msgpack.Decoder(analysed(list[Entry]))
 
 
 class _Envelope(msgspec.Struct, array_like=True):
@@ -40,7 +41,7 @@ class _Envelope(msgspec.Struct, array_like=True):
     entries: msgspec.Raw
 
 
-_envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
+_envelope_decoder = msgspec.msgpack.Decoder(analysed(_Envelope))
 
 
 class Edit(msgspec.Struct, frozen=True):

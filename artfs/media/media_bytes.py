@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from artfs.system import forks
+from artfs import forks
 
 if TYPE_CHECKING:
     from artfs.sdk.run import Artifact

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 import artfs.errors
+from artfs.decoding import analysed
 from artfs.errors import ArtfsError, MountError
 from artfs.mounts.options import MountOptions
 from artfs.system.progress import Progress
@@ -199,7 +200,7 @@ def encode_line(message: msgspec.Struct) -> bytes:
 
 def decode_line(line: bytes | bytearray, kind: type[Message]) -> Message:
     """The message on a line. Raises: UNDECODABLE."""
-    return msgspec.json.decode(line, type=kind, dec_hook=_path)
+    return msgspec.json.decode(line, type=analysed(kind), dec_hook=_path)
 
 
 def socket_path(mountpoint: Path) -> Path:

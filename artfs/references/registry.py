@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from artfs import forks
 from artfs.credentials import is_malformed, without_credentials
 from artfs.errors import InvalidArgument, InvalidName, PermissionDenied, Unsupported
 from artfs.manifest.entries import FileEntry, ReferenceEntry
@@ -23,7 +24,6 @@ from artfs.references.base import (
     UnusableKey,
     described,
 )
-from artfs.system import forks
 
 if TYPE_CHECKING:
     from artfs.references.base import ForwardingHandler

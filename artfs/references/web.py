@@ -20,6 +20,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import Retry
 
+from artfs import forks
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
@@ -31,7 +32,6 @@ from artfs.model import ByteRange
 from artfs.references import codings
 from artfs.references.base import SourceGone, TransientFailure
 from artfs.references.destinations import DirectAdapter, check_host
-from artfs.system import forks
 
 _WEAK = "W/"
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from artfs import forks
 from artfs.blobs.base import Namespace, ObjectKey, ObjectStore, Transfer
 from artfs.blobs.hashing import ContentHash, hash_bytes, hash_file
 from artfs.catalog.base import Catalog
@@ -30,7 +31,6 @@ from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
 from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.openpack import OpenPack, Workspace
 from artfs.repository.presence import Presence
-from artfs.system import forks
 from artfs.system.files import FileState, read_whole, state_of
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import path_of

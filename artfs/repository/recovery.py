@@ -21,13 +21,15 @@ import time
 import zlib
 from contextlib import suppress
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
+from artfs import forks
 from artfs.blobs.base import RecordKind, RecordStore
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import CommitRequest, Copy, RunRecord, VersionRecord
+from artfs.decoding import analysed
 from artfs.errors import (
     UNDECODABLE,
     ArtfsError,
@@ -38,7 +40,6 @@ from artfs.errors import (
     OutOfSpace,
 )
 from artfs.model import Metadata, VersionState, check_alias, check_name, check_type
-from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     copied: Copy
 
 
+_Tables: TypeAlias = dict[str, tuple[list[str], list[list[Any]]]]
+"""Of each table the names of its columns, and its rows."""
+
+
 class _Header(msgspec.Struct, frozen=True, kw_only=True):
     """The first line of a checkpoint."""
 
@@ -131,7 +136,7 @@ def decode_commit(data: bytes) -> CommitRecord:
         raise IntegrityError("commit record", "does not match its checksum")
     try:
         value = json.loads(text)
-        record = msgspec.convert(value, CommitRecord)
+        record = msgspec.convert(value, analysed(CommitRecord))
     except UNDECODABLE as error:
         raise InvalidManifest("commit record", str(error)[:120]) from None
     if record.format > FORMAT:
@@ -178,7 +183,7 @@ def decode_checkpoint(stored: bytes) -> Checkpoint:
     """Read a checkpoint. Raises: IntegrityError; InvalidManifest for what no artfs wrote."""
     line, _, data = stored.partition(b"\n")
     try:
-        header = msgspec.json.decode(line, type=_Header)
+        header = msgspec.json.decode(line, type=analysed(_Header))
     except UNDECODABLE:
         raise IntegrityError("checkpoint", "its first line is damaged") from None
     if header.format > FORMAT:
@@ -188,7 +193,7 @@ def decode_checkpoint(stored: bytes) -> Checkpoint:
     try:
         # No more than it says: a few bytes can be made to grow without end.
         plain = zlib.decompressobj().decompress(data, header.size_bytes or 1)
-        tables = msgspec.msgpack.decode(plain, type=dict[str, tuple[list[str], list[list[Any]]]])
+        tables = msgspec.msgpack.decode(plain, type=analysed(_Tables))
         copied = {
             name: [dict(zip(columns, row, strict=True)) for row in rows]
             for name, (columns, rows) in tables.items()
@@ -360,7 +365,7 @@ class Recovery:
     def _known(self) -> Places:
         value = self._catalog.settings().get(CHECKPOINTS_KEY)
         try:
-            return msgspec.json.decode(value, type=Places) if value else []
+            return msgspec.json.decode(value, type=analysed(Places)) if value else []
         except UNDECODABLE:
             return []
 

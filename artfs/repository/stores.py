@@ -15,6 +15,7 @@ import msgspec
 from artfs.blobs.base import Namespace, RecordKind
 from artfs.blobs.local import LocalObjectStore, fill_layout
 from artfs.catalog.sqlite import RESERVE_FILE
+from artfs.decoding import analysed
 from artfs.errors import (
     UNDECODABLE,
     Conflict,
@@ -244,7 +245,7 @@ def read_store_file(root: Path) -> StoreFile:
     try:
         with translate_os_errors(path, variable=store_variable(root)):
             text = path.read_text("utf-8")
-        settings = msgspec.convert(tomllib.loads(text), StoreFile)
+        settings = msgspec.convert(tomllib.loads(text), analysed(StoreFile))
     except PathNotFound:
         raise StoreNotFound(
             str(root), "there is no store here", hint="`artfs put` makes one, or name another"

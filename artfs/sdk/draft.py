@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from artfs import forks
 from artfs.blobs.base import Transfer
 from artfs.catalog.records import CommitRequest, VersionRecord
 from artfs.errors import EntryNotFound, InvalidArgument, PathNotFound
@@ -38,7 +39,6 @@ from artfs.sdk.scan import Selection
 from artfs.sdk.session import active_repository, current_run
 from artfs.sdk.values import AddedValues
 from artfs.settings import chosen_project, default_entity
-from artfs.system import forks
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import name_of
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import msgspec
 
+from artfs import forks
 from artfs.catalog.records import CommitRequest, CommitResult, VersionRecord
 from artfs.errors import AliasMoved, InvalidArgument, InvalidName, NotFound, PathNotFound
 from artfs.manifest.builder import TreeBuilder
@@ -15,7 +16,6 @@ from artfs.manifest.wandb import ManifestEntry, manifest_digest
 from artfs.model import split_entry_path
 from artfs.repository.facade import LATEST, Repository
 from artfs.repository.ingest import Ingest
-from artfs.system import forks
 
 _MAX_ATTEMPTS = 20
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import msgspec
 
+from artfs import forks
 from artfs.content.base import Content, read_blocks
 from artfs.errors import SourceChanged
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, block_count
 from artfs.repository.facade import Repository
-from artfs.system import forks
 from artfs.system.files import (
     FileState,
     SharedDescriptor,

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from artfs import forks
 from artfs.catalog.records import RunRecord
 from artfs.errors import ArtfsError, RunNotFound
 from artfs.model import Metadata, RunState, check_name
@@ -25,7 +26,6 @@ from artfs.sdk.session import (
     unmark_process,
 )
 from artfs.settings import RUN_VARIABLE, chosen_project
-from artfs.system import forks
 from artfs.system.processes import ExitWatch
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from artfs import forks
 from artfs.errors import InvalidArgument
 from artfs.repository.facade import Repository
 from artfs.repository.stores import open_store
@@ -20,7 +21,6 @@ from artfs.settings import (
     is_url,
     store_location,
 )
-from artfs.system import forks
 
 if TYPE_CHECKING:
     from artfs.repository.facade import Repository

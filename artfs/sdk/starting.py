@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from artfs import forks
 from artfs.errors import Unsupported
 from artfs.model import Metadata
 from artfs.mounts import client
@@ -19,7 +20,6 @@ from artfs.sdk.draft import check_same_process
 from artfs.sdk.run import Run
 from artfs.sdk.runsettings import RunRequest, Settings, config_values, selected
 from artfs.sdk.session import active_repository, current_run
-from artfs.system import forks
 
 
 def init(  # noqa: PLR0913 - W&B's

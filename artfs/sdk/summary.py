@@ -11,10 +11,10 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from artfs import forks
 from artfs.errors import ArtfsError
 from artfs.model import Metadata
 from artfs.sdk.metadata import plain
-from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from artfs.catalog.records import VersionRecord
 from artfs.catalog.serving_records import ContentRecord
+from artfs.decoding import analysed
 from artfs.errors import (
     ArtfsError,
     NotFound,
@@ -47,7 +48,7 @@ logger = logging.getLogger(__name__)
 _THREADS = 24
 _ARTIFACT_GID_CHARS = 24
 _HOLDS_LOOKED_AFTER_EACH_S = 60.0
-_request_decoder = msgspec.json.Decoder(GraphQLRequest)
+_request_decoder = msgspec.json.Decoder(analysed(GraphQLRequest))
 
 
 class Root(Queries, RunMutations, WriteMutations, ChangeMutations):

@@ -14,10 +14,10 @@ from hashlib import blake2b
 
 import msgspec
 
+from artfs import forks
 from artfs.catalog.serving_records import HashedKey, KeyRecord, ServingState
 from artfs.errors import ArtfsError, PermissionDenied
 from artfs.model import check_name
-from artfs.system import forks
 
 KEY_LENGTH = 40
 """Characters: what clients of W&B take for a key."""

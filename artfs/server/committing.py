@@ -16,6 +16,7 @@ from artfs.catalog.records import CommitRequest, VersionRecord
 from artfs.catalog.rowchecks import json_text
 from artfs.catalog.serving_records import ContentRecord, Draft, DraftManifest, ManifestKind
 from artfs.content.base import read_blocks
+from artfs.decoding import analysed
 from artfs.errors import ArtfsError, InvalidManifest, NotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
@@ -54,7 +55,7 @@ class _Manifest(msgspec.Struct, frozen=True):
     policy: str = msgspec.field(default=STORAGE_POLICY, name="storagePolicy")
 
 
-_decoder = msgspec.json.Decoder(_Manifest)
+_decoder = msgspec.json.Decoder(analysed(_Manifest))
 
 
 def commit_draft(context: Context, draft: Draft) -> VersionRecord:

@@ -8,13 +8,13 @@ from itertools import islice
 
 import msgspec
 
+from artfs import forks
 from artfs.catalog.records import VersionRecord
 from artfs.catalog.serving_records import ContentRecord
 from artfs.errors import EntryNotFound, InvalidName, NotFound
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.manifest.tree import walk
 from artfs.repository.facade import Repository
-from artfs.system import forks
 
 _FILES_KEPT = 100_000
 """Entries that are kept in memory, of all versions together: some 50 MiB."""

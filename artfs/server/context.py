@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from artfs import forks
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
 from artfs.catalog.serving_records import ContentRecord
@@ -40,7 +41,6 @@ from artfs.server.tokens import (
     Tokens,
 )
 from artfs.settings import default_project
-from artfs.system import forks
 
 FALLBACK_PROJECT = "uncategorized"
 

@@ -35,8 +35,8 @@ from graphql import (
 )
 from graphql.utilities import type_from_ast
 
+from artfs import forks
 from artfs.errors import ArtfsError, BackendUnavailable, OutOfSpace
-from artfs.system import forks
 
 logger = logging.getLogger(__name__)
 

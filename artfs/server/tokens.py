@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from artfs.catalog.serving_records import ServingState
+from artfs.decoding import analysed
 from artfs.errors import PermissionDenied
 from artfs.model import Digest
 
@@ -74,7 +75,7 @@ class _Signed(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Signed)
+_decoder = msgspec.msgpack.Decoder(analysed(_Signed))
 
 
 class StoreClock:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from artfs.decoding import analysed
 from artfs.errors import UNDECODABLE, PermissionDenied, StagingBusy
 from artfs.system.locks import is_held
 
@@ -45,7 +46,7 @@ def owner_of(path: Path) -> AreaOwner | None:
     if not is_held(path / LOCK_FILE):
         return None
     with suppress(OSError, *UNDECODABLE):
-        return msgspec.json.decode((path / LOCK_FILE).read_bytes(), type=AreaOwner)
+        return msgspec.json.decode((path / LOCK_FILE).read_bytes(), type=analysed(AreaOwner))
     return AreaOwner(0, "")
 
 

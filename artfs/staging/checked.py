@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from artfs.catalog.rowchecks import WRONG, check_names, reason_of
+from artfs.decoding import analysed
 from artfs.errors import StoreFormatError
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.model import MAX_ENTRY_NAME_BYTES, Digest, check_entry_name
@@ -31,7 +32,7 @@ from artfs.staging.nodes import (
 )
 
 _entry_decoder: msgspec.msgpack.Decoder[FileEntry | ReferenceEntry] = msgspec.msgpack.Decoder(
-    FileEntry | ReferenceEntry
+    analysed(FileEntry | ReferenceEntry)
 )
 
 _MAX_NEW_ID = 1 << 48
@@ -130,7 +131,7 @@ def checked_tree(
         raise damaged_index(area, "it has no root")
     for row in links:
         try:
-            _link(msgspec.convert(tuple(row), _Link, builtin_types=(bytes,)), nodes)
+            _link(msgspec.convert(tuple(row), analysed(_Link), builtin_types=(bytes,)), nodes)
         except WRONG as error:
             raise damaged_index(area, f"name {row[1]!r}: {reason_of(error)}") from error
     _check_connected(area, nodes)
@@ -138,7 +139,7 @@ def checked_tree(
 
 
 def _node(row: Sequence[Any]) -> StagedNode:
-    found = msgspec.convert(tuple(row), _Node, builtin_types=(bytes,))
+    found = msgspec.convert(tuple(row), analysed(_Node), builtin_types=(bytes,))
     if not found.id & BASE_ID_BIT and found.id > _MAX_NEW_ID:
         raise ValueError("a number that is not given")
     uid, gid, mtime_ns, content = found.uid, found.gid, found.mtime_ns, found.content

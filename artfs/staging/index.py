@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from artfs import forks
 from artfs.errors import BackendUnavailable, OutOfSpace, StoreFormatError
 from artfs.staging.checked import damaged_index
 from artfs.staging.journal import (
@@ -31,7 +32,6 @@ from artfs.staging.journal import (
     read_journals,
     unneeded,
 )
-from artfs.system import forks
 from artfs.system.files import fsync_directory
 
 INDEX_FORMAT = 4

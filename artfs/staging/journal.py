@@ -24,6 +24,7 @@ from zlib import crc32
 
 import msgspec
 
+from artfs.decoding import analysed
 from artfs.errors import UNDECODABLE, StoreFormatError
 from artfs.system.files import pwrite_full
 
@@ -50,7 +51,7 @@ _PREFIX = "journal-"
 _HEAD = Struct("<II")
 _encode = msgspec.msgpack.Encoder().encode
 # The content of a node's row may be text or bytes, which no typed decoder can tell apart.
-_decode = msgspec.msgpack.Decoder(_StoredRecord | int).decode
+_decode = msgspec.msgpack.Decoder(analysed(_StoredRecord | int)).decode
 
 
 class Changes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from artfs.decoding import analysed
 from artfs.errors import UNDECODABLE, ArtfsError, PermissionDenied, StoreFormatError
 from artfs.model import Digest
 from artfs.repository.facade import StoreInfo
@@ -184,7 +185,7 @@ def read_outcome(area_path: Path) -> AreaOutcome | None:
     """What came of an area; None where nothing is known."""
     with suppress(OSError, *UNDECODABLE):
         path = area_path.with_name(area_path.name + _OUTCOME)
-        return msgspec.json.decode(path.read_bytes(), type=AreaOutcome)
+        return msgspec.json.decode(path.read_bytes(), type=analysed(AreaOutcome))
     return None
 
 

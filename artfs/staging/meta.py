@@ -15,6 +15,7 @@ import msgspec
 from artfs.catalog.base import Catalog
 from artfs.catalog.blob_port import Lease
 from artfs.catalog.records import LeaseKind
+from artfs.decoding import analysed
 from artfs.errors import UNDECODABLE, ArtfsError
 from artfs.model import Digest, Metadata
 from artfs.system.oserrors import translate_os_errors
@@ -83,7 +84,7 @@ def encode_meta(meta: AreaMeta) -> str:
 
 def decode_meta(text: str) -> AreaMeta:
     """Raises: UNDECODABLE."""
-    return msgspec.json.decode(text, type=AreaMeta)
+    return msgspec.json.decode(text, type=analysed(AreaMeta))
 
 
 class Durable(msgspec.Struct, frozen=True):
@@ -107,7 +108,7 @@ def read_durable(path: Path) -> Durable | None:
     """What was noted; None where nothing was. Raises: PermissionDenied, BackendUnavailable."""
     with translate_os_errors(path):
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Durable)
+            return msgspec.json.decode(path.read_bytes(), type=analysed(Durable))
         except (FileNotFoundError, *UNDECODABLE):
             # Of an area from before there was such a note, or of a host that died with it.
             return None

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from artfs import forks
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, SymlinkEntry
 from artfs.manifest.tree import LoadDirectory
@@ -26,7 +27,6 @@ from artfs.staging.nodes import (
     SymlinkNode,
 )
 from artfs.staging.plain import PlainFiles
-from artfs.system import forks
 
 _LISTED_AT_ONCE = 256
 _LOOKUP_COST = 20

@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from artfs import forks
 from artfs.errors import PermissionDenied
-from artfs.system import forks
 from artfs.system.files import SharedDescriptor, set_mode, sync_directory
 from artfs.system.oserrors import another_place, translate_os_errors
 from artfs.system.ownership import Ownership

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cachetools import LRUCache
 
-from artfs.system import forks
+from artfs import forks
 from artfs.system.files import SharedDescriptor
 
 _OWN_PREFIX = ".artfs-download-"

@@ -7,7 +7,7 @@ from threading import Event
 
 import msgspec
 
-from artfs.system import forks
+from artfs import forks
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from artfs import forks
 from artfs.catalog.records import VersionRecord
 from artfs.errors import (
     Archived,
@@ -24,7 +25,6 @@ from artfs.manifest.tree import walk
 from artfs.references.base import SourceGone
 from artfs.references.retry import RetryPolicy, retrying
 from artfs.repository.facade import Repository
-from artfs.system import forks
 from artfs.system.progress import ProgressMeter
 from artfs.system.threads import in_parallel
 

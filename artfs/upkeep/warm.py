@@ -7,13 +7,13 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
+from artfs import forks
 from artfs.content.base import RemoteContent
 from artfs.errors import ArtfsError, InvalidArgument, PathNotFound
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import walk
 from artfs.model import Digest, block_count, block_range
 from artfs.repository.facade import Repository
-from artfs.system import forks
 from artfs.system.progress import ProgressMeter
 from artfs.system.threads import in_parallel
 

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 
+from artfs import forks
 from artfs.catalog.blob_port import OnDamage
 from artfs.catalog.records import (
     ArtifactRecord,
@@ -17,7 +18,6 @@ from artfs.catalog.records import (
 )
 from artfs.errors import ArtifactNotFound, RunNotFound, VersionNotFound
 from artfs.model import Digest, Metadata, VersionState
-from artfs.system import forks
 from artfs.wandbstore import queries
 from artfs.wandbstore.answers import (
     ArtifactAnswer,

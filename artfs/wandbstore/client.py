@@ -14,6 +14,7 @@ import msgspec
 import requests
 from urllib3.exceptions import HTTPError
 
+from artfs.decoding import analysed
 from artfs.errors import (
     UNDECODABLE,
     ArtfsError,
@@ -171,7 +172,7 @@ class WandbServer:
             return error
         try:
             text = self._body(response, _MAX_ERROR_BYTES, deadline)
-            said = msgspec.json.decode(text, type=_Answer).errors
+            said = msgspec.json.decode(text, type=analysed(_Answer)).errors
         except (BackendUnavailable, *UNDECODABLE):
             said = None
         if said and status == 404:
@@ -202,7 +203,7 @@ class WandbServer:
 
     def _decoded(self, text: bytes, shape: type[T]) -> T:
         try:
-            return msgspec.json.decode(text, type=shape, strict=False)
+            return msgspec.json.decode(text, type=analysed(shape), strict=False)
         except UNDECODABLE as error:
             raise self._nonsense(str(error)) from None
 

@@ -15,6 +15,7 @@ import msgspec
 import requests
 from cachetools import LRUCache
 
+from artfs import forks
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.records import VersionRecord
 from artfs.errors import (
@@ -41,7 +42,6 @@ from artfs.references.base import (
     described,
     limit_error,
 )
-from artfs.system import forks
 from artfs.wandbstore.address import FileAddress, ServerAddress, parse_file
 from artfs.wandbstore.client import WandbServer
 from artfs.wandbstore.manifests import LAYOUT, REGION

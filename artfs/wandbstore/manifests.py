@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from artfs.decoding import analysed
 from artfs.errors import UNDECODABLE, InvalidManifest, InvalidName
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.directory import Directory
@@ -65,7 +66,7 @@ def build_tree(text: bytes, version: FileAddress, *, version_gid: str, mtime_ns:
     """
     subject = str(version)
     try:
-        manifest = msgspec.json.decode(text, type=_Manifest)
+        manifest = msgspec.json.decode(text, type=analysed(_Manifest))
     except UNDECODABLE as error:
         raise InvalidManifest(subject, f"its manifest is damaged ({error})") from None
     if manifest.version != 1 or manifest.policy != STORAGE_POLICY:

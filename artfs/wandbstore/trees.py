@@ -13,14 +13,15 @@ from hashlib import sha256
 import msgspec
 from cachetools import LRUCache
 
+from artfs import forks
 from artfs.blobs.cache import WHOLE, BlockCache
+from artfs.decoding import analysed
 from artfs.errors import BlobNotFound, ReferenceChanged
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import Entry
 from artfs.manifest.tree import find
 from artfs.model import BLOCK_SIZE_BYTES, Digest
 from artfs.references.retry import Deadline, retrying
-from artfs.system import forks
 from artfs.wandbstore.address import FileAddress
 from artfs.wandbstore.answers import ManifestAnswer
 from artfs.wandbstore.client import WandbServer, nonsense
@@ -117,7 +118,7 @@ class Trees:
         data = self._cache.read(tree.key, WHOLE)
         if data is None:
             return None
-        kept = msgspec.msgpack.decode(data, type=_Kept)
+        kept = msgspec.msgpack.decode(data, type=analysed(_Kept))
         for each in kept.others:
             self._known[Digest(each)] = tree
         return kept

@@ -13,7 +13,7 @@ from threading import Event, Thread
 
 import pytest
 
-from artfs.system import forks
+from artfs import forks
 from artfs.system.threads import Once
 from tests.support.forked import living_child, works_in_child
 
