@@ -128,10 +128,11 @@ class Server:
 
     # --- who ------------------------------------------------------------------------------
 
-    async def _access(self, request: Request) -> Access:
+    def _entered(self, request: Request) -> Context:
+        """What a request may do. Blocks: on the catalog. Raises: as Gate.enter."""
         address = request.client.host if request.client else ""
-        header = request.headers.get("authorization")
-        return await run_in_threadpool(self._gate.enter, header, address)
+        access = self._gate.enter(request.headers.get("authorization"), address)
+        return self._context(request, access)
 
     def _context(self, request: Request, access: Access) -> Context:
         base = self._public_url or str(request.base_url).rstrip("/")
@@ -155,14 +156,12 @@ class Server:
         return PlainTextResponse("ok\n")
 
     async def _graphql(self, request: Request) -> Response:
-        access = await self._access(request)
-        context = self._context(request, access)
+        context = await run_in_threadpool(self._entered, request)
         async with self._bodies.whole(request) as body:
             return JSONResponse(await run_in_threadpool(_answered, body, context))
 
     async def _stream(self, request: Request) -> Response:
-        access = await self._access(request)
-        context = self._context(request, access)
+        context = await run_in_threadpool(self._entered, request)
         context.require_entity(request.path_params["entity"])
         project, run = request.path_params["project"], request.path_params["run"]
         async with self._bodies.whole(request) as body:
@@ -199,7 +198,7 @@ class Server:
     async def _content(self, request: Request) -> Response:
         right = self._tokens.read(request.path_params["token"], tokens.ContentDownload)
         record = ContentRecord(b"", right.sha256, right.size_bytes, right.blocks)
-        return await content_response(request, self._repository, record)
+        return await content_response(request, self._repository, lambda: record)
 
     async def _manifest(self, request: Request) -> Response:
         right = self._tokens.read(request.path_params["token"], tokens.ManifestDownload)
@@ -213,10 +212,12 @@ class Server:
         return version
 
     async def _by_md5(self, request: Request) -> Response:
-        access = await self._access(request)
-        context = self._context(request, access)
-        record = await run_in_threadpool(_found_by_md5, context, request.path_params["path"])
-        return await content_response(request, self._repository, record)
+        path = request.path_params["path"]
+
+        def find() -> ContentRecord:
+            return _found_by_md5(self._entered(request), path)
+
+        return await content_response(request, self._repository, find)
 
 
 class _NotThere(NotFound):
@@ -239,8 +240,6 @@ def _found_by_md5(context: Context, path: str) -> ContentRecord:
         birth = "/".join(parts[:position])[-_ARTIFACT_GID_CHARS:]
         if len(md5) == 32 and len(birth) == _ARTIFACT_GID_CHARS:
             with suppress(ValueError):
-                version_id = ids.artifact_id(birth)
-                committed = context.repository.catalog.committed_with(version_id)
-                version = context.version_by_id(committed or version_id)
+                version = context.reached(ids.artifact_id(birth))
                 return context.content(version, bytes.fromhex(md5))
     raise _NotThere(path[:100], "names no content")

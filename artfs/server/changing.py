@@ -91,6 +91,7 @@ class ChangeMutations:
         self._context.repository.catalog.delete_version(
             version.id, delete_aliases=bool(input.get("deleteAliases"))
         )
+        self._context.contents.forget()
         return {"artifact": {"id": ids.artifact_gid(version.id)}}
 
     # --- portfolios ------------------------------------------------------------------------
@@ -119,6 +120,7 @@ class ChangeMutations:
         self._context.access.require_write(project)
         version_id = ids.artifact_id(input["artifactID"])
         self._context.repository.catalog.unlink(version_id, project, name)
+        self._context.contents.forget()
         return {"success": True}
 
     def delete_artifact_sequence(self, input: Metadata) -> dict[str, Any]:  # noqa: A002
@@ -132,6 +134,7 @@ class ChangeMutations:
         self._context.access.require_write(project)
         record: ArtifactRecord = self._context.repository.catalog.artifact(project, name)
         self._context.repository.catalog.delete_artifact(record.id)
+        self._context.contents.forget()
         node = CollectionNode(self._context, record)
         node.state = "DELETED"
         return {"artifactCollection": node}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import msgspec
+from cachetools import TTLCache
 
 from artfs import forks
 from artfs.catalog.records import VersionRecord
@@ -14,12 +15,25 @@ from artfs.catalog.serving_records import ContentRecord
 from artfs.errors import EntryNotFound, InvalidName, NotFound
 from artfs.manifest.entries import FileEntry, ReferenceEntry
 from artfs.manifest.tree import walk
+from artfs.model import VersionState
 from artfs.repository.facade import Repository
 
 _FILES_KEPT = 100_000
 """Entries that are kept in memory, of all versions together: some 50 MiB."""
 
+_HELD_AT_ONCE = 10_000
+"""The files of a version that has no more are kept as soon as one is asked for: clients ask for
+them one by one."""
+
 _BATCH = 5_000
+
+_NEIGHBOURS = 256
+"""Files whose places are found together: who asks for one asks for the next ones, too."""
+
+_VERSIONS = 1024
+_REACHED_S = 1.0
+"""How long it is remembered through what a version is reached. It can be read as long after it was
+deleted, as by whoever has an address of it."""
 
 PathEntry = tuple[str, FileEntry | ReferenceEntry]
 
@@ -28,7 +42,10 @@ class _Held(msgspec.Struct, frozen=True):
     """The files of one version, in the order of its manifest."""
 
     files: list[PathEntry]
-    by_md5: dict[bytes, FileEntry]
+    positions: dict[bytes, int]
+    """Of each md5 the place in `files`."""
+    located: set[int]
+    """Which groups of neighbours were prepared."""
 
 
 class VersionContents:
@@ -40,6 +57,7 @@ class VersionContents:
         self._read_only = read_only
         self._lock = forks.lock()
         self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._reached: TTLCache[str, tuple[VersionRecord, ...]] = TTLCache(_VERSIONS, _REACHED_S)
 
     def page(self, version: VersionRecord, start: int, count: int) -> list[PathEntry]:
         """Files `start` to `start + count` of a version, in path order, references among them."""
@@ -67,16 +85,56 @@ class VersionContents:
         """
         with self._lock:
             held = self._held.get(version.id)
-        if held is None and beside:
+        if held is None and version.file_count <= _HELD_AT_ONCE:
+            held = self._files_of(version)
+        entry = None if held is None else self._in_held(held, md5)
+        if entry is not None:
+            return as_record(entry)
+        if beside:
             known = self._repository.catalog.serving.known(version.source_project, [md5])
             if md5 in known:
                 return known[md5][0]
         if held is None:
             held = self._files_of(version)
-        entry = self._search(version, md5) if held is None else held.by_md5.get(md5)
+            entry = self._search(version, md5) if held is None else self._in_held(held, md5)
         if entry is None:
             raise EntryNotFound(f"content with md5 {md5.hex()}", f"{version.path} has none")
         return as_record(entry)
+
+    def _in_held(self, held: _Held, md5: bytes) -> FileEntry | None:
+        position = held.positions.get(md5)
+        if position is None:
+            return None
+        group = position // _NEIGHBOURS
+        if group not in held.located:
+            start = group * _NEIGHBOURS
+            self._repository.prepare(entry for _, entry in held.files[start : start + _NEIGHBOURS])
+            held.located.add(group)
+        entry = held.files[position][1]
+        assert isinstance(entry, FileEntry)
+        return entry
+
+    def reached(self, version_id: str) -> tuple[VersionRecord, ...]:
+        """A committed version as seen through all that hold it, its own artifact first.
+
+        Empty where it is not committed. `version_id` may be the key of its commit, too.
+        Raises: VersionNotFound.
+        """
+        with self._lock:
+            found = self._reached.get(version_id)
+        if found is None:
+            catalog = self._repository.catalog
+            version = catalog.version_by_id(catalog.committed_with(version_id) or version_id)
+            committed = version.state is VersionState.COMMITTED
+            found = tuple(catalog.memberships(version.id)) if committed else ()
+            with self._lock:
+                self._reached[version_id] = found
+        return found
+
+    def forget(self) -> None:
+        """Something was deleted or unlinked here: it is not reached any more."""
+        with self._lock:
+            self._reached.clear()
 
     def known(
         self, project: str, md5s: list[bytes], *, latest: VersionRecord | None
@@ -93,7 +151,7 @@ class VersionContents:
                 found = self._repository.catalog.serving.known(project, md5s)
             else:
                 for md5 in md5s:
-                    if md5 not in found and (entry := held.by_md5.get(md5)) is not None:
+                    if md5 not in found and (entry := self._in_held(held, md5)) is not None:
                         found[md5] = (as_record(entry), latest.id)
         return found
 
@@ -107,9 +165,12 @@ class VersionContents:
         if version.file_count > _FILES_KEPT:
             return None
         files = list(self._walk(version))
-        held = _Held(
-            files, {entry.md5: entry for _, entry in files if isinstance(entry, FileEntry)}
-        )
+        positions = {
+            entry.md5: position
+            for position, (_, entry) in enumerate(files)
+            if isinstance(entry, FileEntry)
+        }
+        held = _Held(files, positions, set())
         with self._lock:
             self._held[version.id] = held
             while sum(len(each.files) for each in self._held.values()) > _FILES_KEPT:

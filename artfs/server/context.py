@@ -174,7 +174,14 @@ class Context(msgspec.Struct, frozen=True):
             for seen in catalog.memberships(version_id):
                 if self.access.reads(seen.project):
                     return version if self.access.reads(version.project) else seen
-        raise ArtifactNotFound("artifact", "there is none of this id that you may read")
+        raise _no_artifact()
+
+    def reached(self, version_id: str) -> VersionRecord:
+        """As `version_by_id`, of what was so a moment ago. Raises: VersionNotFound."""
+        for seen in self.contents.reached(version_id):
+            if self.access.reads(seen.project):
+                return seen
+        raise _no_artifact()
 
     def memberships(self, version_id: str) -> list[VersionRecord]:
         """A version as seen through all that hold it and may be read."""
@@ -234,6 +241,10 @@ class Context(msgspec.Struct, frozen=True):
 
     def _token(self, right: Right, life_s: int) -> str:
         return self.tokens.sign(right, life_s=life_s)
+
+
+def _no_artifact() -> ArtifactNotFound:
+    return ArtifactNotFound("artifact", "there is none of this id that you may read")
 
 
 def as_json(text: str | None) -> Any:

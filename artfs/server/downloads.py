@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import Any
 
+import msgspec
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -33,10 +34,34 @@ _TYPE = "application/octet-stream"
 _LINES = 1000
 
 
+class _Opened(msgspec.Struct, frozen=True):
+    """What an answer begins with."""
+
+    status: int
+    headers: dict[str, str]
+    content: Content | None
+    """None where nothing of it is asked for."""
+    span: ByteRange
+    first: bytes
+
+
 async def content_response(
-    request: Request, repository: Repository, record: ContentRecord
+    request: Request, repository: Repository, find: Callable[[], ContentRecord]
 ) -> Response:
-    """The content, or the range of it that is asked for. Raises: as Content.load_block."""
+    """The content that `find` finds, or the range of it that is asked for.
+
+    `find` may block: all that blocks before the first byte is one turn of one thread.
+    Raises: as `find` and Content.load_block.
+    """
+    opened = await run_in_threadpool(_opened, request, repository, find)
+    if opened.content is None or len(opened.first) == opened.span.length:
+        return Response(opened.first or None, opened.status, opened.headers, _TYPE)
+    parts = _parts(opened.content, opened.span, opened.first)
+    return StreamingResponse(parts, opened.status, opened.headers, _TYPE)
+
+
+def _opened(request: Request, repository: Repository, find: Callable[[], ContentRecord]) -> _Opened:
+    record = find()
     etag = f'"{record.sha256.hex()}"'
     headers = {**_HEADERS, "ETag": etag}
     size = record.size_bytes
@@ -46,21 +71,17 @@ async def content_response(
     if wanted and request.headers.get("if-range") in {None, etag}:
         asked = _parsed(wanted, size)
         if asked is None:
-            return Response(
-                f"of {size} bytes\n", 416, {**headers, "Content-Range": f"bytes */{size}"}
-            )
+            headers["Content-Range"] = f"bytes */{size}"
+            return _Opened(416, headers, None, ByteRange(0, 0), f"of {size} bytes\n".encode())
         if asked != span:
             span, status = asked, 206
             headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{size}"
     assert span is not None
     headers["Content-Length"] = str(span.length)
     if request.method == "HEAD":
-        return Response(None, status, headers, _TYPE)
+        return _Opened(status, headers, None, span, b"")
     content = repository.content(_entry(record))
-    first = await run_in_threadpool(_first_part, content, span)
-    if len(first) == span.length:
-        return Response(first, status, headers, _TYPE)
-    return StreamingResponse(_parts(content, span, first), status, headers, _TYPE)
+    return _Opened(status, headers, content, span, _first_part(content, span))
 
 
 def _entry(record: ContentRecord) -> FileEntry:
