@@ -208,7 +208,7 @@ def _status() -> dict[str, str]:
     """What /proc says of the rights of this process."""
     found = {}
     with suppress(OSError):
-        for line in _STATUS.read_text().splitlines():
+        for line in _STATUS.read_text(errors="replace").splitlines():
             name, _, value = line.partition(":")
             found[name] = value.strip()
     return found

@@ -51,6 +51,10 @@ def source_of(area_id: str | None) -> str:
     return _SOURCE if area_id is None else f"{_SOURCE}-{area_id}"
 
 
+_FIELDS, _REST = 6, 3
+"""How many words a line has at least before and behind the dash."""
+
+
 def mounted_file_systems() -> list[MountedFileSystem]:
     """Everything that is mounted, in order: of two at one place the later one covers."""
     return parse_mountinfo(_MOUNTINFO.read_bytes())
@@ -59,10 +63,13 @@ def mounted_file_systems() -> list[MountedFileSystem]:
 def parse_mountinfo(text: bytes) -> list[MountedFileSystem]:
     """What the /proc/PID/mountinfo of any process says."""
     found = []
-    for line in text.splitlines():
+    # The kernel escapes newlines in names, and no other ends of lines.
+    for line in text.split(b"\n"):
         # proc(5): id parent device root mountpoint options [optional...] - type source super
         head, _, tail = line.partition(b" - ")
         fields, rest = head.split(b" "), tail.split(b" ")
+        if len(fields) < _FIELDS or len(rest) < _REST:
+            continue
         path = _ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), fields[4])
         owner = _USER_ID.search(os.fsdecode(rest[-1]))
         found.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,19 @@ def test_the_kernel_s_escapes_in_paths_are_undone(
     (found,) = mountinfo.mounted_file_systems()
     assert found.mountpoint == Path("/mnt/a b\tc")
     assert (found.mount_id, found.device, found.owner, found.is_artfs) == (29, "0:25", 12, True)
+
+
+def test_any_name_that_somebody_mounts_at_spoils_no_other_line() -> None:
+    name = bytes(set(range(1, 256)) - {0x09, 0x0A, 0x20, 0x5C})
+    text = b"29 1 0:25 / /mnt/%b rw - tmpfs %b rw\n30 1 0:26 / /mnt/x rw - fuse.artfs artfs rw\n"
+    first, second = mountinfo.parse_mountinfo(text % (name, name))
+    assert os.fsencode(first.mountpoint) == b"/mnt/" + name
+    assert (second.mountpoint, second.is_artfs) == (Path("/mnt/x"), True)
+
+
+def test_a_line_that_is_none_is_left_out() -> None:
+    found = mountinfo.parse_mountinfo(b"31 1 0:27\n\n30 1 0:26 / /mnt/x rw - tmpfs none rw\n")
+    assert [each.mount_id for each in found] == [30]
 
 
 def test_messages_survive_their_journey() -> None:
