@@ -1,8 +1,8 @@
 """The block cache: what was fetched once, on local disk, for all processes of a user.
 
-A block is a file `data/ab/<rest of the key>.<index>`: its bytes, then a trailer with their
-SHA-256, so that a torn or damaged file shows. It is written in `tmp`, renamed, and never synced:
-losing it costs a request. Nothing here is needed: the whole directory may vanish at any time,
+A block is a file `data/ab/<rest of the key>.<index>`, sealed so that a torn or damaged one shows
+(artfs/blobs/sealed.py). It is written in `tmp`, renamed, and never synced: losing it costs a
+request. Nothing here is needed: the whole directory may vanish at any time,
 and a disk that is full or broken is passed over.
 
 A block's mtime says when it was last used. Its mode says whether that was more than once: those
@@ -18,11 +18,12 @@ import random
 import resource
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
-import msgspec
 from cachetools import LRUCache
 
 from artfs import forks
@@ -32,13 +33,27 @@ from artfs.blobs.cache_layout import (
     KEPT_MODE,
     NEW_MODE,
     CacheLayout,
-    read_checksummed,
-    read_checksummed_directly,
-    write_checksummed,
 )
-from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest
-from artfs.system.files import FileState, SharedDescriptor, file_state, open_quietly
+from artfs.blobs.sealed import (
+    LEAF_BYTES,
+    Seal,
+    leaf_count,
+    leaves_of,
+    read_seal,
+    read_sealed,
+    write_sealed,
+)
+from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest
+from artfs.system.files import (
+    FileState,
+    SharedDescriptor,
+    file_state,
+    open_quietly,
+    pread_full,
+)
 from artfs.system.locks import hold_new_file
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -51,14 +66,36 @@ _BYPASS_S = 30.0
 _MAX_OPEN_BLOCKS = 4096
 
 
-class OpenBlock(msgspec.Struct, frozen=True, gc=False):
-    """The file of a block that was found right; its bytes come first."""
+class OpenBlock:
+    """The file of a block, its bytes first, and which of its leaves were found right here."""
 
-    file: SharedDescriptor
-    size_bytes: int
-    """Of the block."""
-    state: FileState
-    """Of the file when it was read. In another state it may hold anything."""
+    __slots__ = ("_proved", "file", "seal", "state")
+
+    def __init__(self, file: SharedDescriptor, seal: Seal, state: FileState) -> None:
+        """`state`: of the file when it was opened. In another state it may hold anything."""
+        self.file = file
+        self.seal = seal
+        self.state = state
+        # A bit for each leaf. One that is lost, since two threads set theirs at once, is set later.
+        self._proved = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the block."""
+        return self.seal.size_bytes
+
+    def is_proved(self, span: ByteRange) -> bool:
+        """Whether all leaves of a span, of a byte at least, were found right."""
+        wanted = _bits(leaves_of(span))
+        return self._proved & wanted == wanted
+
+    def prove(self, leaves: range) -> None:
+        """Leaves were found right in a file that is in the same state."""
+        self._proved |= _bits(leaves)
+
+
+def _bits(leaves: range) -> int:
+    return ((1 << len(leaves)) - 1) << leaves.start
 
 
 class BlockCache:
@@ -95,32 +132,85 @@ class BlockCache:
 
         None where it is not there; a block that fails its check is dropped. Blocks: disk, hash.
         """
+        found = self._or_dropped(key, index, lambda path: self._whole(path, expected))
+        if found is None:
+            return None
+        data, block = found
+        self._keep_open(key, index, block)
+        return data
+
+    def _whole(self, path: Path, expected: bytes | None) -> tuple[Buffer, OpenBlock]:
+        opened = SharedDescriptor(open_quietly(path))
+        _note_use(opened.fd)
+        state = file_state(opened.fd)
+        directly = self._read_directly and state.size_bytes > BLOCK_SIZE_BYTES
+        found = read_sealed(opened, directly=directly)
+        if found is None or not _is_expected(expected, found[1], found[0]):
+            raise _Damaged
+        data, seal = found
+        block = OpenBlock(opened, seal, state)
+        block.prove(range(leaf_count(seal.size_bytes)))
+        return data, block
+
+    def read_span(
+        self, key: Digest, index: int, span: ByteRange, *, expected: bytes | None = None
+    ) -> Buffer | None:
+        """Bytes of a block, of which only the leaves in which they lie are read and checked.
+
+        None where the block is not there, is shorter, or is not known to be what is `expected`:
+        `read` may find out. A block that fails its check is dropped. Blocks: disk, hash.
+        """
+
+        def read(path: Path) -> Buffer | None:
+            block = self._open_block(key, index, path)
+            seal = block.seal
+            if span.stop > seal.size_bytes or expected not in {None, seal.sha256}:
+                return None
+            leaves = leaves_of(span)
+            start = leaves.start * LEAF_BYTES
+            length = min(leaves.stop * LEAF_BYTES, seal.size_bytes) - start
+            data = pread_full(block.file.fd, length, start)
+            if len(data) != length or not seal.proves(leaves.start, data):
+                raise _Damaged
+            block.prove(leaves)
+            return memoryview(data)[span.start - start :][: span.length]
+
+        return self._or_dropped(key, index, read)
+
+    def _open_block(self, key: Digest, index: int, path: Path) -> OpenBlock:
+        block = self.opened(key, index)
+        if block is not None and file_state(block.file.fd) == block.state:
+            return block
+        opened = SharedDescriptor(open_quietly(path))
+        _note_use(opened.fd)
+        state = file_state(opened.fd)
+        seal = read_seal(opened.fd)
+        if seal is None:
+            raise _Damaged
+        block = OpenBlock(opened, seal, state)
+        self._keep_open(key, index, block)
+        return block
+
+    def _or_dropped(self, key: Digest, index: int, read: Callable[[Path], T]) -> T | None:
+        """What `read` finds in a block, which is dropped if it cannot be read, or is damaged."""
         path = self.layout.block(key, index)
-        data: Buffer | None
         try:
-            opened = SharedDescriptor(open_quietly(path))
-            _note_use(opened.fd)
-            state = file_state(opened.fd)
-            if self._read_directly and state.size_bytes > BLOCK_SIZE_BYTES:
-                data = read_checksummed_directly(opened, expected)
-            else:
-                data = read_checksummed(opened.fd, expected)
+            return read(path)
         except FileNotFoundError:
             return None
         except OSError as error:
             logger.warning("cache: %s cannot be read: %s", path, error)
-            self.drop(key, index)
-            return None
-        if data is None:
+        except _Damaged:
             logger.warning("cache: %s is damaged, it is fetched again", path)
-            self.drop(key, index)
-            return None
+        self.drop(key, index)
+        return None
+
+    def _keep_open(self, key: Digest, index: int, block: OpenBlock) -> None:
         with self._lock:
-            self._open[key, index] = OpenBlock(opened, len(data), state)
-        return data
+            self._open[key, index] = block
 
     def opened(self, key: Digest, index: int) -> OpenBlock | None:
-        """A block that was read or written here before.
+        """A block that was read or written here before, or parts of it.
 
         Never blocks on a disk.
         """
@@ -131,22 +221,24 @@ class BlockCache:
         """Whether the block seems to be there; it was not checked. Blocks: disk, briefly."""
         return os.path.exists(self.layout.block(key, index))  # noqa: PTH110 - false on a broken disk
 
-    def put(self, key: Digest, index: int, data: Buffer) -> bool:
+    def put(self, key: Digest, index: int, data: Buffer, *, proved_by: bytes | None = None) -> bool:
         """Keep a block whose bytes are known to be right; whether that went well.
 
-        Blocks: disk; now and then to evict other blocks.
+        `proved_by` is the SHA-256 by which that is known, if there is one: who reads the block and
+        expects it need not compute it. Blocks: disk and hash; now and then to evict other blocks.
         """
         if self.bypassed or len(data) > self.quota.limit_bytes:
             return False
         try:
             self._make_room(len(data))
-            opened = self._write(self.layout.block(key, index), data, self._mode_for(key, index))
-            state = file_state(opened.fd)
+            mode = self._mode_for(key, index)
+            opened, seal = self._write(self.layout.block(key, index), data, mode, proved_by)
+            block = OpenBlock(opened, seal, file_state(opened.fd))
         except OSError as error:
             self._bypass(str(error))
             return False
-        with self._lock:
-            self._open[key, index] = OpenBlock(opened, len(data), state)
+        block.prove(range(leaf_count(seal.size_bytes)))
+        self._keep_open(key, index, block)
         return True
 
     def rename(self, key: Digest, index: int, *, to: Digest) -> None:
@@ -183,10 +275,10 @@ class BlockCache:
     def read_note(self, key: Digest) -> bytes | None:
         """What was noted of some content; None where there is nothing."""
         try:
-            opened = SharedDescriptor(open_quietly(self.layout.note(key)))
-            return read_checksummed(opened.fd)
+            found = read_sealed(SharedDescriptor(open_quietly(self.layout.note(key))))
         except OSError:
             return None
+        return None if found is None else bytes(found[0])
 
     def write_note(self, key: Digest, text: bytes) -> None:
         """Keep a few bytes about some content."""
@@ -220,25 +312,29 @@ class BlockCache:
             if self.quota.missing_bytes(self.layout.root) + size_bytes > 0:
                 raise OSError(f"less than {self.quota.reserve_bytes} bytes of its disk are free")
 
-    def _write(self, path: Path, data: Buffer, mode: int) -> SharedDescriptor:
+    def _write(
+        self, path: Path, data: Buffer, mode: int, proved_by: bytes | None = None
+    ) -> tuple[SharedDescriptor, Seal]:
         try:
-            return self._write_once(path, data, mode)
+            return self._write_once(path, data, mode, proved_by)
         except FileNotFoundError:
             # First use, or somebody removed the cache under a running mount.
             self.layout.create(path.parent)
-            return self._write_once(path, data, mode)
+            return self._write_once(path, data, mode, proved_by)
 
-    def _write_once(self, path: Path, data: Buffer, mode: int) -> SharedDescriptor:
+    def _write_once(
+        self, path: Path, data: Buffer, mode: int, proved_by: bytes | None
+    ) -> tuple[SharedDescriptor, Seal]:
         temporary = self.layout.tmp / secrets.token_hex(8)
         # Held as long as it is open: eviction tells by that what a killed process left.
         opened = SharedDescriptor(hold_new_file(temporary, mode=mode).detach())
         try:
-            write_checksummed(opened.fd, data)
+            seal = write_sealed(opened.fd, data, proved_by)
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        return opened
+        return opened, seal
 
     def _mode_for(self, key: Digest, index: int) -> int:
         """A block that was evicted not long ago is not new: this is its second use."""
@@ -258,6 +354,16 @@ class BlockCache:
         if not self.bypassed:
             logger.warning("cache: passed over for %.0f s: %s", _BYPASS_S, why)
         self._bypassed_until_s = time.monotonic() + _BYPASS_S
+
+
+class _Damaged(Exception):
+    """A file that is not what was written."""
+
+
+def _is_expected(expected: bytes | None, seal: Seal, data: Buffer) -> bool:
+    if expected is None or seal.sha256 == expected:
+        return True
+    return seal.sha256 is None and sha256(data).digest() == expected
 
 
 def _note_use(fd: int) -> None:

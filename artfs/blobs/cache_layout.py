@@ -1,22 +1,19 @@
-"""Files that prove by themselves that they are whole: bytes, then their length and SHA-256."""
+"""Where the block cache keeps what, and what a listing of it shows."""
 
 from __future__ import annotations
 
 import os
 import re
-import struct
 from collections.abc import Iterator
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 
-from artfs.model import Buffer, Digest
+from artfs.blobs.sealed import read_sealed
+from artfs.model import Digest
 from artfs.system.directories import make_parents
-from artfs.system.files import DirectFile, SharedDescriptor, pread_full
-
-_TRAILER = struct.Struct(">8sQ32s")
-_MAGIC = b"artfsb1\n"
+from artfs.system.files import SharedDescriptor
 
 NEW_MODE = 0o400
 """Of a block that was used once, when it was fetched."""
@@ -26,50 +23,6 @@ _GHOST_BYTES = 16
 _MAX_GHOSTS = 65_536
 _BLOCK_NAME = re.compile(r"([0-9a-f]{62})\.(\d+|whole)")
 _KEY_BYTES = 32
-
-
-def write_checksummed(fd: int, data: Buffer) -> None:
-    """Write `data` and its seal into an empty file. Raises: OSError, also on a short write."""
-    trailer = _TRAILER.pack(_MAGIC, len(data), sha256(data).digest())
-    # A disk that fills up shows as a short write first.
-    if os.writev(fd, [data, trailer]) != len(data) + len(trailer):
-        raise OSError("its disk is full")
-
-
-def read_checksummed(fd: int, expected: bytes | None = None) -> bytes | None:
-    """The data of a sealed file; None where they are not those that were written.
-
-    `expected` is a SHA-256 that the data must have, whatever the seal says. Raises: OSError.
-    """
-    size = os.fstat(fd).st_size - _TRAILER.size
-    if size < 0:
-        return None
-    data = pread_full(fd, size, 0)
-    trailer = pread_full(fd, _TRAILER.size, size)
-    return data if _is_whole(data, trailer, size, expected) else None
-
-
-def read_checksummed_directly(
-    opened: SharedDescriptor, expected: bytes | None = None
-) -> memoryview | None:
-    """As `read_checksummed`, past the page cache where the file is not in it: for large files."""
-    size = os.fstat(opened.fd).st_size - _TRAILER.size
-    if size < 0:
-        return None
-    found = DirectFile(opened).read(size + _TRAILER.size, 0)
-    data, trailer = found[:size], found[size:]
-    return data if _is_whole(data, trailer, size, expected) else None
-
-
-def _is_whole(
-    data: bytes | memoryview, trailer: bytes | memoryview, size: int, expected: bytes | None
-) -> bool:
-    if len(data) != size or len(trailer) != _TRAILER.size:
-        return False
-    magic, length, written = _TRAILER.unpack(trailer)
-    if magic != _MAGIC or length != size:
-        return False
-    return bool(sha256(data).digest() == (expected or written))
 
 
 class CachedBlock(msgspec.Struct, frozen=True):
@@ -134,7 +87,8 @@ class CacheLayout:
         found = {}
         for file in _files(self.pins):
             opened = SharedDescriptor(os.open(file.path, os.O_RDONLY | os.O_CLOEXEC))
-            label, _, keys = (read_checksummed(opened.fd) or b"").partition(b"\0")
+            sealed = read_sealed(opened)
+            label, _, keys = (b"" if sealed is None else bytes(sealed[0])).partition(b"\0")
             starts = range(0, len(keys), _KEY_BYTES)
             found[label.decode()] = frozenset(Digest(keys[at : at + _KEY_BYTES]) for at in starts)
         return found

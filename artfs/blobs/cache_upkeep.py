@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from artfs.blobs.cache import BlockCache
-from artfs.blobs.cache_layout import read_checksummed
+from artfs.blobs.sealed import read_sealed
 from artfs.model import Digest
 from artfs.system.files import SharedDescriptor, open_quietly
 from artfs.system.progress import ProgressMeter
@@ -96,7 +96,7 @@ def check_cache(cache: BlockCache, meter: ProgressMeter) -> CacheCheck:
     for block in found:
         try:
             opened = SharedDescriptor(open_quietly(block.path))
-            data = read_checksummed(opened.fd)
+            data = read_sealed(opened)
         except FileNotFoundError:
             continue
         except OSError:

@@ -85,6 +85,13 @@ class RemoteContent(Content, Protocol):
         """
         ...
 
+    def read_kept(self, span: ByteRange) -> Buffer | None:
+        """The verified bytes of a span, or None where its blocks may have to be loaded.
+
+        Blocks: on disk, and to hash what lies around the span, not its blocks.
+        """
+        ...
+
     def is_cached(self, index: int) -> bool:
         """Whether a block seems to be in the cache. Blocks: disk, briefly."""
         ...

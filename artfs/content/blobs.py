@@ -92,7 +92,7 @@ class BlobReader:
         # Where it would be as the content of a file: it may be that, too, or a neighbour of one.
         index = 0 if len(data) <= BLOCK_SIZE_BYTES else WHOLE
         if not cache.has(digest, index):
-            cache.put(digest, index, data)
+            cache.put(digest, index, data, proved_by=digest)
         return data
 
     def fetch(self, digest: Digest) -> bytes:

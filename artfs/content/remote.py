@@ -165,6 +165,8 @@ class CachedContent(RemoteContent):
             if opened is None or opened.size_bytes != block_range(index, self._size).length:
                 return None
             length = min(BLOCK_SIZE_BYTES - offset, span.stop - position)
+            if not opened.is_proved(ByteRange(offset, length)):
+                return None
             part = view[position - span.start :][:length]
             try:
                 count = os.preadv(opened.file.fd, [part], offset, os.RWF_NOWAIT)
@@ -200,6 +202,29 @@ class CachedContent(RemoteContent):
         """See RemoteContent."""
         data = self._cached(index)
         return None if data is None else self._seen(index, data)
+
+    def read_kept(self, span: ByteRange) -> Buffer | None:
+        """See RemoteContent."""
+        if self._whole is not None and not self._whole.is_done:
+            # Its blocks are to be seen whole.
+            return None
+        parts: list[Buffer] = []
+        position = span.start
+        while position < span.stop:
+            index, offset = divmod(position, BLOCK_SIZE_BYTES)
+            length = min(BLOCK_SIZE_BYTES - offset, span.stop - position)
+            part = ByteRange(offset, length)
+            expected = self._fetcher.expected(index)
+            data = self._cache.read_span(self._key, index, part, expected=expected)
+            opened = self._cache.opened(self._key, index)
+            if data is None or opened is None:
+                return None
+            if opened.size_bytes != block_range(index, self._size).length:
+                # See _cached, which drops it.
+                return None
+            parts.append(data)
+            position += length
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def is_cached(self, index: int) -> bool:
         """See RemoteContent."""
@@ -283,7 +308,7 @@ class CachedContent(RemoteContent):
     def _keep(self, number: int, data: Buffer) -> None:
         # It may have come into the cache by the way, as a neighbour of something else.
         if not self._cache.has(self._key, number):
-            self._cache.put(self._key, number, data)
+            self._cache.put(self._key, number, data, proved_by=self._fetcher.expected(number))
 
 
 class WholeCheck:

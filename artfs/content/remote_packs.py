@@ -125,7 +125,7 @@ class PackedBlobs:
             if blob == record:
                 wanted = part
             elif sha256(part).digest() == blob.sha256 and not self._cache.bypassed:
-                self._cache.put(blob.sha256, 0, part)
+                self._cache.put(blob.sha256, 0, part, proved_by=blob.sha256)
         check_digest(wanted, record.sha256)
         return wanted
 

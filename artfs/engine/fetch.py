@@ -17,7 +17,7 @@ from artfs.engine.blocking import Threads, Work
 from artfs.engine.flights import Flight, Flights, Land
 from artfs.engine.origins import Lane, Origin, Origins
 from artfs.errors import IntegrityError
-from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_range
+from artfs.model import Buffer, ByteRange, block_range
 from artfs.mounts.messages import Counters
 
 BUDGET_BYTES = 128 * 1024 * 1024
@@ -104,6 +104,18 @@ class BlockSource:
         data = remote.load_kept(index)
         return None if data is None else self._checked(remote, index, data)
 
+    @property
+    def may_be_kept(self) -> bool:
+        """Whether parts of it may be had without its origin, as far as is known by now."""
+        return self._remote is not None or (self._content is None and self._opens_offline)
+
+    def read_kept(self, span: ByteRange) -> Buffer | None:
+        """Bytes that can be had without their origin. Thread-safe; blocks on disk."""
+        if self._content is None and self._opens_offline:
+            self._opened()
+        remote = self._remote
+        return None if remote is None else remote.read_kept(span)
+
     def load_run(self, indices: range) -> Generator[Buffer]:
         """Adjacent blocks one after the other; see RemoteContent.load_run. Thread-safe."""
         content, remote = self._opened(), self._remote
@@ -182,6 +194,10 @@ class Fetcher:
         """The flight of a block that is not in memory."""
         return self._flights.join((source.key, index), partial(self._load, source, index))
 
+    async def read_kept(self, source: BlockSource, span: ByteRange) -> Buffer | None:
+        """Bytes that can be had without loading their blocks: what reads here and there want."""
+        return await self._threads.run(Work.DISK, source.read_kept, span)
+
     def prefetch(self, source: BlockSource, start: int, stop: int) -> int:
         """Start to load blocks `start` to `stop - 1`, which nobody waits for, neighbours together.
 
@@ -214,7 +230,9 @@ class Fetcher:
         if key in self._flights or key in self._recent:
             return False
         # What was verified before and is in the page cache need not be loaded again.
-        return source.try_read(ByteRange(index * BLOCK_SIZE_BYTES, 1)) is None
+        block = block_range(index, source.size_bytes)
+        ends = (ByteRange(block.start, 1), ByteRange(block.stop - 1, 1))
+        return any(source.try_read(end) is None for end in ends)
 
     async def _load(self, source: BlockSource, index: int) -> Buffer:
         origin, lane = source.origin, source.lane

@@ -50,6 +50,10 @@ class Reader:
         if found is not None:
             return found
         with trio.move_on_after(self._timeout_s):
+            if not window and source.may_be_kept:
+                kept = await self._fetcher.read_kept(source, ByteRange(offset, stop - offset))
+                if kept is not None:
+                    return kept
             return await self._fetch(offset, stop)
         raise DeadlineExceeded(
             "read", f"no answer within {self._timeout_s:g} s", hint="`-o timeout=S` waits longer"

@@ -140,7 +140,8 @@ class Trees:
             with self._lock:
                 if len(data) < _RECENT_BYTES:
                     self._recent[digest] = data
-            self._cache.put(digest, 0 if len(data) <= BLOCK_SIZE_BYTES else WHOLE, data)
+            index = 0 if len(data) <= BLOCK_SIZE_BYTES else WHOLE
+            self._cache.put(digest, index, data, proved_by=digest)
         # Last: what it names is there.
         self._cache.put(tree.key, WHOLE, msgspec.msgpack.encode(_Kept(root, list(others))))
         return built

@@ -6,17 +6,21 @@ import logging
 import multiprocessing
 import os
 import shutil
+import tempfile
 import threading
 import time
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from artfs.blobs.cache import WHOLE, BlockCache
 from artfs.blobs.cache_eviction import STANDARD_LIMIT_BYTES, Quota, evict
+from artfs.blobs.sealed import LEAF_BYTES
 from artfs.errors import DeadlineExceeded
-from artfs.model import BLOCK_SIZE_BYTES, Digest
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
 from artfs.system.locks import hold_new_file
 from tests.support.forked import living_child
 
@@ -120,6 +124,88 @@ def test_a_block_that_is_not_what_the_caller_expects_is_dropped(cache: BlockCach
     assert cache.read(KEY, 0, expected=sha256(b"right").digest()) == b"right"
     assert cache.read(KEY, 0, expected=sha256(b"wrong").digest()) is None
     assert cache.read(KEY, 0) is None
+
+
+def span(start: int, stop: int) -> ByteRange:
+    return ByteRange(start, stop - start)
+
+
+def change(path: Path, offset: int) -> None:
+    """Change one byte of a block, in place."""
+    path.chmod(0o600)
+    fd = os.open(path, os.O_RDWR)
+    [byte] = os.pread(fd, 1, offset)
+    os.pwrite(fd, bytes([byte ^ 1]), offset)
+    os.close(fd)
+
+
+def test_a_span_needs_its_own_leaves_alone(
+    root: Path, cache: BlockCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = os.urandom(5 * LEAF_BYTES + 7)
+    cache.put(KEY, 0, data)
+    change(cache.layout.block(KEY, 0), 2 * LEAF_BYTES)
+    reader = BlockCache(root, ROOMY)
+    for found in (
+        span(0, 2 * LEAF_BYTES),
+        span(3 * LEAF_BYTES, 3 * LEAF_BYTES + 5),
+        span(len(data) - 1, len(data)),
+        span(4 * LEAF_BYTES - 2, len(data)),
+    ):
+        assert reader.read_span(KEY, 0, found) == data[found.start : found.stop]
+    block = reader.opened(KEY, 0)
+    assert block is not None
+    assert block.is_proved(span(0, 5))
+    assert not block.is_proved(span(2 * LEAF_BYTES - 1, 2 * LEAF_BYTES + 1))
+    with caplog.at_level(logging.WARNING):
+        assert reader.read_span(KEY, 0, span(2 * LEAF_BYTES + 9, 2 * LEAF_BYTES + 10)) is None
+    assert "damaged" in caplog.text
+    assert not reader.has(KEY, 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_span_of_any_block_is_what_was_put(data: st.DataObject) -> None:
+    sizes = st.integers(1, 3 * LEAF_BYTES) | st.sampled_from([LEAF_BYTES, 2 * LEAF_BYTES])
+    content = data.draw(sizes.map(os.urandom))
+    with tempfile.TemporaryDirectory() as directory:
+        cache = BlockCache(Path(directory), ROOMY)
+        cache.put(KEY, 0, content)
+        reader = BlockCache(Path(directory), ROOMY)
+        for _ in range(3):
+            start = data.draw(st.integers(0, len(content) - 1))
+            stop = data.draw(st.integers(start + 1, len(content)))
+            assert reader.read_span(KEY, 0, span(start, stop)) == content[start:stop]
+        assert reader.read_span(KEY, 0, span(len(content), len(content) + 1)) is None
+        assert reader.read(KEY, 0) == content
+
+
+def test_a_span_of_a_block_that_was_proved_by_nothing_else_is_not_served(
+    root: Path, cache: BlockCache
+) -> None:
+    proof, other = sha256(b"right").digest(), sha256(b"wrong").digest()
+    cache.put(KEY, 0, b"right")
+    cache.put(KEY, 1, b"right", proved_by=proof)
+    for reader in (cache, BlockCache(root, ROOMY)):
+        assert reader.read_span(KEY, 0, span(0, 2)) == b"ri"
+        assert reader.read_span(KEY, 0, span(0, 2), expected=proof) is None
+        assert reader.read_span(KEY, 1, span(0, 2), expected=proof) == b"ri"
+        assert reader.read_span(KEY, 1, span(0, 2), expected=other) is None
+        assert reader.read(KEY, 0, expected=proof) == b"right"
+
+
+@pytest.mark.parametrize("offset", [0, 5 * LEAF_BYTES + 3, 5 * LEAF_BYTES + 100, -1])
+def test_a_block_that_changes_in_place_is_not_served_though_it_was_proved(
+    cache: BlockCache, offset: int
+) -> None:
+    """Content, the digests of its leaves, and the seal alike."""
+    data = bytes(5 * LEAF_BYTES)
+    cache.put(KEY, 0, data)
+    path = cache.layout.block(KEY, 0)
+    change(path, offset % path.stat().st_size)
+    found = cache.read_span(KEY, 0, span(0, 10))
+    assert found is None
+    assert not cache.has(KEY, 0)
 
 
 def test_the_cache_may_vanish_under_its_users(root: Path, cache: BlockCache) -> None:

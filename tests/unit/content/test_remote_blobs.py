@@ -114,6 +114,31 @@ def test_a_warmed_version_is_complete(remote: Remote, seaweedfs: SeaweedFS) -> N
         assert contents(repository) == FILES
 
 
+def test_parts_of_what_was_read_once_need_neither_the_store_nor_their_blocks(
+    remote: Remote, seaweedfs: SeaweedFS
+) -> None:
+    store(remote, seaweedfs)
+    parts = [(0, 5), (BLOCK_SIZE_BYTES - 3, BLOCK_SIZE_BYTES + 4), (len(LARGE) - 1, len(LARGE))]
+    with remote.open() as repository:
+        entry = repository.find(repository.resolve("p/a").tree, "large.bin")
+        assert isinstance(entry, FileEntry)
+        content = repository.content(entry).remote
+        assert content is not None
+        assert content.read_kept(ByteRange(0, 5)) is None
+        contents(repository)
+    remote.proxy.set(Fault(refuse=True))
+    with remote.open() as repository:
+        content = repository.content(entry).remote
+        assert content is not None
+        for start, stop in parts:
+            span = ByteRange(start, stop - start)
+            assert content.try_read(span) is None
+            assert content.read_kept(span) == LARGE[start:stop]
+            # From now on it is at hand, and nothing else is.
+            assert content.try_read(span) in {LARGE[start:stop], None}
+        assert content.try_read(ByteRange(BLOCK_SIZE_BYTES // 2, 1)) is None
+
+
 def test_what_was_not_read_fails_without_the_store(remote: Remote, seaweedfs: SeaweedFS) -> None:
     store(remote, seaweedfs)
     with remote.open() as repository:
