@@ -20,6 +20,9 @@ Buffer = bytes | bytearray | memoryview
 BLOCK_SIZE_BYTES = 4 * 1024 * 1024
 """The unit of fetching, caching and verifying (docs/design.md)."""
 
+PART_BYTES = 128 * 1024
+"""The unit of fetching for reads here and there, where nothing has to be proved by a block."""
+
 SMALL_BLOB_LIMIT_BYTES = 1024 * 1024
 """Blobs below this size are stored in packs."""
 

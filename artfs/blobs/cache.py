@@ -60,6 +60,12 @@ logger = logging.getLogger(__name__)
 WHOLE = -1
 """The index under which content is kept in one piece, whatever its size."""
 
+
+def part_index(number: int) -> int:
+    """The index of a part of PART_BYTES, which is kept where no more of a block was wanted."""
+    return -2 - number
+
+
 _SETTLED_S = 60.0
 """A use so soon after the last one is the same use: 64 processes that read one file together."""
 _BYPASS_S = 30.0

@@ -21,7 +21,7 @@ KEPT_MODE = 0o600
 """Of a block that was used again later."""
 _GHOST_BYTES = 16
 _MAX_GHOSTS = 65_536
-_BLOCK_NAME = re.compile(r"([0-9a-f]{62})\.(\d+|whole)")
+_BLOCK_NAME = re.compile(r"([0-9a-f]{62})\.(\d+|whole|part\d+)")
 _KEY_BYTES = 32
 
 
@@ -51,9 +51,10 @@ class CacheLayout:
         self.lock_file = root / "lock"
 
     def block(self, key: Digest, index: int) -> Path:
-        """The file of a block; index -1 is the whole content in one."""
+        """The file of a block; index -1 is the whole content in one, -2 and below are parts."""
         text = key.hex()
-        return self.data / text[:2] / f"{text[2:]}.{index if index >= 0 else 'whole'}"
+        name = str(index) if index >= 0 else "whole" if index == -1 else f"part{-2 - index}"
+        return self.data / text[:2] / f"{text[2:]}.{name}"
 
     def note(self, key: Digest) -> Path:
         """The file with what was noted of some content."""
@@ -131,11 +132,17 @@ def _block(shard: str, file: os.DirEntry[str]) -> CachedBlock | None:
     return CachedBlock(
         Path(file.path),
         key,
-        -1 if match[2] == "whole" else int(match[2]),
+        _index(match[2]),
         status.st_blocks * 512,
         status.st_mtime,
         bool(status.st_mode & 0o200),
     )
+
+
+def _index(name: str) -> int:
+    if name == "whole":
+        return -1
+    return -2 - int(name[len("part") :]) if name.startswith("part") else int(name)
 
 
 def _directories(path: Path) -> Iterator[os.DirEntry[str]]:

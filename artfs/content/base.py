@@ -85,12 +85,25 @@ class RemoteContent(Content, Protocol):
         """
         ...
 
-    def read_kept(self, span: ByteRange) -> Buffer | None:
+    def read_kept(self, span: ByteRange) -> Buffer | None:  # noqa: ARG002 - for those that have
         """The verified bytes of a span, or None where its blocks may have to be loaded.
 
         Blocks: on disk, and to hash what lies around the span, not its blocks.
         """
-        ...
+        return None
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether `load_part` may have something, as far as is known by now."""
+        return False
+
+    def load_part(self, span: ByteRange) -> Buffer | None:  # noqa: ARG002 - for those that have
+        """The bytes of a span, with little around it; None where its blocks are to be loaded.
+
+        They are as right as the source is: what proves blocks or the whole is not asked.
+        Blocks and raises as `load_block` does.
+        """
+        return None
 
     def is_cached(self, index: int) -> bool:
         """Whether a block seems to be in the cache. Blocks: disk, briefly."""

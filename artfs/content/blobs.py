@@ -370,6 +370,15 @@ class _StoredBlocks:
                 )
             yield first + number, block
 
+    @property
+    def has_parts(self) -> bool:
+        """See BlockFetcher: a block is proved as a whole."""
+        return False
+
+    def fetch_part(self, span: ByteRange) -> None:  # noqa: ARG002 - the port's
+        """See BlockFetcher."""
+        return
+
     def _only_block(self) -> bytes:
         data = self._blobs.fetch(self._digest)
         if len(data) != self._size:

@@ -14,8 +14,9 @@ from artfs import forks
 from artfs.blobs.cache import BlockCache
 from artfs.content.base import Content
 from artfs.content.local_files import state_to_prove
-from artfs.content.remote import CachedContent, ContentToCheck, WholeCheck
+from artfs.content.remote import CachedContent
 from artfs.content.streams import SourceBlocks, measure
+from artfs.content.whole import ContentToCheck, WholeCheck
 from artfs.decoding import analysed
 from artfs.errors import ArtfsError, BackendUnavailable, ReferenceChanged
 from artfs.manifest.entries import Pin, ReferenceEntry

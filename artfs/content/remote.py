@@ -5,21 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from hashlib import md5
 from pathlib import Path
-from threading import Event
 from typing import Protocol
 
-import msgspec
-
 from artfs import forks
-from artfs.blobs.cache import BlockCache
+from artfs.blobs.cache import BlockCache, OpenBlock, part_index
 from artfs.blobs.cache_eviction import Quota
 from artfs.content.base import RemoteContent
-from artfs.errors import BackendUnavailable, ConfigError, DeadlineExceeded, IntegrityError
-from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
+from artfs.content.whole import WholeCheck
+from artfs.errors import BackendUnavailable, ConfigError, DeadlineExceeded
+from artfs.model import (
+    BLOCK_SIZE_BYTES,
+    PART_BYTES,
+    Buffer,
+    ByteRange,
+    Digest,
+    block_range,
+)
 from artfs.settings import CACHE_VARIABLE, cache_limit_bytes, cache_path, timeout_s
 from artfs.system.directories import own_directory
 from artfs.system.files import file_state
@@ -33,7 +37,6 @@ MAX_RUN_BLOCKS = 8
 _FLIGHT_SHARE = 0.8
 _MAX_RUN_S = 10.0
 """A run that takes longer ends with the block that it is at: others may wait for the next ones."""
-_CATCH_UP_BLOCKS = 2
 
 
 def cache_root() -> Path:
@@ -71,6 +74,18 @@ class BlockFetcher(Protocol):
 
         Blocks before and behind these may come too, where the source sends them anyway.
         Blocks: within a deadline for each. Raises: as Content.load_block.
+        """
+        ...
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether bytes can be had without the rest of their block, which would prove them."""
+        ...
+
+    def fetch_part(self, span: ByteRange) -> Buffer | None:
+        """The bytes of a span alone; None from a source that sends everything instead.
+
+        Blocks: within one deadline. Raises: as Content.load_block.
         """
         ...
 
@@ -143,6 +158,16 @@ class CachedContent(RemoteContent):
         return self._key
 
     @property
+    def has_parts(self) -> bool:
+        """See RemoteContent."""
+        return (
+            self._whole is None
+            and self._size > BLOCK_SIZE_BYTES
+            and self._fetcher.has_parts
+            and not self._fetcher.sends_all
+        )
+
+    @property
     def any_order(self) -> bool:
         """See Content.
 
@@ -159,12 +184,12 @@ class CachedContent(RemoteContent):
         view = memoryview(data)
         position = span.start
         while position < span.stop:
-            index, offset = divmod(position, BLOCK_SIZE_BYTES)
-            opened = self._cache.opened(self._key, index)
-            # What is behind a block in its file is none of its bytes.
-            if opened is None or opened.size_bytes != block_range(index, self._size).length:
+            found = self._at_hand(position)
+            if found is None:
                 return None
-            length = min(BLOCK_SIZE_BYTES - offset, span.stop - position)
+            opened, start = found
+            offset = position - start
+            length = min(opened.size_bytes - offset, span.stop - position)
             if not opened.is_proved(ByteRange(offset, length)):
                 return None
             part = view[position - span.start :][:length]
@@ -211,20 +236,64 @@ class CachedContent(RemoteContent):
         parts: list[Buffer] = []
         position = span.start
         while position < span.stop:
-            index, offset = divmod(position, BLOCK_SIZE_BYTES)
-            length = min(BLOCK_SIZE_BYTES - offset, span.stop - position)
-            part = ByteRange(offset, length)
-            expected = self._fetcher.expected(index)
-            data = self._cache.read_span(self._key, index, part, expected=expected)
-            opened = self._cache.opened(self._key, index)
-            if data is None or opened is None:
-                return None
-            if opened.size_bytes != block_range(index, self._size).length:
-                # See _cached, which drops it.
+            data = self._kept_at(position, span.stop)
+            if data is None:
                 return None
             parts.append(data)
-            position += length
+            position += len(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def load_part(self, span: ByteRange) -> Buffer | None:
+        """See RemoteContent."""
+        first, stop = span.start // PART_BYTES, -(-span.stop // PART_BYTES)
+        if not self.has_parts:
+            return None
+        start = first * PART_BYTES
+        around = ByteRange(start, min(stop * PART_BYTES, self._size) - start)
+        with self._cache.flight(self._key, part_index(first), timeout_s=flight_timeout_s()):
+            data = self.read_kept(span)
+            if data is not None:
+                return data
+            data = self._fetcher.fetch_part(around)
+            if data is None:
+                return None
+            self._fetched_count += 1
+            view = memoryview(data)
+            for number in range(first, stop):
+                at = number * PART_BYTES - start
+                self._keep(part_index(number), view[at : at + PART_BYTES])
+        return view[span.start - start :][: span.length]
+
+    def _places(self, position: int) -> tuple[tuple[int, ByteRange], ...]:
+        """Under which indices the byte at a position may be kept, and what else is with it."""
+        number = position // PART_BYTES
+        start = number * PART_BYTES
+        index = position // BLOCK_SIZE_BYTES
+        return (
+            (index, block_range(index, self._size)),
+            (part_index(number), ByteRange(start, min(PART_BYTES, self._size - start))),
+        )
+
+    def _at_hand(self, position: int) -> tuple[OpenBlock, int] | None:
+        """The open file that has the byte at a position, and where in the content it begins."""
+        for index, span in self._places(position):
+            opened = self._cache.opened(self._key, index)
+            # What is behind a block in its file is none of its bytes.
+            if opened is not None and opened.size_bytes == span.length:
+                return opened, span.start
+        return None
+
+    def _kept_at(self, position: int, stop: int) -> Buffer | None:
+        """Verified bytes from `position` on, `stop` at the latest, as far as one file has them."""
+        expected = self._fetcher.expected(position // BLOCK_SIZE_BYTES)
+        for index, span in self._places(position):
+            part = ByteRange(position - span.start, min(stop, span.stop) - position)
+            data = self._cache.read_span(self._key, index, part, expected=expected)
+            opened = self._cache.opened(self._key, index)
+            # One of another size is of a time when the source had that: see _cached.
+            if data is not None and opened is not None and opened.size_bytes == span.length:
+                return data
+        return None
 
     def is_cached(self, index: int) -> bool:
         """See RemoteContent."""
@@ -309,107 +378,3 @@ class CachedContent(RemoteContent):
         # It may have come into the cache by the way, as a neighbour of something else.
         if not self._cache.has(self._key, number):
             self._cache.put(self._key, number, data, proved_by=self._fetcher.expected(number))
-
-
-class WholeCheck:
-    """Compares the md5 of whole content, once all of it has been read, in whatever order.
-
-    Content in one block is checked before anybody sees it. Of larger content the last block that
-    was missing fails if the whole is wrong, and all blocks are dropped. Thread-safe.
-    """
-
-    def __init__(
-        self,
-        cache: BlockCache,
-        key: Digest,
-        expected: bytes,
-        content: ContentToCheck,
-        *,
-        state: bytes = b"",
-        lasts: bool = True,
-    ) -> None:
-        """`state`: where the content is a file, the one in which it is; it holds for that alone.
-
-        Unless it `lasts`, nobody else is told of it, nor told by others.
-        """
-        self._cache = cache
-        self._key = key
-        self._expected = expected
-        self._note = expected + state
-        self._content = content
-        self._count = block_count(content.size_bytes)
-        self._lock = forks.lock()
-        self._state = md5()
-        self._next = 0
-        self._seen = bytearray(self._count)
-        self._done = Event()
-        self._lasts = lasts
-        if lasts and cache.read_note(key) == self._note:
-            self._done.set()
-
-    def seen(self, index: int, data: Buffer) -> None:
-        """Told of each block before it is handed out.
-
-        Blocks: hashing, and now and then disk. Raises: IntegrityError.
-        """
-        if self._done.is_set():
-            return
-        with self._lock:
-            if self._done.is_set():
-                return
-            self._seen[index] = 1
-            if index == self._next:
-                self._take(data)
-            self._catch_up()
-            if self._next == self._count:
-                self._finish()
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all was found right."""
-        return self._done.is_set()
-
-    def has_seen(self, span: ByteRange) -> bool:
-        """Whether no byte of `span` is new to it."""
-        first, last = span.start // BLOCK_SIZE_BYTES, (span.stop - 1) // BLOCK_SIZE_BYTES
-        return self._done.is_set() or all(self._seen[first : last + 1])
-
-    def _take(self, data: Buffer) -> None:
-        self._state.update(data)
-        self._next += 1
-
-    def _catch_up(self) -> None:
-        """Hash what came out of order: little by little, and all once nothing is missing."""
-        budget = self._count if all(self._seen) else _CATCH_UP_BLOCKS
-        while budget and self._next < self._count and self._seen[self._next]:
-            block = self._content.reread(self._next)
-            if block is None:
-                self._seen[self._next] = 0
-                return
-            self._take(block)
-            budget -= 1
-
-    def _finish(self) -> None:
-        right = self._state.digest() == self._expected
-        self._state, self._next, self._seen = md5(), 0, bytearray(self._count)
-        if right:
-            self._done.set()
-            if self._lasts:
-                self._cache.write_note(self._key, self._note)
-            return
-        for index in range(self._count):
-            self._cache.drop(self._key, index)
-        raise IntegrityError(
-            self._content.subject,
-            f"its content does not have the md5 {self._expected.hex()} that it was pinned with",
-            hint="what was cached of it is fetched again",
-        )
-
-
-class ContentToCheck(msgspec.Struct, frozen=True):
-    """What WholeCheck has to know."""
-
-    subject: str
-    size_bytes: int
-    reread: Callable[[int], Buffer | None]
-    """A block that was seen, from where it is cheap; None where it no longer is."""

@@ -35,6 +35,7 @@ class SourceBlocks:
         self._parked: _Stream | None = None
         forks.in_child(self._forget_parked)
         self.sends_all = False
+        self.has_parts = True
         self.answers = 0
 
     def fetch(self, first: int, count: int) -> Generator[tuple[int, Buffer]]:
@@ -59,6 +60,37 @@ class SourceBlocks:
         finally:
             self.sends_all |= stream.is_whole
             self._park(stream)
+
+    def fetch_part(self, span: ByteRange) -> Buffer | None:
+        """See BlockFetcher."""
+        received = bytearray()
+
+        def attempt(deadline: Deadline) -> Buffer | None:
+            position = span.start + len(received)
+            began_s, before = time.monotonic(), len(received)
+            wanted = ByteRange(position, span.stop - position)
+            with self._source.read(wanted, timeout_s=deadline.step_s) as body:
+                if body.whole:
+                    self.sends_all = True
+                    return None
+                skipped = position - body.start
+                for piece in body:
+                    self._note_bytes()
+                    deadline.received_bytes += len(piece)
+                    received.extend(memoryview(piece)[skipped:])
+                    skipped = max(0, skipped - len(piece))
+                    elapsed_s = time.monotonic() - began_s
+                    if deadline.is_too_slow(len(received) - before, elapsed_s):
+                        raise TransientFailure(self._subject, "answers too slowly", timed_out=True)
+                    if len(received) > span.length:
+                        raise ReferenceChanged(
+                            self._subject, f"{span.length} bytes were asked for, more came"
+                        )
+            if len(received) < span.length:
+                raise TransientFailure(self._subject, "the server sent less than it has")
+            return received
+
+        return retrying(self._policy, attempt)
 
     def expected(self, index: int) -> None:  # noqa: ARG002 - the port's signature
         """See BlockFetcher: nothing is known of single blocks of a source."""

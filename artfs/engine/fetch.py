@@ -116,6 +116,22 @@ class BlockSource:
         remote = self._remote
         return None if remote is None else remote.read_kept(span)
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether parts of it may be loaded without their blocks, as far as is known by now."""
+        if self._content is None:
+            return self.lane is not None
+        return self._remote is not None and self._remote.has_parts
+
+    def load_part(self, span: ByteRange) -> Buffer:
+        """The bytes of a span without its blocks, or none. Thread-safe; see RemoteContent."""
+        self._opened()
+        data = None if self._remote is None else self._remote.load_part(span)
+        if data is None:
+            return b""
+        self._loads += 1
+        return data
+
     def load_run(self, indices: range) -> Generator[Buffer]:
         """Adjacent blocks one after the other; see RemoteContent.load_run. Thread-safe."""
         content, remote = self._opened(), self._remote
@@ -198,6 +214,11 @@ class Fetcher:
         """Bytes that can be had without loading their blocks: what reads here and there want."""
         return await self._threads.run(Work.DISK, source.read_kept, span)
 
+    def fetch_part(self, source: BlockSource, span: ByteRange) -> Flight[Buffer]:
+        """The flight of a span that is not kept; it lands with nothing where blocks are to be."""
+        key = (source.key, span.start, span.stop)
+        return self._flights.join(key, partial(self._load_part, source, span))
+
     def prefetch(self, source: BlockSource, start: int, stop: int) -> int:
         """Start to load blocks `start` to `stop - 1`, which nobody waits for, neighbours together.
 
@@ -245,6 +266,21 @@ class Fetcher:
             if kept is not None:
                 self._keep(source, index, kept)
                 return kept
+        data = await self._loaded(source, size_bytes, partial(source.load_block, index))
+        self._keep(source, index, data)
+        if lane is not None:
+            lane.note_block()
+        return data
+
+    async def _load_part(self, source: BlockSource, span: ByteRange) -> Buffer:
+        data = await self._loaded(source, span.length, partial(source.load_part, span))
+        if data:
+            self._counters.bytes_loaded += len(data)
+        return data
+
+    async def _loaded(self, source: BlockSource, size_bytes: int, load: Callable[[], T]) -> T:
+        """Load something of this size, once there is a place and room for it."""
+        lane = source.lane
         if lane is not None:
             await lane.enter()
         try:
@@ -257,13 +293,9 @@ class Fetcher:
         self._reserve(source, size_bytes)
         try:
             # Behind the room: whoever has the right to a request never waits for memory.
-            data = await self._ask(source, partial(source.load_block, index))
+            return await self._ask(source, load)
         finally:
             self._release(source, size_bytes)
-        self._keep(source, index, data)
-        if lane is not None:
-            lane.note_block()
-        return data
 
     async def _ask(self, source: BlockSource, load: Callable[[], T]) -> T:
         """Make a request that has its place in the source's lane."""

@@ -27,9 +27,10 @@ class ReadPattern:
     enter a block; small reads here and there never do.
     """
 
-    __slots__ = ("_end", "_streamed_bytes", "_window")
+    __slots__ = ("_began", "_end", "_streamed_bytes", "_window")
 
     def __init__(self) -> None:
+        self._began = 0
         self._end = -1
         self._streamed_bytes = 0
         self._window = 0
@@ -43,7 +44,7 @@ class ReadPattern:
         large = length >= STREAMING_BYTES
         near = abs(offset - self._end) <= TOLERANCE_BYTES
         if self._end < 0 or not (offset == self._end or (large and near)):
-            self._end = stop
+            self._began, self._end = offset, stop
             self._streamed_bytes = self._window = 0
         elif stop > self._end:
             entered = (stop - 1) // BLOCK_SIZE_BYTES > (self._end - 1) // BLOCK_SIZE_BYTES
@@ -53,6 +54,11 @@ class ReadPattern:
                 self._streamed_bytes = 0
                 self._window = min(self._window * 2 or 1, most)
         return self._window
+
+    @property
+    def is_scattered(self) -> bool:
+        """Whether the last read belongs to those that began somewhere within the content."""
+        return self._began > 0
 
 
 MAX_FILES_AHEAD = 16

@@ -8,7 +8,10 @@ from artfs.engine.fetch import BlockSource, Fetcher
 from artfs.engine.flights import Flight
 from artfs.engine.prefetch import MAX_DISTANT_WINDOW_BLOCKS, MAX_WINDOW_BLOCKS, ReadPattern
 from artfs.errors import DeadlineExceeded
-from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, block_count
+from artfs.model import BLOCK_SIZE_BYTES, PART_BYTES, Buffer, ByteRange, block_count
+
+_MOST_SCATTERED_BYTES = 1024 * 1024
+"""More at once is a stream that is about to begin."""
 
 
 class Reader:
@@ -50,14 +53,31 @@ class Reader:
         if found is not None:
             return found
         with trio.move_on_after(self._timeout_s):
-            if not window and source.may_be_kept:
-                kept = await self._fetcher.read_kept(source, ByteRange(offset, stop - offset))
-                if kept is not None:
-                    return kept
+            if not window:
+                part = await self._part(ByteRange(offset, stop - offset))
+                if part is not None:
+                    return part
             return await self._fetch(offset, stop)
         raise DeadlineExceeded(
             "read", f"no answer within {self._timeout_s:g} s", hint="`-o timeout=S` waits longer"
         )
+
+    async def _part(self, span: ByteRange) -> Buffer | None:
+        """The bytes of a read that is no stream, without their blocks where that can be."""
+        source = self._source
+        if source.may_be_kept:
+            kept = await self._fetcher.read_kept(source, span)
+            if kept is not None:
+                return kept
+        if not (self._pattern.is_scattered and source.has_parts):
+            return None
+        if source.size_bytes <= BLOCK_SIZE_BYTES or span.length > _MOST_SCATTERED_BYTES:
+            return None
+        start = span.start // PART_BYTES * PART_BYTES
+        stop = min(-(-span.stop // PART_BYTES) * PART_BYTES, source.size_bytes)
+        flight = self._fetcher.fetch_part(source, ByteRange(start, stop - start))
+        data = await flight.landed()
+        return memoryview(data)[span.start - start :][: span.length] if data else None
 
     async def _fetch(self, offset: int, stop: int) -> Buffer:
         first, last = offset // BLOCK_SIZE_BYTES, (stop - 1) // BLOCK_SIZE_BYTES
