@@ -59,7 +59,8 @@ def mounted_file_systems() -> list[MountedFileSystem]:
 def parse_mountinfo(text: bytes) -> list[MountedFileSystem]:
     """What the /proc/PID/mountinfo of any process says."""
     found = []
-    for line in text.splitlines():
+    # Of what ends a line elsewhere, the kernel escapes nothing but the newline.
+    for line in filter(None, text.split(b"\n")):
         # proc(5): id parent device root mountpoint options [optional...] - type source super
         head, _, tail = line.partition(b" - ")
         fields, rest = head.split(b" "), tail.split(b" ")

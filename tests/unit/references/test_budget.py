@@ -17,7 +17,7 @@ from artfs.references.retry import RetryPolicy
 from artfs.settings import TIMEOUT_VARIABLE
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.nginx import Nginx
-from tests.servers.scripted import answer, scripted
+from tests.servers.scripted import Asked, answer, scripted
 from tests.support.references import QUICK, Reading
 
 DATA = Random(13).randbytes(2 * BLOCK_SIZE_BYTES + 700_000)
@@ -51,6 +51,28 @@ def test_what_came_on_the_way_gives_no_attempt_back(reading: Reading) -> None:
         assert next(run) == DATA[:BLOCK_SIZE_BYTES]
         with pytest.raises(BackendUnavailable, match="gave up after 3 attempts"):
             list(run)
+        assert len(server.asked) - before == QUICK.attempts
+
+
+def test_what_lies_before_what_is_missing_is_no_progress(reading: Reading) -> None:
+    """A server that begins too early, and breaks off before it gets there, brings nothing."""
+
+    def script(asked: Asked) -> bytes:
+        start, stop = map(int, asked.headers["range"].removeprefix("bytes=").split("-"))
+        begun = max(0, start - 1_000_000)
+        data = DATA[begun : stop + 1]
+        spans = f"bytes {begun}-{stop}/{len(DATA)}"
+        size = str(len(data))
+        sent = data[:500_000] if start else data
+        return answer(206, sent, etag='"e"', content_range=spans, content_length=size)
+
+    with scripted(lambda _: BROKEN) as server:
+        entry = reading.one(f"{server.url}/a")
+        server.script = script
+        before = len(server.asked)
+        content = reading.reader.content(entry)
+        with pytest.raises(BackendUnavailable, match="gave up after 3 attempts"):
+            content.load_block(1)
         assert len(server.asked) - before == QUICK.attempts
 
 
