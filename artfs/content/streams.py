@@ -13,7 +13,7 @@ from artfs.references.base import Body, Source, TransientFailure
 from artfs.references.retry import Deadline, RetryPolicy, limit_hint, retrying
 
 _PROGRESS_BYTES = 64 * 1024
-"""A connection that brought less than this of what is missing is no reason to try on without a pause."""
+"""A connection that brought less of what is missing is no reason to try on without a pause."""
 _ENDLESS = 1 << 62
 
 
