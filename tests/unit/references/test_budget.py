@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socketserver
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -135,6 +138,39 @@ def test_a_limit_that_was_hit_is_named_with_what_raises_it(nginx: Nginx, reading
         assert f"{QUICK.deadline_s:g} s" in text
         assert "-o timeout=S" in text
         assert TIMEOUT_VARIABLE in text
+
+
+@pytest.mark.parametrize(
+    ("beginning", "piece"),
+    [(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"HTTP/1.1 200 OK\r\nX: ", b"x"), (b"", b"H")],
+)
+def test_a_head_that_does_not_end_is_no_answer(beginning: bytes, piece: bytes) -> None:
+    """However often a server says a little, an answer has the time of a step, and no more."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(beginning)
+                while not over.wait(0.01):
+                    self.request.sendall(piece)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        policy = RetryPolicy(deadline_s=0.5, step_timeout_s=0.1)
+        uri = f"http://127.0.0.1:{server.server_address[1]}/a"
+        began_s = time.monotonic()
+        try:
+            with pytest.raises(BackendUnavailable, match="no answer in time"):
+                list(
+                    HttpHandler(policy=policy).describe(
+                        uri, name=None, checksum=True, max_objects=None
+                    )
+                )
+            assert time.monotonic() - began_s < 5
+        finally:
+            over.set()
+            server.shutdown()
 
 
 def test_every_limit_of_time_follows_from_one_setting(monkeypatch: pytest.MonkeyPatch) -> None:
