@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"credentials", "forks"}),
-    frozenset({"decoding"}),
+    frozenset({"decoding", "encoding"}),
     frozenset({"errors"}),
     frozenset({"model", "settings"}),
     frozenset({"system"}),

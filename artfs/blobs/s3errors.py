@@ -144,7 +144,7 @@ _BY_CODE: dict[str, Diagnosis] = {
 }
 _BUSY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 CREDENTIAL_CODES = frozenset(
-    code for code, diagnosis in _BY_CODE.items() if diagnosis is _TOKEN
+    code for code, diagnosis in _BY_CODE.items() if diagnosis in {_TOKEN, _DENIED}
 ) | {"InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthFailure"}
 """Errors that other credentials may cure."""
 UNTOLD_CODES = frozenset({"400", "401", "403"})

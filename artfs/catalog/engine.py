@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
@@ -40,6 +40,9 @@ from artfs.errors import (
     Unsupported,
 )
 from artfs.system.oserrors import translate_os_errors, translated
+
+if TYPE_CHECKING:
+    from psycopg import Connection as PsycopgConnection
 
 _SERVER_TIME = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000")
 
@@ -295,6 +298,13 @@ def _part_with_lonely(connection: sqlite3.Connection | None, record: ConnectionP
         record.invalidate()
 
 
+def _speak_plainly(connection: PsycopgConnection[Any], _record: ConnectionPoolEntry) -> None:
+    """Whatever database and role say: the driver writes arrays and bytes as these settings read."""
+    connection.execute("SET standard_conforming_strings = on")
+    connection.execute("SET array_nulls = on")
+    connection.commit()
+
+
 def _unambiguous(url: str) -> URL:
     """Read a URL of which no part of the password can be taken for a host or path, and be shown.
 
@@ -332,5 +342,6 @@ def postgresql_database(url: str) -> Database:
         raise Unsupported(
             "postgresql", "its driver is not installed", hint="pip install 'artfs[postgres]'"
         ) from None
+    event.listen(engine, "connect", _speak_plainly)
     shown = make_url(url).set(query={}).render_as_string(hide_password=True)
     return Database(engine, shown)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import sys
 import time
@@ -11,8 +9,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from artfs.encoding import json_text
+
 _KIB = 1024
-_NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _AGES = ((86_400 * 365, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -33,25 +32,7 @@ def print_text(text: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document, which every program can read."""
-    print_text(f"{json_text(value)}\n")
-
-
-def json_text(value: Any) -> str:
-    """A value as JSON; what numbers it has no words for are strings: "NaN", "Infinity"."""
-    try:
-        return json.dumps(value, indent=2, allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(value), indent=2, allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return _NOT_FINITE.get(value, "NaN")
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value
+    print_text(f"{json_text(value, indent=2)}\n")
 
 
 def print_line(text: str) -> None:

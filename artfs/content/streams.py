@@ -13,7 +13,7 @@ from artfs.references.base import Body, Source, TransientFailure
 from artfs.references.retry import Deadline, RetryPolicy, limit_hint, retrying
 
 _PROGRESS_BYTES = 64 * 1024
-"""A connection that brought less than this is no reason to try on without a pause."""
+"""A connection that brought less of what is missing is no reason to try on without a pause."""
 _ENDLESS = 1 << 62
 
 
@@ -191,6 +191,7 @@ class _Stream:
         self._pieces: Iterator[bytes] = iter(())
         self._skip_bytes = 0
         self._body_bytes = 0
+        self._new_bytes = 0
         self._opened_s = 0.0
         self.is_whole = False
         """Whether the last connection sends all of the content from its start."""
@@ -261,7 +262,8 @@ class _Stream:
             self._pending.clear()
             position = 0
         self._skip_bytes = position - body.start
-        self._body, self._pieces, self._body_bytes = body, iter(body), 0
+        self._body, self._pieces = body, iter(body)
+        self._body_bytes = self._new_bytes = 0
         self._opened_s = time.monotonic()
 
     def _receive(self) -> int:
@@ -270,19 +272,25 @@ class _Stream:
             piece = next(self._pieces, b"")
         except TransientFailure:
             self.close()
-            if self._body_bytes >= _PROGRESS_BYTES and not self.is_whole:
+            if self._made_progress:
                 return 0
             raise
         if not piece:
             self.close()
-            if self._body_bytes < _PROGRESS_BYTES or self.is_whole:
+            if not self._made_progress:
                 raise TransientFailure(self._subject, "the server sent less than it has")
             return 0
         self._body_bytes += len(piece)
         skipped = min(self._skip_bytes, len(piece))
         self._skip_bytes -= skipped
+        self._new_bytes += len(piece) - skipped
         self._pending += memoryview(piece)[skipped:]
         return len(piece)
+
+    @property
+    def _made_progress(self) -> bool:
+        """Whether this connection brought enough of what was missing to try on at once."""
+        return self._new_bytes >= _PROGRESS_BYTES and not self.is_whole
 
     def _cut(self, length: int) -> bytearray:
         # What comes behind the block is little: it is copied, and the block is not.

@@ -65,6 +65,7 @@ def start(request: MountRequest) -> MountStatus:
     unknown target; StoreNotFound, StoreFormatError, BackendUnavailable.
     """
     request = prepare(request)
+    order = encode_line(request)
     log = log_directory() / log_name(request.mountpoint)
     with translate_os_errors(log), os.fdopen(open_log(log.name), "ab") as log_file:
         process = subprocess.Popen(
@@ -81,7 +82,7 @@ def start(request: MountRequest) -> MountStatus:
     with process.stdin, process.stdout:
         try:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(encode_line(request))
+                process.stdin.write(order)
                 process.stdin.flush()
             line = _read_line(process.stdout.fileno(), _START_TIMEOUT_S)
         except BaseException:

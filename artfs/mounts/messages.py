@@ -14,7 +14,7 @@ import msgspec
 
 import artfs.errors
 from artfs.decoding import analysed
-from artfs.errors import ArtfsError, MountError
+from artfs.errors import ArtfsError, InvalidArgument, MountError
 from artfs.mounts.options import MountOptions
 from artfs.system.progress import Progress
 from artfs.system.user_places import runtime_directory
@@ -194,8 +194,11 @@ class Ready(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def encode_line(message: msgspec.Struct) -> bytes:
-    """A message as one line of JSON."""
-    return msgspec.json.encode(message, enc_hook=_plain) + b"\n"
+    """A message as one line of JSON. Raises: InvalidArgument for text that is not Unicode."""
+    try:
+        return msgspec.json.encode(message, enc_hook=_plain) + b"\n"
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(repr(error.object)[:80], "not valid Unicode text") from error
 
 
 def decode_line(line: bytes | bytearray, kind: type[Message]) -> Message:

@@ -139,7 +139,7 @@ def placed(
         if item.is_marker and not relative:
             continue
         if not _is_path(path):
-            unusable.append(UnusableKey(item.key, _why_no_path(relative)))
+            unusable.append(UnusableKey(item.key, _why_no_path(item, relative)))
         elif item.is_marker:
             marked.append(path)
         else:
@@ -174,9 +174,9 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _why_no_path(relative: str) -> str:
+def _why_no_path(item: Listed[T], relative: str) -> str:
     parts = relative.split("/")
-    if not relative or relative.endswith("/"):
+    if not item.is_marker and (not relative or relative.endswith("/")):
         return "it ends with '/', and has content"
     if "" in parts:
         return "it has an empty part"

@@ -18,6 +18,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from artfs.errors import PermissionDenied
+from artfs.references.heads import HeadInTime
 from artfs.settings import LINK_LOCAL_VARIABLE, allows_link_local
 
 if TYPE_CHECKING:
@@ -73,12 +74,16 @@ class DirectAdapter(requests.adapters.HTTPAdapter):
 
 
 class _Connection(HTTPConnection):
+    response_class = HeadInTime
+
     def connect(self) -> None:
         super().connect()
         _check_peer(self)
 
 
 class _SecureConnection(HTTPSConnection):
+    response_class = HeadInTime
+
     def connect(self) -> None:
         super().connect()
         _check_peer(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import stat
 from base64 import b64encode
@@ -31,9 +32,12 @@ from artfs.references.base import (
     limit_error,
 )
 from artfs.system.files import check_unchanged, file_state, pread_full
+from artfs.system.mountinfo import artfs_mountpoints
 from artfs.system.oserrors import translate_os_errors, translated
 from artfs.system.paths import Below, is_own_path, open_directory, open_file, path_of
 from artfs.system.threads import in_parallel
+
+logger = logging.getLogger(__name__)
 
 _SCHEME = "file:"
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK
@@ -223,9 +227,20 @@ def _listing(uri: str, path: Path, name: str | None, max_objects: int | None) ->
 
 
 def _files_below(path: Path) -> Iterator[str]:
+    mountpoints = artfs_mountpoints(str(path))
+    root = os.path.realpath(path)
+
+    def leave_out(relative: str) -> bool:
+        if is_own_path(relative):
+            return True
+        is_mount = bool(mountpoints) and f"{root}/{relative}" in mountpoints
+        if is_mount:
+            logger.warning("%s/%s: left out: it is a mount of artfs", path, relative)
+        return is_mount
+
     with translate_os_errors(path):
         below = Below(open_directory(path))
-        for directory, _, names in below.walk(leave_out=is_own_path):
+        for directory, _, names in below.walk(leave_out=leave_out):
             prefix = f"{directory}/" if directory else ""
             opened = below.open(directory)[0]
             # Links to directories are left out, those to nothing are errors later.

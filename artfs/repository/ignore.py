@@ -5,9 +5,14 @@ Only the file at the root counts, and it says what is left out of a version, not
 
 from __future__ import annotations
 
+import logging
+import re
+from codecs import BOM_UTF8
 from collections.abc import Callable
 
 from artfs.system.paths import is_own_path
+
+logger = logging.getLogger(__name__)
 
 IGNORE_FILE = ".artfsignore"
 MAX_IGNORE_BYTES = 1024 * 1024
@@ -22,11 +27,17 @@ def own_names_ignored(path: str, _is_directory: bool) -> bool:
 
 
 def ignore_rules(content: bytes) -> IsIgnored:
-    """The rules of an ignore file."""
+    """The rules of an ignore file. Lines that are no patterns match nothing, as they do for git."""
     # Most directories have no such file, and regular expressions take long to import.
     from pathspec import GitIgnoreSpec  # noqa: PLC0415
 
-    spec = GitIgnoreSpec.from_lines(content.decode(errors="replace").splitlines())
+    text = content.removeprefix(BOM_UTF8).decode(errors="replace")
+    # Lines end where they do for git; `splitlines` knows more ends, which may be parts of names.
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    try:
+        spec = GitIgnoreSpec.from_lines(lines)
+    except (re.error, ValueError):
+        spec = GitIgnoreSpec.from_lines(filter(_is_pattern, lines))
 
     def is_ignored(path: str, is_directory: bool) -> bool:
         return own_names_ignored(path, is_directory) or spec.match_file(
@@ -34,3 +45,14 @@ def ignore_rules(content: bytes) -> IsIgnored:
         )
 
     return is_ignored
+
+
+def _is_pattern(line: str) -> bool:
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - see above
+
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except (re.error, ValueError):
+        logger.warning("%s: %r is no pattern: it matches nothing", IGNORE_FILE, line)
+        return False
+    return True

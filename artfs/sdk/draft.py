@@ -40,7 +40,7 @@ from artfs.sdk.session import active_repository, current_run
 from artfs.sdk.values import AddedValues
 from artfs.settings import chosen_project, default_entity
 from artfs.system.oserrors import translate_os_errors
-from artfs.system.paths import name_of
+from artfs.system.paths import local_name, name_of
 
 logger = logging.getLogger(__name__)
 
@@ -331,7 +331,7 @@ class Draft:
             encoding = "utf-8"
         # In a directory of its own it keeps its name: writers look at the suffix.
         directory = self.repository().workspace.temporaries.new("new")
-        path = directory / parts[-1]
+        path = directory / local_name(parts[-1])
         generation = forks.generation()
         try:
             with written_file(path, mode, encoding) as file:

@@ -173,6 +173,7 @@ class StagedTree(TreeView):
             self._persist(changes, other)
             changes.links.append((parent.id, name, other.id))
             changes.links.append((other_parent.id, other_name, node.id))
+            changes.nodes += [row_of(each, ctime_ns=now_ns) for each in (node, other)]
             self._touch(changes, now_ns, parent, other_parent)
             self.index.apply(changes)
             self._applied(changes, now_ns, parent, other_parent)
@@ -182,6 +183,7 @@ class StagedTree(TreeView):
             other.add_place(parent, name)
             parent.children[name] = other
             other_parent.children[other_name] = node
+            node.ctime_ns = other.ctime_ns = now_ns
 
     # --- attributes --------------------------------------------------------------------------
 

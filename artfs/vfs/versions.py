@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 
 from artfs.catalog.records import VersionRecord
+from artfs.encoding import json_text
 from artfs.engine.prefetch import FilePattern
 from artfs.errors import ArtfsError, InvalidManifest, PathNotFound, Unsupported
 from artfs.manifest.directory import Directory
@@ -163,7 +164,7 @@ class TreeDirectory:
                 "digest": version.digest,
                 "aliases": ",".join(version.aliases),
                 "type": version.type,
-                "metadata": msgspec.json.encode(version.metadata).decode(),
+                "metadata": json_text(version.metadata),
             }
         return {name: value.encode() for name, value in found.items()}
 

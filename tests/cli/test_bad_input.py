@@ -346,6 +346,17 @@ def test_a_mountpoint_that_cannot_be_used_is_exit_code_13(filled: Cli) -> None:
     filled.fails(13, "umount", "/proc", says="not a mount of artfs")
     filled.fails(13, "status", "data-files", says="nothing is mounted")
     (filled.directory / "mnt").mkdir()
+    strange = filled.directory / os.fsdecode(b"m\xe9")
+    strange.mkdir()
+    for arguments in (("mount", strange), ("stage", "demo/data", strange)):
+        done = subprocess.run(
+            filled.command(*arguments),
+            env=filled.environment,
+            cwd=filled.directory,
+            capture_output=True,
+            check=False,
+        )
+        assert (done.returncode, b"not valid Unicode text" in done.stderr) == (10, True)
     filled.fails(10, "mount", "mnt", "-o", "nonsense", says="nonsense")
     filled.fails(3, "mount", "demo/nothing", "mnt", says="demo/nothing")
     filled.fails(3, "mount", "demo/data:v7", "mnt", says="v7")

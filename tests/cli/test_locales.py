@@ -19,6 +19,8 @@ import sys, artfs
 run = artfs.init(project="demo")
 artifact = artfs.Artifact("sdk", "dataset")
 artifact.add_dir(sys.argv[1])
+with artifact.new_file("gr\\u00f6\\u00dfe/\\u6570.txt") as file:
+    file.write("content")
 run.log_artifact(artifact)
 root = artifact.download(sys.argv[2])
 artifact.verify(root)
@@ -62,6 +64,7 @@ def names_below(directory: Path) -> list[bytes]:
     return sorted(os.fsencode(path.relative_to(directory)) for path in directory.rglob("*"))
 
 
+MADE = f"{DIRECTORY}/数.txt".encode()
 PATHS = [DIRECTORY.encode(), f"{DIRECTORY}/link".encode(), f"{DIRECTORY}/{NAME}".encode()]
 
 
@@ -89,10 +92,10 @@ def test_the_sdk_keeps_names_in_utf8_in_any_locale(cli_elsewhere: Cli) -> None:
     )
     assert done.returncode == 0, done.stderr.decode()
     # The SDK follows links.
-    assert names_below(cli.directory / "copy") == PATHS
-    assert names_below(cli.directory / "copy-one") == PATHS
+    assert names_below(cli.directory / "copy") == [*PATHS, MADE]
+    assert names_below(cli.directory / "copy-one") == [*PATHS, MADE]
     kept = cli.ok("manifest", "demo/sdk").json["contents"]
-    assert sorted(path.encode() for path in kept) == PATHS[1:]
+    assert sorted(path.encode() for path in kept) == [*PATHS[1:], MADE]
 
 
 def test_what_the_output_cannot_show_is_no_error(cli: Cli) -> None:

@@ -77,6 +77,10 @@ def test_put_does_not_walk_into_mounts_of_artfs_below_and_says_so(cli: Cli) -> N
         assert done.code == 0
         assert done.err == "artfs: data/deep/mnt: left out: it is a mount of artfs\n"
         assert contents(cli) == ["a"]
+        refer = f"data={(cli.directory / 'data').as_uri()}"
+        done = cli.run("put", "-r", refer, "-n", "demo/refs")
+        assert "data/deep/mnt: left out: it is a mount of artfs" in done.err
+        assert contents(cli, "demo/refs") == ["data/a"]
         # A mount that is named is taken in.
         cli.ok("put", mountpoint / "demo/data/v0", "-n", "demo/copy")
         assert contents(cli, "demo/copy") == ["a"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import math
 import os
 import stat
 import subprocess
@@ -185,6 +187,16 @@ def test_other_xattrs_are_not_there(repository: Repository, mounted: Mounter) ->
     of_root = ["trusted.x"] if os.geteuid() == 0 else []
     for name in ("system.posix_acl_access", "security.selinux", *of_root):
         assert errno_of(partial(os.getxattr, path, name)) == errno.EOPNOTSUPP
+
+
+def test_metadata_is_json_that_every_program_can_read(
+    repository: Repository, mounted: Mounter
+) -> None:
+    metadata = {"loss": math.inf, "half\ud800": ["\udfff", "é"], "n": math.nan}
+    commit(repository, "p/a", {"f": b"x"}, metadata=metadata)
+    text = os.getxattr(mounted(repository, "p/a:v0"), "user.artfs.metadata").decode()
+    assert "é" in text
+    assert json.loads(text) == {"loss": "Infinity", "half\ud800": ["\udfff", "é"], "n": "NaN"}
 
 
 def test_metadata_that_no_xattr_can_hold_is_an_error_and_harms_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -18,6 +19,7 @@ from artfs.repository.facade import Repository
 from tests.support.privileges import as_user, needs_root
 from tests.support.staging import ARTIFACT, Stager
 
+_AT_FDCWD = -100
 _OLD_NS = 1_000_000_000
 
 
@@ -29,6 +31,17 @@ def test_nobody_may_execute_what_nobody_can_execute(staged: Stager) -> None:
     assert os.access(place, os.X_OK)
     (place / "file").chmod(0o744)
     assert os.access(place / "file", os.X_OK)
+
+
+def test_an_exchange_of_names_changes_the_ctime_of_both(staged: Stager) -> None:
+    place = staged()
+    one, other = place / "one", place / "other"
+    for path in (one, other):
+        path.write_text(path.name)
+    before = max(path.stat().st_ctime_ns for path in (one, other))
+    assert ctypes.CDLL(None).renameat2(_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other), 2) == 0
+    assert one.read_text() == "other"
+    assert all(path.stat().st_ctime_ns > before for path in (one, other))
 
 
 @pytest.mark.parametrize("how", ["rename over", "unlink"])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.frame import json_object, open_repository, run_value, store_option
-from artfs.cli.output import json_text, print_note
+from artfs.cli.output import print_note
+from artfs.encoding import json_text
 from artfs.errors import ArtfsError, InvalidArgument
 from artfs.model import RunState, check_name
 from artfs.settings import RUN_VARIABLE, STORE_VARIABLE, chosen_project
@@ -90,7 +91,7 @@ def command(
         finally:
             run = _finish(repository, run, failed=code != 0)
     if as_json:
-        sys.stderr.write(f"{json_text(run_value(run) | {'exit_code': code})}\n")
+        sys.stderr.write(f"{json_text(run_value(run) | {'exit_code': code}, indent=2)}\n")
     elif not quiet:
         print_note(f"run {run.name} ({run.project}, {run.id}) {run.state.value}")
     return code

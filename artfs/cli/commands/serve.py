@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from artfs.cli.frame import json_option, open_repository, store_option
-from artfs.cli.output import json_text, print_line, print_note
+from artfs.cli.output import print_line, print_note
+from artfs.encoding import json_text
 from artfs.errors import InvalidArgument, PermissionDenied, Unsupported
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def command(
             if as_json:
                 # A line, for it is followed by nothing.
                 found = {"url": url, "store": repository.info.location, "key": key}
-                print_line(" ".join(json_text(found).split()))
+                print_line(" ".join(json_text(found, indent=2).split()))
             else:
                 print_line(f"serving {repository.info.location} at {url}")
                 if key is not None:

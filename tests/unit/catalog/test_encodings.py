@@ -10,7 +10,7 @@ import pytest
 
 from artfs.catalog.sql import SqlCatalog
 from artfs.errors import StoreFormatError
-from artfs.testing.catalog_samples import put
+from artfs.testing.catalog_samples import a_pack, own_blobs, put
 from tests.servers.postgres import PostgreSQL
 
 
@@ -56,3 +56,17 @@ def test_a_client_encoding_of_the_environment_changes_nothing(
     with closing(SqlCatalog.connect(postgresql.new_schema(), create=True)) as catalog:
         put(catalog, "first", name="日本")
         assert [found.name for found in catalog.artifacts()] == ["日本"]
+
+
+@pytest.mark.parametrize("setting", ["standard_conforming_strings", "array_nulls"])
+def test_a_setting_of_the_database_that_changes_how_values_are_read_changes_nothing(
+    setting: str, postgresql: PostgreSQL
+) -> None:
+    address = new_database(postgresql, "UTF8")
+    name = address.partition("@/")[2].partition("?")[0]
+    postgresql.execute("postgres", f"ALTER DATABASE {name} SET {setting} = off")
+    with closing(SqlCatalog.connect(address, create=True)) as catalog:
+        (pack, packed), alone = a_pack(1, 2, 3), own_blobs(4, 5)
+        catalog.add_blobs([pack], [*packed, *alone])
+        known = {blob.sha256: blob for blob in (*packed, *alone)}
+        assert catalog.locate(list(known)) == known

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socketserver
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -17,7 +20,7 @@ from artfs.references.retry import RetryPolicy
 from artfs.settings import TIMEOUT_VARIABLE
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.nginx import Nginx
-from tests.servers.scripted import answer, scripted
+from tests.servers.scripted import Asked, answer, scripted
 from tests.support.references import QUICK, Reading
 
 DATA = Random(13).randbytes(2 * BLOCK_SIZE_BYTES + 700_000)
@@ -51,6 +54,28 @@ def test_what_came_on_the_way_gives_no_attempt_back(reading: Reading) -> None:
         assert next(run) == DATA[:BLOCK_SIZE_BYTES]
         with pytest.raises(BackendUnavailable, match="gave up after 3 attempts"):
             list(run)
+        assert len(server.asked) - before == QUICK.attempts
+
+
+def test_what_lies_before_what_is_missing_is_no_progress(reading: Reading) -> None:
+    """A server that begins too early, and breaks off before it gets there, brings nothing."""
+
+    def script(asked: Asked) -> bytes:
+        start, stop = map(int, asked.headers["range"].removeprefix("bytes=").split("-"))
+        begun = max(0, start - 1_000_000)
+        data = DATA[begun : stop + 1]
+        spans = f"bytes {begun}-{stop}/{len(DATA)}"
+        size = str(len(data))
+        sent = data[:500_000] if start else data
+        return answer(206, sent, etag='"e"', content_range=spans, content_length=size)
+
+    with scripted(lambda _: BROKEN) as server:
+        entry = reading.one(f"{server.url}/a")
+        server.script = script
+        before = len(server.asked)
+        content = reading.reader.content(entry)
+        with pytest.raises(BackendUnavailable, match="gave up after 3 attempts"):
+            content.load_block(1)
         assert len(server.asked) - before == QUICK.attempts
 
 
@@ -113,6 +138,39 @@ def test_a_limit_that_was_hit_is_named_with_what_raises_it(nginx: Nginx, reading
         assert f"{QUICK.deadline_s:g} s" in text
         assert "-o timeout=S" in text
         assert TIMEOUT_VARIABLE in text
+
+
+@pytest.mark.parametrize(
+    ("beginning", "piece"),
+    [(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), (b"HTTP/1.1 200 OK\r\nX: ", b"x"), (b"", b"H")],
+)
+def test_a_head_that_does_not_end_is_no_answer(beginning: bytes, piece: bytes) -> None:
+    """However often a server says a little, an answer has the time of a step, and no more."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(beginning)
+                while not over.wait(0.01):
+                    self.request.sendall(piece)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        policy = RetryPolicy(deadline_s=0.5, step_timeout_s=0.1)
+        uri = f"http://127.0.0.1:{server.server_address[1]}/a"
+        began_s = time.monotonic()
+        try:
+            with pytest.raises(BackendUnavailable, match="no answer in time"):
+                list(
+                    HttpHandler(policy=policy).describe(
+                        uri, name=None, checksum=True, max_objects=None
+                    )
+                )
+            assert time.monotonic() - began_s < 5
+        finally:
+            over.set()
+            server.shutdown()
 
 
 def test_every_limit_of_time_follows_from_one_setting(monkeypatch: pytest.MonkeyPatch) -> None:

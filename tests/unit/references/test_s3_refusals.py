@@ -74,7 +74,7 @@ def read_again(reading: Reading, uri: str = f"s3://{BUCKET}/a") -> bytes:
     return reading.bytes_of(entry)
 
 
-@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken", "RequestExpired"])
+@pytest.mark.parametrize("code", ["AccessDenied", "ExpiredToken", "InvalidToken", "RequestExpired"])
 def test_a_token_that_was_renewed_is_seen_by_whoever_reads(
     server: LyingS3, reading: Reading, tmp_path: Path, code: str
 ) -> None:
