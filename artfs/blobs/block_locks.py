@@ -20,6 +20,7 @@ from pathlib import Path
 from artfs import forks
 from artfs.errors import DeadlineExceeded
 from artfs.model import Digest
+from artfs.system.directories import make_parents
 
 _FLOCK = struct.Struct("@hhqqi4x")  # struct flock of 64-bit Linux
 _HELD = frozenset({errno.EAGAIN, errno.EACCES})
@@ -78,7 +79,8 @@ class BlockLocks:
         except OSError:
             return None
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_parents(self._path.parent)
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
             return forks.open_private(self._path, flags)
         except OSError:
             return None

@@ -116,6 +116,7 @@ class CacheLayout:
             before = b""
         text = (before + b"".join(evicted))[-_MAX_GHOSTS * _GHOST_BYTES :]
         temporary = self.tmp / "ghosts"
+        temporary.touch(mode=0o600)
         temporary.write_bytes(text)
         temporary.replace(self.ghosts)
 

@@ -49,14 +49,11 @@ def remember(last: LastStaging) -> None:
     It is found by the mountpoint, and by the area, which a mount that is left says itself.
     """
     with suppress(OSError, ArtfsError):
-        directory = log_directory() / _DIRECTORY
-        own_directory(directory).close()
-        for key in (mountpoint_key(last.mountpoint), last.id):
-            path = directory / f"{key}{_SUFFIX}"
-            temporary = path.with_suffix(".new")
-            temporary.write_bytes(encode_line(last))
-            temporary.rename(path)
-        found = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda each: each.stat().st_mtime_ns)
+        path = log_directory() / _DIRECTORY
+        with own_directory(path) as directory:
+            for key in (mountpoint_key(last.mountpoint), last.id):
+                directory.replace(f"{key}{_SUFFIX}", encode_line(last))
+        found = sorted(path.glob(f"*{_SUFFIX}"), key=lambda each: each.stat().st_mtime_ns)
         for old in found[:-_MAX_REMEMBERED]:
             old.unlink(missing_ok=True)
 

@@ -264,6 +264,7 @@ def _standard_client() -> Client:
     client = storage.Client()
     adapter = requests.adapters.HTTPAdapter(pool_maxsize=web.POOL_SIZE, max_retries=0)
     client._http.mount("https://", adapter)  # noqa: SLF001 - the session has no other name
+    web.leave_redirects(client._http)  # noqa: SLF001
     return client
 
 

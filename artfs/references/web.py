@@ -9,7 +9,9 @@ go to the origin (scheme, host and port) that a URL names, and with no redirect 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
@@ -85,6 +87,7 @@ class _HttpSession(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
+        leave_redirects(self)
         # Cookies would go to every port and, if a server says so, to its neighbours.
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._use_new_connections()
@@ -99,6 +102,15 @@ class _HttpSession(requests.Session):
 def new_session() -> requests.Session:
     """A session without retries or cookies of its own and with connections for many threads."""
     return _HttpSession()
+
+
+def leave_redirects(session: requests.Session) -> None:
+    """Have a session follow none, and take in no answer that is one.
+
+    Where it is told not to follow one it still makes out the next request: for that it reads the
+    whole body, of whatever length, into memory, and what is no URL is an error of Python's own.
+    """
+    session.resolve_redirects = lambda *_, **__: iter(())  # type: ignore[method-assign]
 
 
 def send(
@@ -182,14 +194,11 @@ def _follow(
             allow_redirects=False,
             auth=credentials,
         )
-        target = session.get_redirect_target(response)
-        if target is None:
+        if not response.is_redirect:
             return response, hop > 0
         with response:
-            if (content_length(response.headers) or codings.PIECE_BYTES) < _MAX_IN_PASSING_BYTES:
-                # So that its connection can be used again.
-                response.raw.drain_conn()
-        url = _redirected(url, target, subject=subject)
+            _pass_by(response, timeout_s)
+        url = _redirected(session, url, response, subject=subject)
         if _CredentialScope.of(url) != named:
             if not strangers:
                 raise BackendUnavailable(subject, "redirected to another server: not followed")
@@ -198,9 +207,23 @@ def _follow(
     raise BackendUnavailable(subject, "redirects without end")
 
 
-def _redirected(url: str, target: str, *, subject: str) -> str:
+def _pass_by(response: requests.Response, timeout_s: float) -> None:
+    """Read what is short and comes at once, so that its connection can be used again."""
+    if (content_length(response.headers) or codings.PIECE_BYTES) >= _MAX_IN_PASSING_BYTES:
+        return
+    began_s = time.monotonic()
+    with suppress(HTTPError, OSError):
+        while response.raw.read1(_MAX_IN_PASSING_BYTES, decode_content=False):
+            if time.monotonic() - began_s > timeout_s:
+                return
+
+
+def _redirected(
+    session: requests.Session, url: str, response: requests.Response, *, subject: str
+) -> str:
     """Where a redirect leads. Raises: PermissionDenied, BackendUnavailable."""
     try:
+        target = session.get_redirect_target(response) or ""
         found = urldefrag(urljoin(url, requests.utils.requote_uri(target))).url
         _CredentialScope.of(found)
     except ValueError:

@@ -159,20 +159,22 @@ def reserve_outcome(area_path: Path) -> None:
     """
     with suppress(OSError):
         area_path.with_name(area_path.name + _OUTCOME).unlink(missing_ok=True)
-        outcome_reserve(area_path).write_bytes(b" " * _OUTCOME_BYTES)
+        _write_reserve(area_path, b" " * _OUTCOME_BYTES)
 
 
 def write_outcome(area_path: Path, outcome: AreaOutcome) -> None:
     """Leave word of what came of an area, in its place. Raises: OSError."""
-    reserved = outcome_reserve(area_path)
     # Over the spaces that are there already: JSON may end with such.
-    text = msgspec.json.encode(outcome).ljust(_OUTCOME_BYTES)
-    fd = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    _write_reserve(area_path, msgspec.json.encode(outcome).ljust(_OUTCOME_BYTES))
+    outcome_reserve(area_path).rename(area_path.with_name(area_path.name + _OUTCOME))
+
+
+def _write_reserve(area_path: Path, text: bytes) -> None:
+    fd = os.open(outcome_reserve(area_path), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         pwrite_full(fd, text, 0)
     finally:
         os.close(fd)
-    reserved.rename(area_path.with_name(area_path.name + _OUTCOME))
 
 
 def remove_outcome(store: StoreInfo, area_id: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -126,6 +127,18 @@ class DirectoryHandle:
             os.close(fd)
             raise
         return fd
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Make a file, or one in the place of that which is there: whole, but not yet durable."""
+        temporary = f".{name}.{secrets.token_hex(8)}"
+        try:
+            with os.fdopen(self.open_new(temporary), "wb") as file:
+                file.write(data)
+            self.move(temporary, self, name)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                self.unlink(temporary)
+            raise
 
     def unlink(self, name: str) -> None:
         """Remove a file or link."""

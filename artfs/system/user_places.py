@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -69,10 +68,8 @@ def remember_store(root: Path) -> None:
         path = _note_of(root)
         if path.exists():
             return
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-        temporary.write_bytes(os.fsencode(root))
-        temporary.rename(path)
+        with state_directory() as state, state.below(path.parent.name, create=True) as notes:
+            notes.replace(path.name, os.fsencode(root))
 
 
 def is_remembered(root: Path) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import shutil
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +115,28 @@ def test_redirects_without_end_are_an_error(reading: Reading, location: str) -> 
         with pytest.raises(BackendUnavailable):
             reading.one(f"{server.url}/a")
         assert len(server.asked) <= 31
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[::1/", "http://[zz]/", "http://a:b/", "/\xe4", "http://a\xe2\x84\x80b/"]
+)
+def test_a_redirect_to_what_is_no_url_is_an_error(reading: Reading, location: str) -> None:
+    with scripted(lambda _: redirect(location)) as server, pytest.raises(ArtfsError):
+        reading.one(f"{server.url}/a")
+
+
+@pytest.mark.parametrize("said", [{}, {"content_encoding": "gzip"}, {"content_length": str(2**40)}])
+def test_the_body_of_a_redirect_is_not_taken_in(reading: Reading, said: dict[str, str]) -> None:
+    body = gzip.compress(bytes(2**25), 1) if "content_encoding" in said else bytes(2**25)
+    there = answer(302, body, location="/b", **said)
+    with scripted(lambda asked: there if asked.path == "/a" else OK) as server:
+        tracemalloc.start()
+        try:
+            assert reading.bytes_of(reading.one(f"{server.url}/a")) == DATA
+            _, peak_bytes = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak_bytes < 2**23
 
 
 METADATA = [
