@@ -83,13 +83,18 @@ def normalize_metadata(
 
     Tuples and sets become lists, arrays lists or numbers, slices dicts, dates text, NaN None.
     Raises: TypeError for anything but a dict, and for what JSON cannot say; InvalidArgument for
-    too many keys.
+    too many keys, bytes that are not UTF-8, and what is nested too deep.
     """
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise TypeError(f"{subject} must be dict, not {type(value).__name__}")
-    copy: Metadata = json.loads(json.dumps(plain(value)))
+    try:
+        copy: Metadata = json.loads(json.dumps(plain(value)))
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(subject, f"holds bytes that are no text ({error})") from None
+    except RecursionError:
+        raise InvalidArgument(subject, "is nested too deep for JSON") from None
     if max_keys is not None and len(copy) > max_keys:
         raise InvalidArgument(
             subject, f"{len(copy)} keys, at most {max_keys} are allowed at the top"

@@ -26,10 +26,15 @@ class LogFormatter(logging.Formatter):
 
 
 def log_to_stderr(level: int) -> None:
-    """Write all that is logged from `level` on to standard error."""
+    """Write all that is logged from `level` on to standard error.
+
+    Of libraries their warnings alone, unless the level is DEBUG: boto3 tells of each renewal.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    of_libraries = level if level == logging.DEBUG else max(level, logging.WARNING)
+    logging.basicConfig(level=of_libraries, handlers=[handler])
+    logging.getLogger("artfs").setLevel(level)
 
 
 class ExitWatch:

@@ -290,3 +290,19 @@ def test_paths_inside_are_taken_as_programs_write_them(workplace: Path, run: art
     for name in ("d/file", "./d/file", Path("d/file")):
         assert logged.get_path(name).path == "d/file"
     assert logged.get(Path("d/file")) is None
+
+
+def nested(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [({"a": b"\xff"}, "holds bytes that are no text"), (nested(3000), "nested too deep")],
+)
+def test_metadata_that_json_cannot_hold_is_refused_in_words(metadata: object, said: str) -> None:
+    with pytest.raises(InvalidArgument, match=said):
+        artfs.Artifact("data", "dataset", metadata=metadata)  # type: ignore[arg-type]
