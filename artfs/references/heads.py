@@ -1,7 +1,7 @@
-"""The heads of HTTP answers: all of one comes within the time of one step.
+"""HTTP answers that come: the head within the time of one step, the body at some rate.
 
-A limit of time for each piece is none for a server that sends a byte now and then, or interim
-answers (`100 Continue`) without end.
+A limit of time for each piece is none for a server that sends a byte now and then, interim
+answers (`100 Continue`) without end, or the length of a chunk digit by digit.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from contextlib import contextmanager
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
+from artfs.references.retry import MIN_BYTES_PER_S
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
 class HeadInTime(HTTPResponse):
-    """An answer whose head, with all interim answers before it, has the socket's timeout."""
+    """An answer whose head, with all interim answers before it, has the socket's timeout.
+
+    So has its body, as long as less than MIN_BYTES_PER_S come of it: what frames it counts, too.
+    """
 
     def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
@@ -41,6 +46,8 @@ class _Arriving(io.RawIOBase):
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         self._until_s = math.inf
+        self._waited_s = 0.0
+        self._received_bytes = 0
 
     @contextmanager
     def limited(self) -> Iterator[None]:
@@ -51,6 +58,7 @@ class _Arriving(io.RawIOBase):
             yield
         finally:
             self._until_s = math.inf
+            self._waited_s, self._received_bytes = 0.0, 0
             self._sock.settimeout(step_s)
 
     def readable(self) -> bool:
@@ -60,12 +68,21 @@ class _Arriving(io.RawIOBase):
         return self._raw.fileno()
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
+        began_s = time.monotonic()
         if self._until_s != math.inf:
-            remaining_s = self._until_s - time.monotonic()
+            remaining_s = self._until_s - began_s
             if remaining_s <= 0:
                 raise TimeoutError("timed out")
             self._sock.settimeout(remaining_s)
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        # The time that others take before they want more is not the server's.
+        self._waited_s += time.monotonic() - began_s
+        self._received_bytes += count or 0
+        step_s = self._sock.gettimeout()
+        is_late = step_s is not None and self._waited_s > step_s
+        if count and is_late and self._received_bytes < self._waited_s * MIN_BYTES_PER_S:
+            raise TimeoutError("timed out")
+        return count
 
     def close(self) -> None:
         self._raw.close()

@@ -128,8 +128,8 @@ def send(
     Credentials are those in `url`, else those of netrc; none at all with `anonymous`, for a URL
     that is signed or was chosen by a stranger. Redirects are followed; to another origin only with
     `strangers`, which a session that adds credentials by itself must not be led to.
-    Blocks: `timeout_s` for each step. Raises: as Source does, also for a transfer coding that is
-    not known; InvalidArgument for a bad URL.
+    Blocks: `timeout_s`, with all redirects. Raises: as Source does, also for a transfer coding
+    that is not known; InvalidArgument for a bad URL.
     """
     try:
         response, redirected = _follow(
@@ -184,20 +184,24 @@ def _follow(
     credentials, url = _own_credentials(url)
     if anonymous:
         credentials = nothing
+    until_s = time.monotonic() + timeout_s
     for hop in range(_MAX_REDIRECTS + 1):
         check_host(urlsplit(url).hostname or "")
+        remaining_s = until_s - time.monotonic()
+        if remaining_s <= 0:
+            raise TransientFailure(subject, "redirects take too long", timed_out=True)
         response = session.get(
             url,
             headers=headers,
             stream=True,
-            timeout=timeout_s,
+            timeout=timeout_s if hop == 0 else remaining_s,
             allow_redirects=False,
             auth=credentials,
         )
         if not response.is_redirect:
             return response, hop > 0
         with response:
-            _pass_by(response, timeout_s)
+            _pass_by(response, remaining_s)
         url = _redirected(session, url, response, subject=subject)
         if _CredentialScope.of(url) != named:
             if not strangers:

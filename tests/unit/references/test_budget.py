@@ -6,21 +6,24 @@ import socketserver
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from artfs.errors import BackendUnavailable, ConfigError, DeadlineExceeded
-from artfs.model import BLOCK_SIZE_BYTES
+from artfs.manifest.entries import Pin, ReferenceEntry
+from artfs.model import BLOCK_SIZE_BYTES, ByteRange
 from artfs.mounts.options import MountOptions, parse_options
+from artfs.references.base import TransientFailure
 from artfs.references.http import HttpHandler
 from artfs.references.retry import RetryPolicy
 from artfs.settings import TIMEOUT_VARIABLE
 from tests.servers.faultproxy import Fault, fault_proxy
 from tests.servers.nginx import Nginx
-from tests.servers.scripted import Asked, answer, scripted
+from tests.servers.scripted import Asked, answer, redirect, scripted
 from tests.support.references import QUICK, Reading
 
 DATA = Random(13).randbytes(2 * BLOCK_SIZE_BYTES + 700_000)
@@ -146,6 +149,50 @@ def test_a_limit_that_was_hit_is_named_with_what_raises_it(nginx: Nginx, reading
 )
 def test_a_head_that_does_not_end_is_no_answer(beginning: bytes, piece: bytes) -> None:
     """However often a server says a little, an answer has the time of a step, and no more."""
+    with trickling(beginning, piece) as url, pytest.raises(BackendUnavailable, match="in time"):
+        described(url)
+
+
+def test_a_length_of_a_chunk_that_does_not_end_is_no_body() -> None:
+    head = b'HTTP/1.1 200 OK\r\nETag: "e"\r\nTransfer-Encoding: chunked\r\n\r\n'
+    policy = RetryPolicy(deadline_s=0.5, step_timeout_s=0.1)
+    with trickling(head, b"0") as url:
+        source = HttpHandler(policy=policy).open(reference(url))
+        began_s = time.monotonic()
+        with (
+            pytest.raises(TransientFailure),
+            source.read(ByteRange(0, 100), timeout_s=0.1) as body,
+        ):
+            list(body)
+        assert time.monotonic() - began_s < 5
+
+
+def test_all_redirects_together_have_the_time_of_one_answer() -> None:
+    def script(asked: Asked) -> bytes:
+        time.sleep(0.03)
+        return redirect(f"/{len(asked.path)}{asked.path}")
+
+    with scripted(script) as server, pytest.raises(BackendUnavailable) as caught:
+        described(f"{server.url}/a")
+    assert "redirects take too long" in str(caught.value) or "in time" in str(caught.value)
+    # One attempt alone would follow thirty.
+    assert len(server.asked) < 25
+
+
+def described(uri: str) -> None:
+    """Describe a reference, within half a second."""
+    policy = RetryPolicy(deadline_s=0.5, step_timeout_s=0.1)
+    began_s = time.monotonic()
+    handler = HttpHandler(policy=policy)
+    try:
+        list(handler.describe(uri, name=None, checksum=True, max_objects=None))
+    finally:
+        assert time.monotonic() - began_s < 5
+
+
+@contextmanager
+def trickling(beginning: bytes, piece: bytes) -> Iterator[str]:
+    """The URL of something that begins so, and then goes on by pieces without end."""
     over = threading.Event()
 
     class Handler(socketserver.BaseRequestHandler):
@@ -157,20 +204,15 @@ def test_a_head_that_does_not_end_is_no_answer(beginning: bytes, piece: bytes) -
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        policy = RetryPolicy(deadline_s=0.5, step_timeout_s=0.1)
-        uri = f"http://127.0.0.1:{server.server_address[1]}/a"
-        began_s = time.monotonic()
         try:
-            with pytest.raises(BackendUnavailable, match="no answer in time"):
-                list(
-                    HttpHandler(policy=policy).describe(
-                        uri, name=None, checksum=True, max_objects=None
-                    )
-                )
-            assert time.monotonic() - began_s < 5
+            yield f"http://127.0.0.1:{server.server_address[1]}/a"
         finally:
             over.set()
             server.shutdown()
+
+
+def reference(uri: str) -> ReferenceEntry:
+    return ReferenceEntry("a", uri, "digest", 100, Pin(etag='"e"'), {}, 0)
 
 
 def test_every_limit_of_time_follows_from_one_setting(monkeypatch: pytest.MonkeyPatch) -> None:
