@@ -30,6 +30,7 @@ from artfs.blobs.s3errors import (
     diagnosed,
     status_of,
 )
+from artfs.blobs.s3reads import SignedReads
 from artfs.errors import (
     Archived,
     ArtfsError,
@@ -41,7 +42,7 @@ from artfs.errors import (
 )
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import bodies, web
+from artfs.references import bodies, codings, web
 from artfs.references.base import (
     Body,
     Found,
@@ -64,7 +65,7 @@ from artfs.references.bucket import (
     split_uri,
 )
 from artfs.references.retry import RetryPolicy, retrying
-from artfs.references.s3signed import SignedReads
+from artfs.system.httpget import UNANSWERED
 from artfs.system.threads import Once
 
 if TYPE_CHECKING:
@@ -300,7 +301,7 @@ class S3Source:
         pin = _pin(answer.get("ETag"), answer.get("VersionId"))
         return Observed(size_bytes, pin, archive_of(answer))
 
-    def read(self, span: ByteRange, *, timeout_s: float) -> Body:  # noqa: ARG002 - see above
+    def read(self, span: ByteRange, *, timeout_s: float) -> Body:
         """See Source."""
         headers = {"Range": f"bytes={span.start}-{span.stop - 1}"}
         answer = self._conditionally(
@@ -309,6 +310,7 @@ class S3Source:
                 self._key,
                 version_id=self._pin.version_id,
                 headers={**headers, **({"If-Match": etag} if etag else {})},
+                timeout_s=timeout_s,
             )
         )
         if answer.status >= 400:
@@ -317,6 +319,7 @@ class S3Source:
                 self._uri, answer.status, retry_after=answer.headers.get("Retry-After")
             )
         try:
+            codings.check_transfer(answer.headers, subject=self._uri)
             found = web.extent(answer.status, answer.headers, subject=self._uri)
             self._check(
                 answer.headers.get("Etag"), answer.headers.get("X-Amz-Version-Id"), found.total
@@ -434,7 +437,7 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
     except (ValueError, KeyError) as error:
         # What botocore makes of numbers and times that are none, and of keys that are missing.
         raise BackendUnavailable(subject, f"nonsense in a listing or an answer: {error}") from None
-    except (BotoCoreError, OSError) as error:
+    except (BotoCoreError, *UNANSWERED) as error:
         raise web.failure(subject, error) from None
 
 
