@@ -286,14 +286,12 @@ class S3Source:
 
     def observe(self, *, timeout_s: float) -> Observed:  # noqa: ARG002 - the client has one
         """See Source."""
-        version = _only_set(VersionId=self._pin.version_id)
         answer = self._conditionally(
             lambda etag: head_object(
                 self._client(),
                 Bucket=self._bucket,
                 Key=self._key,
-                **_only_set(IfMatch=etag),
-                **version,
+                **_only_set(IfMatch=etag, VersionId=self._pin.version_id),
             )
         )
         size_bytes = answer.get("ContentLength")
@@ -303,21 +301,20 @@ class S3Source:
 
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:
         """See Source."""
-        headers = {"Range": f"bytes={span.start}-{span.stop - 1}"}
+        asked = {"Range": f"bytes={span.start}-{span.stop - 1}"}
         answer = self._conditionally(
             lambda etag: self._reads().get(
                 self._bucket,
                 self._key,
+                headers={**asked, "If-Match": etag} if etag else asked,
                 version_id=self._pin.version_id,
-                headers={**headers, **({"If-Match": etag} if etag else {})},
                 timeout_s=timeout_s,
             )
         )
         if answer.status >= 400:
             answer.raw.close()
-            raise web.status_error(
-                self._uri, answer.status, retry_after=answer.headers.get("Retry-After")
-            )
+            pause = answer.headers.get("Retry-After")
+            raise web.status_error(self._uri, answer.status, retry_after=pause)
         try:
             codings.check_transfer(answer.headers, subject=self._uri)
             found = web.extent(answer.status, answer.headers, subject=self._uri)
