@@ -1,4 +1,4 @@
-"""GET requests for objects of S3, signed like those of a boto3 client, without its other work.
+"""GET requests for objects of S3, signed like those of a botocore client, without its other work.
 
 A client spends most of a small read on what is the same for all objects of a bucket: where the
 bucket is, who may read it, which events to tell. So its first request for a bucket shows where
