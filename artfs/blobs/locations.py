@@ -123,7 +123,7 @@ class BucketPlace(msgspec.Struct, frozen=True):
         return self._open().claim(OWNER_NAME, owner)
 
     def _open(self) -> S3ObjectStore:
-        from artfs.blobs.s3 import S3ObjectStore  # noqa: PLC0415 - boto3 takes long to import
+        from artfs.blobs.s3 import S3ObjectStore  # noqa: PLC0415 - botocore takes long to import
         from artfs.blobs.s3client import make_client  # noqa: PLC0415 - as above
         from artfs.blobs.s3errors import translate_s3_errors  # noqa: PLC0415 - as above
 

@@ -31,6 +31,7 @@ from artfs.blobs.base import (
 )
 from artfs.blobs.s3client import head_object
 from artfs.blobs.s3errors import WRONG_CHECKSUM_CODES, code_of, status_of, translate_s3_errors
+from artfs.blobs.s3reads import SignedReads, content_of
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError, SourceChanged
 from artfs.model import ByteRange, Digest
 from artfs.system.files import pread_full
@@ -46,6 +47,7 @@ _PARALLEL_PARTS = 4
 
 _SINGLE_PUT_LIMIT_BYTES = 64 * 1024 * 1024
 _READ_ATTEMPTS = 3
+_LENGTH = re.compile(r"\d{1,18}", re.ASCII)
 _NAME = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})")
 
 
@@ -137,6 +139,7 @@ class S3ObjectStore:
 
     def __init__(self, client: S3Client, bucket: str, prefix: str = "") -> None:
         self._client = client
+        self._reads = SignedReads(client)
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
@@ -321,13 +324,15 @@ class S3ObjectStore:
         return None
 
     def _read_once(self, key: ObjectKey, span: ByteRange) -> bytes:
-        answer = self._client.get_object(
-            Bucket=self._bucket, Key=self._name(key), Range=f"bytes={span.start}-{span.stop - 1}"
-        )
-        with closing(answer["Body"]) as body:
-            if answer["ContentLength"] > span.length:
-                raise BackendUnavailable(self._url(key), "the server ignores byte ranges")
-            data = body.read()
+        headers = {"Range": f"bytes={span.start}-{span.stop - 1}"}
+        answer = self._reads.get_patiently(self._bucket, self._name(key), headers=headers)
+        text = answer.headers.get("Content-Length", "")
+        length = int(text) if _LENGTH.fullmatch(text) else None
+        if length is None or length > span.length:
+            answer.raw.close()
+            what = "tells no length" if length is None else "ignores byte ranges"
+            raise BackendUnavailable(self._url(key), f"the server {what}")
+        data = content_of(answer, self._url(key), length=length)
         if len(data) != span.length:
             raise IntegrityError(
                 self._url(key), f"ends at byte {span.start + len(data)}, needed up to {span.stop}"

@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boto3.session import Session
 from botocore.config import Config
 from botocore.credentials import CredentialProvider, Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader
 from botocore.session import get_session
 from botocore.utils import parse_timestamp
 
@@ -63,8 +64,13 @@ def make_client(
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     credentials = RenewedCredentials(_ask_chain)
     core.get_component("credential_provider").providers.insert(0, _Provider(credentials))
-    session = Session(botocore_session=core, region_name=region)
-    client = session.client("s3", endpoint_url=endpoint_url, config=config)
+    paths = core.get_component("data_loader").search_paths
+    core.register_component("data_loader", _ModelLoader(paths, include_default_search_paths=False))
+    # As boto3 would make it, whose import and own search take longer than many small objects.
+    made: Any = core.create_client(
+        "s3", region_name=region, endpoint_url=endpoint_url, config=config
+    )
+    client: S3Client = made
     credentials.attend(client)
     client.meta.events.register_first("needs-retry.s3.HeadBucket", _end_search)
     return client
@@ -91,6 +97,15 @@ def _refuse_as_get_does(client: S3Client, request: dict[str, Any]) -> None:
         # An empty object has no first byte.
         if code_of(error) != "InvalidRange":
             raise
+
+
+class _ModelLoader(Loader):
+    """Does not look into the directories of all other services before it loads one."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - not looked for
+        """See Loader. Whether a service has the type is found out when that is loaded."""
+        places = [place for place in map(Path, self.search_paths) if place.is_dir()]
+        return sorted({each.name for place in places for each in place.iterdir()})
 
 
 class RenewedCredentials(Credentials):

@@ -11,11 +11,9 @@ import json
 import time
 from collections.abc import Iterator
 from functools import partial
-from http.client import HTTPException
 from typing import Any
 
 import requests
-from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from artfs.errors import UNDECODABLE
@@ -23,12 +21,15 @@ from artfs.references import codings
 from artfs.references.base import Body, TransientFailure
 from artfs.references.codings import PIECE_BYTES
 from artfs.references.web import Extent, is_timeout, reason
+from artfs.system.httpget import UNANSWERED, RawBody
 
 
-def body(raw: BaseHTTPResponse, found: Extent, *, subject: str, whole: bool) -> Body:
-    """The body of an answer, as it is; a length other than it says is a TransientFailure."""
-    assert isinstance(raw, HTTPResponse)
-    content = _checked(_pieces(raw, subject), raw, found.length, subject)
+def body(raw: RawBody, found: Extent, *, subject: str, whole: bool) -> Body:
+    """The body of an answer, as it is; a length other than it says is a TransientFailure.
+
+    Its transfer coding was checked.
+    """
+    content = _checked(_pieces(raw), raw, found.length, subject)
     tells_end = found.length is not None or _is_framed(raw)
     return Body(found.start, content, raw, whole=whole, tells_end=tells_end)
 
@@ -49,16 +50,16 @@ def decoded(raw: BaseHTTPResponse, *, subject: str) -> Iterator[bytes]:
     """
     assert isinstance(raw, HTTPResponse)
     found = codings.decodable(raw.headers, subject=subject)
-    return _checked(codings.decoded(_pieces(raw, subject), found), raw, None, subject)
-
-
-def _pieces(raw: HTTPResponse, subject: str) -> Iterator[bytes]:
     codings.check_transfer(raw.headers, subject=subject)
+    return _checked(codings.decoded(_pieces(raw), found), raw, None, subject)
+
+
+def _pieces(raw: RawBody) -> Iterator[bytes]:
     return iter(partial(raw.read1, PIECE_BYTES, decode_content=False), b"")
 
 
 def _checked(
-    pieces: Iterator[bytes], raw: HTTPResponse, expected: int | None, subject: str
+    pieces: Iterator[bytes], raw: RawBody, expected: int | None, subject: str
 ) -> Iterator[bytes]:
     received = 0
     try:
@@ -76,7 +77,7 @@ def _checked(
             yield data
     except codings.BrokenCoding as error:
         raise TransientFailure(subject, f"{error}, after {received} bytes") from None
-    except (HTTPError, HTTPException, OSError) as error:
+    except UNANSWERED as error:
         raise TransientFailure(
             subject,
             f"broke off after {received} bytes ({reason(error)})",
@@ -87,7 +88,7 @@ def _checked(
     raw.release_conn()
 
 
-def _is_framed(raw: HTTPResponse) -> bool:
+def _is_framed(raw: RawBody) -> bool:
     """Whether the end of an unread body is told apart from that of its connection."""
     return bool(raw.chunked) or raw.length_remaining is not None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 import requests
 
 from artfs.errors import (
+    ArtfsError,
     InvalidArgument,
     PathNotFound,
     PermissionDenied,
@@ -25,7 +26,7 @@ from artfs.errors import (
 )
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import bodies, web
+from artfs.references import bodies, codings, web
 from artfs.references.base import (
     Body,
     Found,
@@ -47,6 +48,9 @@ from artfs.references.bucket import (
     split_uri,
 )
 from artfs.references.retry import Deadline, RetryPolicy, retrying
+from artfs.references.sessionreads import SessionReads
+from artfs.system import httpget
+from artfs.system.httpget import UNANSWERED, RawBody
 from artfs.system.threads import Once
 
 if TYPE_CHECKING:
@@ -68,6 +72,7 @@ class GcsHandler:
     ) -> None:
         """`client` is called once, when one is needed."""
         self._client = Once(client or _standard_client)
+        self._reads = SessionReads()
         self._policy = policy or RetryPolicy.standard()
 
     def describe(
@@ -107,7 +112,7 @@ class GcsHandler:
 
     def open(self, entry: ReferenceEntry) -> Source:
         """See ReferenceHandler."""
-        return GcsSource(self._client, entry)
+        return GcsSource(self._client, self._reads, entry)
 
     def prepare(self) -> None:
         """See PreparingHandler."""
@@ -175,8 +180,9 @@ class GcsHandler:
 class GcsSource:
     """Implements Source."""
 
-    def __init__(self, client: Once[Client], entry: ReferenceEntry) -> None:
+    def __init__(self, client: Once[Client], reads: SessionReads, entry: ReferenceEntry) -> None:
         self._client = client
+        self._reads = reads
         self._uri = entry.uri
         self._bucket, self._key = split_uri(entry.uri)
         self._generation = entry.pin.generation
@@ -201,25 +207,55 @@ class GcsSource:
         if self._ask_first:
             self.observe(timeout_s=timeout_s)
         asked = {**_HEADERS, "Range": f"bytes={span.start}-{span.stop - 1}"}
-        response = self._get("/download", asked, timeout_s)
+        status, headers, raw = self._ask_for_bytes(asked, timeout_s)
         try:
-            found = web.extent(response.status_code, response.headers, subject=self._uri)
-            generation = response.headers.get("X-Goog-Generation")
+            codings.check_transfer(headers, subject=self._uri)
+            found = web.extent(status, headers, subject=self._uri)
+            generation = headers.get("X-Goog-Generation")
             if generation is None and self._generation is not None and not self._ask_first:
-                response.close()
+                raw.close()
                 self._ask_first = True
                 return self.read(span, timeout_s=timeout_s)
             self._check(generation, found.total)
             web.check_span(found, span, subject=self._uri)
         except BaseException:
-            response.close()
+            raw.close()
             raise
-        whole = response.status_code == 200
-        return bodies.body(response.raw, found, subject=self._uri, whole=whole)
+        return bodies.body(raw, found, subject=self._uri, whole=status == 200)
 
     def open_local(self) -> None:
         """See Source."""
         return
+
+    def _ask_for_bytes(
+        self, headers: dict[str, str], timeout_s: float
+    ) -> tuple[int, Mapping[str, str], RawBody]:
+        """Status, headers and body of an answer."""
+
+        def send(client: Client) -> httpget.Answer | None:
+            session: Any = client._http  # noqa: SLF001 - the session has no other name
+
+            def sign(url: str, to_sign: dict[str, str]) -> None:
+                ask = partial(session._auth_request, timeout=timeout_s)  # noqa: SLF001 - see above
+                session.credentials.before_request(ask, "GET", url, to_sign)
+
+            return self._reads.get(
+                session,
+                self._url(client, "/download"),
+                headers=headers,
+                sign=sign,
+                timeout_s=timeout_s,
+            )
+
+        answer = _asking(self._client, self._uri, send)
+        if answer is not None and answer.status >= 400:
+            answer.raw.close()
+            pause = answer.headers.get("Retry-After")
+            raise web.status_error(self._uri, answer.status, retry_after=pause)
+        if answer is not None:
+            return answer.status, answer.headers, answer.raw
+        response = self._get("/download", headers, timeout_s)
+        return response.status_code, response.headers, response.raw
 
     def _get(self, kind: str, headers: dict[str, str], timeout_s: float) -> requests.Response:
         def send(client: Client) -> requests.Response:
@@ -304,7 +340,9 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
         raise PermissionDenied(
             subject, reason, hint="run `gcloud auth application-default login`"
         ) from None
-    except (GoogleAuthError, requests.exceptions.RequestException, OSError) as error:
+    except ArtfsError:
+        raise
+    except (GoogleAuthError, requests.exceptions.RequestException, *UNANSWERED) as error:
         raise web.failure(subject, error) from None
 
 

@@ -30,6 +30,7 @@ from artfs.blobs.s3errors import (
     diagnosed,
     status_of,
 )
+from artfs.blobs.s3reads import SignedReads
 from artfs.errors import (
     Archived,
     ArtfsError,
@@ -41,7 +42,7 @@ from artfs.errors import (
 )
 from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import ByteRange
-from artfs.references import bodies, web
+from artfs.references import bodies, codings, web
 from artfs.references.base import (
     Body,
     Found,
@@ -64,7 +65,7 @@ from artfs.references.bucket import (
     split_uri,
 )
 from artfs.references.retry import RetryPolicy, retrying
-from artfs.references.s3signed import SignedReads
+from artfs.system.httpget import UNANSWERED
 from artfs.system.threads import Once
 
 if TYPE_CHECKING:
@@ -285,14 +286,12 @@ class S3Source:
 
     def observe(self, *, timeout_s: float) -> Observed:  # noqa: ARG002 - the client has one
         """See Source."""
-        version = _only_set(VersionId=self._pin.version_id)
         answer = self._conditionally(
             lambda etag: head_object(
                 self._client(),
                 Bucket=self._bucket,
                 Key=self._key,
-                **_only_set(IfMatch=etag),
-                **version,
+                **_only_set(IfMatch=etag, VersionId=self._pin.version_id),
             )
         )
         size_bytes = answer.get("ContentLength")
@@ -300,23 +299,24 @@ class S3Source:
         pin = _pin(answer.get("ETag"), answer.get("VersionId"))
         return Observed(size_bytes, pin, archive_of(answer))
 
-    def read(self, span: ByteRange, *, timeout_s: float) -> Body:  # noqa: ARG002 - see above
+    def read(self, span: ByteRange, *, timeout_s: float) -> Body:
         """See Source."""
-        headers = {"Range": f"bytes={span.start}-{span.stop - 1}"}
+        asked = {"Range": f"bytes={span.start}-{span.stop - 1}"}
         answer = self._conditionally(
             lambda etag: self._reads().get(
                 self._bucket,
                 self._key,
+                headers={**asked, "If-Match": etag} if etag else asked,
                 version_id=self._pin.version_id,
-                headers={**headers, **({"If-Match": etag} if etag else {})},
+                timeout_s=timeout_s,
             )
         )
         if answer.status >= 400:
             answer.raw.close()
-            raise web.status_error(
-                self._uri, answer.status, retry_after=answer.headers.get("Retry-After")
-            )
+            pause = answer.headers.get("Retry-After")
+            raise web.status_error(self._uri, answer.status, retry_after=pause)
         try:
+            codings.check_transfer(answer.headers, subject=self._uri)
             found = web.extent(answer.status, answer.headers, subject=self._uri)
             self._check(
                 answer.headers.get("Etag"), answer.headers.get("X-Amz-Version-Id"), found.total
@@ -434,7 +434,7 @@ def _translating(subject: str, request: Callable[[], T]) -> T:
     except (ValueError, KeyError) as error:
         # What botocore makes of numbers and times that are none, and of keys that are missing.
         raise BackendUnavailable(subject, f"nonsense in a listing or an answer: {error}") from None
-    except (BotoCoreError, OSError) as error:
+    except (BotoCoreError, *UNANSWERED) as error:
         raise web.failure(subject, error) from None
 
 

@@ -305,7 +305,8 @@ def _upload(server: SeaweedFS, source: Path) -> None:
 
     def put(path: Path) -> None:
         key = f"{_PREFIX}/{path.relative_to(source)}"
-        client.upload_file(str(path), server.bucket, key)
+        with path.open("rb") as file:
+            client.put_object(Bucket=server.bucket, Key=key, Body=file)
 
     with ThreadPoolExecutor(_UPLOADS) as pool:
         list(pool.map(put, (path for path in source.rglob("*") if path.is_file())))

@@ -15,7 +15,6 @@ from tests.cli.conftest import ROOT, Cli
 
 HEAVY = {
     "PIL",
-    "boto3",
     "botocore",
     "google",
     "numpy",

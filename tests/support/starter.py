@@ -24,7 +24,7 @@ _READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_")
 _PROGRAM = """
 import ctypes, json, os, signal, site, socket, sys
 site.addsitedir(sys.argv[2])
-import boto3
+import botocore.session
 import artfs.blobs.s3, artfs.catalog.sql, artfs.cli.app, artfs.repository.shared
 from artfs.cli.main import main
 

@@ -23,7 +23,7 @@ from artfs.settings import expand_home, is_url, store_location
 from artfs.upkeep.doctor import OWNERSHIP, Finding, Severity, examine, examine_ownership
 from artfs.upkeep.doctor import repair as mend_ownership
 
-_COMPONENTS = ("artfs", "pyfuse3", "trio", "SQLAlchemy", "msgspec", "boto3")
+_COMPONENTS = ("artfs", "pyfuse3", "trio", "SQLAlchemy", "msgspec", "botocore")
 _PROBLEM = "problem"
 
 

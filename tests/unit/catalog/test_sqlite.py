@@ -74,7 +74,7 @@ from artfs.catalog.sql import SqlCatalog
 catalog = SqlCatalog.sqlite(Path(sys.argv[1]))
 catalog.artifacts()
 catalog.close()
-heavy = {"sqlalchemy.orm", "psycopg", "trio", "boto3", "requests", "rich"}
+heavy = {"sqlalchemy.orm", "psycopg", "trio", "botocore", "requests", "rich"}
 print(sorted(heavy & set(sys.modules)))
 """
 

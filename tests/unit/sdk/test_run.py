@@ -371,7 +371,7 @@ def test_importing_artfs_imports_nothing_heavy() -> None:
     script = (
         "import sys, artfs\n"
         "artfs.Artifact('data', 'dataset').digest\n"
-        "heavy = {'sqlalchemy', 'boto3', 'requests', 'numpy', 'PIL', 'trio', 'rich'}\n"
+        "heavy = {'sqlalchemy', 'botocore', 'requests', 'numpy', 'PIL', 'trio', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     assert python(script).stdout.strip() == "[]"
