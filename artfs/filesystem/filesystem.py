@@ -16,12 +16,12 @@ from fsspec.spec import AbstractFileSystem, make_instance
 
 from artfs.credentials import shown
 from artfs.errors import ReadOnly
-from artfs.filesystem.address import Address, parse_address, plain
 from artfs.filesystem.files import ArtfsFile, OpenedPlace, RangeReader, as_os_errors
 from artfs.filesystem.infos import Info, content_key, entry_info, time_of, version_info
 from artfs.filesystem.places import Place, children, find_link, find_place, list_names, names_info
 from artfs.filesystem.walking import walk_version
 from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
+from artfs.repository.addresses import Address, parse_address, plain
 from artfs.repository.facade import Repository
 from artfs.sdk.session import repository_to_read
 from artfs.settings import URL_SCHEME, chosen_project, expand_home, is_url, store_location

@@ -9,7 +9,6 @@ import msgspec
 
 from artfs.catalog.records import VersionRecord
 from artfs.errors import DamagedRecord, NotFound, PathNotFound
-from artfs.filesystem.address import Address
 from artfs.filesystem.infos import (
     Info,
     artifact_info,
@@ -19,6 +18,7 @@ from artfs.filesystem.infos import (
     version_info,
 )
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry, SymlinkEntry
+from artfs.repository.addresses import Address
 from artfs.repository.facade import Repository
 
 logger = logging.getLogger(__name__)
