@@ -15,7 +15,7 @@ from artfs.daemon.serving import Serving
 from artfs.engine.blocking import Threads, Work
 from artfs.errors import MountError
 from artfs.mounts.ending import unmount
-from artfs.mounts.holders import holders
+from artfs.mounts.holders import users_elsewhere
 from artfs.mounts.messages import Counters, MountRequest
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ async def end_when_idle(request: MountRequest, serving: Serving, threads: Thread
         elif trio.current_time() - since_s >= idle_s:
             if await threads.run(Work.CALLERS, _unmount, request, serving.device):
                 logger.info("nobody has used %s for %g s", request.mountpoint, idle_s)
+                # Another mount namespace may have it mounted still, where nobody uses it either.
+                serving.stopping.set()
                 return
             since_s = trio.current_time()
 
@@ -53,7 +55,7 @@ def _asked(counters: Counters) -> tuple[int, ...]:
 
 def _unmount(request: MountRequest, device: str | None) -> bool:
     """Unmount what nobody uses; False where somebody does, here or in other mount namespaces."""
-    if device is None or holders(device, os.getpid()):
+    if device is None or users_elsewhere(device, os.getpid()):
         return False
     with suppress(MountError), _nobody_holds(request.users) as free:
         if free:

@@ -13,7 +13,7 @@ from types import TracebackType
 import msgspec
 
 from artfs.catalog.records import VersionRecord
-from artfs.errors import InvalidArgument, MountError
+from artfs.errors import ArtfsError, InvalidArgument, MountError, PermissionDenied
 from artfs.manifest.entries import DirectoryEntry
 from artfs.mounts.client import start, stop
 from artfs.mounts.options import parse_options
@@ -70,7 +70,7 @@ def path(target: str, *, store: str | None = None) -> Path:
     try:
         root = shared_mount(repository.address) / record.project / record.name / record.version
         _wait_for(root, timeout_s=repository.info.alias_ttl_s + _GRACE_S)
-    except MountError as error:
+    except (MountError, PermissionDenied) as error:
         root = _downloaded(repository, record, address.path, error)
     return root / address.path if address.path else root
 
@@ -91,7 +91,7 @@ def _wait_for(root: Path, *, timeout_s: float) -> None:
 
 
 def _downloaded(
-    repository: Repository, record: VersionRecord, inside: str, why: MountError
+    repository: Repository, record: VersionRecord, inside: str, why: ArtfsError
 ) -> Path:
     """The directory of a version in this user's cache, with what is `inside` in it."""
     key = sha256(repository.address.encode("utf-8", "surrogateescape")).hexdigest()[:24]
