@@ -66,6 +66,14 @@ def shared_mount(store: str, *, idle_s: float = IDLE_S) -> Path:
     return place
 
 
+def let_go() -> None:
+    """This process uses none of them any more: paths that it was given may end."""
+    with _lock:
+        for held in _held.values():
+            held.close()
+        _held.clear()
+
+
 def _join(place: Path) -> bool:
     """Become a user of a mount that is there; False where there is none."""
     if not _is_alive(place):

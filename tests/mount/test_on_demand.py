@@ -7,21 +7,19 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import artfs
 from artfs.errors import InvalidArgument, MountError, PathNotFound, VersionNotFound
-from artfs.mounts import client
-from artfs.mounts import shared as sharing
+from artfs.mounts import client, shared
 from artfs.mounts.shared import shared_mount
 from artfs.repository.facade import Repository
 from artfs.repository.stores import open_store
 from artfs.system.mountinfo import mounted_at
 from tests.support.forked import works_in_child
-from tests.support.mounts import runtime
+from tests.support.mounts import ended_at_the_end, runtime
 from tests.support.stores import Content, Link, commit
 
 __all__ = ["runtime"]
@@ -40,15 +38,8 @@ def repository(
     monkeypatch.delenv("ARTFS_RUN_ID", raising=False)
     made = open_store(str(tmp_path / "store"), create=True)
     commit(made, "demo/flowers", CONTENT)
-    yield made
-    for held in sharing._held.values():
-        held.close()
-    sharing._held.clear()
-    for each in client.mounts():
-        # An idle one may be ending just now.
-        with suppress(MountError):
-            if each.mountpoint.is_relative_to(runtime):
-                client.stop(each.mountpoint, force=True)
+    with ended_at_the_end(runtime):
+        yield made
 
 
 def ours(runtime: Path) -> list[Path]:
@@ -98,7 +89,7 @@ def test_it_ends_when_nobody_uses_it_and_not_before(repository: Repository, runt
         assert file.read() == "x\n1\n"
     wait_until_gone(runtime / "mnt")
     assert (place / "demo/flowers/v0/labels.csv").exists()
-    sharing._held.pop(place).close()
+    shared.let_go()
     wait_until_gone(place)
 
 
