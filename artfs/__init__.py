@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     )
     from artfs.sdk.entry import ArtifactManifest, ArtifactManifestEntry
     from artfs.sdk.metadata import ArtifactTTL
+    from artfs.sdk.mounting import mount, path
     from artfs.sdk.run import Artifact, Run
     from artfs.sdk.runconfig import RunConfig
     from artfs.sdk.runlogging import AlertLevel
@@ -110,6 +111,8 @@ _MODULES = {
     "Video": "artfs.media.video",
     "WaitTimeoutError": _ERRORS,
     "init": "artfs.sdk.starting",
+    "mount": "artfs.sdk.mounting",
+    "path": "artfs.sdk.mounting",
     "stage": "artfs.sdk.starting",
     "alert": _CURRENT,
     "define_metric": _CURRENT,
@@ -174,6 +177,8 @@ __all__ = [
     "log_model",
     "login",
     "mark_preempting",
+    "mount",
+    "path",
     "pin_config_keys",
     "require",
     "run",

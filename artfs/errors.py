@@ -25,7 +25,7 @@
     └─ ArtifactStatusError  (also an AttributeError) ArtifactNotLoggedError, ArtifactFinalizedError
 
 An error says what it is about (`subject`), why it failed (`reason`) and, where there is
-something to do about it, what (`hint`). No errno lives here: `artfs/fuse/replies.py` maps these
+something to do about it, what (`hint`). No errno lives here: `artfs/system/errnos.py` maps these
 classes to errno, and `exit_code` is what the command line returns.
 """
 

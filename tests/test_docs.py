@@ -82,7 +82,7 @@ def test_commands_that_pages_mention_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_mount_options_that_pages_mention_exist(page: Path) -> None:
     for name in re.findall(r"-o ([a-z_]+(?:=[a-z]+)?)", page.read_text("utf-8")):
-        seconds = name in {"alias_ttl", "timeout"}
+        seconds = name in {"alias_ttl", "timeout", "idle"}
         parse_options([f"{name}=1" if seconds else name])
 
 

@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"repository"}),
     frozenset({"upkeep", "staging", "mounts"}),
     frozenset({"sdk", "media", "data_types", "artfs"}),
+    frozenset({"filesystem"}),
     frozenset({"server"}),
     frozenset({"engine"}),
     frozenset({"vfs"}),
@@ -45,6 +46,7 @@ ONLY_IN: dict[str, frozenset[str]] = {
     "pyfuse3": frozenset({"fuse", "daemon"}),
     "click": frozenset({"cli", "daemon"}),
     "rich": frozenset({"cli"}),
+    **dict.fromkeys(("fsspec", "upath"), frozenset({"filesystem"})),
     **dict.fromkeys(("starlette", "uvicorn", "graphql", "anyio"), frozenset({"server"})),
 }
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from artfs.encoding import json_text
+from artfs.system.wording import escaped as escaped  # noqa: PLC0414 - commands have it from here
+from artfs.system.wording import format_size as format_size  # noqa: PLC0414 - as above
 
-_KIB = 1024
-_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _AGES = ((86_400 * 365, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -82,32 +82,9 @@ def print_table(
         print_text(f"{line(row)}\n")
 
 
-def escaped(text: str) -> str:
-    """The text with everything unprintable as an escape sequence: names may hold anything."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text
-    )
-
-
 def single_line(text: str) -> str:
     """The text on one line."""
     return " ".join(text.split("\n"))
-
-
-def format_size(size_bytes: int) -> str:
-    """`812 B`, `1.2 KiB`, `34 MiB`."""
-    if size_bytes < _KIB:
-        return f"{size_bytes} B"
-    value = float(size_bytes)
-    for unit in _UNITS:
-        value /= _KIB
-        # 1023.96 would be shown as 1024.
-        if value < _KIB - 0.5 or unit == _UNITS[-1]:
-            break
-    # 9.96 would be shown as 10.0.
-    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def format_count(count: int) -> str:

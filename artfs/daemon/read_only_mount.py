@@ -9,6 +9,7 @@ import msgspec
 import trio
 
 from artfs.daemon.control import ControlSocket
+from artfs.daemon.idling import end_when_idle
 from artfs.daemon.serving import FLIGHT_SHARE, Report, Serving, limit_references
 from artfs.engine.blocking import Threads
 from artfs.engine.fetch import Fetcher
@@ -103,6 +104,7 @@ class _ReadOnlySession:
             umask=options.umask,
         )
         nursery.start_soon(self._prepare, service)
+        nursery.start_soon(end_when_idle, self._request, self._serving, threads)
         return ReadOperations(
             tree,
             ownership=ownership,

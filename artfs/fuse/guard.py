@@ -17,8 +17,8 @@ from weakref import WeakSet
 import pyfuse3
 
 from artfs.errors import ArtfsError
-from artfs.fuse.replies import errno_of
 from artfs.mounts.messages import Counters
+from artfs.system.errnos import errno_of
 
 logger = logging.getLogger(__name__)
 

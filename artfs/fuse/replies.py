@@ -1,32 +1,13 @@
-"""What the kernel gets: attributes, the space of a mount, and which errno each error becomes."""
+"""What the kernel gets: attributes, and the space of a mount."""
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 
 import msgspec
 import pyfuse3
 
-from artfs.errors import (
-    Archived,
-    ArtfsError,
-    BackendUnavailable,
-    BlobNotFound,
-    Conflict,
-    DeadlineExceeded,
-    IntegrityError,
-    InvalidArgument,
-    InvalidManifest,
-    InvalidName,
-    NotFound,
-    OutOfSpace,
-    PermissionDenied,
-    ReadOnly,
-    ReferenceChanged,
-    Unsupported,
-)
 from artfs.model import MAX_ENTRY_NAME_BYTES
 from artfs.vfs.tree import Attributes
 
@@ -88,33 +69,3 @@ def statfs_reply(space: os.statvfs_result) -> pyfuse3.StatvfsData:
     data.f_files, data.f_ffree, data.f_favail = space.f_files, space.f_ffree, space.f_favail
     data.f_namemax = MAX_ENTRY_NAME_BYTES
     return data
-
-
-# The first class that an error is an instance of decides: subclasses stand before their bases.
-_TABLE: tuple[tuple[type[ArtfsError], int], ...] = (
-    # A lost blob is lost content, not a name that does not exist (promise R5).
-    (BlobNotFound, errno.EIO),
-    (NotFound, errno.ENOENT),
-    (Conflict, errno.EBUSY),
-    (IntegrityError, errno.EIO),
-    (ReferenceChanged, errno.ESTALE),
-    (DeadlineExceeded, errno.ETIMEDOUT),
-    # "No data available": it is neither broken nor forbidden, and asking again does not help.
-    (Archived, errno.ENODATA),
-    (BackendUnavailable, errno.EIO),
-    (PermissionDenied, errno.EACCES),
-    (ReadOnly, errno.EROFS),
-    (OutOfSpace, errno.ENOSPC),
-    (InvalidName, errno.EINVAL),
-    (InvalidArgument, errno.EINVAL),
-    (InvalidManifest, errno.EIO),
-    (Unsupported, errno.EOPNOTSUPP),
-)
-
-
-def errno_of(error: Exception) -> int:
-    """The errno that a caller in the kernel gets for `error`; EIO for all that is not planned."""
-    for kind, number in _TABLE:
-        if isinstance(error, kind):
-            return number
-    return errno.EIO

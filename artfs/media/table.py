@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from artfs.errors import InvalidArgument, InvalidValue
+from artfs.media.notebooks import table_html
 from artfs.media.tables.cells import MAX_INLINE_LENGTH, decode_columns, without_file
 from artfs.media.tables.columns import (
     ColumnTypes,
@@ -27,6 +28,9 @@ from artfs.media.value import Value, is_array, numpy, require
 
 if TYPE_CHECKING:
     from artfs.sdk.run import Artifact
+
+_SHOWN_ROWS = 10
+_SHOWN_COLUMNS = 20
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +104,12 @@ class Table(Value):
         dtypes = dtype if isinstance(dtype, list) else [dtype] * count
         for name, each, flag in zip(self._columns, dtypes, flags, strict=False):
             self.cast(name, UNKNOWN if each is None else each, optional=flag)
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it: its first rows and columns."""
+        columns, rows = self._columns[:_SHOWN_COLUMNS], self._rows[:_SHOWN_ROWS]
+        note = f"{len(self._rows)} rows, {len(self._columns)} columns"
+        return table_html(columns, (row[:_SHOWN_COLUMNS] for row in rows), note=note)
 
     # --- what it holds ---------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from artfs.errors import MountError
+from artfs.errors import InvalidArgument, MountError
 from artfs.mounts.contact import ActiveMount, look, mount_status, without_stranger
 from artfs.mounts.daemons import daemon_of, daemons, find_daemon
 from artfs.mounts.ending import end, unmount
@@ -158,6 +158,10 @@ def nothing_here(mountpoint: Path) -> MountError:
 
 def prepare(request: MountRequest) -> MountRequest:
     """The request with absolute paths, once everything that can be checked is right."""
+    if request.stage is not None and request.options.idle_s is not None:
+        raise InvalidArgument(
+            "-o idle", "a staging mount does not end by itself", hint="leave it out"
+        )
     mountpoint = _free_mountpoint(request.mountpoint)
     # Refused here, where it is seen, and not in the log of its process.
     runtime_directory()

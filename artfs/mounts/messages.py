@@ -71,6 +71,8 @@ class MountRequest(msgspec.Struct, frozen=True, kw_only=True):
     options: MountOptions = MountOptions()
     stage: StageOrder | None = None
     """Set: a writable mount of a staging area."""
+    users: Path | None = None
+    """A file that is locked, shared, by processes that use the mount: it is not idle meanwhile."""
 
 
 class MountState(StrEnum):

@@ -13,6 +13,7 @@ from artfs.errors import InvalidArgument
 from artfs.settings import MAX_TIMEOUT_S, timeout_s
 
 MAX_ALIAS_TTL_S = 3600.0
+MAX_IDLE_S = 30 * 24 * 3600.0
 _MAX_ID = 2**32 - 2
 
 
@@ -41,6 +42,8 @@ class MountOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Bits taken from the modes 0444 and 0555."""
     read_timeout_s: float = msgspec.field(default_factory=timeout_s)
     """No read takes longer: it fails with ETIMEDOUT. Else the setting."""
+    idle_s: float | None = None
+    """The mount ends by itself when nobody has used it for so long; None: it does not."""
     file_references: bool | None = None
     """Whether local files that a version refers to are read; None: unless `allow_other`."""
 
@@ -130,6 +133,11 @@ _VALUES: dict[str, tuple[str, Callable[[str], Any], str]] = {
         "read_timeout_s",
         _seconds(MAX_TIMEOUT_S, positive=True),
         f"seconds, more than 0 and at most {MAX_TIMEOUT_S:.0f}",
+    ),
+    "idle": (
+        "idle_s",
+        _seconds(MAX_IDLE_S, positive=True),
+        f"seconds, more than 0 and at most {MAX_IDLE_S:.0f}",
     ),
     "uid": ("uid", _id, "a numeric user id"),
     "gid": ("gid", _id, "a numeric group id"),

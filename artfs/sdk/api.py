@@ -11,7 +11,7 @@ from artfs.repository.runnames import find_run
 from artfs.sdk.collections import PER_PAGE, ArtifactCollection, ArtifactType, ArtifactVersions
 from artfs.sdk.run import Artifact, Run
 from artfs.sdk.runlist import Project, Runs
-from artfs.sdk.session import active_repository, current_run, shared_repository
+from artfs.sdk.session import repository_to_read
 from artfs.settings import chosen_project
 
 
@@ -45,14 +45,8 @@ class Api:
             raise InvalidArgument(
                 repr(overrides)[:60], "is no dict of overrides", hint="write Api(store=…)"
             )
-        run = current_run()
-        is_real = run is None or run.disabled
         self._project_name: str | None = (overrides or {}).get("project")
-        self._repository: Repository = (
-            shared_repository(store, create=False)
-            if store is not None or is_real
-            else active_repository(create=False)
-        )
+        self._repository: Repository = repository_to_read(store)
 
     @property
     def default_entity(self) -> str:

@@ -15,6 +15,7 @@ from artfs.repository.filters import time_text
 from artfs.sdk.draft import Draft
 from artfs.sdk.logged import Logged
 from artfs.sdk.metadata import Ttl, check_tags, normalize_metadata, ttl_seconds
+from artfs.sdk.notebook import draft_html, version_html
 from artfs.settings import URL_SCHEME
 
 
@@ -104,6 +105,14 @@ class ArtifactAttributes:
 
     def __repr__(self) -> str:
         return f"<Artifact {self.name} ({self.type}, {self.state})>"
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it."""
+        logged = self._state.logged
+        if logged is not None:
+            return version_html(logged.record)
+        count = sum(1 for _ in self._state.entries())
+        return draft_html(self.name, self.type, self._state.size_bytes(), count)
 
     def _draft(self, name: str) -> Draft:
         """The draft, where content can still be added. Raises: ArtifactFinalizedError."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 from artfs.catalog.records import ArtifactRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
+from artfs.media.notebooks import text_html
 from artfs.model import Metadata
 from artfs.repository.facade import Repository
 from artfs.repository.filters import check_order, ordered, time_text
 from artfs.sdk.artifact_content import ArtifactContent
+from artfs.sdk.notebook import SHOWN_VERSIONS, versions_html
 
 PER_PAGE = 50
 
@@ -49,14 +52,22 @@ class ArtifactVersions(Generic[A]):
     def __repr__(self) -> str:
         return f"<ArtifactVersions of {self._record.path}>"
 
+    def _repr_html_(self) -> str:
+        """How notebooks show them: the first ones."""
+        shown = islice(self._in_order(), SHOWN_VERSIONS)
+        return versions_html(shown, count=len(self))
+
     def __len__(self) -> int:
         return sum(1 for _ in self._records()) if self._tags else self._record.version_count
 
     def __iter__(self) -> Iterator[A]:
+        return (self._make(self._repository, record) for record in self._in_order())
+
+    def _in_order(self) -> Iterator[VersionRecord]:
         records = self._records()
-        if self._order is not None:
-            records = iter(ordered(list(records), self._order, _version_view))
-        return (self._make(self._repository, record) for record in records)
+        if self._order is None:
+            return records
+        return iter(ordered(list(records), self._order, _version_view))
 
     def _records(self) -> Iterator[VersionRecord]:
         before_index: int | None = None
@@ -120,6 +131,11 @@ class ArtifactCollection(Generic[A]):
 
     def __repr__(self) -> str:
         return f"<ArtifactCollection {self._record.path} ({self.type})>"
+
+    def _repr_html_(self) -> str:
+        """How notebooks show it: by its newest versions."""
+        title = text_html(f"{self._record.path} ({self.type})")
+        return f"<div><strong>{title}</strong>{self.artifacts()._repr_html_()}</div>"
 
     @property
     def name(self) -> str:

@@ -173,3 +173,14 @@ def active_repository(*, create: bool = True) -> Repository:
     """The current run's store, else the default one: see `shared_repository`."""
     run = _Current.run
     return shared_repository(create=create) if run is None else run.repository
+
+
+def repository_to_read(location: str | None = None) -> Repository:
+    """The store at `location`, else the one of a run that logs, else the default one.
+
+    Raises: StoreNotFound where there is none, and what else `shared_repository` raises.
+    """
+    run = _Current.run
+    if location is not None or run is None or run.disabled:
+        return shared_repository(location, create=False)
+    return active_repository(create=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from artfs.errors import MountError
-from artfs.mounts import client
+from artfs.mounts import client, shared
 from artfs.mounts.client import MountOptions, MountRequest, MountStatus
 from artfs.repository.facade import Repository
 from artfs.system.mountinfo import mounted_at
@@ -94,6 +94,20 @@ def mounted(tmp_path: Path, runtime: Path) -> Iterator[Mounter]:
     """`mounted(store, target, **options)` gives a mountpoint that lives as long as the test."""
     with mounting(tmp_path) as mounter:
         yield mounter
+
+
+@contextmanager
+def ended_at_the_end(runtime: Path) -> Iterator[None]:
+    """What `artfs.path` mounts below a runtime directory ends with the block."""
+    try:
+        yield
+    finally:
+        shared.let_go()
+        for each in client.mounts():
+            # An idle one may be ending just now.
+            with suppress(MountError):
+                if each.mountpoint.is_relative_to(runtime):
+                    client.stop(each.mountpoint, force=True)
 
 
 def must_fail(act: Callable[[], object]) -> MountError:

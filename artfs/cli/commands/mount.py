@@ -6,13 +6,11 @@ from pathlib import Path
 
 import click
 
-from artfs.cli.frame import default_project, foreground_option, json_option, store_option
+from artfs.cli.frame import foreground_option, json_option, store_option
 from artfs.cli.output import print_json, print_line
 from artfs.cli.values import mount_value, mounted_name
-from artfs.errors import InvalidArgument
 from artfs.mounts import client
-from artfs.settings import store_location
-from artfs.wandbstore.address import is_server_url, split_target
+from artfs.mounts.requesting import mount_request
 
 
 @click.command(short_help="Mount a store, project, artifact or version as a directory.")
@@ -24,8 +22,8 @@ from artfs.wandbstore.address import is_server_url, split_target
     "options",
     multiple=True,
     metavar="OPT[,OPT...]",
-    help="aliases=symlink, freeze, alias_ttl=S, timeout=S, allow_other, file_references=on|off, "
-    "uid=N, gid=N, umask=M.",
+    help="aliases=symlink, freeze, alias_ttl=S, timeout=S, idle=S, allow_other, "
+    "file_references=on|off, uid=N, gid=N, umask=M.",
 )
 @store_option
 @json_option
@@ -54,15 +52,8 @@ def command(
     if not 1 <= len(words) <= 2:
         raise click.UsageError("expected [TARGET] MOUNTPOINT", context)
     target = words[0] if len(words) == 2 else None
-    if target is not None and is_server_url(target):
-        if store is not None:
-            raise InvalidArgument(target, "names its store: leave --store out")
-        store, target = split_target(target)
-    request = client.MountRequest(
-        store=store_location(store),
-        target=None if target is None else _with_project(target),
-        mountpoint=Path(words[-1]),
-        options=client.parse_options(options),
+    request = mount_request(
+        target, Path(words[-1]), store=store, options=client.parse_options(options)
     )
     if foreground:
         from artfs.daemon.__main__ import run_foreground  # noqa: PLC0415 - trio and pyfuse3 take long
@@ -74,9 +65,3 @@ def command(
         print_json(mount_value(status))
     else:
         print_line(f"{mounted_name(status)} is mounted on {status.mountpoint}")
-
-
-def _with_project(target: str) -> str:
-    """The target with the default project, where it names a version and no project."""
-    project = default_project()
-    return f"{project}/{target}" if project and ":" in target and "/" not in target else target

@@ -14,9 +14,9 @@ import pytest
 from artfs.blobs.base import Namespace, Transfer
 from artfs.blobs.locations import parse_place
 from artfs.errors import Archived, ArtfsError, BackendUnavailable, PermissionDenied
-from artfs.fuse.replies import errno_of
 from artfs.model import ByteRange
 from artfs.references.s3 import S3Handler
+from artfs.system.errnos import errno_of
 from artfs.testing.blobs_contract import key_of
 from tests.servers.lyings3 import BUCKET, LyingS3, Refusal, lying_s3
 from tests.support.references import QUICK, Reading

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from artfs import errors
-from artfs.fuse.replies import errno_of
+from artfs.system.errnos import errno_of
 
 
 @pytest.mark.parametrize(
