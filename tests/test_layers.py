@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"repository"}),
     frozenset({"upkeep", "staging", "mounts"}),
     frozenset({"sdk", "media", "data_types", "artfs"}),
-    frozenset({"server"}),
+    frozenset({"server", "web"}),
     frozenset({"engine"}),
     frozenset({"vfs"}),
     frozenset({"fuse"}),
@@ -45,7 +45,9 @@ ONLY_IN: dict[str, frozenset[str]] = {
     "pyfuse3": frozenset({"fuse", "daemon"}),
     "click": frozenset({"cli", "daemon"}),
     "rich": frozenset({"cli"}),
-    **dict.fromkeys(("starlette", "uvicorn", "graphql", "anyio"), frozenset({"server"})),
+    **dict.fromkeys(("uvicorn", "graphql", "anyio"), frozenset({"server"})),
+    "starlette": frozenset({"server", "web"}),
+    **dict.fromkeys(("jinja2", "markdown_it", "nh3"), frozenset({"web"})),
 }
 
 

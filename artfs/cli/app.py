@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "status": "Show the store and what is mounted.",
     "doctor": "Look for damage, leftovers and what is missing on this machine.",
     "serve": "Let W&B's clients log into a store, with API keys.",
+    "web": "Look through a store in a browser.",
     "keys": "Give and take API keys for `artfs serve`.",
     "copy": "Copy artifacts from one store to another.",
     "gc": "Free the space of what is no longer used.",

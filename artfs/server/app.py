@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from artfs.catalog.records import VersionRecord
 from artfs.catalog.serving_records import ContentRecord
@@ -41,6 +41,7 @@ from artfs.server.queries import Queries
 from artfs.server.runs import RunMutations, take_stream
 from artfs.server.uploads import Target, Uploads
 from artfs.server.writing import WriteMutations
+from artfs.web.guard import KeyGuard
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +81,14 @@ class Server:
         self._uploads: Uploads | None = None
         self._bodies = Bodies()
 
-    def application(self) -> Starlette:
-        """The ASGI application."""
+    def page_guard(self) -> KeyGuard:
+        """Who may see pages beside what clients ask for."""
+        return KeyGuard(self._gate, self._tokens)
+
+    def application(self, pages: Starlette) -> Starlette:
+        """The ASGI application; `pages` answer what is none of its own addresses."""
         return Starlette(
             routes=[
-                Route("/", self._hello),
                 Route("/healthz", self._health),
                 Route("/graphql", self._graphql, methods=["POST"]),
                 Route(
@@ -94,6 +98,7 @@ class Server:
                 Route("/contents/{token}/{name:path}", self._content, methods=["GET"]),
                 Route("/manifests/{token}/{name}", self._manifest, methods=["GET"]),
                 Route("/artifactsV2/{path:path}", self._by_md5, methods=["GET"]),
+                Mount("/", pages),
             ],
             exception_handlers={
                 ArtfsError: answering.failed,
@@ -146,9 +151,6 @@ class Server:
         )
 
     # --- what -----------------------------------------------------------------------------
-
-    async def _hello(self, _request: Request) -> Response:
-        return PlainTextResponse("artfs serve: set WANDB_BASE_URL to this address\n")
 
     async def _health(self, _request: Request) -> Response:
         await run_in_threadpool(self._repository.catalog.now_ns)

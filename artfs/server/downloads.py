@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -38,29 +38,48 @@ async def content_response(
 ) -> Response:
     """The content, or the range of it that is asked for. Raises: as Content.load_block."""
     etag = f'"{record.sha256.hex()}"'
-    headers = {**_HEADERS, "ETag": etag}
-    size = record.size_bytes
-    span: ByteRange | None = ByteRange(0, size)
+    return await ranged_response(
+        request,
+        lambda: repository.content(_entry(record)),
+        size_bytes=record.size_bytes,
+        headers={**_HEADERS, "ETag": etag},
+        media_type=_TYPE,
+    )
+
+
+async def ranged_response(
+    request: Request,
+    content_of: Callable[[], Content],
+    *,
+    size_bytes: int,
+    headers: dict[str, str],
+    media_type: str,
+) -> Response:
+    """Verified content, or the range of it that is asked for, `If-Range` the ETag of `headers`.
+
+    Raises: as Content.load_block, and as `content_of` does.
+    """
+    headers = dict(headers)
+    span: ByteRange | None = ByteRange(0, size_bytes)
     status = 200
     wanted = request.headers.get("range")
-    if wanted and request.headers.get("if-range") in {None, etag}:
-        asked = _parsed(wanted, size)
+    if wanted and request.headers.get("if-range") in {None, headers.get("ETag")}:
+        asked = _parsed(wanted, size_bytes)
         if asked is None:
-            return Response(
-                f"of {size} bytes\n", 416, {**headers, "Content-Range": f"bytes */{size}"}
-            )
+            headers["Content-Range"] = f"bytes */{size_bytes}"
+            return Response(f"of {size_bytes} bytes\n", 416, headers)
         if asked != span:
             span, status = asked, 206
-            headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{size}"
+            headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{size_bytes}"
     assert span is not None
     headers["Content-Length"] = str(span.length)
     if request.method == "HEAD":
-        return Response(None, status, headers, _TYPE)
-    content = repository.content(_entry(record))
+        return Response(None, status, headers, media_type)
+    content = await run_in_threadpool(content_of)
     first = await run_in_threadpool(_first_part, content, span)
     if len(first) == span.length:
-        return Response(first, status, headers, _TYPE)
-    return StreamingResponse(_parts(content, span, first), status, headers, _TYPE)
+        return Response(first, status, headers, media_type)
+    return StreamingResponse(_parts(content, span, first), status, headers, media_type)
 
 
 def _entry(record: ContentRecord) -> FileEntry:
