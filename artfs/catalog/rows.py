@@ -270,6 +270,20 @@ def list_versions(
     return found
 
 
+def list_linked(
+    connection: Connection,
+    version_ids: Sequence[str],
+    conditions: Sequence[ColumnElement[bool]],
+    on_damage: OnDamage | None = None,
+) -> dict[str, VersionRecord]:
+    """COMMITTED versions of these ids by id, as seen through what the conditions allow."""
+    found: dict[str, VersionRecord] = {}
+    for some in among(connection, links.c.version_id, version_ids):
+        rows = connection.execute(_linked().where(some, *conditions)).all()
+        found |= {record.id: record for _, record in _with_names(connection, rows, on_damage)}
+    return found
+
+
 def all_versions(connection: Connection, on_damage: OnDamage | None = None) -> list[VersionRecord]:
     """Every COMMITTED version, as seen through the artifact that it was made in."""
     return made_versions(connection, is_living(), on_damage=on_damage)

@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "alias": "Give names to versions, or take them away.",
     "rm": "Delete a version, or an artifact with all its versions.",
     "diff": "Show what changed from one version to another.",
+    "search": "Find versions by name, text, tag or metadata.",
     "history": "Show who made and used the versions of an artifact.",
     "manifest": "Print the W&B manifest of a version.",
     "verify": "Read and verify every byte of a version or of the store.",

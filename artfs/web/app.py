@@ -20,11 +20,17 @@ from artfs.server.connections import paced
 from artfs.server.downloads import ranged_response
 from artfs.web import names
 from artfs.web.addresses import local_path, with_query
+from artfs.web.compare import compare_page
 from artfs.web.context import Asked
+from artfs.web.editing import edit
 from artfs.web.files import files_page
 from artfs.web.guard import Guard, Visitor, require_proof, require_same_site
+from artfs.web.host import host_page
+from artfs.web.lineage import lineage_page
 from artfs.web.raw import Bytes, frame_bytes, raw_bytes
 from artfs.web.rendering import SAFE_HEADERS, page, static_response
+from artfs.web.search import search_page
+from artfs.web.space import SpaceView
 
 logger = logging.getLogger(__name__)
 
@@ -56,14 +62,20 @@ class Pages:
         return Starlette(
             routes=[
                 Route("/", self._page(names.projects_page)),
+                Route("/search", self._page(search_page)),
                 Route("/login", self._login, methods=["GET", "POST"]),
                 Route("/logout", self._logout, methods=["POST"]),
                 Route("/-/static/{name}", self._static),
                 Route("/p/{project}", self._page(names.artifacts_page)),
                 Route("/r/{project}/{run}", self._page(names.run_page)),
                 Route("/p/{project}/{name}", self._page(names.artifact_page)),
+                Route("/space", self._page(SpaceView().page)),
+                Route("/host", self._page(host_page)),
                 Route(of_version, self._page(names.version_page)),
                 Route(of_version + "/files/{path:path}", self._page(files_page)),
+                Route(of_version + "/lineage", self._page(lineage_page)),
+                Route(of_version + "/compare", self._page(compare_page)),
+                Route(of_version + "/edit", self._change(edit), methods=["POST"]),
                 Route(of_version + "/raw/{path:path}", self._bytes(raw_bytes)),
                 Route(of_version + "/frame/{path:path}", self._bytes(frame_bytes)),
             ],
@@ -85,6 +97,18 @@ class Pages:
                 return self._to_login(request)
             asked = Asked(self._repository, visitor, request)
             return await run_in_threadpool(handler, asked)
+
+        return endpoint
+
+    def _change(self, handler: Callable[[Asked, Form], Response]) -> Endpoint:
+        """The endpoint that takes a form from whoever may see pages."""
+
+        async def endpoint(request: Request) -> Response:
+            visitor = await self._visitor(request)
+            if visitor is None:
+                return self._to_login(request)
+            form = await self._form(request)
+            return await run_in_threadpool(handler, Asked(self._repository, visitor, request), form)
 
         return endpoint
 

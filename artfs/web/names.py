@@ -8,16 +8,19 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from artfs.catalog.queries import Search, Term
 from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, DamagedRecord, NotFound
 from artfs.web.addresses import with_query
 from artfs.web.context import Asked
+from artfs.web.editing import shown_days
 from artfs.web.metadata import tree_steps
 
 ARTIFACTS_PER_PAGE = 100
 VERSIONS_PER_PAGE = 50
 _USERS_SHOWN = 20
 _DAMAGE_SHOWN = 5
+_LABELLED = 10_000
 
 
 class Pager(msgspec.Struct, frozen=True):
@@ -63,7 +66,8 @@ def artifacts_page(asked: Asked) -> Response:
     if not everything and not damaged:
         asked.repository.require_project(project)
     filters = {name: asked.text(name) for name in ("type", "tag", "alias", "text")}
-    found = [each for each in everything if _passes(each, filters)]
+    named = _labelled(asked, project, filters)
+    found = [each for each in everything if _passes(each, filters, named)]
     start = asked.number("from", 0)
     shown = found[start : start + ARTIFACTS_PER_PAGE]
     return asked.page(
@@ -80,17 +84,29 @@ def artifacts_page(asked: Asked) -> Response:
     )
 
 
-def _passes(artifact: ArtifactRecord, filters: dict[str, str]) -> bool:
-    latest = artifact.latest
+def _passes(artifact: ArtifactRecord, filters: dict[str, str], named: set[str] | None) -> bool:
     if filters["type"] and artifact.type != filters["type"]:
         return False
-    if filters["tag"] and (latest is None or filters["tag"] not in latest.tags):
-        return False
-    if filters["alias"] and (latest is None or filters["alias"] not in latest.aliases):
+    if named is not None and artifact.name not in named:
         return False
     text = filters["text"].lower()
-    described = (latest and latest.description) or ""
+    described = (artifact.latest and artifact.latest.description) or ""
     return text in artifact.name.lower() or text in described.lower()
+
+
+def _labelled(asked: Asked, project: str, filters: dict[str, str]) -> set[str] | None:
+    """Artifacts of which a version has the tag and alias that are asked for; None: for none."""
+    wanted = {field: filters[field] for field in ("tag", "alias") if filters[field]}
+    if not wanted:
+        return None
+    terms = tuple(Term(field=field, value=value, text=value) for field, value in wanted.items())
+    search = Search(terms=terms, projects=(project,), limit=_LABELLED)
+    found = asked.repository.catalog.search(search, on_damage=ignored_damage)
+    return {version.name for version in found.versions}
+
+
+def ignored_damage(_error: DamagedRecord) -> None:
+    """Do nothing: the list that stands beside it tells."""
 
 
 def artifact_page(asked: Asked) -> Response:
@@ -149,6 +165,7 @@ def version_page(asked: Asked) -> Response:
         metadata=tree_steps(version.metadata),
         may_write=asked.may_write(version),
         uses=_uses(version),
+        days=shown_days(version.ttl_s),
     )
 
 

@@ -48,6 +48,12 @@ class Grid(msgspec.Struct, frozen=True):
     rows: list[list[Cell]]
     note: str
 
+    @property
+    def numeric(self) -> frozenset[int]:
+        """Which columns begin with a number."""
+        first = self.rows[0] if self.rows else []
+        return frozenset(index for index, cell in enumerate(first) if cell.is_number)
+
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """How a file is shown; `kind` says by which element."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from functools import lru_cache
 from hashlib import sha256
@@ -29,6 +30,7 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; media-src 'self'; frame-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; script-src 'nonce-{nonce}'"
 )
+_MARKS = re.compile(r"^#+ +|[*`]+|^> ?", re.MULTILINE)
 _STATIC_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -53,6 +55,7 @@ def _environment() -> Environment:
         shown=escaped,
         markdown=markdown,
         clipped=clipped,
+        excerpt=excerpt,
     )
     made.globals.update(
         project_url=addresses.project_url,
@@ -76,6 +79,11 @@ def clipped(text: str, length: int) -> str:
     """A text on one line that is no longer than that."""
     line = " ".join(text.split())
     return line if len(line) <= length else f"{line[: length - 1]}…"
+
+
+def excerpt(text: str | None, length: int) -> str:
+    """The beginning of a description, without what Markdown marks headings and words with."""
+    return clipped(_MARKS.sub("", (text or "")[: 4 * length]), length)
 
 
 def page(

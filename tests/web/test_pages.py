@@ -111,7 +111,7 @@ def test_hostile_words_are_words(site: Site) -> None:
         assert "<script>alert" not in text, url
         assert "<img src=x" not in text, url
         assert 'href="javascript' not in text, url
-        assert "http://e.example/x.png" not in text.replace("&#39;", "") or "<img" not in text
+        assert 'src="http://e.example' not in text, url
 
 
 def test_every_page_forbids_scripts_and_frames_of_others(site: Site) -> None:
