@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from artfs.catalog.records import VersionRecord
 from artfs.catalog.serving_records import ContentRecord
@@ -87,7 +87,7 @@ class Server:
 
     def application(self, pages: Starlette) -> Starlette:
         """The ASGI application; `pages` answer what is none of its own addresses."""
-        return Starlette(
+        served = Starlette(
             routes=[
                 Route("/healthz", self._health),
                 Route("/graphql", self._graphql, methods=["POST"]),
@@ -98,7 +98,6 @@ class Server:
                 Route("/contents/{token}/{name:path}", self._content, methods=["GET"]),
                 Route("/manifests/{token}/{name}", self._manifest, methods=["GET"]),
                 Route("/artifactsV2/{path:path}", self._by_md5, methods=["GET"]),
-                Mount("/", pages),
             ],
             exception_handlers={
                 ArtfsError: answering.failed,
@@ -110,6 +109,9 @@ class Server:
             lifespan=self._lifespan,
             middleware=[Middleware(answering.AccessLog)] if self._access_log else [],
         )
+        # Not a Mount, whose paths have no newlines.
+        served.router.default = pages
+        return served
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:

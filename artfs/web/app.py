@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -36,6 +37,22 @@ logger = logging.getLogger(__name__)
 
 _MAX_FORM_BYTES = 256 * 1024
 _MAX_FIELDS = 100
+
+
+class _Lines(Convertor[str]):
+    """The rest of a path: names may have newlines in them."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("lines", _Lines())
+
 HELLO = "artfs serve: set WANDB_BASE_URL to this address\n"
 
 Handler = Callable[[Asked], Response]
@@ -72,12 +89,12 @@ class Pages:
                 Route("/space", self._page(SpaceView().page)),
                 Route("/host", self._page(host_page)),
                 Route(of_version, self._page(names.version_page)),
-                Route(of_version + "/files/{path:path}", self._page(files_page)),
+                Route(of_version + "/files/{path:lines}", self._page(files_page)),
                 Route(of_version + "/lineage", self._page(lineage_page)),
                 Route(of_version + "/compare", self._page(compare_page)),
                 Route(of_version + "/edit", self._change(edit), methods=["POST"]),
-                Route(of_version + "/raw/{path:path}", self._bytes(raw_bytes)),
-                Route(of_version + "/frame/{path:path}", self._bytes(frame_bytes)),
+                Route(of_version + "/raw/{path:lines}", self._bytes(raw_bytes)),
+                Route(of_version + "/frame/{path:lines}", self._bytes(frame_bytes)),
             ],
             exception_handlers={
                 ArtfsError: self._failed,

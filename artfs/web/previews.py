@@ -148,7 +148,7 @@ def _table_grid(value: dict[str, Any], version: VersionRecord) -> Grid | None:
 def _note(rows: int | None, columns: int) -> str:
     parts = []
     if rows is None:
-        parts.append(f"the first {ROWS} rows at most")
+        parts.append(f"the first {ROWS} rows")
     elif rows > ROWS:
         parts.append(f"the first {ROWS} of {rows:,} rows")
     else:
@@ -188,11 +188,12 @@ def _separated(delimiter: str) -> Callable[[Content, VersionRecord, str], Previe
             data = data[: data.rfind(b"\n") + 1]
         text = io.StringIO(data.decode("utf-8-sig", "replace"), newline="")
         found: list[list[str]] = []
+        count = 0
         try:
             for row in csv.reader(text, delimiter=delimiter):
-                found.append(row)
-                if len(found) > ROWS:
-                    break
+                count += 1
+                if count <= ROWS + 1:
+                    found.append(row)
         except csv.Error:
             return None
         if len(found) < 2 and not is_whole:
@@ -200,9 +201,9 @@ def _separated(delimiter: str) -> Callable[[Content, VersionRecord, str], Previe
         width = max(map(len, found), default=0)
         header = found[0] + [""] * (width - len(found[0])) if found else []
         rows = [[_text_cell(each) for each in row[:COLUMNS]] for row in found[1:]]
-        count = len(rows) if is_whole and len(found) <= ROWS else None
         names = [each[:_CELL_CHARS] for each in header[:COLUMNS]]
-        return Preview(kind="table", grid=Grid(names, rows, _note(count, width)))
+        note = _note(max(0, count - 1) if is_whole else None, width)
+        return Preview(kind="table", grid=Grid(names, rows, note))
 
     return head
 

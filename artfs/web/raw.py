@@ -112,6 +112,9 @@ def frame_bytes(asked: Asked) -> Bytes:
     path, entry = leaf(asked)
     if suffix(path) not in {"html", "htm"}:
         raise PathNotFound(path, "is no HTML file")
+    if asked.request.headers.get("sec-fetch-dest", "iframe") not in {"iframe", "frame"}:
+        # As a page of its own it would have this server's address for a name.
+        raise Unsupported(path, "is only shown in a frame", hint="look at it among the files")
     return _bytes(
         asked, entry, {"Content-Security-Policy": _FRAME_POLICY}, "text/html; charset=utf-8"
     )

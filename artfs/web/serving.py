@@ -6,9 +6,7 @@ import socket
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.types import ASGIApp
 
 from artfs.repository.facade import Repository
 from artfs.server.answering import AccessLog
@@ -31,13 +29,10 @@ def web_guard(options: ServeOptions) -> TokenGuard:
     )
 
 
-def web_application(repository: Repository, guard: TokenGuard, options: ServeOptions) -> Starlette:
-    """The pages, with what runs beside them."""
-    pages = Pages(repository, guard, public_url=options.public_url)
-    return Starlette(
-        routes=[Mount("/", pages.application())],
-        middleware=[Middleware(AccessLog)] if options.access_log else [],
-    )
+def web_application(repository: Repository, guard: TokenGuard, options: ServeOptions) -> ASGIApp:
+    """The pages, and the log of who looks at them."""
+    pages = Pages(repository, guard, public_url=options.public_url).application()
+    return AccessLog(pages) if options.access_log else pages
 
 
 def run_web(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
@@ -18,6 +19,13 @@ import pytest
 _PATIENCE_S = 60.0
 
 
+def _out_of_the_way(fd: int) -> int:
+    """The same file by a greater number: the browser reads from 3 and writes to 4."""
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(fd)
+    return moved
+
+
 class Chromium:
     """One browser with one page."""
 
@@ -25,17 +33,15 @@ class Chromium:
         program = shutil.which("chromium")
         if program is None:
             pytest.fail("these tests need chromium: scripts/setup dev installs it")
-        read_end, self._to = os.pipe()
-        self._from, write_end = os.pipe()
-        # The browser reads from 3 and writes to 4.
-        os.set_inheritable(read_end, True)
-        os.set_inheritable(write_end, True)
+        read_end, self._to = map(_out_of_the_way, os.pipe())
+        self._from, write_end = map(_out_of_the_way, os.pipe())
         self._process = subprocess.Popen(
             [
-                "/bin/sh",
+                # Not sh: that knows no descriptors above 9.
+                "bash",
                 "-c",
                 f'exec "$@" 3<&{read_end} 4>&{write_end}',
-                "sh",
+                "bash",
                 program,
                 "--headless=new",
                 "--remote-debugging-pipe",
@@ -110,6 +116,10 @@ class Chromium:
         """Go to a page, and wait until all that it shows is there."""
         self.events.clear()
         self.call("Page.navigate", url=url)
+        self.wait_for_page()
+
+    def wait_for_page(self) -> None:
+        """Wait until all that a page shows is there."""
         while not any(each.get("method") == "Page.loadEventFired" for each in self.events):
             self.events.append(self._next())
 
@@ -141,10 +151,24 @@ class Chromium:
         """The window as a PNG."""
         return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
 
+    def frames(self) -> list[str]:
+        """The addresses of frames that have a process of their own, as those without an origin."""
+        found = self.call("Target.getTargets")["targetInfos"]
+        return [each["url"] for each in found if each["type"] == "iframe"]
+
     def requested(self) -> list[str]:
-        """What was asked of servers since the page was opened."""
+        """What was asked of servers since the page was opened; not what the page was forbidden."""
         return [
             each["params"]["request"]["url"]
             for each in self.events
             if each.get("method") == "Network.requestWillBeSent"
+            and each["params"]["requestId"] not in self._forbidden()
+            and not each["params"]["request"]["url"].startswith("data:")
         ]
+
+    def _forbidden(self) -> set[str]:
+        return {
+            each["params"]["requestId"]
+            for each in self.events
+            if each.get("method") == "Network.loadingFailed" and "blockedReason" in each["params"]
+        }

@@ -85,7 +85,10 @@ class Browser:
         given = iter([{"type": "http.request", "body": body, "more_body": False}])
 
         async def receive() -> Any:
-            return next(given, {"type": "http.disconnect"})
+            if (message := next(given, None)) is not None:
+                return message
+            # It stays, and says nothing more.
+            return await asyncio.Event().wait()
 
         async def send(message: Any) -> None:
             messages.append(message)
