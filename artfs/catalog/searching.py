@@ -31,6 +31,9 @@ from artfs.catalog.rows import list_linked
 from artfs.catalog.schema import aliases, artifacts, links, projects, tags, versions
 
 _PAGE = 1000
+_FEW = 200
+_MANY = 5000
+_OF_ARTIFACTS = frozenset(("name", "project", "type"))
 _PLAIN = re.compile(r"[A-Za-z0-9_ /-]+")
 _NUMERIC = {"size": versions.c.size_bytes, "files": versions.c.file_count} | {
     "created": versions.c.created_at_ns
@@ -41,7 +44,7 @@ _LIKE_THIS = re.compile(r"[^\x20-\x7e]|[\"\\:/]")
 
 def search(connection: Connection, wanted: Search, on_damage: OnDamage | None) -> Found:
     """What Catalog.search says."""
-    common = _scope(wanted)
+    scope = _scope(connection, wanted)
     simple = [each for term in wanted.terms if (each := _condition(term)) is not None]
     inside = [
         each
@@ -50,28 +53,31 @@ def search(connection: Connection, wanted: Search, on_damage: OnDamage | None) -
     ]
     try:
         with connection.begin_nested():
-            return _search(connection, wanted, [*common, *simple, *inside], on_damage)
+            return _search(connection, wanted, scope, [*scope, *simple, *inside], on_damage)
     except exc.DBAPIError:
         if not inside:
             raise
         # Metadata of some row is no JSON that this database takes.
-        return _search(connection, wanted, [*common, *simple], on_damage)
+        return _search(connection, wanted, scope, [*scope, *simple], on_damage)
 
 
 def _search(
     connection: Connection,
     wanted: Search,
+    scope: list[ColumnElement[bool]],
     conditions: list[ColumnElement[bool]],
     on_damage: OnDamage | None,
 ) -> Found:
-    return filtered(_candidates(connection, conditions, on_damage), wanted)
+    return filtered(_candidates(connection, scope, conditions, on_damage), wanted)
 
 
 def _candidates(
-    connection: Connection, conditions: list[ColumnElement[bool]], on_damage: OnDamage | None
+    connection: Connection,
+    scope: list[ColumnElement[bool]],
+    conditions: list[ColumnElement[bool]],
+    on_damage: OnDamage | None,
 ) -> Iterator[VersionRecord]:
     """Versions newest first, page by page."""
-    size = 100
     after: tuple[int, str] | None = None
     while True:
         more = list(conditions)
@@ -91,28 +97,42 @@ def _candidates(
             .join(projects, projects.c.id == artifacts.c.project_id)
             .where(*more)
             .order_by(versions.c.created_at_ns.desc(), versions.c.id)
-            .limit(size)
+            .limit(_PAGE)
         ).all()
         if not keys:
             return
         ids = [key[1] for key in keys]
-        records = list_linked(connection, ids, conditions, on_damage)
+        records = list_linked(connection, ids, scope, on_damage)
         yield from (records[each] for each in ids if each in records)
-        if len(keys) < size:
+        if len(keys) < _PAGE:
             return
         after = (keys[-1][0], keys[-1][1])
-        size = _PAGE
 
 
-def _scope(wanted: Search) -> list[ColumnElement[bool]]:
-    """Where is searched."""
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.artifact_id is None:
-        conditions.append(artifacts.c.is_portfolio == false())
-    else:
-        conditions.append(links.c.artifact_id == wanted.artifact_id)
+def _scope(connection: Connection, wanted: Search) -> list[ColumnElement[bool]]:
+    """Where is searched: artifacts by their numbers, where few are meant.
+
+    Nothing tells SQLite that these are few, and it would begin with all versions.
+    """
+    if wanted.artifact_id is not None:
+        return [links.c.artifact_id == wanted.artifact_id]
+    conditions = [artifacts.c.is_portfolio == false(), artifacts.c.deleted_at_ns.is_(None)]
     if wanted.projects is not None:
         conditions.append(projects.c.name.in_(wanted.projects))
+    named = [term for term in wanted.terms if term.field in _OF_ARTIFACTS]
+    conditions += [each for term in named if (each := _condition(term)) is not None]
+    ids = connection.scalars(
+        select(artifacts.c.id)
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .where(*conditions)
+        .limit(_MANY + 1)
+    ).all()
+    if len(ids) <= _FEW:
+        return [links.c.artifact_id.in_(ids)]
+    is_led = any(term.field in {"tag", "alias"} and not term.negated for term in wanted.terms)
+    if is_led and len(ids) <= _MANY:
+        # Few versions have the label: each is looked at, and no artifact's are gone through.
+        return [(links.c.artifact_id + 0).in_(ids)]
     return conditions
 
 
@@ -135,13 +155,16 @@ def _condition(term: Term) -> ColumnElement[bool] | None:
 
 def _named(term: Term) -> ColumnElement[bool]:
     if term.field == "tag":
-        return exists().where(tags.c.version_id == versions.c.id, tags.c.name == term.text)
+        return versions.c.id.in_(select(tags.c.version_id).where(tags.c.name == term.text))
     if term.field == "alias":
-        return exists().where(
-            aliases.c.artifact_id == links.c.artifact_id,
-            aliases.c.version_id == links.c.version_id,
+        # Led by the alias: of `latest` there is one for each artifact, however many versions.
+        led = versions.c.id.in_(select(aliases.c.version_id).where(aliases.c.name == term.text))
+        own = exists().where(
             aliases.c.name == term.text,
+            aliases.c.artifact_id == links.c.artifact_id,
+            aliases.c.version_id == versions.c.id,
         )
+        return and_(led, own)
     column: ColumnElement[str] = {
         "name": artifacts.c.name,
         "project": projects.c.name,

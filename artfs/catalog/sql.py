@@ -150,11 +150,16 @@ class SqlCatalog(SqlBlobs):
         project: str | None = None,
         type_name: str | None = None,
         on_damage: OnDamage | None = None,
+        finds_lost: bool = True,
     ) -> list[ArtifactRecord]:
         conditions = () if project is None else (projects.c.name == project,)
         with self._database.reading() as connection:
             return rows.list_artifacts(
-                connection, *conditions, type_name=type_name, on_damage=on_damage
+                connection,
+                *conditions,
+                type_name=type_name,
+                on_damage=on_damage,
+                finds_lost=finds_lost,
             )
 
     def artifact(

@@ -78,9 +78,10 @@ class WandbCatalog(WritesNothing):
         project: str | None = None,
         type_name: str | None = None,
         on_damage: OnDamage | None = None,
+        finds_lost: bool = True,
     ) -> list[ArtifactRecord]:
         """See Catalog."""
-        del on_damage
+        del on_damage, finds_lost
         asked = [project] if project is not None else [each.name for each in self.projects()]
         return [
             self._numbered(record)

@@ -62,7 +62,7 @@ def artifacts_page(asked: Asked) -> Response:
     project = asked.project()
     damaged: list[DamagedRecord] = []
     catalog = asked.repository.catalog
-    everything = catalog.artifacts(project=project, on_damage=damaged.append)
+    everything = catalog.artifacts(project=project, on_damage=damaged.append, finds_lost=False)
     if not everything and not damaged:
         asked.repository.require_project(project)
     filters = {name: asked.text(name) for name in ("type", "tag", "alias", "text")}

@@ -17,7 +17,7 @@ from artfs.repository.facade import Repository
 from artfs.web.context import Asked
 
 MAX_ENTRIES = 300_000
-_MAX_S = 8.0
+_MAX_S = 3.0
 _VERSIONS_EACH = 500
 _KEPT_S = 60.0
 _SHARED = -1
@@ -67,11 +67,14 @@ class _Survey:
 
     def add(self, artifact: ArtifactRecord) -> int:
         """Look at an artifact; what its versions are said to take."""
+        self._of[artifact.id] = set()
+        if self._clock() > self._until:
+            self.is_cut = True
+            return 0
         versions = self._repository.catalog.versions(
             artifact.id, limit=_VERSIONS_EACH, on_damage=self._note
         )
         self.is_cut |= artifact.version_count > len(versions)
-        self._of[artifact.id] = set()
         seen: set[Digest] = set()
         for version in versions:
             try:
@@ -161,7 +164,7 @@ class SpaceView:
 
     def _measure(self, repository: Repository, projects: tuple[str, ...]) -> Measured:
         survey = _Survey(repository, self._clock)
-        found = repository.catalog.artifacts(on_damage=lambda _error: None)
+        found = repository.catalog.artifacts(on_damage=lambda _error: None, finds_lost=False)
         artifacts = [
             each
             for each in found
