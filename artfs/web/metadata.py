@@ -65,7 +65,10 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 def leaf_text(value: Any) -> str:
     """A value on one line, as JSON but for a string, which is as it is."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    except RecursionError:
+        return "…"
     return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
 
 

@@ -10,6 +10,7 @@ import select
 import shutil
 import subprocess
 import time
+from importlib.resources import files as package_files
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -127,6 +128,24 @@ class Chromium:
         """The value of an expression in the page."""
         found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         return found["result"].get("value")
+
+    def faults_of_access(self) -> list[str]:
+        """What axe finds wrong with the page for whoever cannot see or point well: serious only."""
+        script = (package_files("axe_core_python") / "axe.min.js").read_text("utf-8")
+        self.call("Runtime.evaluate", expression=script)
+        found = self.call(
+            "Runtime.evaluate",
+            expression="axe.run().then(r => JSON.stringify(r.violations))",
+            awaitPromise=True,
+            returnByValue=True,
+        )
+        violations = json.loads(found["result"]["value"])
+        return [
+            f"{each['id']}: {node['html']}"
+            for each in violations
+            if each["impact"] in {"serious", "critical"}
+            for node in each["nodes"]
+        ]
 
     def look(self, *, width: int = 1200, height: int = 800, dark: bool = False) -> None:
         """Set the size of the window, and what the user likes."""

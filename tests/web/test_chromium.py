@@ -94,10 +94,21 @@ PAGES = (
     "/p/demo/data/v0/files/t.table.json",
     "/p/demo/data/v0/files/value.json",
     "/p/demo/data/v0/files/text.txt",
-    "/p/demo/data/v0/frame/page.html",
-    "/p/demo/data/v0/raw/drawing.svg",
     "/search?q=%3Cscript%3E",
     "/space",
+    "/host",
+    "/p/demo/nothing",
+    "/p/demo/data/v0/frame/page.html",
+    "/p/demo/data/v0/raw/drawing.svg",
+)
+
+LOOKED_INTO = (
+    "/p/demo",
+    "/p/demo/data/v0",
+    "/p/demo/data/v0/lineage",
+    "/p/demo/data/v0/files/text.txt",
+    "/p/demo/data/v0/files/rows.csv",
+    "/login",
 )
 
 
@@ -117,7 +128,7 @@ def test_an_html_file_is_shown_in_a_frame_without_an_origin(shown: Shown) -> Non
 
 def test_pages_fit_on_a_phone(shown: Shown) -> None:
     shown.chromium.look(width=390, height=780)
-    for path in PAGES[:-5]:
+    for path in PAGES[1:-2:2]:
         shown.open(path)
         assert shown.chromium.evaluate("document.documentElement.scrollWidth") <= 390, path
     shown.chromium.look()
@@ -131,6 +142,15 @@ def test_pages_are_dark_for_whoever_likes_that(shown: Shown) -> None:
         grounds.append(shown.chromium.evaluate("getComputedStyle(document.body).backgroundColor"))
     shown.chromium.look()
     assert grounds == ["rgb(251, 251, 250)", "rgb(20, 24, 27)"]
+
+
+def test_pages_have_no_serious_fault_for_whoever_cannot_see_well(shown: Shown) -> None:
+    for dark, pages in ((False, LOOKED_INTO), (True, LOOKED_INTO[:2])):
+        shown.chromium.look(dark=dark)
+        for path in pages:
+            shown.open(path)
+            assert shown.chromium.faults_of_access() == [], (path, dark)
+    shown.chromium.look()
 
 
 def test_a_slash_leads_to_the_search_field(shown: Shown) -> None:
