@@ -53,8 +53,6 @@ class _Lines(Convertor[str]):
 
 register_url_convertor("lines", _Lines())
 
-HELLO = "artfs serve: set WANDB_BASE_URL to this address\n"
-
 Handler = Callable[[Asked], Response]
 """Makes a page; it may block."""
 Form = dict[str, str]
@@ -152,11 +150,12 @@ class Pages:
         return await run_in_threadpool(self._guard.visitor, request)
 
     def _to_login(self, request: Request) -> Response:
-        if request.url.path == "/" and "text/html" not in request.headers.get("accept", ""):
-            return PlainTextResponse(HELLO, 200, SAFE_HEADERS)
         query = dict(request.query_params)
         if "token" in query:
             return self._with_token(request, query)
+        is_browser = "text/html" in request.headers.get("accept", "")
+        if request.url.path == "/" and not is_browser and self._guard.hello:
+            return PlainTextResponse(self._guard.hello, 200, SAFE_HEADERS)
         back = with_query(request.url.path, **query)
         login = with_query("/login", next="" if back == "/" else back)
         return RedirectResponse(login, 303, SAFE_HEADERS)

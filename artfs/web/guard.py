@@ -43,6 +43,8 @@ class Guard(Protocol):
 
     what: str
     """What is to be given to be let in: "token" or "API key"."""
+    hello: str
+    """What programs are told that ask for the first page and are let in by nobody; may be empty."""
 
     def check_address(self, request: Request) -> None:
         """Raises: PermissionDenied for a request to another host's name: DNS rebinding."""
@@ -96,6 +98,7 @@ class TokenGuard:
     """Lets in whoever has the token that `artfs web` printed; implements Guard."""
 
     what = "token"
+    hello = ""
 
     def __init__(
         self, *, read_only: bool, hosts: Collection[str] = (), any_address: bool = False
@@ -156,6 +159,7 @@ class KeyGuard:
     """Lets in whoever has a key of `artfs serve`; implements Guard."""
 
     what = "API key"
+    hello = "artfs serve: set WANDB_BASE_URL to this address\n"
 
     def __init__(self, gate: Gate, tokens: Tokens) -> None:
         self._gate = gate

@@ -40,6 +40,6 @@ def test_a_search_prints_what_it_finds(filled: Cli) -> None:
 
 
 def test_a_search_that_cannot_be_read_is_one_line(filled: Cli) -> None:
-    filled.fails(2, "search", "size > much", says="is no size or count")
-    filled.fails(2, "search", 'an "open end', says="cannot be read at")
+    filled.fails(10, "search", "size > much", says="is no size or count")
+    filled.fails(10, "search", 'an "open end', says="cannot be read at")
     filled.fails(3, "search", "x", "--project", "nope", says="no such project")
