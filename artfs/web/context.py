@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse
 
 from artfs.catalog.records import ArtifactRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
-from artfs.model import check_name
+from artfs.model import check_alias, check_name, is_wandb_digest, version_index
 from artfs.repository.facade import Repository
 from artfs.web.guard import Visitor, require_read
 from artfs.web.rendering import page
@@ -36,7 +36,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     def text(self, name: str) -> str:
         """A value of the query; empty where it is not given."""
-        return self.request.query_params.get(name, "").strip()[:1000]
+        return self.request.query_params.get(name, "").replace("\0", "").strip()[:1000]
 
     def number(self, name: str, default: int) -> int:
         """A count in the query. Raises: InvalidArgument."""
@@ -70,6 +70,8 @@ class Asked(msgspec.Struct, frozen=True):
         project = self.project()
         name = check_name(self.part("name"), kind="artifact")
         chosen = selector or self.part("selector")
+        if version_index(chosen) is None and not is_wandb_digest(chosen):
+            check_alias(chosen)
         return self.repository.catalog.version(project, name, chosen)
 
     def may_write(self, version: VersionRecord) -> bool:

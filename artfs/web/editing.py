@@ -49,6 +49,8 @@ def edit(asked: Asked, form: Form) -> Response:
 def _describe(_version: VersionRecord, form: Form) -> VersionUpdate:
     # Browsers send the ends of lines as the network has them.
     text = form.get("description", "").replace("\r\n", "\n").strip()
+    if "\0" in text:
+        raise InvalidArgument("description", "has NUL in it")
     if len(text) > _MAX_DESCRIPTION_CHARS:
         raise InvalidArgument("description", f"has more than {_MAX_DESCRIPTION_CHARS} characters")
     return VersionUpdate(description=text or None)

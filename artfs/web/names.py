@@ -11,6 +11,7 @@ from starlette.responses import Response
 from artfs.catalog.queries import Search, Term
 from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, DamagedRecord, NotFound
+from artfs.model import check_run_id
 from artfs.web.addresses import with_query
 from artfs.web.context import Asked
 from artfs.web.editing import shown_days
@@ -199,7 +200,7 @@ def run_page(asked: Asked) -> Response:
     """A run: what it is, what it used and made."""
     project = asked.project()
     catalog = asked.repository.catalog
-    run = catalog.run(asked.part("run"))
+    run = catalog.run(check_run_id(asked.part("run")))
     if run.project != project:
         raise ArtifactNotFound(project, "it has no such run")
     reads = asked.visitor.access.reads

@@ -190,6 +190,10 @@ def test_a_large_directory_is_shown_in_pages_and_searched_by_name(site: Site) ->
         ("/-/static/../app.py", 404),
         ("/-/static/nope.css", 404),
         ("/p/demo/data/v0/files/%00", 400),
+        ("/p/demo/data/a%00b", 400),
+        ("/r/demo/a%00b", 400),
+        ("/p/demo?tag=a%00b", 200),
+        ("/search?q=a%00b", 200),
     ],
 )
 def test_what_is_not_there_is_one_plain_page(site: Site, path: str, status: int) -> None:
