@@ -40,7 +40,7 @@ def parse_query(text: str) -> tuple[Term, ...]:
     """The conditions of a query; none where it is empty. Raises: InvalidArgument."""
     if len(text) > _MAX_CHARS:
         raise InvalidArgument("search", f"a query has at most {_MAX_CHARS} characters")
-    if "\0" in text or not text.isascii() and text.encode("utf-8", "ignore").decode() != text:
+    if "\0" in text or (not text.isascii() and text.encode("utf-8", "ignore").decode() != text):
         raise InvalidArgument("search", "has characters that stand for nothing")
     terms: list[Term] = []
     position = 0
