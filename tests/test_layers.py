@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"upkeep", "staging", "mounts"}),
     frozenset({"sdk", "media", "data_types", "artfs"}),
     frozenset({"filesystem"}),
-    frozenset({"server"}),
+    frozenset({"server", "web"}),
     frozenset({"engine"}),
     frozenset({"vfs"}),
     frozenset({"fuse"}),
@@ -47,7 +47,9 @@ ONLY_IN: dict[str, frozenset[str]] = {
     "click": frozenset({"cli", "daemon"}),
     "rich": frozenset({"cli"}),
     **dict.fromkeys(("fsspec", "upath"), frozenset({"filesystem"})),
-    **dict.fromkeys(("starlette", "uvicorn", "graphql", "anyio"), frozenset({"server"})),
+    **dict.fromkeys(("uvicorn", "graphql", "anyio"), frozenset({"server"})),
+    "starlette": frozenset({"server", "web"}),
+    **dict.fromkeys(("jinja2", "markdown_it", "nh3"), frozenset({"web"})),
 }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from artfs.catalog.blob_port import BlobCatalog, Confirm, OnDamage
+from artfs.catalog.queries import Found, Search
 from artfs.catalog.records import (
     ArtifactRecord,
     CommitResult,
@@ -96,8 +97,13 @@ class Catalog(BlobCatalog, Protocol):
         project: str | None = None,
         type_name: str | None = None,
         on_damage: OnDamage | None = None,
+        finds_lost: bool = True,
     ) -> list[ArtifactRecord]:
-        """Artifacts and portfolios, by project and name."""
+        """Artifacts and portfolios, by project and name.
+
+        Without `finds_lost` it is not told of rows that are lost: with 1,000,000 versions that
+        takes most of a second.
+        """
         ...
 
     def artifact(
@@ -148,6 +154,13 @@ class Catalog(BlobCatalog, Protocol):
 
     def memberships(self, version_id: str) -> list[VersionRecord]:
         """A COMMITTED version as seen through all that holds it: its artifact, then portfolios."""
+        ...
+
+    def search(self, wanted: Search, *, on_damage: OnDamage | None = None) -> Found:
+        """The newest COMMITTED versions for which all of a search holds.
+
+        It looks at 20,000 at most of those that the database cannot leave out at once.
+        """
         ...
 
     # --- changes ---------------------------------------------------------------------------

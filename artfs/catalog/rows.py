@@ -113,6 +113,7 @@ def list_artifacts(
     *conditions: ColumnElement[bool],
     type_name: str | None = None,
     on_damage: OnDamage | None = None,
+    finds_lost: bool = True,
 ) -> list[ArtifactRecord]:
     """Living artifacts and portfolios that satisfy the conditions, by project and name.
 
@@ -134,16 +135,18 @@ def list_artifacts(
         conditions = (*conditions, artifacts.c.type == type_name)
     counted = select(links.c.artifact_id, func.count()).group_by(links.c.artifact_id)
     if conditions:
-        # Else it is a scan of one index, which nothing else needs.
-        counted = (
-            counted.join(artifacts, artifacts.c.id == links.c.artifact_id)
+        # By ids: a look at each version's artifact would cost more than to count them.
+        ids = (
+            select(artifacts.c.id)
             .join(projects, projects.c.id == artifacts.c.project_id)
             .where(*conditions)
         )
+        counted = counted.where(links.c.artifact_id.in_(ids))
     counts: dict[int, int] = dict(connection.execute(counted).all())
     newest = _linked(newest=True).where(*conditions)
     latest = dict(_with_names(connection, connection.execute(newest).all(), on_damage))
-    tell_lost_names(connection, *conditions, on_damage=on_damage)
+    if finds_lost:
+        tell_lost_names(connection, *conditions, on_damage=on_damage)
 
     def record(row: Row[*tuple[Any, ...]]) -> ArtifactRecord:
         return artifact_record(row, version_count=counts.get(row[0], 0), latest=latest.get(row[0]))
@@ -267,6 +270,20 @@ def list_versions(
     if before_index is None:
         # Once, however many pages there are.
         tell_lost_names(connection, artifacts.c.id == artifact_id, on_damage=on_damage)
+    return found
+
+
+def list_linked(
+    connection: Connection,
+    version_ids: Sequence[str],
+    conditions: Sequence[ColumnElement[bool]],
+    on_damage: OnDamage | None = None,
+) -> dict[str, VersionRecord]:
+    """COMMITTED versions of these ids by id, as seen through what the conditions allow."""
+    found: dict[str, VersionRecord] = {}
+    for some in among(connection, links.c.version_id, version_ids):
+        rows = connection.execute(_linked().where(some, *conditions)).all()
+        found |= {record.id: record for _, record in _with_names(connection, rows, on_damage)}
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Self, TypeVar
 from sqlalchemy import Connection, select, update
 
 from artfs import forks
-from artfs.catalog import commits, copies, names, rows, runs
+from artfs.catalog import commits, copies, names, rows, runs, searching
 from artfs.catalog.blob_port import Confirm, Lease, OnDamage
 from artfs.catalog.bulk import put_rows
 from artfs.catalog.checked import setting
@@ -22,6 +22,7 @@ from artfs.catalog.creation import check_schema, create_schema
 from artfs.catalog.damage import find_damage
 from artfs.catalog.engine import Database, postgresql_database, sqlite_database
 from artfs.catalog.leases import FileLeases, Leases
+from artfs.catalog.queries import Found, Search
 from artfs.catalog.records import (
     ArtifactRecord,
     CommitResult,
@@ -149,11 +150,16 @@ class SqlCatalog(SqlBlobs):
         project: str | None = None,
         type_name: str | None = None,
         on_damage: OnDamage | None = None,
+        finds_lost: bool = True,
     ) -> list[ArtifactRecord]:
         conditions = () if project is None else (projects.c.name == project,)
         with self._database.reading() as connection:
             return rows.list_artifacts(
-                connection, *conditions, type_name=type_name, on_damage=on_damage
+                connection,
+                *conditions,
+                type_name=type_name,
+                on_damage=on_damage,
+                finds_lost=finds_lost,
             )
 
     def artifact(
@@ -207,6 +213,10 @@ class SqlCatalog(SqlBlobs):
     def memberships(self, version_id: str) -> list[VersionRecord]:
         with self._database.reading() as connection:
             return rows.memberships(connection, version_id)
+
+    def search(self, wanted: Search, *, on_damage: OnDamage | None = None) -> Found:
+        with self._database.reading() as connection:
+            return searching.search(connection, wanted, on_damage)
 
     # --- changes ---------------------------------------------------------------------------
 

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from artfs.encoding import json_text
-from artfs.system.wording import escaped as escaped  # noqa: PLC0414 - commands have it from here
-from artfs.system.wording import format_size as format_size  # noqa: PLC0414 - as above
+from artfs.system.texts import (
+    escaped,
+    format_age,
+    format_count,
+    format_duration,
+    format_size,
+    iso_time,
+    plural,
+)
 
-_AGES = ((86_400 * 365, "y"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+__all__ = [
+    "OutputLost",
+    "discard",
+    "escaped",
+    "format_age",
+    "format_count",
+    "format_duration",
+    "format_size",
+    "iso_time",
+    "json_text",
+    "plural",
+    "print_json",
+    "print_line",
+    "print_note",
+    "print_table",
+    "print_text",
+    "single_line",
+]
 
 
 class OutputLost(OSError):
@@ -85,32 +107,3 @@ def print_table(
 def single_line(text: str) -> str:
     """The text on one line."""
     return " ".join(text.split("\n"))
-
-
-def format_count(count: int) -> str:
-    """`1,797`."""
-    return f"{count:,}"
-
-
-def format_duration(seconds: float) -> str:
-    """`42 s`, `3 h`, `2 d`: the largest unit that fits, rounded down."""
-    for unit_s, name in _AGES:
-        if seconds >= unit_s:
-            return f"{int(seconds // unit_s)} {name}"
-    return "0 s"
-
-
-def format_age(at_ns: int) -> str:
-    """`3 h ago`, from nanoseconds since the Unix epoch."""
-    seconds = time.time() - at_ns / 1e9
-    return "just now" if seconds < 1 else f"{format_duration(seconds)} ago"
-
-
-def iso_time(at_ns: int) -> str:
-    """The time as JSON has it: ISO 8601, UTC."""
-    return datetime.fromtimestamp(at_ns / 1e9, UTC).isoformat(timespec="milliseconds")
-
-
-def plural(count: int, singular: str, several: str | None = None) -> str:
-    """`1 file`, `1,797 files`."""
-    return f"{count:,} {singular if count == 1 else several or singular + 's'}"

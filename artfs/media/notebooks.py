@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from artfs.system.wording import escaped
+from artfs.system.texts import escaped
 
 _MAX_TEXT = 200
 _MAX_BLOCK = 4000

@@ -102,6 +102,8 @@ class Api:
         per_page: int = PER_PAGE,
         tags: str | list[str] | None = None,
         start: str | None = None,  # noqa: ARG002 - W&B's
+        *,
+        filters: str | None = None,
     ) -> ArtifactVersions[Artifact]:
         """The versions of the artifact or portfolio `[[entity/]project/]name`.
 
@@ -113,14 +115,22 @@ class Api:
             per_page: How many the catalog is asked for at a time.
             tags: Only those that have all of these.
             start: Without effect.
+            filters: Only those that `artfs search` finds by these words, such as
+                `metadata.accuracy > 0.9 -tag:raw`: of the newest 10,000.
 
         Raises:
             ArtifactNotFound: also for another type.
-            ValueError: for another order.
+            ValueError: for another order, and for words that cannot be read.
         """
         record = self._collection_record(type_name, name)
         return ArtifactVersions(
-            self._repository, record, Artifact.of_version, per_page, order=order, tags=tags
+            self._repository,
+            record,
+            Artifact.of_version,
+            per_page,
+            order=order,
+            tags=tags,
+            filters=filters,
         )
 
     def artifact_collection_exists(self, name: str, type: str) -> bool:  # noqa: A002 - W&B's name

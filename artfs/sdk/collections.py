@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Generic, TypeVar
 
+from artfs.catalog.queries import Search
 from artfs.catalog.records import ArtifactRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.media.notebooks import text_html
 from artfs.model import Metadata
 from artfs.repository.facade import Repository
 from artfs.repository.filters import check_order, ordered, time_text
+from artfs.repository.querylanguage import parse_query
 from artfs.sdk.artifact_content import ArtifactContent
 from artfs.sdk.notebook import SHOWN_VERSIONS, versions_html
 
 PER_PAGE = 50
+_FOUND = 10_000
 
 A = TypeVar("A", bound=ArtifactContent)
 """Artifact, which the module of Run has."""
@@ -36,8 +39,10 @@ class ArtifactVersions(Generic[A]):
         *,
         order: str | None = None,
         tags: str | list[str] | None = None,
+        filters: str | None = None,
     ) -> None:
-        """Those that have all `tags`, by one or more fields; see `Api.artifacts`."""
+        """Those that have all `tags` and are as `filters` say; see `Api.artifacts`."""
+        self._terms = parse_query(filters or "")
         if per_page < 1:
             raise InvalidArgument("per_page", f"{per_page} is not at least 1")
         self._order = order
@@ -58,7 +63,11 @@ class ArtifactVersions(Generic[A]):
         return versions_html(shown, count=len(self))
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._records()) if self._tags else self._record.version_count
+        return (
+            sum(1 for _ in self._records())
+            if self._tags or self._terms
+            else self._record.version_count
+        )
 
     def __iter__(self) -> Iterator[A]:
         return (self._make(self._repository, record) for record in self._in_order())
@@ -70,6 +79,12 @@ class ArtifactVersions(Generic[A]):
         return iter(ordered(list(records), self._order, _version_view))
 
     def _records(self) -> Iterator[VersionRecord]:
+        if self._terms:
+            wanted = Search(terms=self._terms, artifact_id=self._record.id, limit=_FOUND)
+            found = self._repository.catalog.search(wanted).versions
+            by_number = sorted(found, key=lambda each: each.index, reverse=True)
+            yield from (record for record in by_number if self._tags <= set(record.tags))
+            return
         before_index: int | None = None
         while page := self._page(before_index):
             yield from (record for record in page if self._tags <= set(record.tags))

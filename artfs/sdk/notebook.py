@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from artfs.catalog.records import VersionRecord
 from artfs.media.notebooks import block_html, pairs_html, table_html, text_html
 from artfs.repository.filters import time_text
-from artfs.system.wording import format_size
+from artfs.system.texts import format_size
 
 SHOWN_VERSIONS = 20
 

@@ -50,10 +50,15 @@ _STATUS: tuple[tuple[type[ArtfsError], int], ...] = (
 )
 
 
+def status_of(error: ArtfsError) -> int:
+    """The HTTP status that says the same as an error."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
+
+
 async def failed(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ArtfsError)
     headers = {}
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
+    status = status_of(error)
     if status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="artfs"'
     if status == 408:

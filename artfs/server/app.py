@@ -41,6 +41,7 @@ from artfs.server.queries import Queries
 from artfs.server.runs import RunMutations, take_stream
 from artfs.server.uploads import Target, Uploads
 from artfs.server.writing import WriteMutations
+from artfs.web.guard import KeyGuard
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +81,14 @@ class Server:
         self._uploads: Uploads | None = None
         self._bodies = Bodies()
 
-    def application(self) -> Starlette:
-        """The ASGI application."""
-        return Starlette(
+    def page_guard(self) -> KeyGuard:
+        """Who may see pages beside what clients ask for."""
+        return KeyGuard(self._gate, self._tokens)
+
+    def application(self, pages: Starlette) -> Starlette:
+        """The ASGI application; `pages` answer what is none of its own addresses."""
+        served = Starlette(
             routes=[
-                Route("/", self._hello),
                 Route("/healthz", self._health),
                 Route("/graphql", self._graphql, methods=["POST"]),
                 Route(
@@ -105,6 +109,9 @@ class Server:
             lifespan=self._lifespan,
             middleware=[Middleware(answering.AccessLog)] if self._access_log else [],
         )
+        # Not a Mount, whose paths have no newlines.
+        served.router.default = pages
+        return served
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -147,9 +154,6 @@ class Server:
         )
 
     # --- what -----------------------------------------------------------------------------
-
-    async def _hello(self, _request: Request) -> Response:
-        return PlainTextResponse("artfs serve: set WANDB_BASE_URL to this address\n")
 
     async def _health(self, _request: Request) -> Response:
         await run_in_threadpool(self._repository.catalog.now_ns)

@@ -140,6 +140,13 @@ class Gate:
             "this API key", "is not one of this server's", hint="ask for one: `artfs keys add`"
         )
 
+    def known(self, key_id: str) -> Access:
+        """What the holder of a key may who has proven to have it. Raises: Unauthorized."""
+        found = self._state.find_key(key_id)
+        if found is None:
+            raise Unauthorized("this key", "is not one of this server's any more")
+        return Access(self._valid(found.record), self._read_only)
+
     def _valid(self, record: KeyRecord) -> KeyRecord:
         if record.revoked_at_ns is not None:
             raise Unauthorized(f"the key {record.name!r}", "was revoked", hint="ask for a new one")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -43,45 +43,69 @@ class _Opened(msgspec.Struct, frozen=True):
     """None where nothing of it is asked for."""
     span: ByteRange
     first: bytes
+    media_type: str
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What is to be answered with, found by something that may block."""
+
+    content: Callable[[], Content]
+    """Opens it; not called where nothing of it is asked for. Blocks."""
+    size_bytes: int
+    headers: Mapping[str, str]
+    """The ETag among them is that of `If-Range`."""
+    media_type: str = _TYPE
 
 
 async def content_response(
     request: Request, repository: Repository, find: Callable[[], ContentRecord]
 ) -> Response:
-    """The content that `find` finds, or the range of it that is asked for.
+    """The content that `find` finds, or the range of it that is asked for. Raises: as it does."""
+
+    def found() -> Found:
+        record = find()
+        headers = {**_HEADERS, "ETag": f'"{record.sha256.hex()}"'}
+        entry = _entry(record)
+        return Found(lambda: repository.content(entry), record.size_bytes, headers)
+
+    return await ranged_response(request, found)
+
+
+async def ranged_response(request: Request, find: Callable[[], Found]) -> Response:
+    """Verified content, or the range of it that is asked for.
 
     `find` may block: all that blocks before the first byte is one turn of one thread.
     Raises: as `find` and Content.load_block.
     """
-    opened = await run_in_threadpool(_opened, request, repository, find)
+    opened = await run_in_threadpool(_opened, request, find)
+    kind = opened.media_type
     if opened.content is None or len(opened.first) == opened.span.length:
-        return Response(opened.first or None, opened.status, opened.headers, _TYPE)
+        return Response(opened.first or None, opened.status, opened.headers, kind)
     parts = _parts(opened.content, opened.span, opened.first)
-    return StreamingResponse(parts, opened.status, opened.headers, _TYPE)
+    return StreamingResponse(parts, opened.status, opened.headers, kind)
 
 
-def _opened(request: Request, repository: Repository, find: Callable[[], ContentRecord]) -> _Opened:
-    record = find()
-    etag = f'"{record.sha256.hex()}"'
-    headers = {**_HEADERS, "ETag": etag}
-    size = record.size_bytes
+def _opened(request: Request, find: Callable[[], Found]) -> _Opened:
+    found = find()
+    headers, size = dict(found.headers), found.size_bytes
     span: ByteRange | None = ByteRange(0, size)
     status = 200
     wanted = request.headers.get("range")
-    if wanted and request.headers.get("if-range") in {None, etag}:
+    if wanted and request.headers.get("if-range") in {None, headers.get("ETag")}:
         asked = _parsed(wanted, size)
         if asked is None:
             headers["Content-Range"] = f"bytes */{size}"
-            return _Opened(416, headers, None, ByteRange(0, 0), f"of {size} bytes\n".encode())
+            text = f"of {size} bytes\n".encode()
+            return _Opened(416, headers, None, ByteRange(0, 0), text, "text/plain")
         if asked != span:
             span, status = asked, 206
             headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{size}"
     assert span is not None
     headers["Content-Length"] = str(span.length)
     if request.method == "HEAD":
-        return _Opened(status, headers, None, span, b"")
-    content = repository.content(_entry(record))
-    return _Opened(status, headers, content, span, _first_part(content, span))
+        return _Opened(status, headers, None, span, b"", found.media_type)
+    content = found.content()
+    return _Opened(status, headers, content, span, _first_part(content, span), found.media_type)
 
 
 def _entry(record: ContentRecord) -> FileEntry:

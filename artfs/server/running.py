@@ -12,11 +12,13 @@ from pathlib import Path
 
 import msgspec
 import uvicorn
+from starlette.types import ASGIApp
 
 from artfs.errors import BackendUnavailable, ConfigError, InvalidArgument, PermissionDenied
 from artfs.repository.facade import Repository
 from artfs.server.app import Server
 from artfs.server.connections import GuardedProtocol
+from artfs.web.app import Pages
 
 logger = logging.getLogger(__name__)
 
@@ -83,21 +85,29 @@ def run_server(
     `on_ready` hears the address. Blocks. Raises: ConfigError, PermissionDenied,
     BackendUnavailable where it cannot listen.
     """
-    listening = _listening(options)
-    port = listening.getsockname()[1]
-    scheme = "https" if options.tls_cert else "http"
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    url = (options.public_url or f"{scheme}://{host}:{port}").rstrip("/")
     server = Server(
         repository,
         public_url=options.public_url,
         read_only=options.read_only,
         access_log=options.access_log,
     )
+    pages = Pages(repository, server.page_guard(), public_url=options.public_url)
+    run_application(server.application(pages.application()), options, on_ready=on_ready)
+
+
+def run_application(
+    application: ASGIApp, options: ServeOptions, *, on_ready: Callable[[str], None]
+) -> None:
+    """Serve an application as `run_server` does its own; blocks and raises as that."""
+    listening = _listening(options)
+    port = listening.getsockname()[1]
+    scheme = "https" if options.tls_cert else "http"
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    url = (options.public_url or f"{scheme}://{host}:{port}").rstrip("/")
     # Of each request that is none it would say so, to whoever reads the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     config = uvicorn.Config(
-        server.application(),
+        application,
         http=GuardedProtocol,
         ws="none",
         lifespan="on",

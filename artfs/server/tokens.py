@@ -27,6 +27,8 @@ _MAX_CHARS = 2048
 
 UPLOAD_LIFE_S = 86_400
 DOWNLOAD_LIFE_S = 3_600
+SESSION_LIFE_S = 7 * 86_400
+"""Seconds until whoever looks at pages has to give the key again."""
 
 
 class ContentUpload(msgspec.Struct, frozen=True, array_like=True, tag="u"):
@@ -64,9 +66,30 @@ class ManifestDownload(msgspec.Struct, frozen=True, array_like=True, tag="g"):
     version_id: str
 
 
-Right = ContentUpload | ManifestUpload | RunFileUpload | ContentDownload | ManifestDownload
+class PageSession(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """The right to see pages as the holder of a key may, as long as the key counts."""
 
-R = TypeVar("R", ContentUpload, ManifestUpload, RunFileUpload, ContentDownload, ManifestDownload)
+    key_id: str
+
+
+Right = (
+    ContentUpload
+    | ManifestUpload
+    | RunFileUpload
+    | ContentDownload
+    | ManifestDownload
+    | PageSession
+)
+
+R = TypeVar(
+    "R",
+    ContentUpload,
+    ManifestUpload,
+    RunFileUpload,
+    ContentDownload,
+    ManifestDownload,
+    PageSession,
+)
 
 
 class _Signed(msgspec.Struct, frozen=True, array_like=True):

@@ -21,6 +21,7 @@ from artfs.testing.catalog_garbage import GarbageContract
 from artfs.testing.catalog_leases import LeasesContract
 from artfs.testing.catalog_names import NamesContract, RunsContract
 from artfs.testing.catalog_samples import OpenCatalog
+from artfs.testing.catalog_searching import SearchContract
 from artfs.testing.catalog_serving import ServingContract
 
 __all__ = ["CatalogContract", "OpenCatalog"]
@@ -34,6 +35,7 @@ class CatalogContract(
     RunsContract,
     LeasesContract,
     GarbageContract,
+    SearchContract,
     CrowdContract,
     ServingContract,
 ):

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from artfs import forks
 from artfs.catalog.blob_port import OnDamage
+from artfs.catalog.queries import Found, Search, filtered
 from artfs.catalog.records import (
     ArtifactRecord,
     ProjectRecord,
@@ -77,9 +78,10 @@ class WandbCatalog(WritesNothing):
         project: str | None = None,
         type_name: str | None = None,
         on_damage: OnDamage | None = None,
+        finds_lost: bool = True,
     ) -> list[ArtifactRecord]:
         """See Catalog."""
-        del on_damage
+        del on_damage, finds_lost
         asked = [project] if project is not None else [each.name for each in self.projects()]
         return [
             self._numbered(record)
@@ -140,6 +142,23 @@ class WandbCatalog(WritesNothing):
     def committed_with(self, commit_key: str) -> str | None:  # noqa: ARG002 - there are no such keys
         """See Catalog."""
         return None
+
+    def search(self, wanted: Search, *, on_damage: OnDamage | None = None) -> Found:
+        """See Catalog. Asks for all versions that may be meant, artifact by artifact."""
+        artifacts = [
+            each
+            for each in self.artifacts(on_damage=on_damage)
+            if wanted.artifact_id in {None, each.id}
+            and (wanted.projects is None or each.project in wanted.projects)
+            and not (wanted.artifact_id is None and each.is_portfolio)
+        ]
+        versions = [
+            version
+            for artifact in artifacts
+            for version in self.versions(artifact.id, on_damage=on_damage)
+        ]
+        newest_first = sorted(versions, key=lambda each: each.created_at_ns, reverse=True)
+        return filtered(newest_first, wanted)
 
     def memberships(self, version_id: str) -> list[VersionRecord]:
         """See Catalog: as far as they are of this entity."""

@@ -51,7 +51,8 @@ def command(
     """Serve a store to W&B's clients: WANDB_BASE_URL and WANDB_API_KEY are all they need.
 
     Whoever has a key (`artfs keys`) logs, uses and downloads artifacts with the wandb package as
-    it is; what they log is a version like any other. Where there is no key yet, and only this
+    it is; what they log is a version like any other. In a browser, its address shows the pages of
+    `artfs web` to whoever has a key. Where there is no key yet, and only this
     machine can reach the server, one is made and shown. SIGTERM and Ctrl-C end it once what is
     under way is answered. Several servers may serve one shared store.
 

@@ -62,6 +62,21 @@ def test_versions_come_newest_first_page_by_page(api: artfs.Api, per_page: int) 
         _ = versions[3]
 
 
+def test_versions_are_filtered_by_the_words_of_a_search(api: artfs.Api) -> None:
+    second = api.artifact("data:v1")
+    second.metadata = {"accuracy": 0.95}
+    second.save()
+    found = api.artifacts("dataset", "data", filters="metadata.accuracy > 0.9")
+    assert [each.version for each in found] == ["v1"]
+    assert len(found) == 1
+    assert [each.version for each in api.artifacts("dataset", "data", filters="-alias:latest")] == [
+        "v1",
+        "v0",
+    ]
+    with pytest.raises(ValueError, match="is no size"):
+        api.artifacts("dataset", "data", filters="size > much")
+
+
 def test_versions_of_nothing_and_of_another_type_are_not_found(api: artfs.Api) -> None:
     with pytest.raises(ArtifactNotFound):
         api.artifacts("dataset", "nothing")
