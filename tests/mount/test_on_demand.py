@@ -25,7 +25,12 @@ from tests.support.stores import Content, Link, commit
 
 __all__ = ["runtime"]
 
-CONTENT: Content = {"train/1.txt": b"one", "labels.csv": b"x\n1\n", "first": Link("train/1.txt")}
+CONTENT: Content = {
+    "train/1.txt": b"one",
+    "labels.csv": b"x\n1\n",
+    "first": Link("train/1.txt"),
+    "all": Link("train"),
+}
 ASK = "import artfs; place = artfs.path('demo/flowers:latest/labels.csv'); print(place)"
 
 
@@ -68,6 +73,7 @@ def test_a_path_is_in_a_mount_that_all_processes_share(
     other = asking(os.environ | {"XDG_RUNTIME_DIR": str(runtime / "other")})
     assert {each.communicate()[0].strip() for each in (*at_once, other)} == {str(place)}
     assert artfs.path("artfs://demo/flowers/latest/first").read_text() == "one"
+    assert artfs.path("demo/flowers:latest/all/1.txt").read_text() == "one"
     assert works_in_child(lambda: artfs.path("demo/flowers").joinpath("first").exists())
     assert len(ours(runtime)) == 1
     # What the mount has just listed it knows for a second.
@@ -126,6 +132,7 @@ def test_without_fuse_it_is_downloaded_and_that_is_said(
     assert "cannot be mounted: fusermount3" in caplog.text
     assert not (place.parent / "labels.csv").exists()
     assert artfs.path("demo/flowers:latest/labels.csv").read_bytes() == b"x\n1\n"
+    assert artfs.path("demo/flowers:latest/all/1.txt").read_text() == "one"
     assert (artfs.path("demo/flowers") / "first").read_text() == "one"
     assert ours(runtime) == []
 
