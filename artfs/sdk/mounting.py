@@ -13,8 +13,8 @@ from types import TracebackType
 import msgspec
 
 from artfs.catalog.records import VersionRecord
-from artfs.errors import ArtfsError, InvalidArgument, MountError, PermissionDenied
-from artfs.manifest.entries import DirectoryEntry
+from artfs.errors import ArtfsError, InvalidArgument, MountError, PathNotFound, PermissionDenied
+from artfs.manifest.entries import DirectoryEntry, SymlinkEntry
 from artfs.mounts.client import start, stop
 from artfs.mounts.options import parse_options
 from artfs.mounts.requesting import mount_request
@@ -65,14 +65,31 @@ def path(target: str, *, store: str | None = None) -> Path:
     if address.selector is None:
         address = msgspec.structs.replace(address, selector=LATEST)
     record = repository.resolve(address.version)
-    if address.path:
-        repository.find(record.tree, address.path)
+    known = not address.path or _is_there(repository, record, address.path)
     try:
         root = shared_mount(repository.address) / record.project / record.name / record.version
         _wait_for(root, timeout_s=repository.info.alias_ttl_s + _GRACE_S)
     except (MountError, PermissionDenied) as error:
-        root = _downloaded(repository, record, address.path, error)
+        root = _downloaded(repository, record, address.path if known else "", error)
     return root / address.path if address.path else root
+
+
+def _is_there(repository: Repository, record: VersionRecord, inside: str) -> bool:
+    """Whether something is at a path; False where it goes through a link, which says more later.
+
+    Raises: PathNotFound, InvalidName.
+    """
+    try:
+        repository.find(record.tree, inside)
+    except PathNotFound:
+        above = inside
+        while above := above.rpartition("/")[0]:
+            with suppress(PathNotFound):
+                if isinstance(repository.find(record.tree, above), SymlinkEntry):
+                    return False
+                break
+        raise
+    return True
 
 
 def _wait_for(root: Path, *, timeout_s: float) -> None:

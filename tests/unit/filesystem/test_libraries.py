@@ -15,11 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 
+import artfs
 from artfs.model import BLOCK_SIZE_BYTES
 from artfs.repository.facade import Repository
 from artfs.repository.stores import open_store
 from tests.servers.nginx import Nginx
+from tests.support.mounts import ended_at_the_end, runtime
 from tests.support.stores import commit, commit_references
+
+__all__ = ["runtime"]
 
 GROUPS, ROWS = 4, 640_000
 """Row groups of 5 MB each: no two of them share more than one block."""
@@ -54,7 +58,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
 def served(repository: Repository, nginx: Nginx, parquet: bytes) -> Served:
     """A version that refers to the file on a web server, which nobody has read yet."""
     name = f"{repository.info.location.replace('/', '-')}.parquet"
-    nginx.write(name, parquet)
+    first = nginx.root / "numbers.parquet"
+    if not first.exists():
+        nginx.write(first.name, parquet)
+    (nginx.root / name).hardlink_to(first)
     entries = {"numbers.parquet": f"{nginx.url}/{name}"}
     commit_references(repository, "demo/numbers", checksum=True, **entries)
     return Served(nginx, name, len(parquet))
@@ -132,8 +139,8 @@ def test_duckdb_finds_files_by_a_glob(repository: Repository) -> None:
     assert found == [(4049,)]
 
 
-def test_zarr_reads_the_chunks_of_a_slice(
-    repository: Repository, nginx: Nginx, tmp_path: Path
+def test_zarr_reads_the_chunks_of_a_slice_and_by_a_path_no_others(
+    repository: Repository, nginx: Nginx, tmp_path: Path, runtime: Path
 ) -> None:
     values = np.arange(400, dtype="i4").reshape(20, 20)
     zarr.create_array(tmp_path / "array", data=values, chunks=(5, 5))  # type: ignore[arg-type,unused-ignore]
@@ -146,6 +153,13 @@ def test_zarr_reads_the_chunks_of_a_slice(
     commit_references(repository, "demo/grid", checksum=True, **entries)
     array = zarr.open_array("artfs://demo/grid:latest/array", mode="r")
     assert (np.asarray(array[0:5, 5:15]) == values[0:5, 5:15]).all()
-    # One request of each was that of the commit.
-    read = {name for name in entries if len(nginx.requests(f"{tmp_path.name}/{name}")) > 1}
-    assert read == {"array/c/0/1", "array/c/0/2", "array/zarr.json"}
+
+    def read() -> set[str]:
+        # One request of each was that of the commit.
+        return {name for name in entries if len(nginx.requests(f"{tmp_path.name}/{name}")) > 1}
+
+    assert read() == {"array/c/0/1", "array/c/0/2", "array/zarr.json"}
+    with ended_at_the_end(runtime):
+        array = zarr.open_array(artfs.path("demo/grid:latest/array"), mode="r")
+        assert (np.asarray(array[0:10, 5:10]) == values[0:10, 5:10]).all()
+    assert read() == {"array/c/0/1", "array/c/0/2", "array/c/1/1", "array/zarr.json"}
