@@ -20,9 +20,19 @@ _LINKS = "links"
 def secret(connection: Connection, fresh: bytes) -> bytes:
     """What ServingState.secret says."""
     put_rows(connection, server_secrets, [{"name": _LINKS, "value": fresh}])
+    found = kept_secret(connection, len(fresh))
+    assert found is not None
+    return found
+
+
+def kept_secret(connection: Connection, size_bytes: int) -> bytes | None:
+    """The secret where there is one, of this size at least. Raises: DamagedRecord."""
     query = select(server_secrets.c.value).where(server_secrets.c.name == _LINKS)
-    found = connection.execute(query).scalar_one()
-    if not isinstance(found, bytes) or len(found) < len(fresh):
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    found = row[0]
+    if not isinstance(found, bytes) or len(found) < size_bytes:
         raise DamagedRecord("the secret of links", "its row in the catalog is damaged", hint=HINT)
     return found
 

@@ -26,6 +26,11 @@ class SqlServingState:
         self._database = database
 
     def secret(self, fresh: bytes) -> bytes:
+        # A store that can only be read can be served.
+        with self._database.reading() as connection:
+            kept = keys.kept_secret(connection, len(fresh))
+        if kept is not None:
+            return kept
         return self._database.write(lambda connection: keys.secret(connection, fresh))
 
     # --- keys ------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from artfs.server.changing import ChangeMutations
 from artfs.server.connections import paced
 from artfs.server.contents import VersionContents
 from artfs.server.context import Context, RunHolds
-from artfs.server.downloads import content_response, manifest_response
+from artfs.server.downloads import BlockRoom, content_response, manifest_response
 from artfs.server.graphql import BadQuery, GraphQLRequest, answer
 from artfs.server.project_nodes import StoreNodes
 from artfs.server.queries import Queries
@@ -80,6 +80,7 @@ class Server:
         self._access_log = access_log
         self._uploads: Uploads | None = None
         self._bodies = Bodies()
+        self._room = BlockRoom()
 
     def page_guard(self) -> KeyGuard:
         """Who may see pages beside what clients ask for."""
@@ -202,7 +203,7 @@ class Server:
     async def _content(self, request: Request) -> Response:
         right = self._tokens.read(request.path_params["token"], tokens.ContentDownload)
         record = ContentRecord(b"", right.sha256, right.size_bytes, right.blocks)
-        return await content_response(request, self._repository, lambda: record)
+        return await content_response(request, self._repository, lambda: record, self._room)
 
     async def _manifest(self, request: Request) -> Response:
         right = self._tokens.read(request.path_params["token"], tokens.ManifestDownload)
@@ -221,7 +222,7 @@ class Server:
         def find() -> ContentRecord:
             return _found_by_md5(self._entered(request), path)
 
-        return await content_response(request, self._repository, find)
+        return await content_response(request, self._repository, find, self._room)
 
 
 class _NotThere(NotFound):

@@ -239,12 +239,15 @@ class ArtifactNode:
     ) -> dict[str, Any]:
         start, count = lists.page_bounds(first, after)
         contents, record = self._context.contents, self.record
+        total = record.file_count
         if names:
-            found = contents.named(record, names)[start : start + count + 1]
+            named = contents.named(record, names)
+            total = len(named)
+            found = named[start : start + count + 1]
         else:
             found = contents.page(record, start, count + 1)
         shown = [{"node": FileNode(self._context, *each, self)} for each in found[:count]]
-        return lists.edges(shown, start, more=len(found) > count, total=record.file_count)
+        return lists.edges(shown, start, more=len(found) > count, total=total)
 
     def files_by_manifest_entries(
         self,

@@ -1,7 +1,12 @@
-"""Answering with content: whole, or a range of it, verified block by block; and with manifests."""
+"""Answering with content: whole, or a range of it, verified block by block; and with manifests.
+
+Content is sent in small pieces, for what is given to a connection is copied until the client takes
+it. How many blocks are in memory for that is bounded: `BlockRoom`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -32,6 +37,55 @@ _HEADERS = {
 }
 _TYPE = "application/octet-stream"
 _LINES = 1000
+_PIECE_BYTES = 256 * 1024
+_BLOCKS_AT_ONCE = 32
+_PATIENCE_S = 1.0
+"""A client that did not take a block within this time has it read again for the rest."""
+
+
+class _Held:
+    """A block, or the rest of one, on its way to a client; and its place in memory."""
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._timer: asyncio.TimerHandle | None = None
+        self._has_place = True
+        self._data = b""
+        self._start = 0
+
+    def put(self, data: bytes, start: int) -> None:
+        """Hold what begins at `start` of the content, until it is let go of."""
+        self._data, self._start = data, start
+        self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self.let_go)
+
+    def piece(self, position: int) -> bytes:
+        """What to send next; nothing where it was sent, or took too long."""
+        at = position - self._start
+        return self._data[at : at + _PIECE_BYTES]
+
+    def let_go(self) -> None:
+        """Make place for others."""
+        self._data = b""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._has_place:
+            self._has_place = False
+            self._places.release()
+
+
+class BlockRoom:
+    """Places for the blocks that clients are being sent, for one event loop.
+
+    Clients that take nothing keep none for longer than a moment: others wait for these.
+    """
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(_BLOCKS_AT_ONCE)
+
+    async def place(self) -> _Held:
+        """A place, once there is one."""
+        await self._places.acquire()
+        return _Held(self._places)
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -58,7 +112,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 async def content_response(
-    request: Request, repository: Repository, find: Callable[[], ContentRecord]
+    request: Request, repository: Repository, find: Callable[[], ContentRecord], room: BlockRoom
 ) -> Response:
     """The content that `find` finds, or the range of it that is asked for. Raises: as it does."""
 
@@ -68,20 +122,27 @@ async def content_response(
         entry = _entry(record)
         return Found(lambda: repository.content(entry), record.size_bytes, headers)
 
-    return await ranged_response(request, found)
+    return await ranged_response(request, found, room)
 
 
-async def ranged_response(request: Request, find: Callable[[], Found]) -> Response:
+async def ranged_response(request: Request, find: Callable[[], Found], room: BlockRoom) -> Response:
     """Verified content, or the range of it that is asked for.
 
     `find` may block: all that blocks before the first byte is one turn of one thread.
     Raises: as `find` and Content.load_block.
     """
-    opened = await run_in_threadpool(_opened, request, find)
+    held = await room.place()
+    try:
+        opened = await run_in_threadpool(_opened, request, find)
+    except BaseException:
+        held.let_go()
+        raise
     kind = opened.media_type
-    if opened.content is None or len(opened.first) == opened.span.length:
+    if opened.content is None or opened.span.length <= min(len(opened.first), _PIECE_BYTES):
+        held.let_go()
         return Response(opened.first or None, opened.status, opened.headers, kind)
-    parts = _parts(opened.content, opened.span, opened.first)
+    held.put(opened.first, opened.span.start)
+    parts = _parts(opened.content, opened.span, held, room)
     return StreamingResponse(parts, opened.status, opened.headers, kind)
 
 
@@ -139,14 +200,24 @@ def _first_part(content: Content, span: ByteRange) -> bytes:
     return read_range(content, ByteRange(span.start, stop - span.start))
 
 
-async def _parts(content: Content, span: ByteRange, first: bytes) -> AsyncIterator[bytes]:
-    yield first
-    position = span.start + len(first)
-    while position < span.stop:
-        part = ByteRange(position, min(BLOCK_SIZE_BYTES, span.stop - position))
-        data = await run_in_threadpool(read_range, content, part)
-        yield data
-        position += len(data)
+async def _parts(
+    content: Content, span: ByteRange, held: _Held, room: BlockRoom
+) -> AsyncIterator[bytes]:
+    """The pieces of a span, of which `held` is the first block."""
+    position = span.start
+    try:
+        while position < span.stop:
+            piece = held.piece(position)
+            if not piece:
+                held.let_go()
+                held = await room.place()
+                rest = ByteRange(position, span.stop - position)
+                held.put(await run_in_threadpool(_first_part, content, rest), position)
+                continue
+            position += len(piece)
+            yield piece
+    finally:
+        held.let_go()
 
 
 def manifest_response(repository: Repository, version: VersionRecord) -> Response:

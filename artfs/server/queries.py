@@ -15,6 +15,12 @@ from artfs.server.project_nodes import PendingNode, ProjectNode
 MAX_CLIENT = "0.99.0"
 """The newest client that need not be told to look for a newer server."""
 
+FEATURES = ("TOTAL_COUNT_IN_FILE_CONNECTION",)
+"""What clients may rely on; most features make them send more, and nothing here needs it.
+
+Without this one `list(artifact.files())` fails in clients of today.
+"""
+
 
 class Queries:
     """Resolves the fields of `Query`; blocks on the store."""
@@ -29,8 +35,7 @@ class Queries:
         return {
             "cliVersionInfo": {"max_cli_version": MAX_CLIENT},
             "latestLocalVersionInfo": {"outOfDate": False, "latestVersionString": MAX_CLIENT},
-            # Each feature makes clients send more, and nothing here needs it.
-            "features": [],
+            "features": [{"name": name, "isEnabled": True} for name in FEATURES],
         }
 
     def entity(self, name: str | None = None) -> dict[str, Any] | None:

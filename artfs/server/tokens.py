@@ -127,12 +127,20 @@ class StoreClock:
         return self._began_s + self._clock()
 
 
+def link_secret(state: ServingState) -> bytes:
+    """What the links of a store are signed with; made where there is none yet.
+
+    Blocks: on the catalog. Raises: PermissionDenied where that can only be read.
+    """
+    return state.secret(secrets.token_bytes(_SECRET_BYTES))
+
+
 class Tokens:
     """Makes and reads tokens. Thread-safe."""
 
     def __init__(self, state: ServingState, clock: Callable[[], float] = time.time) -> None:
         """Blocks: on the catalog."""
-        self._secret = state.secret(secrets.token_bytes(_SECRET_BYTES))
+        self._secret = link_secret(state)
         self._clock = clock
 
     def sign(self, right: Right, *, life_s: int) -> str:

@@ -18,7 +18,7 @@ from artfs.errors import ArtfsError, InvalidArgument
 from artfs.repository.facade import Repository
 from artfs.server.answering import TooLarge, shown_path, status_of
 from artfs.server.connections import paced
-from artfs.server.downloads import Found, ranged_response
+from artfs.server.downloads import BlockRoom, Found, ranged_response
 from artfs.web import names
 from artfs.web.addresses import local_path, with_query
 from artfs.web.compare import compare_page
@@ -66,6 +66,7 @@ class Pages:
         self, repository: Repository, guard: Guard, *, public_url: str | None = None
     ) -> None:
         self._repository = repository
+        self._room = BlockRoom()
         self._guard = guard
         public = urlsplit(public_url) if public_url else None
         self._public_host = public.netloc if public else None
@@ -135,7 +136,7 @@ class Pages:
             if visitor is None:
                 return PlainTextResponse("log in first\n", 401, SAFE_HEADERS)
             asked = Asked(self._repository, visitor, request)
-            return await ranged_response(request, lambda: handler(asked))
+            return await ranged_response(request, lambda: handler(asked), self._room)
 
         return endpoint
 

@@ -144,6 +144,38 @@ def test_a_body_that_trickles_is_given_up() -> None:
         asyncio.run(read())
 
 
+def _peak_mib(process: subprocess.Popen[str]) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def test_clients_that_take_nothing_of_what_they_ask_for_cost_little_memory(tmp_path: Path) -> None:
+    server = RunningServer(Cli(tmp_path))
+    data = bytes(range(256)) * 48_000
+    Logger(server, "p", "data", file=data).log()
+    _, answer = server.ask(FIND, project="p", name="data:v0")
+    url = answer["data"]["project"]["artifact"]["files"]["edges"][0]["node"]["directUrl"]
+    parts = urlsplit(url)
+    clients = []
+    for _ in range(64):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(60)
+        client.connect((parts.hostname, parts.port))
+        client.sendall(
+            f"GET {parts.path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+        )
+        clients.append(client)
+    heads = [client.recv(12) for client in clients]
+    assert set(heads) == {b"HTTP/1.1 200"}
+    assert _peak_mib(server.process) < 300
+    for client in clients[1:]:
+        client.close()
+    with clients[0], clients[0].makefile("rb") as file:
+        assert file.read().partition(b"\r\n\r\n")[2] == data
+    assert server.stop() == 0
+
+
 class _Projects:
     """A store that has many."""
 

@@ -107,7 +107,8 @@ def asked(run: Any) -> dict[str, Any]:
     found["types"] = sorted(each.name for each in api.artifact_types(path))
     collections = api.artifact_type("dataset", path).collections()
     found["collections"] = sorted(each.name for each in collections)
-    found["files"] = sum(1 for _ in iter(again.files()))
+    found["files"] = len(list(again.files()))
+    found["named"] = len(again.files(["sub/3.bin", "empty", "nothing"]))
     found["runs"] = [[each.id, each.state, each.group, each.job_type] for each in api.runs(path)]
     kept = api.run(f"{path}/{run.id}")
     found["kept"] = [kept.config, dict(kept.summary).get("accuracy"), kept.tags, kept.notes]

@@ -57,6 +57,7 @@ def add(
       artfs keys add ci --project vision --read-only --expires 90d
     """
     from artfs.server.auth import new_key  # noqa: PLC0415 - takes long to import
+    from artfs.server.tokens import link_secret  # noqa: PLC0415 - as above
 
     with open_repository(store, create=True) as repository:
         expires_at_ns = None
@@ -66,6 +67,8 @@ def add(
             name, read_only=read_only, projects=projects, expires_at_ns=expires_at_ns
         )
         repository.catalog.serving.add_key(key)
+        # So that a server that may only read the store finds one.
+        link_secret(repository.catalog.serving)
     if as_json:
         print_json({**_value(key.record), "key": text})
     else:
