@@ -207,7 +207,9 @@ def check_alias(text: str) -> str:
     elif version_index(text) is not None:
         reason = "an alias cannot be spelled like a version"
     elif len(text) > MAX_NAME_CHARS or len(text.encode()) > MAX_ENTRY_NAME_BYTES:
-        reason = f"an alias has at most {MAX_NAME_CHARS} characters"
+        reason = (
+            f"an alias has at most {MAX_NAME_CHARS} characters and {MAX_ENTRY_NAME_BYTES} bytes"
+        )
     if reason:
         raise InvalidName(repr(text[:140]), reason)
     return text

@@ -11,7 +11,7 @@ from artfs.catalog.checked import key_record
 from artfs.catalog.engine import now_ns
 from artfs.catalog.rowchecks import HINT
 from artfs.catalog.schema import api_keys, client_ids, server_secrets
-from artfs.catalog.serving_records import HashedKey, KeyRecord
+from artfs.catalog.serving_records import OWN_KEY_NAME, HashedKey, KeyRecord
 from artfs.errors import Conflict, DamagedRecord, PathNotFound
 
 _LINKS = "links"
@@ -72,6 +72,13 @@ def find_key(connection: Connection, key_id: str) -> HashedKey | None:
     """What ServingState.find_key says."""
     row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).one_or_none()
     return None if row is None else key_record(row)
+
+
+def lets_others_write(connection: Connection) -> bool:
+    """What ServingState.lets_others_write says."""
+    others = (api_keys.c.name != OWN_KEY_NAME) & api_keys.c.read_only.is_(False)
+    query = select(api_keys.c.id).where(others).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def revoke_key(connection: Connection, name: str) -> KeyRecord:

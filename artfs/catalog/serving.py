@@ -46,6 +46,10 @@ class SqlServingState:
         with self._database.reading() as connection:
             return keys.find_key(connection, key_id)
 
+    def lets_others_write(self) -> bool:
+        with self._database.reading() as connection:
+            return keys.lets_others_write(connection)
+
     def revoke_key(self, name: str) -> KeyRecord:
         return self._database.write(lambda connection: keys.revoke_key(connection, name))
 

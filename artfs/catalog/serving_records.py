@@ -12,6 +12,9 @@ from artfs.catalog.blob_port import Confirm
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.model import Digest, Metadata
 
+OWN_KEY_NAME = "first"
+"""The key that the first `artfs serve` shows to who started it: it is the owner's own."""
+
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A key, without what proves that somebody has it."""
@@ -129,6 +132,10 @@ class ServingState(Protocol):
 
     def find_key(self, key_id: str) -> HashedKey | None:
         """The key that begins so, revoked ones included."""
+        ...
+
+    def lets_others_write(self) -> bool:
+        """Whether a key that may write was made beside `OWN_KEY_NAME`, revoked ones included."""
         ...
 
     def revoke_key(self, name: str) -> KeyRecord:

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, func, select, update
 
 from artfs.catalog.bulk import put_rows, upsert
 from artfs.catalog.checked import ArtifactKey
+from artfs.catalog.dangling import MAX_INDEX
 from artfs.catalog.rows import find_artifact
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags
-from artfs.errors import VersionExists
+from artfs.errors import Unsupported, VersionExists
 
 
 def put_tags(connection: Connection, version_id: str, names: Iterable[str]) -> None:
@@ -75,9 +76,16 @@ def add_link(
 ) -> int:
     """Give a version a number of a locked artifact or portfolio that none has, or the next one.
 
-    Returns the number.
+    Returns the number. Raises: Unsupported where there is no number left.
     """
     index = key.next_index if index is None else index
+    if index >= MAX_INDEX:
+        # The number of the one after it could not be kept.
+        raise Unsupported(
+            key.path,
+            f"v{MAX_INDEX - 1} is the last version that it can have",
+            hint="go on under another name",
+        )
     if index >= key.next_index:
         connection.execute(
             update(artifacts).where(artifacts.c.id == key.id).values(next_index=index + 1)

@@ -27,6 +27,9 @@ from artfs.system.processes import log_to_stderr
 
 logger = logging.getLogger("artfs.daemon")
 
+_FEWEST_OPEN_FILES = 1024
+"""With fewer, a mount that is made might be neither found nor read."""
+
 
 def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
     """Mount, serve, and return once the mount has ended: unmounted, stopped or by a signal.
@@ -34,7 +37,7 @@ def run_mount(request: MountRequest, *, on_ready: Report | None = None) -> None:
     The request's paths are absolute. `on_ready` is called once the mount answers.
     Raises: MountError; those of opening a store, of resolving a target, and of committing.
     """
-    _raise_file_limit()
+    _raise_file_limit(request)
     # A process serves one mount: its limit is that of whatever it asks.
     os.environ[TIMEOUT_VARIABLE] = str(request.options.read_timeout_s)
     if request.stage is None:
@@ -55,8 +58,14 @@ def run_foreground(request: MountRequest) -> None:
     run_mount(prepare(request))
 
 
-def _raise_file_limit() -> None:
+def _raise_file_limit(request: MountRequest) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < _FEWEST_OPEN_FILES:
+        raise MountError(
+            str(request.mountpoint),
+            f"a mount has up to {_FEWEST_OPEN_FILES:,} files open, and {hard:,} is the limit here",
+            hint="raise it: `ulimit -Hn`",
+        )
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -66,8 +75,6 @@ def main() -> int:
     log_to_stderr(logging.INFO)
     request = decode_line(sys.stdin.buffer.readline(), MountRequest)
     try:
-        # MERGED
-
         run_mount(request, on_ready=_announce)
     except ArtfsError as error:
         logger.error("%s", error)  # noqa: TRY400 - its text is meant to be enough

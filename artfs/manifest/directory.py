@@ -254,7 +254,11 @@ class _Encoding:
 
     def _check_size(self) -> None:
         if self._size_bytes > _MAX_BODY_BYTES:
-            raise InvalidManifest("directory object", "its entries exceed 4 GiB")
+            raise InvalidManifest(
+                "one directory",
+                "has so many entries that its object exceeds 4 GiB",
+                hint="spread them over several directories",
+            )
 
 
 def _are_plain(names: Sequence[str]) -> bool:

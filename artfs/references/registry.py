@@ -14,6 +14,7 @@ from artfs import forks
 from artfs.credentials import is_malformed, without_credentials
 from artfs.errors import InvalidArgument, InvalidName, PermissionDenied, Unsupported
 from artfs.manifest.entries import FileEntry, ReferenceEntry
+from artfs.model import split_entry_path
 from artfs.references.base import (
     ENTRY_POINT_GROUP,
     Described,
@@ -128,6 +129,8 @@ class References:
             logger.warning(
                 "%s: stored without the credentials in its URI; reading it needs others", public
             )
+        if name:
+            split_entry_path(name)
         found = handler.describe(
             uri, name=name or None, checksum=checksum, max_objects=max_objects or None
         )

@@ -291,7 +291,10 @@ class Repository:
         if self.info.root is None:
             return False
         status = self.info.root.stat()
-        return status.st_uid == os.geteuid() and not status.st_mode & _WRITABLE_FOR_OTHERS
+        if status.st_uid != os.geteuid() or status.st_mode & _WRITABLE_FOR_OTHERS:
+            return False
+        # Who was given a key of `artfs serve` writes as we do.
+        return not self.catalog.serving.lets_others_write()
 
     @cached_property
     def reference_reader(self) -> ReferenceReader:

@@ -93,6 +93,9 @@ def normalize_metadata(
         copy: Metadata = json.loads(json.dumps(plain(value)))
     except UnicodeDecodeError as error:
         raise InvalidArgument(subject, f"holds bytes that are no text ({error})") from None
+    except ValueError as error:
+        # Python writes no number of more than 4,300 digits.
+        raise InvalidArgument(subject, f"holds what JSON cannot say ({error})") from None
     except RecursionError:
         raise InvalidArgument(subject, "is nested too deep for JSON") from None
     if max_keys is not None and len(copy) > max_keys:

@@ -31,6 +31,8 @@ _HINTS = {
     errno.ENAMETOOLONG: "a name has up to 255 bytes, on some file systems fewer, and a path that "
     "is given up to 4,096: choose another place, or `cd` nearer to it",
     errno.EROFS: "it can only be read",
+    errno.EMFILE: "let a process have more files open: `ulimit -n`",
+    errno.ENFILE: "root can let this machine have more files open: sysctl fs.file-max",
     errno.ESTALE: "its server has exported it again: mount it again",
     errno.ENOTCONN: "what was mounted there has ended: mount it again",
 }

@@ -9,6 +9,7 @@ import pytest
 from artfs.catalog.base import Catalog
 from artfs.catalog.records import BlobRecord, LeaseKind, PackRecord
 from artfs.catalog.serving_records import (
+    OWN_KEY_NAME,
     ContentRecord,
     Draft,
     DraftGone,
@@ -26,12 +27,12 @@ from artfs.testing.catalog_samples import OpenCatalog, a_pack, digest_of, own_bl
 EVER_NS = 2**62
 
 
-def a_key(name: str, number: int = 0) -> HashedKey:
+def a_key(name: str, number: int = 0, *, read_only: bool = True) -> HashedKey:
     """A key of two projects."""
     record = KeyRecord(
         id=f"key{number:05}",
         name=name,
-        read_only=True,
+        read_only=read_only,
         projects=("team", "other"),
         created_at_ns=0,
         expires_at_ns=EVER_NS,
@@ -113,6 +114,15 @@ class ServingContract:
         assert serving.find_key("key00000") is None
         with pytest.raises(PathNotFound):
             serving.revoke_key("nobody")
+
+    def test_that_somebody_else_could_write_is_remembered(self, catalog: Catalog) -> None:
+        serving = catalog.serving
+        serving.add_key(a_key(OWN_KEY_NAME, 0, read_only=False))
+        serving.add_key(a_key("reader", 1))
+        assert not serving.lets_others_write()
+        serving.add_key(a_key("writer", 2, read_only=False))
+        serving.revoke_key("writer")
+        assert serving.lets_others_write()
 
     def test_a_draft_is_kept_as_it_was_said(self, catalog: Catalog) -> None:
         draft = a_draft(metadata={"nan": float("inf"), "deep": {"ä": [1, None]}})

@@ -81,6 +81,13 @@ def test_a_target_is_mounted(mountable: Cli, target: str, path: str, shown: str)
     assert mountable.ok("umount", "mnt", "--json").json == {"unmounted": "mnt"}
 
 
+def test_a_mount_that_may_open_few_files_is_refused_with_the_cure(mountable: Cli) -> None:
+    mountable.prefix = ["prlimit", "--nofile=256:256"]
+    mountable.fails(13, "mount", "demo", "mnt", says=["256 is the limit here", "ulimit -Hn"])
+    mountable.prefix = []
+    mountable.fails(13, "umount", "mnt", says="nothing is mounted")
+
+
 def test_the_default_project_completes_a_target(mountable: Cli) -> None:
     mountable.environment["ARTFS_PROJECT"] = "demo"
     mountable.ok("mount", "data:v0", "mnt")

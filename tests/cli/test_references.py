@@ -52,6 +52,7 @@ def test_what_cannot_be_referred_to_is_one_clear_line(cli: Cli, tmp_path: Path) 
         (("-r", f"file://{tmp_path}/missing"), "there is no file or directory"),
         (("-r", "no-scheme"), "references must be URIs"),
         (("-r", "../x=odd://x"), "not a valid path"),
+        (("-r", f"{'n' * 256}={Path(__file__).as_uri()}"), f"{'n' * 256}': not a valid path"),
         ((), "no file, directory or reference is named"),
     ):
         done = cli.run("put", *arguments, "-n", "p/a")

@@ -76,6 +76,11 @@ def test_bad_aliases_are_refused(alias: str) -> None:
         check_alias(alias)
 
 
+def test_an_alias_of_few_characters_and_many_bytes_is_told_so() -> None:
+    with pytest.raises(InvalidName, match="255 bytes"):
+        check_alias("数" * 86)
+
+
 @pytest.mark.parametrize("alias", ["best", "v", "v01", "V1", "my alias", "数", "v1.2"])
 def test_aliases_may_be_almost_anything_else(alias: str) -> None:
     assert check_alias(alias) == alias

@@ -88,3 +88,21 @@ def test_who_reads_says_that_local_files_are_read_or_not(people: People) -> None
         )
         assert done.returncode == code, done.stderr
     assert stat.S_IMODE((root.home / "on" / "secret").stat().st_mode) == 0o600
+
+
+def test_who_was_given_a_key_chooses_no_private_file_for_the_owner_to_read(people: People) -> None:
+    person = people.person(1)
+    file = person.home / "secret"
+    file.write_bytes(b"secret")
+    file.chmod(0o600)
+    os.chown(file, person.uid, person.gid)
+    person.environment["ARTFS_STORE"] = str(person.home / "store")
+    person.does("put", "-r", file.as_uri(), "-n", "demo/x")
+    person.does("keys", "add", "reader", "--read-only")
+    person.does("get", "demo/x", "--root", str(person.home / "before"))
+    person.does("keys", "add", "writer")
+    person.does("keys", "revoke", "writer")
+    done = person.artfs("get", "demo/x", "--root", str(person.home / "after"))
+    assert (done.returncode, done.stderr.count("\n")) == (8, 1)
+    assert "ARTFS_FILE_REFERENCES=on" in done.stderr
+    assert not (person.home / "after" / "secret").exists()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artfs.catalog.serving_records import OWN_KEY_NAME
 from artfs.cli.frame import json_option, open_repository, store_option
 from artfs.cli.output import print_line, print_note
 from artfs.encoding import json_text
@@ -16,8 +17,6 @@ from artfs.errors import InvalidArgument, PermissionDenied, Unsupported
 
 if TYPE_CHECKING:
     from artfs.repository.facade import Repository
-
-_FIRST_KEY = "first"
 
 
 @click.command(short_help="Let W&B's clients log into a store, with API keys.")
@@ -122,7 +121,7 @@ def _first_key(repository: Repository, *, is_loopback: bool, listen: str) -> str
             "others could reach it, and there is no key yet",
             hint="make one: `artfs keys add NAME`",
         )
-    text, key = new_key(_FIRST_KEY)
+    text, key = new_key(OWN_KEY_NAME)
     serving.add_key(key)
     return text
 

@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, exc
 
 from artfs.catalog import engine, sqlite
+from artfs.catalog.dangling import MAX_INDEX
 from artfs.catalog.failures import translate
 from artfs.catalog.sql import SqlCatalog
 from artfs.errors import (
@@ -28,6 +29,7 @@ from artfs.errors import (
     OutOfSpace,
     PermissionDenied,
     StoreFormatError,
+    Unsupported,
 )
 from artfs.model import RunState
 from artfs.testing.catalog_samples import a_pack, commit, put
@@ -315,6 +317,16 @@ def test_text_that_is_not_unicode_is_refused(path: Path) -> None:
         with pytest.raises(InvalidArgument, match="Unicode"):
             commit(catalog, "second", description="\udcff")
         assert catalog.artifact("team", "data").version_count == 1
+
+
+def test_the_last_number_of_a_version_is_said_and_leaves_all_as_it_is(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE artifacts SET next_index = ?", [MAX_INDEX - 1])
+    with closing(SqlCatalog.sqlite(path)) as catalog:
+        assert commit(catalog, "last").version.index == MAX_INDEX - 1
+        with pytest.raises(Unsupported, match="the last version that it can have"):
+            commit(catalog, "one more")
+        assert catalog.artifact("team", "data").version_count == 2
 
 
 # --- without write access --------------------------------------------------------------------

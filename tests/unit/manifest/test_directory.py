@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artfs.errors import InvalidManifest, InvalidName
+from artfs.manifest import directory
 from artfs.manifest.directory import Directory, directory_digest, encode_directory
 from artfs.manifest.entries import (
     DirectoryEntry,
@@ -157,6 +158,15 @@ def test_r8_damage_is_an_error_or_harmless_but_never_a_crash(
         directory.get("no such name")
     except InvalidManifest:
         pass
+
+
+def test_a_directory_that_is_too_large_is_told_with_the_cure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listing = [file_entry(f"{number:03}") for number in range(100)]
+    monkeypatch.setattr(directory, "_MAX_BODY_BYTES", 1000)
+    with pytest.raises(InvalidManifest, match="exceeds 4 GiB: spread them"):
+        encode_directory(listing)
 
 
 def test_unsorted_entries_are_refused() -> None:

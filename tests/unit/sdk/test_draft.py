@@ -301,7 +301,11 @@ def nested(levels: int) -> object:
 
 @pytest.mark.parametrize(
     ("metadata", "said"),
-    [({"a": b"\xff"}, "holds bytes that are no text"), (nested(3000), "nested too deep")],
+    [
+        ({"a": b"\xff"}, "holds bytes that are no text"),
+        (nested(3000), "nested too deep"),
+        ({"a": 10**5000}, "holds what JSON cannot say"),
+    ],
 )
 def test_metadata_that_json_cannot_hold_is_refused_in_words(metadata: object, said: str) -> None:
     with pytest.raises(InvalidArgument, match=said):

@@ -39,6 +39,11 @@ def test_each_errno_has_its_error(number: int, expected: type[ArtfsError]) -> No
     assert "\n" not in str(caught.value)
 
 
+def test_too_many_open_files_are_told_with_the_cure() -> None:
+    with pytest.raises(BackendUnavailable, match="ulimit -n"), translate_os_errors("a thing"):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
 def test_the_caller_says_what_a_missing_thing_is() -> None:
     with (
         pytest.raises(BlobNotFound, match="does not exist"),
