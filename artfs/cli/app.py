@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from artfs.cli.forgiving import ForgivingGroup
 from artfs.cli.output import OutputLost, discard, print_note, single_line
 from artfs.credentials import shown
 from artfs.errors import ArtfsError
@@ -52,7 +53,7 @@ OTHER_NAMES: dict[str, str] = {"download": "get"}
 """What else a command is called; its own name comes second."""
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(ForgivingGroup):
     """Knows the names of its commands, and imports the one that is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature

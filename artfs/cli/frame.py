@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from artfs.cli.output import escaped, iso_time
-from artfs.errors import UNDECODABLE, ArtfsError, ArtifactNotFound, InvalidArgument, InvalidName
-from artfs.model import Metadata, check_name, parse_artifact_path
+from artfs.errors import UNDECODABLE, ArtfsError, InvalidArgument
+from artfs.model import Metadata
 
 if TYPE_CHECKING:
     from artfs.catalog.records import RunRecord, VersionRecord
@@ -120,40 +119,6 @@ def default_project() -> str | None:
     from artfs.settings import default_project as configured  # noqa: PLC0415 - as above
 
     return configured()
-
-
-class ParsedTarget(msgspec.Struct, frozen=True):
-    """What `[PROJECT[/NAME[:VERSION[/PATH]]]]` says; parts that it leaves out are None."""
-
-    project: str | None = None
-    name: str | None = None
-    selector: str | None = None
-    path: str = ""
-    """Inside the version; empty for its root."""
-
-
-def parse_target(text: str | None, *, entity: str) -> ParsedTarget:
-    """Read what `artfs ls` lists; the store's own entity may stand in front.
-
-    Raises: InvalidName; ArtifactNotFound for another entity; ConfigError.
-    """
-    if not text:
-        return ParsedTarget()
-    names, colon, rest = text.partition(":")
-    selector, _, path = rest.partition("/")
-    parts = names.rstrip("/").split("/")
-    if len(parts) == 3:
-        if parts[0] != entity:
-            raise ArtifactNotFound(text, f"this store belongs to the entity {entity!r}")
-        parts = parts[1:]
-    if len(parts) == 1 and colon and (project := default_project()) is not None:
-        parts = [project, *parts]
-    if len(parts) == 1 and not colon:
-        return ParsedTarget(check_name(parts[0], kind="project"))
-    if len(parts) != 2 or (colon and not selector):
-        raise InvalidName(text, "not a target", hint="write PROJECT[/NAME[:VERSION[/PATH]]]")
-    parsed = parse_artifact_path("/".join(parts) + (f":{selector}" if selector else ""))
-    return ParsedTarget(parsed.project, parsed.name, parsed.selector, path.rstrip("/"))
 
 
 def raise_damage(damaged: Sequence[ArtfsError]) -> None:

@@ -42,11 +42,10 @@ def command(*, target: str, limit: int | None, store: str | None, as_json: bool)
     """
     damaged: list[DamagedRecord] = []
     with open_repository(store) as repository:
-        parsed = repository.parse(target, project=default_project())
-        assert parsed.project is not None
+        parsed = repository.meant(target, project=default_project())
         catalog = repository.catalog
         if parsed.selector is None:
-            artifact = catalog.artifact(parsed.project, parsed.name, on_damage=damaged.append)
+            artifact = repository.artifact(parsed, on_damage=damaged.append)
             versions = catalog.versions(artifact.id, limit=limit, on_damage=damaged.append)
         else:
             versions = [repository.resolve(parsed)]

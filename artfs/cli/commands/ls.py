@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artfs.cli.frame import (
-    ParsedTarget,
+    default_project,
     json_option,
     open_repository,
-    parse_target,
     raise_damage,
     store_option,
     version_value,
@@ -33,6 +32,7 @@ from artfs.manifest.entries import DirectoryEntry, Entry
 if TYPE_CHECKING:
     from artfs.catalog.records import ArtifactRecord
     from artfs.repository.facade import Repository
+    from artfs.targets import Target
 
 
 @click.command(short_help="List projects, artifacts, versions or the files of a version.")
@@ -56,13 +56,13 @@ def command(
       artfs ls -l demo/digits:latest/7
     """
     with open_repository(store) as repository:
-        wanted = parse_target(target, entity=repository.info.entity)
+        wanted = repository.target(target, project=default_project())
         if wanted.project is None:
             _list_projects(repository, as_json=as_json)
         elif wanted.name is None:
             _list_artifacts(repository, wanted.project, as_json=as_json)
         elif wanted.selector is None:
-            _list_versions(repository, wanted.project, wanted.name, as_json=as_json)
+            _list_versions(repository, f"{wanted.project}/{wanted.name}", as_json=as_json)
         else:
             _list_files(repository, wanted, long=long or digests, digests=digests, as_json=as_json)
 
@@ -133,9 +133,9 @@ def _artifact_value(artifact: ArtifactRecord) -> dict[str, Any]:
     }
 
 
-def _list_versions(repository: Repository, project: str, name: str, *, as_json: bool) -> None:
+def _list_versions(repository: Repository, path: str, *, as_json: bool) -> None:
     damaged: list[DamagedRecord] = []
-    artifact = repository.catalog.artifact(project, name, on_damage=lambda _: None)
+    artifact = repository.artifact(path, on_damage=lambda _: None)
     versions = repository.catalog.versions(artifact.id, on_damage=damaged.append)
     if as_json:
         value = _artifact_value(artifact)
@@ -160,10 +160,9 @@ def _list_versions(repository: Repository, project: str, name: str, *, as_json: 
 
 
 def _list_files(
-    repository: Repository, target: ParsedTarget, *, long: bool, digests: bool, as_json: bool
+    repository: Repository, target: Target, *, long: bool, digests: bool, as_json: bool
 ) -> None:
-    selector = f"{target.project}/{target.name}:{target.selector}"
-    version = repository.resolve(selector)
+    version = repository.resolve(f"{target.project}/{target.name}:{target.selector}")
     found = repository.find(version.tree, target.path) if target.path else None
     entries: Iterable[Entry]
     if found is None:

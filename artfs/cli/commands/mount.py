@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from artfs.cli.forgiving import refuse_swapped
 from artfs.cli.frame import default_project, foreground_option, json_option, store_option
 from artfs.cli.output import print_json, print_line
 from artfs.cli.values import mount_value, mounted_name
@@ -41,9 +42,9 @@ def command(
 ) -> None:
     """Mount TARGET, read-only, on the empty directory MOUNTPOINT, and return once it answers.
 
-    TARGET is PROJECT, PROJECT/NAME or PROJECT/NAME:VERSION; without it the whole store is
-    mounted. A version stays the one that it was at the moment of mounting. What is on a W&B server
-    is wandb://HOST/ENTITY, with such a target behind it.
+    TARGET is PROJECT, PROJECT/NAME or PROJECT/NAME:VERSION (or PROJECT/NAME/VERSION); without it
+    the whole store is mounted. A version stays the one that it was at the moment of mounting. What
+    is on a W&B server is wandb://HOST/ENTITY, with such a target behind it.
 
     \b
     Examples:
@@ -54,6 +55,8 @@ def command(
     if not 1 <= len(words) <= 2:
         raise click.UsageError("expected [TARGET] MOUNTPOINT", context)
     target = words[0] if len(words) == 2 else None
+    if target is not None:
+        refuse_swapped("mount", target, words[1])
     if target is not None and is_server_url(target):
         if store is not None:
             raise InvalidArgument(target, "names its store: leave --store out")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli.forgiving import looks_like_path, swapped
 from artfs.cli.frame import (
     alias_option,
     description_option,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Store files and directories as a new version.")
 @click.argument("paths", nargs=-1, metavar="[PATH...]")
-@click.option("-n", "--name", required=True, metavar="PROJECT/NAME", help="The artifact.")
+@click.option("-n", "--name", metavar="PROJECT/NAME", help="The artifact; always needed.")
 @type_option
 @alias_option
 @description_option
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
 def command(
     *,
     paths: tuple[str, ...],
-    name: str,
+    name: str | None,
     type_name: str | None,
     aliases: tuple[str, ...],
     description: str | None,
@@ -100,6 +102,7 @@ def command(
     from artfs.blobs.base import Transfer  # noqa: PLC0415 - `--help` does not need it
     from artfs.sdk.publish import PutRequest, put  # noqa: PLC0415 - takes long to import
 
+    name = _checked_name(name, paths)
     request = PutRequest(
         name=name,
         type=type_name,
@@ -134,6 +137,19 @@ def command(
         _print_json(outcome, skipped, store_created=repository.is_new)
     else:
         _print(outcome, skipped)
+
+
+def _checked_name(name: str | None, paths: tuple[str, ...]) -> str:
+    """Raises: click.UsageError without a name, InvalidArgument for one that is a path."""
+    if name is None:
+        text = "missing option '-n' / '--name'"
+        *sources, last = paths or ("",)
+        if sources and "/" in last and not looks_like_path(last) and not os.path.lexists(last):
+            text += f": did you mean `artfs put {shlex.join([*sources, '-n', last])}`?"
+        raise click.UsageError(text, click.get_current_context())
+    if looks_like_path(name) and len(paths) == 1 and not os.path.lexists(paths[0]):
+        raise swapped("put", [name, "-n", paths[0]])
+    return name
 
 
 def _print_json(outcome: CommitResult, skipped: list[Skipped], *, store_created: bool) -> None:

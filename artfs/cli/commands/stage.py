@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from artfs.cli.forgiving import refuse_swapped
 from artfs.cli.frame import (
     alias_option,
     description_option,
@@ -74,6 +75,7 @@ def command(
       artfs stage demo/digits /mnt/new --base latest
       artfs stage demo/model /mnt/model -t model -a candidate
     """
+    refuse_swapped("stage", artifact, str(mountpoint))
     address = store_location(store)
     if not is_url(address):
         # Here it is said that a store is made, and asked whether it should be.

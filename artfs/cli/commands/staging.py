@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artfs.cli.commands.stage import mount_staging
+from artfs.cli.forgiving import ForgivingGroup
 from artfs.cli.frame import (
     confirm,
     expect_option,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _WAY_OUT = "`artfs staging salvage {0} DIRECTORY` copies its files out"
 
 
-@click.group(short_help="List, resume, commit or drop staging areas.")
+@click.group(cls=ForgivingGroup, short_help="List, resume, commit or drop staging areas.")
 def command() -> None:
     """List, resume, commit or drop staging areas.
 
