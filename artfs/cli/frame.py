@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +20,9 @@ from artfs.model import Metadata
 if TYPE_CHECKING:
     from artfs.catalog.records import RunRecord, VersionRecord
     from artfs.repository.facade import Repository, StoreInfo
+
+_UNITS_S = {"": 1, "s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) *(s|min|h|d|w|)")
 
 store_option = click.option(
     "--store",
@@ -37,6 +42,39 @@ alias_option = click.option(
 description_option = click.option("--description", metavar="TEXT", help="A text for people.")
 metadata_option = click.option(
     "--metadata", metavar="JSON|@FILE", help="A JSON object, or a file that holds one."
+)
+
+
+class Duration(click.ParamType[float]):
+    """A number of seconds, or of what a unit says."""
+
+    name = "duration"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The duration in seconds."""
+        if isinstance(value, (int, float)):
+            return value
+        match = _DURATION.fullmatch(value.strip())
+        if match is None or not math.isfinite(float(match[1])):
+            self.fail(f"{value!r} is no duration: write 12h, 7d or 0", param, ctx)
+        return float(match[1]) * _UNITS_S[match[2]]
+
+
+def _read_tags(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        return ()
+    from artfs.sdk.metadata import check_tags  # noqa: PLC0415 - `--help` does not need it
+
+    return tuple(check_tags(value))
+
+
+tag_option = click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", callback=_read_tags, help="A tag."
+)
+ttl_option = click.option(
+    "--ttl", "ttl_s", type=Duration(), metavar="TIME", help="How long it is kept: 12h, 30d."
 )
 # How it is committed.
 expect_option = click.option(
@@ -59,6 +97,16 @@ staging_mount_options = click.option(
 )
 foreground_option = click.option(
     "-f", "--foreground", is_flag=True, help="Stay, and log to standard error."
+)
+dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Only say what would be done.")
+include_option = click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only what matches one of these; the syntax is that of .gitignore.",
+)
+exclude_option = click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave out what matches one of these."
 )
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 

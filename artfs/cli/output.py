@@ -31,6 +31,18 @@ def print_text(text: str) -> None:
         raise OutputLost(error.errno, error.strerror) from None
 
 
+def print_bytes(content: bytes | bytearray | memoryview) -> None:
+    """Write bytes as they are, also where nobody decodes them. Raises: as `print_text`."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(error.errno, error.strerror) from None
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document, which every program can read."""
     print_text(f"{json_text(value)}\n")

@@ -5,7 +5,7 @@ Only the file at the root counts, and it says what is left out of a version, not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from artfs.system.paths import is_own_path
 
@@ -23,14 +23,16 @@ def own_names_ignored(path: str, _is_directory: bool) -> bool:
 
 def ignore_rules(content: bytes) -> IsIgnored:
     """The rules of an ignore file."""
-    # Most directories have no such file, and regular expressions take long to import.
+    matches = matches_patterns(content.decode(errors="replace").splitlines())
+    return lambda path, is_directory: (
+        own_names_ignored(path, is_directory) or matches(path, is_directory)
+    )
+
+
+def matches_patterns(patterns: Sequence[str]) -> IsIgnored:
+    """Whether a path is matched by patterns in the syntax of `.gitignore`."""
+    # Most commands have none, and regular expressions take long to import.
     from pathspec import GitIgnoreSpec  # noqa: PLC0415
 
-    spec = GitIgnoreSpec.from_lines(content.decode(errors="replace").splitlines())
-
-    def is_ignored(path: str, is_directory: bool) -> bool:
-        return own_names_ignored(path, is_directory) or spec.match_file(
-            f"{path}/" if is_directory else path
-        )
-
-    return is_ignored
+    spec = GitIgnoreSpec.from_lines(patterns)
+    return lambda path, is_directory: spec.match_file(f"{path}/" if is_directory else path)
