@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
@@ -12,9 +14,17 @@ from typing import Any
 import click
 
 from artfs.cli.forgiving import ForgivingGroup
-from artfs.cli.output import OutputLost, discard, print_note, single_line
+from artfs.cli.output import (
+    OutputLost,
+    discard,
+    error_value,
+    json_is_printed,
+    print_json,
+    print_note,
+    single_line,
+)
 from artfs.credentials import shown
-from artfs.errors import ArtfsError
+from artfs.errors import ArtfsError, UsageError
 
 DEBUG_VARIABLE = "ARTFS_DEBUG"
 USAGE_EXIT_CODE = 2
@@ -164,14 +174,18 @@ def _output_lost(error: OSError) -> int:
 
 
 def _failed_on_disk(error: OSError) -> int:
-    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
-    failure = _translated(error, " -> ".join(map(str, names)) or "the operating system")
+    failure = _translated(error, _subject(error))
     _complain(str(failure))
     try:
         sys.stdout.flush()
     except OSError:
         discard(sys.stdout)
     return failure.exit_code
+
+
+def _subject(error: OSError) -> str:
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+    return " -> ".join(map(str, names)) or "the operating system"
 
 
 def _translated(error: OSError, subject: str) -> ArtfsError:
@@ -185,10 +199,33 @@ def _invoke(arguments: Sequence[str]) -> int:
     # Not click's own `main`: it would print an empty line at Ctrl-C, and hide broken pipes.
     try:
         with group.make_context("artfs", list(arguments)) as context:
-            result: Any = group.invoke(context)
+            try:
+                result: Any = group.invoke(context)
+            except (ArtfsError, click.UsageError, OSError) as error:
+                _print_error(error, context, arguments)
+                raise
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _print_error(error: Exception, context: click.Context, arguments: Sequence[str]) -> None:
+    """Tell programs, too, what they asked in JSON and why there is no answer."""
+    asked = itertools.takewhile(lambda each: each != "--", arguments)
+    if "--json" not in asked or arguments[0] == "run" or json_is_printed(context):
+        return
+    if isinstance(error, click.UsageError):
+        value = error_value(UsageError("", _usage_text(error))) | {"exit_code": USAGE_EXIT_CODE}
+    elif isinstance(error, OSError) and not isinstance(error, ArtfsError):
+        if isinstance(error, OutputLost | BrokenPipeError):
+            return
+        value = error_value(_translated(error, _subject(error)))
+    else:
+        assert isinstance(error, ArtfsError)
+        value = error_value(error)
+    with suppress(OSError):
+        # Where nothing can be printed the line on standard error says it still.
+        print_json({"error": value})
 
 
 def _show_usage(error: click.ClickException) -> None:

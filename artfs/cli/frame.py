@@ -18,7 +18,7 @@ from artfs.errors import UNDECODABLE, ArtfsError, InvalidArgument
 from artfs.model import Metadata
 
 if TYPE_CHECKING:
-    from artfs.catalog.records import RunRecord, VersionRecord
+    from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
     from artfs.repository.facade import Repository, StoreInfo
 
 _UNITS_S = {"": 1, "s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -173,6 +173,20 @@ def raise_damage(damaged: Sequence[ArtfsError]) -> None:
     """End a command that has shown the rest, where something is damaged. Raises: the first."""
     if damaged:
         raise damaged[0]
+
+
+def artifact_value(artifact: ArtifactRecord) -> dict[str, Any]:
+    """An artifact as JSON shows it."""
+    return {
+        "path": artifact.path,
+        "project": artifact.project,
+        "name": artifact.name,
+        "type": artifact.type,
+        "is_portfolio": artifact.is_portfolio,
+        "version_count": artifact.version_count,
+        "created_at": iso_time(artifact.created_at_ns),
+        "latest": None if artifact.latest is None else version_value(artifact.latest),
+    }
 
 
 def version_value(version: VersionRecord) -> dict[str, Any]:

@@ -11,6 +11,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+import click
+
+from artfs.errors import ArtfsError
+
+_PRINTED = "artfs.printed"
 _KIB = 1024
 _NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -45,7 +50,29 @@ def print_bytes(content: bytes | bytearray | memoryview) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document, which every program can read."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[_PRINTED] = True
     print_text(f"{json_text(value)}\n")
+
+
+def json_is_printed(context: click.Context) -> bool:
+    """Whether the document of a command line is printed: there is one, whatever happens then."""
+    return _PRINTED in context.meta
+
+
+def error_value(error: ArtfsError | str) -> dict[str, Any]:
+    """An error as JSON shows it; of some that happened long ago the text is all that is known."""
+    if isinstance(error, str):
+        error = ArtfsError("", error)
+    return {
+        "kind": type(error).__name__,
+        "message": str(error),
+        "subject": error.subject,
+        "reason": error.reason,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }
 
 
 def json_text(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from artfs.cli.output import format_size, iso_time, print_json, print_line, print_table
+from artfs.cli.output import error_value, format_size, iso_time, print_json, print_line, print_table
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.mounts.messages import MountStatus
 
@@ -66,6 +66,7 @@ def entry_value(entry: Entry) -> dict[str, Any]:
             "size_bytes": entry.size_bytes,
             "digest": entry.digest,
             "uri": entry.uri,
+            "modified_at": iso_time(entry.mtime_ns) if entry.mtime_ns else None,
             "pinned": entry.pin.proof,
         }
     if isinstance(entry, DirectoryEntry):
@@ -75,7 +76,7 @@ def entry_value(entry: Entry) -> dict[str, Any]:
             "size_bytes": entry.size_bytes,
             "file_count": entry.file_count,
         }
-    return {"name": entry.name, "kind": "symlink", "target": entry.target}
+    return {"name": entry.name, "kind": "symlink", "size_bytes": None, "target": entry.target}
 
 
 def path_value(path: str, entry: Entry) -> dict[str, Any]:
@@ -93,7 +94,20 @@ def mounted_name(status: MountStatus) -> str:
 def mount_value(status: MountStatus) -> dict[str, Any]:
     """A mount as JSON shows it."""
     value: dict[str, Any] = msgspec.to_builtins(status, enc_hook=str)
+    value["started_at"] = _iso_of(value.pop("started_at_s"))
+    if value["staging"] is not None:
+        staging = value["staging"]
+        staging["created_at"] = _iso_of(staging.pop("created_at_s"))
+        commit = staging["commit"]
+        if commit is not None:
+            failure = status.staging.commit.failure  # type: ignore[union-attr] # as just looked at
+            del commit["failure"]
+            commit["error"] = None if failure is None else error_value(failure.as_error())
     return value
+
+
+def _iso_of(at_s: float | None) -> str | None:
+    return None if at_s is None else iso_time(int(at_s * 1e9))
 
 
 def owner_name(status: MountStatus) -> str:

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from artfs.cli.frame import default_project, json_option, open_repository
-from artfs.cli.output import format_size, plural, print_json, print_line, print_note
+from artfs.cli.output import error_value, format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
 from artfs.cli.stores_named import NamedPlace, parse_place
 from artfs.credentials import without_credentials
@@ -223,7 +223,8 @@ def _print(
                 "uses": report.uses,
                 "unresolved": report.unresolved,
                 "failures": [
-                    {"source": each.source, "error": str(each.error)} for each in report.failures
+                    {"source": each.source, "error": error_value(each.error)}
+                    for each in report.failures
                 ],
             }
         )

@@ -9,7 +9,7 @@ import click
 
 from artfs.cli.frame import default_project, json_option, open_repository, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
-from artfs.cli.values import entry_value
+from artfs.cli.values import path_value
 from artfs.manifest.diff import Change, ChangeKind, diff_trees
 from artfs.manifest.entries import LeafEntry, SymlinkEntry
 
@@ -66,6 +66,6 @@ def _change_value(change: Change) -> dict[str, Any]:
     return {
         "kind": change.kind.value,
         "path": change.path,
-        "before": None if change.before is None else entry_value(change.before),
-        "after": None if change.after is None else entry_value(change.after),
+        "before": None if change.before is None else path_value(change.path, change.before),
+        "after": None if change.after is None else path_value(change.path, change.after),
     }

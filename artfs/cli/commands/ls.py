@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from artfs.cli.frame import (
+    artifact_value,
     default_project,
     json_option,
     open_repository,
@@ -154,7 +155,7 @@ def _list_artifacts(
     if not artifacts and not damaged and project is not None:
         repository.require_project(project)
     if as_json:
-        print_json({"project": project, "artifacts": [_artifact_value(each) for each in artifacts]})
+        print_json({"project": project, "artifacts": [artifact_value(each) for each in artifacts]})
         raise_damage(damaged)
         return
     header = ("ARTIFACT", "TYPE", "LATEST", "FILES", "SIZE", "AGE", "ALIASES")
@@ -178,18 +179,6 @@ def _artifact_row(artifact: ArtifactRecord) -> tuple[str, ...]:
     )
 
 
-def _artifact_value(artifact: ArtifactRecord) -> dict[str, Any]:
-    return {
-        "path": artifact.path,
-        "name": artifact.name,
-        "type": artifact.type,
-        "is_portfolio": artifact.is_portfolio,
-        "version_count": artifact.version_count,
-        "created_at": iso_time(artifact.created_at_ns),
-        "latest": None if artifact.latest is None else version_value(artifact.latest),
-    }
-
-
 def _list_versions(
     repository: Repository, paths: list[str], *, as_json: bool, project: str | None = None
 ) -> None:
@@ -201,7 +190,7 @@ def _list_versions(
         found.append((artifact, repository.catalog.versions(artifact.id, on_damage=damaged.append)))
     if as_json:
         values = [
-            _artifact_value(artifact) | {"versions": [version_value(each) for each in versions]}
+            artifact_value(artifact) | {"versions": [version_value(each) for each in versions]}
             for artifact, versions in found
         ]
         print_json(values[0] if project is None else {"project": project, "artifacts": values})

@@ -12,6 +12,7 @@ import msgspec
 
 from artfs.cli.frame import UnaskedPath, asked_store, json_option, open_repository, store_option
 from artfs.cli.output import (
+    error_value,
     format_age,
     format_count,
     format_duration,
@@ -135,7 +136,7 @@ def _outcome_value(outcome: AreaOutcome, error: ArtfsError | None) -> dict[str, 
         "version": outcome.version,
         "created": outcome.created,
         "dropped": outcome.dropped,
-        "error": None if error is None else str(error),
+        "error": None if error is None else error_value(error),
         "finished_at": iso_time(outcome.finished_at_ns),
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from artfs.cli.frame import asked_store, json_option, mountpoint_argument
-from artfs.cli.output import print_json, print_line, print_note
+from artfs.cli.output import error_value, print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
 from artfs.cli.values import print_outcome
 from artfs.mounts import client
@@ -85,7 +85,7 @@ def _print_ending(mountpoint: Path, ending: stageclient.Ending, *, as_json: bool
                 "created": False,
                 "unmounted": str(mountpoint),
                 "area": outcome.id or None,
-                "error": str(error),
+                "error": error_value(error),
             }
         )
     else:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from artfs.cli.frame import default_project, json_option, open_repository, store_option
-from artfs.cli.output import format_size, plural, print_json, print_line, print_note
+from artfs.cli.output import error_value, format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
 from artfs.errors import InvalidArgument
 from artfs.system.progress import ProgressMeter
@@ -56,7 +56,9 @@ def command(*, target: str, pin: bool, unpin: bool, store: str | None, as_json: 
     for failure in report.failures:
         print_note(f"artfs: {failure.path}: {failure.error}")
     if as_json:
-        failures = [{"path": each.path, "error": str(each.error)} for each in report.failures]
+        failures = [
+            {"path": each.path, "error": error_value(each.error)} for each in report.failures
+        ]
         print_json(
             {
                 "version": version.path,
