@@ -81,7 +81,7 @@ def readings(text: str, *, entity: str | None = None) -> list[ArtifactPath]:
 
 def project_of(text: str) -> str | None:
     """The project, where a text names one and nothing in it. Raises: InvalidName."""
-    word = text.rstrip("/")
+    word = text.removesuffix("/")
     if "/" in word or ":" in word:
         return None
     return check_name(word, kind="project")
@@ -101,7 +101,7 @@ def _with_colon(text: str, _entity: str | None) -> ArtifactPath | None:
 
 def _with_entity(text: str, entity: str | None) -> ArtifactPath | None:
     """`[[entity/]project/]name`, and with this store's own entity what a mount shows."""
-    parts = text.rstrip("/").split("/")
+    parts = text.removesuffix("/").split("/")
     if ":" in "/".join(parts[:3]):
         return None
     is_own = entity is not None and parts[0] == entity
@@ -114,7 +114,7 @@ def _with_entity(text: str, entity: str | None) -> ArtifactPath | None:
 
 def _as_path(text: str, entity: str | None) -> ArtifactPath | None:
     """`project/name/version[/path]`, as the mount of a store shows it."""
-    parts = text.rstrip("/").split("/")
+    parts = text.removesuffix("/").split("/")
     if len(parts) < 3 or ":" in "/".join(parts[:3]) or entity is None:
         return None
     if not parts[2]:
@@ -125,7 +125,7 @@ def _as_path(text: str, entity: str | None) -> ArtifactPath | None:
 def _path(names: list[str], selector: str | None, path: str) -> ArtifactPath:
     entity = names[-3] if len(names) > 2 else None
     project = names[-2] if len(names) > 1 else None
-    return ArtifactPath(entity, project, names[-1], selector, path.rstrip("/"))
+    return ArtifactPath(entity, project, names[-1], selector, path.removesuffix("/"))
 
 
 def _checked(read: ArtifactPath) -> ArtifactPath:

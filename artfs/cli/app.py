@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from artfs.cli.completing import COMPLETE_VARIABLE, print_completions
 from artfs.cli.forgiving import ForgivingGroup
 from artfs.cli.output import (
     OutputLost,
@@ -56,6 +57,8 @@ COMMANDS: dict[str, str] = {
     "doctor": "Look for damage, leftovers and what is missing on this machine.",
     "serve": "Let W&B's clients log into a store, with API keys.",
     "keys": "Give and take API keys for `artfs serve`.",
+    "install": "Install man pages, completion, mount.artfs and systemd units.",
+    "completion": "Print what lets a shell complete names with the tab key.",
     "copy": "Copy artifacts from one store to another.",
     "gc": "Free the space of what is no longer used.",
 }
@@ -100,6 +103,20 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
         ctx.exit()
 
 
+def _set_log_level(ctx: click.Context, _parameter: click.Parameter, level: str | None) -> None:
+    if level is not None and not ctx.resilient_parsing:
+        import logging  # noqa: PLC0415 - only where it is asked for
+
+        from artfs.system.processes import (  # noqa: PLC0415 - as above
+            LOG_LEVEL_VARIABLE,
+            log_to_stderr,
+        )
+
+        # A mount that is made is a process of its own.
+        os.environ[LOG_LEVEL_VARIABLE] = level.upper()
+        log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
+
+
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -113,6 +130,13 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
     callback=_show_version,
     help="Show the version and leave.",
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    expose_value=False,
+    callback=_set_log_level,
+    help="Log from this level on to standard error; mounts that are made, to their logs.",
+)
 def group() -> None:
     """A dataset or model version is a path: versioned artifacts, mounted.
 
@@ -123,6 +147,13 @@ def group() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code. Raises: KeyboardInterrupt."""
+    if COMPLETE_VARIABLE in os.environ:
+        print_completions(group, arguments)
+        return 0
+    return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     _log_if_asked()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

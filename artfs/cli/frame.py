@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from artfs.cli.completing import complete_mountpoint
 from artfs.cli.output import escaped, iso_time
 from artfs.errors import UNDECODABLE, ArtfsError, InvalidArgument
 from artfs.model import Metadata
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
     from artfs.repository.facade import Repository, StoreInfo
 
@@ -128,7 +131,26 @@ class UnaskedPath(click.ParamType[Path]):
         return Path(value)
 
 
-mountpoint_argument = click.argument("mountpoint", metavar="MOUNTPOINT", type=UnaskedPath())
+class LocalPath(click.ParamType[str]):
+    """A path as it was written; a shell completes it."""
+
+    name = "path"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002 - as above
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Leaves it to the shell."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for completion
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+mountpoint_argument = click.argument(
+    "mountpoint", metavar="MOUNTPOINT", type=UnaskedPath(), shell_complete=complete_mountpoint
+)
 
 
 def confirm(question: str, *, yes: bool, command: str) -> None:

@@ -75,12 +75,13 @@ def error_value(error: ArtfsError | str) -> dict[str, Any]:
     }
 
 
-def json_text(value: Any) -> str:
+def json_text(value: Any, *, one_line: bool = False) -> str:
     """A value as JSON; what numbers it has no words for are strings: "NaN", "Infinity"."""
+    indent = None if one_line else 2
     try:
-        return json.dumps(value, indent=2, allow_nan=False)
+        return json.dumps(value, indent=indent, allow_nan=False)
     except ValueError:
-        return json.dumps(_finite(value), indent=2, allow_nan=False)
+        return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

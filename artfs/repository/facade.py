@@ -231,7 +231,7 @@ class Repository:
 
         Raises: as `meant`.
         """
-        if not text:
+        if text is None:
             return Target()
         alone = project_of(text)
         if alone is not None:

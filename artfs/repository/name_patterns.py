@@ -47,7 +47,7 @@ def matching(repository: Repository, text: str, *, project: str | None = None) -
 
 
 def _split(text: str, entity: str, project: str | None) -> tuple[str, str, str | None]:
-    names, colon, rest = text.rstrip("/").partition(":")
+    names, colon, rest = text.removesuffix("/").partition(":")
     parts = names.split("/")
     selector = rest if colon else None
     if len(parts) == 3 and parts[0] == entity:

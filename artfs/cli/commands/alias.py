@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from artfs.catalog.records import VersionUpdate
+from artfs.cli.completing import complete_alias, complete_artifact, complete_version
 from artfs.cli.forgiving import ForgivingGroup, swapped
 from artfs.cli.frame import (
     default_project,
@@ -33,8 +34,10 @@ def command() -> None:
 
 
 @command.command(short_help="Let aliases name a version.")
-@click.argument("target", metavar="PROJECT/NAME[:VERSION]")
-@click.argument("aliases", nargs=-1, required=True, metavar="ALIAS...")
+@click.argument("target", metavar="PROJECT/NAME[:VERSION]", shell_complete=complete_version)
+@click.argument(
+    "aliases", nargs=-1, required=True, metavar="ALIAS...", shell_complete=complete_alias
+)
 @store_option
 @json_option
 def add(*, target: str, aliases: tuple[str, ...], store: str | None, as_json: bool) -> None:
@@ -55,8 +58,10 @@ def add(*, target: str, aliases: tuple[str, ...], store: str | None, as_json: bo
 
 
 @command.command(short_help="Take aliases away from an artifact.")
-@click.argument("target", metavar="PROJECT/NAME")
-@click.argument("aliases", nargs=-1, required=True, metavar="ALIAS...")
+@click.argument("target", metavar="PROJECT/NAME", shell_complete=complete_artifact)
+@click.argument(
+    "aliases", nargs=-1, required=True, metavar="ALIAS...", shell_complete=complete_alias
+)
 @store_option
 @json_option
 def rm(*, target: str, aliases: tuple[str, ...], store: str | None, as_json: bool) -> None:

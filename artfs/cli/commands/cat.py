@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli.completing import complete_path
 from artfs.cli.frame import default_project, json_option, open_repository, store_option
 from artfs.cli.output import print_bytes, print_json
 from artfs.cli.values import path_value
@@ -25,7 +26,13 @@ _MAX_LINKS = 40
 
 
 @click.command(short_help="Print files of a version.")
-@click.argument("targets", nargs=-1, required=True, metavar="PROJECT/NAME[:VERSION]/PATH...")
+@click.argument(
+    "targets",
+    nargs=-1,
+    required=True,
+    metavar="PROJECT/NAME[:VERSION]/PATH...",
+    shell_complete=complete_path,
+)
 @store_option
 @json_option
 def command(*, targets: tuple[str, ...], store: str | None, as_json: bool) -> None:
@@ -38,7 +45,7 @@ def command(*, targets: tuple[str, ...], store: str | None, as_json: bool) -> No
     \b
     Examples:
       artfs cat demo/digits:latest/7/0.txt
-      artfs cat 'demo/digits:v0/train/*.txt' | wc -c
+      artfs cat 'demo/digits:v0/train/*.txt' > all.txt
     """
     with open_repository(store) as repository:
         found = [

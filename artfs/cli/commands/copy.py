@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from artfs.cli.completing import complete_version
 from artfs.cli.frame import default_project, json_option, open_repository
 from artfs.cli.output import error_value, format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Copy artifacts from one store to another.")
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", shell_complete=complete_version)
 @click.argument("target", metavar="TARGET")
 @click.option("--all-versions", is_flag=True, help="Copy all versions, not only `latest`.")
 @click.option("--aliases", is_flag=True, help="Let aliases name the same versions in TARGET.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from artfs.cli.completing import complete_version
 from artfs.cli.frame import default_project, json_option, open_repository, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
 from artfs.cli.values import path_value
@@ -17,8 +18,8 @@ _LETTERS = {ChangeKind.ADDED: "A", ChangeKind.REMOVED: "D", ChangeKind.MODIFIED:
 
 
 @click.command(short_help="Show what changed from one version to another.")
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", metavar="A", shell_complete=complete_version)
+@click.argument("after", metavar="B", shell_complete=complete_version)
 @store_option
 @json_option
 def command(*, before: str, after: str, store: str | None, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artfs.catalog.records import VersionUpdate
+from artfs.cli.completing import complete_version
 from artfs.cli.frame import (
     Duration,
     default_project,
@@ -38,7 +39,13 @@ class _TimeToLive(Duration):
 
 
 @click.command(short_help="Change the description, metadata, tags or time to live of a version.")
-@click.argument("targets", nargs=-1, required=True, metavar="PROJECT/NAME[:VERSION]...")
+@click.argument(
+    "targets",
+    nargs=-1,
+    required=True,
+    metavar="PROJECT/NAME[:VERSION]...",
+    shell_complete=complete_version,
+)
 @click.option("--description", metavar="TEXT", help="A text for people; empty: none.")
 @click.option(
     "--metadata",
@@ -78,7 +85,7 @@ def command(
     \b
     Examples:
       artfs edit demo/digits:v3 --description 'with the corrected labels' --tag checked
-      artfs edit demo/model --metadata '{"epochs": 3}' --unset draft
+      artfs edit demo/model --metadata '{"epochs": 3}' --tag checked
       artfs edit demo/model:v0 --ttl 30d
     """
     given = json_object(metadata, option="--metadata")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli.completing import complete_path
 from artfs.cli.forgiving import looks_like_path
 from artfs.cli.frame import (
     confirm,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Download a version, or a part of it; `artfs download` is the same.")
-@click.argument("target", metavar="PROJECT/NAME[:VERSION[/PATH]]")
+@click.argument("target", metavar="PROJECT/NAME[:VERSION[/PATH]]", shell_complete=complete_path)
 @click.argument("rest", nargs=-1, metavar="", type=click.UNPROCESSED)
 @click.option(
     "--root",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli.completing import complete_version
 from artfs.cli.frame import (
     default_project,
     json_option,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show who made and used the versions of an artifact.")
-@click.argument("target", metavar="PROJECT/NAME[:VERSION]")
+@click.argument("target", metavar="PROJECT/NAME[:VERSION]", shell_complete=complete_version)
 @click.option(
     "-n",
     "--limit",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from artfs.cli.completing import complete_path
 from artfs.cli.frame import (
     artifact_value,
     default_project,
@@ -39,7 +40,12 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="List projects, artifacts, versions or the files of a version.")
-@click.argument("target", required=False, metavar="[PROJECT[/NAME[:VERSION[/PATH]]]]")
+@click.argument(
+    "target",
+    required=False,
+    metavar="[PROJECT[/NAME[:VERSION[/PATH]]]]",
+    shell_complete=complete_path,
+)
 @click.option("-l", "--long", is_flag=True, help="Show mode, size and time of files.")
 @click.option("--digest", "digests", is_flag=True, help="Show the digests of files (with -l).")
 @click.option("-t", "--type", "type_name", metavar="TYPE", help="Only artifacts of this type.")

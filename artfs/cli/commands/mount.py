@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from artfs.cli.completing import complete_target_or_place
 from artfs.cli.forgiving import refuse_swapped
 from artfs.cli.frame import default_project, foreground_option, json_option, store_option
 from artfs.cli.output import print_json, print_line
@@ -17,7 +18,9 @@ from artfs.wandbstore.address import is_server_url, split_target
 
 
 @click.command(short_help="Mount a store, project, artifact or version as a directory.")
-@click.argument("words", nargs=-1, metavar="[TARGET] MOUNTPOINT")
+@click.argument(
+    "words", nargs=-1, metavar="[TARGET] MOUNTPOINT", shell_complete=complete_target_or_place
+)
 @foreground_option
 @click.option(
     "-o",

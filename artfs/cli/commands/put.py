@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli.completing import complete_artifact
 from artfs.cli.forgiving import looks_like_path, swapped
 from artfs.cli.frame import (
+    LocalPath,
     alias_option,
     description_option,
     exclude_option,
@@ -36,8 +38,14 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Store files and directories as a new version.")
-@click.argument("paths", nargs=-1, metavar="[PATH...]")
-@click.option("-n", "--name", metavar="PROJECT/NAME", help="The artifact; always needed.")
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=LocalPath())
+@click.option(
+    "-n",
+    "--name",
+    metavar="PROJECT/NAME",
+    help="The artifact; always needed.",
+    shell_complete=complete_artifact,
+)
 @type_option
 @alias_option
 @description_option
@@ -105,8 +113,8 @@ def command(
 
     The content of a single directory comes into the version's root; of several, each PATH goes
     under its own name. Symbolic links are kept as links. What `.artfsignore` in the root of a
-    directory or --exclude names is left out; the syntax is that of .gitignore. So are mounts of
-    artfs below it, and what is on another file system. The store is made when there is none.
+    directory or --exclude names is left out; the syntax is that of .gitignore. So are
+    mounts of artfs below it, and what is on another file system. A store is made if there is none.
     Content that equals that of `latest` makes no new version; a description, metadata, tags and
     time to live are then set on the one that is there.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from artfs.cli.completing import complete_version
 from artfs.cli.frame import (
     confirm,
     default_project,
@@ -28,7 +29,13 @@ _NAMED = 5
 
 
 @click.command(short_help="Delete versions, or artifacts with all their versions.")
-@click.argument("targets", nargs=-1, required=True, metavar="PROJECT/NAME[:VERSION]...")
+@click.argument(
+    "targets",
+    nargs=-1,
+    required=True,
+    metavar="PROJECT/NAME[:VERSION]...",
+    shell_complete=complete_version,
+)
 @click.option(
     "--keep-last",
     type=click.IntRange(min=1),

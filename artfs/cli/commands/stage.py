@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from artfs.cli.completing import complete_artifact
 from artfs.cli.forgiving import refuse_swapped
 from artfs.cli.frame import (
     alias_option,
@@ -29,7 +30,7 @@ from artfs.settings import RUN_VARIABLE, is_url, store_location
 
 
 @click.command(short_help="Mount a writable directory that becomes the next version.")
-@click.argument("artifact", metavar="PROJECT/NAME")
+@click.argument("artifact", metavar="PROJECT/NAME", shell_complete=complete_artifact)
 @mountpoint_argument
 @type_option
 @click.option("--base", metavar="VERSION", help="Begin with an alias or vN, not with nothing.")

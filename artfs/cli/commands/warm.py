@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from artfs.cli.completing import complete_path
 from artfs.cli.frame import default_project, json_option, open_repository, store_option
 from artfs.cli.output import error_value, format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Fetch a version, or a part of it, into the block cache.")
-@click.argument("target", metavar="PROJECT/NAME[:VERSION[/PATH]]")
+@click.argument("target", metavar="PROJECT/NAME[:VERSION[/PATH]]", shell_complete=complete_path)
 @click.option("--pin", is_flag=True, help="Keep it in the cache until --unpin.")
 @click.option("--unpin", is_flag=True, help="Undo --pin of the same target; fetch nothing.")
 @store_option
