@@ -88,41 +88,6 @@ class RunState(StrEnum):
     """Nobody holds it any more, and nobody ended it: its processes were killed."""
 
 
-class ArtifactPath(msgspec.Struct, frozen=True):
-    """What `[[entity/]project/]name[:selector]` says; parts that it left out are None.
-
-    `selector` is an alias, `vN` or a W&B digest of 32 hexadecimal digits.
-    """
-
-    entity: str | None
-    project: str | None
-    name: str
-    selector: str | None
-
-    def __str__(self) -> str:
-        path = "/".join(part for part in (self.entity, self.project, self.name) if part)
-        return f"{path}:{self.selector}" if self.selector else path
-
-
-def parse_artifact_path(text: str) -> ArtifactPath:
-    """Split `[[entity/]project/]name[:alias|vN|digest]`.
-
-    Raises: InvalidName.
-    """
-    path, colon, selector = text.partition(":")
-    parts = path.split("/")
-    if len(parts) > 3 or (colon and not selector):
-        raise InvalidName(
-            text, "not an artifact path", hint="write [[entity/]project/]name[:alias|vN|digest]"
-        )
-    name = check_name(parts[-1], kind="artifact")
-    project = check_name(parts[-2], kind="project") if len(parts) > 1 else None
-    entity = check_name(parts[-3], kind="entity") if len(parts) > 2 else None
-    if selector and version_index(selector) is None and not is_wandb_digest(selector):
-        check_alias(selector)
-    return ArtifactPath(entity, project, name, selector or None)
-
-
 def version_index(text: str) -> int | None:
     """7 for `v7`; None for anything that is not spelled like a version."""
     match = _VERSION.fullmatch(text)

@@ -18,6 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"decoding", "encoding"}),
     frozenset({"errors"}),
     frozenset({"model", "settings"}),
+    frozenset({"targets"}),
     frozenset({"system"}),
     frozenset({"manifest"}),
     frozenset({"catalog", "blobs", "references"}),

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
 
 import click
 
-from artfs.cli.output import OutputLost, discard, print_note, single_line
+from artfs.cli.completing import COMPLETE_VARIABLE, print_completions
+from artfs.cli.forgiving import ForgivingGroup
+from artfs.cli.output import (
+    OutputLost,
+    discard,
+    error_value,
+    json_is_printed,
+    print_json,
+    print_note,
+    single_line,
+)
 from artfs.credentials import shown
-from artfs.errors import ArtfsError
+from artfs.errors import ArtfsError, UsageError
 
 DEBUG_VARIABLE = "ARTFS_DEBUG"
 USAGE_EXIT_CODE = 2
@@ -22,7 +34,8 @@ BROKEN_PIPE_EXIT_CODE = 141
 COMMANDS: dict[str, str] = {
     "init": "Make a store, in a directory or shared by many hosts.",
     "put": "Store files and directories as a new version.",
-    "get": "Download a version; `artfs download` is the same.",
+    "get": "Download a version, or a part of it; `artfs download` is the same.",
+    "cat": "Print files of a version.",
     "ls": "List projects, artifacts, versions or the files of a version.",
     "mount": "Mount a store, project, artifact or version as a directory.",
     "umount": "End a mount; what was staged becomes a version.",
@@ -32,7 +45,8 @@ COMMANDS: dict[str, str] = {
     "staging": "List, resume, commit or drop staging areas.",
     "run": "Run a command as a run: what it uses and makes is recorded.",
     "alias": "Give names to versions, or take them away.",
-    "rm": "Delete a version, or an artifact with all its versions.",
+    "edit": "Change the description, metadata, tags or time to live of a version.",
+    "rm": "Delete versions, or artifacts with all their versions.",
     "diff": "Show what changed from one version to another.",
     "search": "Find versions by name, text, tag or metadata.",
     "history": "Show who made and used the versions of an artifact.",
@@ -45,6 +59,8 @@ COMMANDS: dict[str, str] = {
     "serve": "Let W&B's clients log into a store, with API keys.",
     "web": "Look through a store in a browser.",
     "keys": "Give and take API keys for `artfs serve`.",
+    "install": "Install man pages, completion, mount.artfs and systemd units.",
+    "completion": "Print what lets a shell complete names with the tab key.",
     "copy": "Copy artifacts from one store to another.",
     "gc": "Free the space of what is no longer used.",
 }
@@ -54,7 +70,7 @@ OTHER_NAMES: dict[str, str] = {"download": "get"}
 """What else a command is called; its own name comes second."""
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(ForgivingGroup):
     """Knows the names of its commands, and imports the one that is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -89,6 +105,20 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
         ctx.exit()
 
 
+def _set_log_level(ctx: click.Context, _parameter: click.Parameter, level: str | None) -> None:
+    if level is not None and not ctx.resilient_parsing:
+        import logging  # noqa: PLC0415 - only where it is asked for
+
+        from artfs.system.processes import (  # noqa: PLC0415 - as above
+            LOG_LEVEL_VARIABLE,
+            log_to_stderr,
+        )
+
+        # A mount that is made is a process of its own.
+        os.environ[LOG_LEVEL_VARIABLE] = level.upper()
+        log_to_stderr(logging.getLevelNamesMapping()[level.upper()])
+
+
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -102,6 +132,13 @@ def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
     callback=_show_version,
     help="Show the version and leave.",
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    expose_value=False,
+    callback=_set_log_level,
+    help="Log from this level on to standard error; mounts that are made, to their logs.",
+)
 def group() -> None:
     """A dataset or model version is a path: versioned artifacts, mounted.
 
@@ -112,6 +149,13 @@ def group() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code. Raises: KeyboardInterrupt."""
+    if COMPLETE_VARIABLE in os.environ:
+        print_completions(group, arguments)
+        return 0
+    return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     _log_if_asked()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -163,14 +207,18 @@ def _output_lost(error: OSError) -> int:
 
 
 def _failed_on_disk(error: OSError) -> int:
-    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
-    failure = _translated(error, " -> ".join(map(str, names)) or "the operating system")
+    failure = _translated(error, _subject(error))
     _complain(str(failure))
     try:
         sys.stdout.flush()
     except OSError:
         discard(sys.stdout)
     return failure.exit_code
+
+
+def _subject(error: OSError) -> str:
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
+    return " -> ".join(map(str, names)) or "the operating system"
 
 
 def _translated(error: OSError, subject: str) -> ArtfsError:
@@ -184,10 +232,33 @@ def _invoke(arguments: Sequence[str]) -> int:
     # Not click's own `main`: it would print an empty line at Ctrl-C, and hide broken pipes.
     try:
         with group.make_context("artfs", list(arguments)) as context:
-            result: Any = group.invoke(context)
+            try:
+                result: Any = group.invoke(context)
+            except (ArtfsError, click.UsageError, OSError) as error:
+                _print_error(error, context, arguments)
+                raise
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _print_error(error: Exception, context: click.Context, arguments: Sequence[str]) -> None:
+    """Tell programs, too, what they asked in JSON and why there is no answer."""
+    asked = itertools.takewhile(lambda each: each != "--", arguments)
+    if "--json" not in asked or arguments[0] == "run" or json_is_printed(context):
+        return
+    if isinstance(error, click.UsageError):
+        value = error_value(UsageError("", _usage_text(error))) | {"exit_code": USAGE_EXIT_CODE}
+    elif isinstance(error, OSError) and not isinstance(error, ArtfsError):
+        if isinstance(error, OutputLost | BrokenPipeError):
+            return
+        value = error_value(_translated(error, _subject(error)))
+    else:
+        assert isinstance(error, ArtfsError)
+        value = error_value(error)
+    with suppress(OSError):
+        # Where nothing can be printed the line on standard error says it still.
+        print_json({"error": value})
 
 
 def _show_usage(error: click.ClickException) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,15 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
+from artfs.cli.completing import complete_mountpoint
 from artfs.cli.output import escaped, iso_time
-from artfs.errors import UNDECODABLE, ArtfsError, ArtifactNotFound, InvalidArgument, InvalidName
-from artfs.model import Metadata, check_name, parse_artifact_path
+from artfs.errors import UNDECODABLE, ArtfsError, InvalidArgument
+from artfs.model import Metadata
 
 if TYPE_CHECKING:
-    from artfs.catalog.records import RunRecord, VersionRecord
+    from click.shell_completion import CompletionItem
+
+    from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
     from artfs.repository.facade import Repository, StoreInfo
+
+_UNITS_S = {"": 1, "s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) *(s|min|h|d|w|)")
 
 store_option = click.option(
     "--store",
@@ -38,6 +45,39 @@ alias_option = click.option(
 description_option = click.option("--description", metavar="TEXT", help="A text for people.")
 metadata_option = click.option(
     "--metadata", metavar="JSON|@FILE", help="A JSON object, or a file that holds one."
+)
+
+
+class Duration(click.ParamType[float]):
+    """A number of seconds, or of what a unit says."""
+
+    name = "duration"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The duration in seconds."""
+        if isinstance(value, (int, float)):
+            return value
+        match = _DURATION.fullmatch(value.strip())
+        if match is None or not math.isfinite(float(match[1])):
+            self.fail(f"{value!r} is no duration: write 12h, 7d or 0", param, ctx)
+        return float(match[1]) * _UNITS_S[match[2]]
+
+
+def _read_tags(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        return ()
+    from artfs.sdk.metadata import check_tags  # noqa: PLC0415 - `--help` does not need it
+
+    return tuple(check_tags(value))
+
+
+tag_option = click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", callback=_read_tags, help="A tag."
+)
+ttl_option = click.option(
+    "--ttl", "ttl_s", type=Duration(), metavar="TIME", help="How long it is kept: 12h, 30d."
 )
 # How it is committed.
 expect_option = click.option(
@@ -61,6 +101,16 @@ staging_mount_options = click.option(
 foreground_option = click.option(
     "-f", "--foreground", is_flag=True, help="Stay, and log to standard error."
 )
+dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Only say what would be done.")
+include_option = click.option(
+    "--include",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only what matches one of these; the syntax is that of .gitignore.",
+)
+exclude_option = click.option(
+    "--exclude", multiple=True, metavar="PATTERN", help="Leave out what matches one of these."
+)
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 
 
@@ -81,7 +131,26 @@ class UnaskedPath(click.ParamType[Path]):
         return Path(value)
 
 
-mountpoint_argument = click.argument("mountpoint", metavar="MOUNTPOINT", type=UnaskedPath())
+class LocalPath(click.ParamType[str]):
+    """A path as it was written; a shell completes it."""
+
+    name = "path"
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        param: click.Parameter,  # noqa: ARG002 - as above
+        incomplete: str,
+    ) -> list[CompletionItem[str]]:
+        """Leaves it to the shell."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for completion
+
+        return [CompletionItem(incomplete, type="file")]
+
+
+mountpoint_argument = click.argument(
+    "mountpoint", metavar="MOUNTPOINT", type=UnaskedPath(), shell_complete=complete_mountpoint
+)
 
 
 def confirm(question: str, *, yes: bool, command: str) -> None:
@@ -122,44 +191,24 @@ def default_project() -> str | None:
     return configured()
 
 
-class ParsedTarget(msgspec.Struct, frozen=True):
-    """What `[PROJECT[/NAME[:VERSION[/PATH]]]]` says; parts that it leaves out are None."""
-
-    project: str | None = None
-    name: str | None = None
-    selector: str | None = None
-    path: str = ""
-    """Inside the version; empty for its root."""
-
-
-def parse_target(text: str | None, *, entity: str) -> ParsedTarget:
-    """Read what `artfs ls` lists; the store's own entity may stand in front.
-
-    Raises: InvalidName; ArtifactNotFound for another entity; ConfigError.
-    """
-    if not text:
-        return ParsedTarget()
-    names, colon, rest = text.partition(":")
-    selector, _, path = rest.partition("/")
-    parts = names.rstrip("/").split("/")
-    if len(parts) == 3:
-        if parts[0] != entity:
-            raise ArtifactNotFound(text, f"this store belongs to the entity {entity!r}")
-        parts = parts[1:]
-    if len(parts) == 1 and colon and (project := default_project()) is not None:
-        parts = [project, *parts]
-    if len(parts) == 1 and not colon:
-        return ParsedTarget(check_name(parts[0], kind="project"))
-    if len(parts) != 2 or (colon and not selector):
-        raise InvalidName(text, "not a target", hint="write PROJECT[/NAME[:VERSION[/PATH]]]")
-    parsed = parse_artifact_path("/".join(parts) + (f":{selector}" if selector else ""))
-    return ParsedTarget(parsed.project, parsed.name, parsed.selector, path.rstrip("/"))
-
-
 def raise_damage(damaged: Sequence[ArtfsError]) -> None:
     """End a command that has shown the rest, where something is damaged. Raises: the first."""
     if damaged:
         raise damaged[0]
+
+
+def artifact_value(artifact: ArtifactRecord) -> dict[str, Any]:
+    """An artifact as JSON shows it."""
+    return {
+        "path": artifact.path,
+        "project": artifact.project,
+        "name": artifact.name,
+        "type": artifact.type,
+        "is_portfolio": artifact.is_portfolio,
+        "version_count": artifact.version_count,
+        "created_at": iso_time(artifact.created_at_ns),
+        "latest": None if artifact.latest is None else version_value(artifact.latest),
+    }
 
 
 def version_value(version: VersionRecord) -> dict[str, Any]:

@@ -7,7 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+import click
+
 from artfs.encoding import json_text
+from artfs.errors import ArtfsError
 from artfs.system.texts import (
     escaped,
     format_age,
@@ -21,14 +24,17 @@ from artfs.system.texts import (
 __all__ = [
     "OutputLost",
     "discard",
+    "error_value",
     "escaped",
     "format_age",
     "format_count",
     "format_duration",
     "format_size",
     "iso_time",
+    "json_is_printed",
     "json_text",
     "plural",
+    "print_bytes",
     "print_json",
     "print_line",
     "print_note",
@@ -36,6 +42,8 @@ __all__ = [
     "print_text",
     "single_line",
 ]
+
+_PRINTED = "artfs.printed"
 
 
 class OutputLost(OSError):
@@ -52,9 +60,43 @@ def print_text(text: str) -> None:
         raise OutputLost(error.errno, error.strerror) from None
 
 
+def print_bytes(content: bytes | bytearray | memoryview) -> None:
+    """Write bytes as they are, also where nobody decodes them. Raises: as `print_text`."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLost(error.errno, error.strerror) from None
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document, which every program can read."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[_PRINTED] = True
     print_text(f"{json_text(value, indent=2)}\n")
+
+
+def json_is_printed(context: click.Context) -> bool:
+    """Whether the document of a command line is printed: there is one, whatever happens then."""
+    return _PRINTED in context.meta
+
+
+def error_value(error: ArtfsError | str) -> dict[str, Any]:
+    """An error as JSON shows it; of some that happened long ago the text is all that is known."""
+    if isinstance(error, str):
+        error = ArtfsError("", error)
+    return {
+        "kind": type(error).__name__,
+        "message": str(error),
+        "subject": error.subject,
+        "reason": error.reason,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }
 
 
 def print_line(text: str) -> None:

@@ -9,38 +9,38 @@ from typing import Any
 
 import msgspec
 
-from artfs.cli.output import format_size, iso_time, print_json, print_line, print_table
+from artfs.cli.output import error_value, format_size, iso_time, print_json, print_line, print_table
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.mounts.messages import MountStatus
 
 
-def print_long_listing(entries: Iterable[Entry], *, digests: bool) -> None:
-    """Print entries as `ls -l` does; with `digests` also the W&B digests of files."""
+def print_long_listing(entries: Iterable[tuple[str, Entry]], *, digests: bool) -> None:
+    """Print named entries as `ls -l` does; with `digests` also the W&B digests of files."""
     header = ("MODE", "SIZE", "MODIFIED", *(["DIGEST"] if digests else []), "NAME")
     rows = []
-    for entry in entries:
-        mode, size, modified, digest, name = _long_row(entry)
+    for called, entry in entries:
+        mode, size, modified, digest, name = _long_row(entry, called)
         rows.append((mode, size, modified, *([digest] if digests else []), name))
     print_table(header, rows, right=frozenset({"SIZE"}))
 
 
-def _long_row(entry: Entry) -> tuple[str, str, str, str, str]:
+def _long_row(entry: Entry, name: str) -> tuple[str, str, str, str, str]:
     if isinstance(entry, FileEntry):
         mode = "-rwxr-xr-x" if entry.executable else "-rw-r--r--"
         size = format_size(entry.size_bytes)
-        return mode, size, _local_time(entry.mtime_ns), entry.digest, entry.name
+        return mode, size, _local_time(entry.mtime_ns), entry.digest, name
     if isinstance(entry, ReferenceEntry) and entry.is_server_file:
         size = "-" if entry.size_bytes is None else format_size(entry.size_bytes)
-        return "-rw-r--r--", size, _local_time(entry.mtime_ns), entry.digest, entry.name
+        return "-rw-r--r--", size, _local_time(entry.mtime_ns), entry.digest, name
     if isinstance(entry, ReferenceEntry):
         size = "-" if entry.size_bytes is None else format_size(entry.size_bytes)
         modified = _local_time(entry.mtime_ns) if entry.mtime_ns else "-"
         unverified = "" if entry.pin.proof != "none" else " (unverified)"
-        name = f"{entry.name} -> {entry.uri}{unverified}"
+        name = f"{name} -> {entry.uri}{unverified}"
         return "-rw-r--r--", size, modified, entry.digest, name
     if isinstance(entry, DirectoryEntry):
-        return "drwxr-xr-x", format_size(entry.size_bytes), "-", "-", f"{entry.name}/"
-    return "lrwxrwxrwx", "-", "-", "-", f"{entry.name} -> {entry.target}"
+        return "drwxr-xr-x", format_size(entry.size_bytes), "-", "-", f"{name}/"
+    return "lrwxrwxrwx", "-", "-", "-", f"{name} -> {entry.target}"
 
 
 def _local_time(at_ns: int) -> str:
@@ -66,6 +66,7 @@ def entry_value(entry: Entry) -> dict[str, Any]:
             "size_bytes": entry.size_bytes,
             "digest": entry.digest,
             "uri": entry.uri,
+            "modified_at": iso_time(entry.mtime_ns) if entry.mtime_ns else None,
             "pinned": entry.pin.proof,
         }
     if isinstance(entry, DirectoryEntry):
@@ -75,7 +76,12 @@ def entry_value(entry: Entry) -> dict[str, Any]:
             "size_bytes": entry.size_bytes,
             "file_count": entry.file_count,
         }
-    return {"name": entry.name, "kind": "symlink", "target": entry.target}
+    return {"name": entry.name, "kind": "symlink", "size_bytes": None, "target": entry.target}
+
+
+def path_value(path: str, entry: Entry) -> dict[str, Any]:
+    """What is at a path in a version, as JSON shows it."""
+    return {"path": path} | entry_value(entry)
 
 
 def mounted_name(status: MountStatus) -> str:
@@ -88,7 +94,20 @@ def mounted_name(status: MountStatus) -> str:
 def mount_value(status: MountStatus) -> dict[str, Any]:
     """A mount as JSON shows it."""
     value: dict[str, Any] = msgspec.to_builtins(status, enc_hook=str)
+    value["started_at"] = _iso_of(value.pop("started_at_s"))
+    if value["staging"] is not None:
+        staging = value["staging"]
+        staging["created_at"] = _iso_of(staging.pop("created_at_s"))
+        commit = staging["commit"]
+        if commit is not None:
+            failure = status.staging.commit.failure  # type: ignore[union-attr] # as just looked at
+            del commit["failure"]
+            commit["error"] = None if failure is None else error_value(failure.as_error())
     return value
+
+
+def _iso_of(at_s: float | None) -> str | None:
+    return None if at_s is None else iso_time(int(at_s * 1e9))
 
 
 def owner_name(status: MountStatus) -> str:

@@ -23,7 +23,7 @@ from artfs.mounts.messages import (
 )
 from artfs.settings import TIMEOUT_VARIABLE
 from artfs.system.oserrors import translated
-from artfs.system.processes import log_to_stderr
+from artfs.system.processes import chosen_log_level, log_to_stderr, notify_systemd
 
 logger = logging.getLogger("artfs.daemon")
 
@@ -55,7 +55,8 @@ def run_foreground(request: MountRequest) -> None:
 
     Raises: as `run_mount`.
     """
-    run_mount(prepare(request))
+    log_to_stderr(chosen_log_level(logging.WARNING))
+    run_mount(prepare(request), on_ready=lambda _: notify_systemd("READY=1"))
 
 
 def _raise_file_limit(request: MountRequest) -> None:
@@ -72,7 +73,7 @@ def _raise_file_limit(request: MountRequest) -> None:
 
 def main() -> int:
     """Mount what the request on standard input says; return the exit code."""
-    log_to_stderr(logging.INFO)
+    log_to_stderr(chosen_log_level(logging.INFO))
     request = decode_line(sys.stdin.buffer.readline(), MountRequest)
     try:
         run_mount(request, on_ready=_announce)

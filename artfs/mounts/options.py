@@ -85,6 +85,12 @@ def parse_options(texts: Iterable[str]) -> MountOptions:
     return MountOptions(**chosen)
 
 
+def is_known_option(item: str) -> bool:
+    """Whether `NAME[=VALUE]` is an option of a mount, whatever its value."""
+    name = item.partition("=")[0]
+    return name in _FLAGS or name in _VALUES
+
+
 def _seconds(limit_s: float, *, positive: bool) -> Callable[[str], float]:
     def read(text: str) -> float:
         value = float(text)

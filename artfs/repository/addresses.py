@@ -9,7 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from artfs.errors import InvalidName
-from artfs.model import ArtifactPath, check_name, parse_artifact_path
+from artfs.model import check_name
+from artfs.targets import ArtifactPath, parse_artifact_path
 
 _URL_MARK = "artifacts"
 """The third part of `Artifact.url`: `ENTITY/PROJECT/artifacts/TYPE/NAME/VERSION`."""

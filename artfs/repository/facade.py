@@ -18,7 +18,9 @@ import msgspec
 from artfs.blobs.base import ObjectStore, RecordStore
 from artfs.blobs.cache import BlockCache
 from artfs.catalog.base import Catalog
+from artfs.catalog.blob_port import OnDamage
 from artfs.catalog.records import (
+    ArtifactRecord,
     BlobRecord,
     CommitRequest,
     CommitResult,
@@ -42,21 +44,21 @@ from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEn
 from artfs.manifest.tree import LoadDirectory, find
 from artfs.manifest.wandb import TreeDigests, tree_digests
 from artfs.model import (
-    ArtifactPath,
     Digest,
     VersionState,
-    parse_artifact_path,
 )
 from artfs.references.artifact import OWN_SCHEME, SCHEME, ArtifactHandler
 from artfs.references.base import ReferenceHandler
 from artfs.references.registry import References
 from artfs.repository.commits import Commits
 from artfs.repository.ingest import Ingest
+from artfs.repository.near_misses import named_near_misses, near_project
 from artfs.repository.openpack import Workspace
 from artfs.repository.presence import Presence, require_objects
 from artfs.repository.recovery import Recovery
 from artfs.repository.reference_targets import ReferenceTargets
 from artfs.settings import file_references
+from artfs.targets import ArtifactPath, Target, parse_artifact_path, project_of, readings
 from artfs.wandbstore.address import server_schemes
 from artfs.wandbstore.refusals import refusal
 
@@ -106,6 +108,14 @@ class StoreVersions:
     def version_id(self, artifact_path: str) -> str:
         """See Versions."""
         return self._repository.resolve(artifact_path).id
+
+
+def _without_path(path: ArtifactPath) -> ArtifactPath:
+    """Raises: InvalidArgument for a path in a version."""
+    if path.path:
+        version = msgspec.structs.replace(path, path="")
+        raise InvalidArgument(str(path), "names a path in a version", hint=f"write {version}")
+    return path
 
 
 class Repository:
@@ -188,20 +198,59 @@ class Repository:
     # --- names -----------------------------------------------------------------------------
 
     def parse(self, path: str | ArtifactPath, *, project: str | None = None) -> ArtifactPath:
-        """Read an artifact path and check that it can be in this store.
+        """Read the name of an artifact that need not exist, or of a version of it.
 
         `project` stands in where the path names none. The result always has a project.
-        Raises: InvalidName; ArtifactNotFound for another entity.
+        Raises: InvalidName; InvalidArgument for a path in a version; ArtifactNotFound for another
+        entity.
         """
-        parsed = parse_artifact_path(path) if isinstance(path, str) else path
-        if parsed.entity not in {None, self.info.entity}:
-            raise ArtifactNotFound(
-                str(parsed), f"this store belongs to the entity {self.info.entity!r}"
-            )
-        found_project = parsed.project or project
-        if found_project is None:
-            raise InvalidArgument(str(parsed), "names no project", hint="write PROJECT/NAME")
-        return msgspec.structs.replace(parsed, entity=self.info.entity, project=found_project)
+        if isinstance(path, str):
+            path = parse_artifact_path(path, entity=self.info.entity)
+        return _without_path(self._placed(path, project))
+
+    def meant(self, path: str | ArtifactPath, *, project: str | None = None) -> ArtifactPath:
+        """Read what names an artifact that exists, a version of it or a path in one.
+
+        Where a text can be read in two ways, it is the one that leads to an artifact.
+        Blocks: on the catalog, where it can. Raises: as `parse`, but for a path in a version.
+        """
+        if not isinstance(path, str):
+            return self._placed(path, project)
+        first, *others = readings(path, entity=self.info.entity)
+        likeliest = self._placed(first, project)
+        for other in others:
+            if self._exists(likeliest):
+                break
+            second = self._placed(other, project)
+            if self._exists(second):
+                return second
+        return likeliest
+
+    def target(self, text: str | None, *, project: str | None = None) -> Target:
+        """Read what may name the whole store, a project, or what `meant` reads.
+
+        Raises: as `meant`.
+        """
+        if text is None:
+            return Target()
+        alone = project_of(text)
+        if alone is not None:
+            return Target(alone)
+        path = self.meant(text, project=project)
+        return Target(path.project, path.name, path.selector, path.path)
+
+    def locate(
+        self, path: str | ArtifactPath, *, project: str | None = None
+    ) -> tuple[VersionRecord, str]:
+        """The COMMITTED version that a target names, and the path in it; empty: all of it.
+
+        Without a selector it is `latest`. Raises: as `resolve`.
+        """
+        parsed = self.meant(path, project=project)
+        assert parsed.project is not None
+        with named_near_misses(self.catalog, parsed, entity=self.info.entity):
+            found = self.catalog.version(parsed.project, parsed.name, parsed.selector or LATEST)
+        return found, parsed.path
 
     def resolve(self, path: str | ArtifactPath, *, project: str | None = None) -> VersionRecord:
         """The COMMITTED version that a path names; without a selector it is `latest`.
@@ -209,9 +258,19 @@ class Repository:
         Raises: InvalidName, InvalidArgument, ArtifactNotFound, VersionNotFound, AliasNotFound,
         BackendUnavailable.
         """
-        parsed = self.parse(path, project=project)
+        return self.locate(_without_path(self.meant(path, project=project)))[0]
+
+    def artifact(
+        self, path: str | ArtifactPath, *, project: str | None = None, on_damage: OnDamage | None
+    ) -> ArtifactRecord:
+        """The artifact or portfolio that a path names, whichever version it may name.
+
+        Raises: InvalidName, InvalidArgument, ArtifactNotFound, DamagedRecord, BackendUnavailable.
+        """
+        parsed = _without_path(self.meant(path, project=project))
         assert parsed.project is not None
-        return self.catalog.version(parsed.project, parsed.name, parsed.selector or LATEST)
+        with named_near_misses(self.catalog, parsed, entity=self.info.entity):
+            return self.catalog.artifact(parsed.project, parsed.name, on_damage=on_damage)
 
     def require_project(self, project: str) -> None:
         """Blocks: on the catalog. Raises: ArtifactNotFound, DamagedRecord, BackendUnavailable."""
@@ -221,7 +280,28 @@ class Repository:
         for error in damaged:
             if not error.names or project in error.names:
                 raise error
-        raise ArtifactNotFound(project, "there is no such project", hint="`artfs ls` lists them")
+        near = near_project(self.catalog, project)
+        hint = f"did you mean {near}?" if near else "`artfs ls` lists them"
+        raise ArtifactNotFound(project, "there is no such project", hint=hint)
+
+    def _placed(self, path: ArtifactPath, project: str | None) -> ArtifactPath:
+        """Raises: ArtifactNotFound for another entity, InvalidArgument without a project."""
+        if path.entity not in {None, self.info.entity}:
+            raise ArtifactNotFound(
+                str(path), f"this store belongs to the entity {self.info.entity!r}"
+            )
+        found_project = path.project or project
+        if found_project is None:
+            raise InvalidArgument(str(path), "names no project", hint="write PROJECT/NAME")
+        return msgspec.structs.replace(path, entity=self.info.entity, project=found_project)
+
+    def _exists(self, path: ArtifactPath) -> bool:
+        assert path.project is not None
+        try:
+            self.catalog.artifact(path.project, path.name, on_damage=lambda _: None)
+        except ArtifactNotFound:
+            return False
+        return True
 
     # --- trees and bytes -------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from artfs.system.paths import is_own_path
 
@@ -28,23 +28,24 @@ def own_names_ignored(path: str, _is_directory: bool) -> bool:
 
 def ignore_rules(content: bytes) -> IsIgnored:
     """The rules of an ignore file. Lines that are no patterns match nothing, as they do for git."""
-    # Most directories have no such file, and regular expressions take long to import.
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415
-
     text = content.removeprefix(BOM_UTF8).decode(errors="replace")
     # Lines end where they do for git; `splitlines` knows more ends, which may be parts of names.
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    matches = matches_patterns([line.removesuffix("\r") for line in text.split("\n")])
+    return lambda path, is_directory: (
+        own_names_ignored(path, is_directory) or matches(path, is_directory)
+    )
+
+
+def matches_patterns(patterns: Sequence[str]) -> IsIgnored:
+    """Whether a path is matched by patterns in the syntax of `.gitignore`."""
+    # Most commands have none, and regular expressions take long to import.
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415
+
     try:
-        spec = GitIgnoreSpec.from_lines(lines)
+        spec = GitIgnoreSpec.from_lines(patterns)
     except (re.error, ValueError):
-        spec = GitIgnoreSpec.from_lines(filter(_is_pattern, lines))
-
-    def is_ignored(path: str, is_directory: bool) -> bool:
-        return own_names_ignored(path, is_directory) or spec.match_file(
-            f"{path}/" if is_directory else path
-        )
-
-    return is_ignored
+        spec = GitIgnoreSpec.from_lines(filter(_is_pattern, patterns))
+    return lambda path, is_directory: spec.match_file(f"{path}/" if is_directory else path)
 
 
 def _is_pattern(line: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from artfs.catalog.records import ArtifactRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument, NotFound, RunNotFound
-from artfs.repository.facade import Repository
+from artfs.repository.facade import LATEST, Repository
 from artfs.repository.runnames import find_run
 from artfs.sdk.collections import PER_PAGE, ArtifactCollection, ArtifactType, ArtifactVersions
 from artfs.sdk.run import Artifact, Run
@@ -81,9 +81,13 @@ class Api:
     def artifact_exists(self, name: str, type: str | None = None) -> bool:  # noqa: A002 - W&B's name
         """Whether `artifact` would find one. Raises: ValueError for a bad name."""
         try:
-            return type in {None, self.artifact(name).type}
+            path = self._repository.meant(name, project=self._project())
+            assert path.project is not None
+            catalog = self._repository.catalog
+            found = catalog.version(path.project, path.name, path.selector or LATEST)
         except NotFound:
             return False
+        return type in {None, found.type}
 
     def artifact_versions(
         self, type_name: str, name: str, per_page: int = PER_PAGE
@@ -177,9 +181,13 @@ class Api:
         return ArtifactCollection(self._repository, record, Artifact.of_version)
 
     def _collection_record(self, type_name: str, name: str) -> ArtifactRecord:
-        path = self._repository.parse(name, project=self._project())
-        assert path.project is not None
-        record = self._repository.catalog.artifact(path.project, path.name)
+        if "/" in type_name and "/" not in name:
+            raise ArtifactNotFound(
+                repr(type_name)[:140],
+                "is no type of artifacts",
+                hint=f"the type comes first: did you mean ({name!r}, {type_name!r})?",
+            )
+        record = self._repository.artifact(name, project=self._project(), on_damage=None)
         if record.type != type_name:
             raise ArtifactNotFound(record.path, f"has the type {record.type!r}, not {type_name!r}")
         return record

@@ -1,18 +1,29 @@
-"""Comparing a local directory with a version: verify it, or prune it for a checkout."""
+"""Comparing a local directory with a version: verify it, prune it, say what a download would do."""
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from artfs.errors import InvalidArgument
-from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry, SymlinkEntry
+from artfs.manifest.entries import (
+    DirectoryEntry,
+    Entry,
+    FileEntry,
+    LeafEntry,
+    ReferenceEntry,
+    SymlinkEntry,
+)
 from artfs.manifest.tree import walk
 from artfs.model import Digest
 from artfs.repository.facade import Repository
+from artfs.repository.path_filter import PathFilter
 from artfs.sdk.materialize import file_has_content
 from artfs.system.files import SharedDescriptor
 from artfs.system.mountinfo import artfs_mountpoints
@@ -41,11 +52,60 @@ def verify_directory(repository: Repository, tree: Digest, root: Path) -> None:
         raise InvalidArgument(str(root), f"does not match the artifact: {named}{more}")
 
 
-def prune_directory(repository: Repository, tree: Digest, root: Path) -> None:
-    """Remove everything below `root` that a version does not have; no link is followed.
+class Comparison(msgspec.Struct, frozen=True):
+    """How a directory differs from what is chosen of a version; all are paths below it."""
 
-    Blocks: on the disk. Raises: PermissionDenied, BackendUnavailable.
+    to_write: list[tuple[str, LeafEntry]]
+    """What is missing or different, and references: what they lead to is not looked at."""
+    right: int
+    """How many files and links are as they should be."""
+    surplus: list[str]
+    """Chosen files and links that the version does not have."""
+
+
+def compare_directory(
+    repository: Repository, tree: Digest, root: Path, chosen: PathFilter
+) -> Comparison:
+    """Say what a download would write to `root`, which need not exist, and what is there besides.
+
+    Blocks: reads every file that is there. Raises: PathNotFound where nothing is chosen,
+    PermissionDenied, BackendUnavailable.
     """
+    wanted = dict(chosen.select(repository.directory, tree))
+    with translate_os_errors(root):
+        try:
+            below = Below(open_directory(root))
+        except FileNotFoundError:
+            return Comparison(list(wanted.items()), 0, [])
+        missing = [
+            (path, entry)
+            for path, entry in wanted.items()
+            if isinstance(entry, ReferenceEntry) or not _is_there(below, path, entry)
+        ]
+        surplus = [
+            path
+            for directory, _, others in below.walk(leave_out=_not_theirs(root))
+            for name in others
+            if (path := name_of(f"{directory}/{name}" if directory else name)) not in wanted
+            and chosen.takes(path)
+        ]
+    return Comparison(missing, len(wanted) - len(missing), sorted(surplus))
+
+
+def _is_there(below: Below, path: str, entry: FileEntry | SymlinkEntry) -> bool:
+    if isinstance(entry, SymlinkEntry):
+        return _leads_to(below, path, entry.target)
+    return _is_right(below, path, entry)
+
+
+def prune_directory(
+    repository: Repository, tree: Digest, root: Path, chosen: PathFilter | None = None
+) -> None:
+    """Remove everything below `root`, or what is `chosen` there, that a version does not have.
+
+    No link is followed. Blocks: on the disk. Raises: PermissionDenied, BackendUnavailable.
+    """
+    chosen = PathFilter() if chosen is None else chosen
     entries = dict(walk(repository.directory, tree))
     with translate_os_errors(root):
         below = Below(open_directory(root))
@@ -55,13 +115,24 @@ def prune_directory(repository: Repository, tree: Digest, root: Path) -> None:
             fd = below.open(directory)[0].fd
             for name in others:
                 entry = entries.get(name_of(prefix + name))
-                if entry is None or isinstance(entry, DirectoryEntry):
+                is_theirs = entry is not None and not isinstance(entry, DirectoryEntry)
+                if not is_theirs and chosen.takes(name_of(prefix + name)):
                     with translate_os_errors(f"{root}/{prefix}{name}"):
                         os.unlink(name, dir_fd=fd)
             for name in names:
-                if not isinstance(entries.get(name_of(prefix + name)), DirectoryEntry):
-                    with translate_os_errors(f"{root}/{prefix}{name}"):
-                        os.rmdir(name, dir_fd=fd)
+                path = name_of(prefix + name)
+                if not isinstance(entries.get(path), DirectoryEntry) and chosen.may_hold(path):
+                    _remove_directory(fd, name, f"{root}/{prefix}{name}", chosen)
+
+
+def _remove_directory(fd: int, name: str, subject: str, chosen: PathFilter) -> None:
+    with translate_os_errors(subject):
+        try:
+            os.rmdir(name, dir_fd=fd)
+        except OSError as error:
+            # What was not chosen is still in it.
+            if chosen.takes_all or error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
 
 
 def _not_theirs(root: Path) -> Callable[[str], bool]:

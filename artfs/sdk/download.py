@@ -26,6 +26,7 @@ from artfs.errors import (
 from artfs.manifest.entries import DirectoryEntry, LeafEntry, ReferenceEntry, SymlinkEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
+from artfs.repository.path_filter import PathFilter
 from artfs.sdk.materialize import PartialFiles, Placements, Placer, opened_root
 from artfs.system.files import SharedDescriptor
 from artfs.system.oserrors import translate_os_errors, translated
@@ -54,13 +55,15 @@ def download_tree(
     root: Path,
     *,
     path_prefix: str = "",
+    chosen: PathFilter | None = None,
     skip_missing: bool = False,
     link: bool = False,
     meter: ProgressMeter | None = None,
 ) -> Placements:
     """Write a version's tree below `root`; files that are right already and others stay.
 
-    Only paths that begin with `path_prefix`, which may end within a name, are written. With
+    Only paths that begin with `path_prefix`, which may end within a name, and those that are
+    `chosen` are written, to the places that they have in the whole. With
     `link`, large files of an embedded store on the same file system become hard links to it; with
     `skip_missing`, references that lead to nothing, or to something else, are left out.
     Blocks: on network and disk. Raises: IntegrityError, BlobNotFound, ReferenceChanged,
@@ -72,7 +75,8 @@ def download_tree(
             repository, root, opened=directory, aside=aside, link=link, meter=meter
         )
         target.skip_missing = skip_missing
-        return target.write(_chunks(repository, target, tree, path_prefix))
+        filtered = PathFilter() if chosen is None else chosen
+        return target.write(_chunks(repository, target, tree, path_prefix, filtered))
 
 
 def download_one(
@@ -93,7 +97,11 @@ def download_one(
 
 
 def _chunks(
-    repository: Repository, target: _DownloadRoot, tree: Digest, path_prefix: str
+    repository: Repository,
+    target: _DownloadRoot,
+    tree: Digest,
+    path_prefix: str,
+    chosen: PathFilter,
 ) -> Iterator[_Chunk]:
     """The entries to write, directory by directory; directories are made on the way."""
     stack = [("", tree)]
@@ -102,13 +110,16 @@ def _chunks(
         prefix = f"{directory}/" if directory else ""
         entries: list[LeafEntry] = []
         size_bytes = 0
-        is_new = prefix.startswith(path_prefix) and target.make_directory(directory)
+        # Of a selection, a directory is made for what comes into it.
+        is_whole = prefix.startswith(path_prefix) and chosen.takes_all
+        is_new = is_whole and target.make_directory(directory)
         for entry in repository.directory(digest).entries():
             path = prefix + entry.name
             if isinstance(entry, DirectoryEntry):
-                if f"{path}/".startswith(path_prefix) or path_prefix.startswith(f"{path}/"):
+                is_near = f"{path}/".startswith(path_prefix) or path_prefix.startswith(f"{path}/")
+                if is_near and chosen.may_hold(path):
                     stack.append((path, entry.sha256))
-            elif path.startswith(path_prefix):
+            elif path.startswith(path_prefix) and chosen.takes(path):
                 entries.append(entry)
                 size_bytes += 0 if isinstance(entry, SymlinkEntry) else entry.size_bytes or 0
                 if len(entries) >= _CHUNK_FILES or size_bytes >= _CHUNK_BYTES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,12 +19,13 @@ from artfs.repository.ignore import (
     MAX_IGNORE_BYTES,
     IsIgnored,
     ignore_rules,
+    matches_patterns,
     own_names_ignored,
 )
 from artfs.sdk.draft_entries import DraftEntries, commit_contents
 from artfs.sdk.intake import FileIntake
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
-from artfs.sdk.scan import OnLeftOut, Scan, Selection, log_left_out
+from artfs.sdk.scan import OnLeftOut, Scan, Selection, check_regular, log_left_out
 from artfs.settings import default_project
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import name_of
@@ -49,6 +50,10 @@ class PutRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The run that makes it."""
     references: tuple[ReferenceRequest, ...] = ()
     """What it refers to, besides what is stored in it."""
+    exclude: tuple[str, ...] = ()
+    """What is left out besides what `.artfsignore` names; the syntax is the same."""
+    one_file_system: bool = True
+    """Of a directory, take nothing that is on another file system."""
 
 
 def put(
@@ -66,8 +71,8 @@ def put(
 
     The content of a single directory comes into the root; of several sources each one goes under
     its base name. `on_references` hears how many references there are so far, `on_skipped` what a
-    request that may skip what is invalid left out, `on_left_out` which mounts of artfs below a
-    directory are not taken in. What the `.artfsignore` in a directory's root names is left out.
+    request that may skip what is invalid left out, `on_left_out` which directories are not taken
+    in, as mounts of artfs. What the `.artfsignore` in a directory's root names is left out.
     Blocks: on disk and network. Raises: InvalidArgument for two sources of one name, and for
     sockets and the like; PathNotFound, SourceChanged, PermissionDenied, OutOfSpace, Conflict,
     InvalidName, BackendUnavailable. Nothing is visible before it succeeds.
@@ -76,7 +81,7 @@ def put(
     named = _named(sources, required=not request.references)
     ingest, contents = repository.ingest(), DraftEntries()
     try:
-        selections = {source: _selection(source, on_left_out) for _, source in named}
+        selections = {source: _selection(source, request, on_left_out) for _, source in named}
         meter = _meter(named, selections, on_progress)
         intake = FileIntake(ingest, contents, transfer=transfer, meter=meter)
         for path, source in named:
@@ -170,13 +175,53 @@ def _named(sources: Sequence[str | os.PathLike[str]], *, required: bool) -> list
     return list(named.items())
 
 
-def _selection(source: str, on_left_out: OnLeftOut) -> Selection:
+def planned(
+    repository: Repository | None,
+    sources: Sequence[str | os.PathLike[str]],
+    request: PutRequest,
+    *,
+    on_left_out: OnLeftOut,
+) -> Iterator[tuple[str, int | None]]:
+    """The paths that `put` would take in, with their sizes in bytes; a link has none.
+
+    `repository`: None where the store would only be made. Blocks: on the disk. Raises: as `put`.
+    """
+    if repository is not None:
+        _commit_request(repository, request)
+    for path, source in _named(sources, required=not request.references):
+        place = Path(source)
+        if place.is_dir() and (path == "" or not place.is_symlink()):
+            prefix = f"{path}/" if path else ""
+            for found in Scan(source, _selection(source, request, on_left_out)):
+                below = f"{prefix}{found.path}/" if found.path else prefix
+                yield from ((below + each.name, each.size_bytes) for each in found.files)
+                yield from ((below + each.name, None) for each in found.links)
+        else:
+            status = place.lstat()
+            if not place.is_symlink():
+                check_regular(source, status.st_mode)
+            yield path, None if place.is_symlink() else status.st_size
+
+
+def _selection(source: str, request: PutRequest, on_left_out: OnLeftOut) -> Selection:
     is_ignored: IsIgnored = own_names_ignored
     path = Path(source, IGNORE_FILE)
     if path.is_file():
         with translate_os_errors(path), path.open("rb") as file:
             is_ignored = ignore_rules(file.read(MAX_IGNORE_BYTES))
-    return Selection(follow_links=False, is_ignored=is_ignored, on_left_out=on_left_out)
+    return Selection(
+        follow_links=False,
+        is_ignored=_excluding(is_ignored, request.exclude),
+        one_file_system=request.one_file_system,
+        on_left_out=on_left_out,
+    )
+
+
+def _excluding(is_ignored: IsIgnored, patterns: Sequence[str]) -> IsIgnored:
+    if not patterns:
+        return is_ignored
+    excluded = matches_patterns(patterns)
+    return lambda path, is_directory: is_ignored(path, is_directory) or excluded(path, is_directory)
 
 
 def _meter(
@@ -191,7 +236,7 @@ def _meter(
     for _, source in named:
         if Path(source).is_dir():
             # What is left out is said when the files are taken in.
-            counted = msgspec.structs.replace(selections[source], on_left_out=lambda _: None)
+            counted = msgspec.structs.replace(selections[source], on_left_out=lambda *_: None)
             for found in Scan(source, counted):
                 files += len(found.files)
                 size_bytes += sum(file.size_bytes for file in found.files)

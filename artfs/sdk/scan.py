@@ -25,8 +25,11 @@ from artfs.system.paths import Below, local_name, name_of, open_directory
 
 logger = logging.getLogger(__name__)
 
-OnLeftOut = Callable[[str], None]
-"""Given the path of a mount of artfs that is not taken in."""
+OnLeftOut = Callable[[str, str], None]
+"""Given the path of a directory that is not taken in, and what it is."""
+
+_MOUNT = "it is a mount of artfs"
+_ELSEWHERE = "it is on another file system"
 
 _KINDS = {
     stat.S_IFSOCK: "a socket",
@@ -75,9 +78,9 @@ class _Pending(msgspec.Struct, frozen=True):
     """Device and inode of every directory above; only filled where links are followed."""
 
 
-def log_left_out(path: str) -> None:
+def log_left_out(path: str, reason: str) -> None:
     """Say in the log what is left out."""
-    logger.warning("%s: left out: it is a mount of artfs", path)
+    logger.warning("%s: left out: %s", path, reason)
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +90,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Take what a link leads to; one that leads to nothing or back to a directory above it is
     refused. Else links are kept."""
     is_ignored: IsIgnored = own_names_ignored
+    one_file_system: bool = False
+    """Do not go into what is on another file system than the root."""
     on_left_out: OnLeftOut = log_left_out
 
 
@@ -103,20 +108,25 @@ class Scan:
     def __iter__(self) -> Iterator[ScannedDirectory]:
         """Every directory from the root down, in name order, parents first.
 
-        A mount of artfs below it is left out: what is in it is in a store.
+        A mount of artfs below it is left out: what is in it is in a store. So is, where it is
+        asked for, what is on another file system.
         Blocks: on the disk. Raises: PathNotFound, PermissionDenied, InvalidArgument for what is no
         file, directory or link, InvalidName for a name that a version cannot hold.
         """
         selection = self._selection
         mountpoints = artfs_mountpoints(self._root)
+        device = os.fstat(self.open("").fd).st_dev
         waiting = [_Pending("", self._root, frozenset())]
         while waiting:
             pending = waiting.pop()
             if mountpoints and pending.path and os.path.realpath(pending.source) in mountpoints:
-                selection.on_left_out(pending.source)
+                selection.on_left_out(pending.source, _MOUNT)
                 continue
             with _opening(pending.source):
                 directory = self.open(pending.path)
+            if selection.one_file_system and os.fstat(directory.fd).st_dev != device:
+                selection.on_left_out(pending.source, _ELSEWHERE)
+                continue
             if selection.follow_links:
                 pending = _with_own_identity(pending, directory.fd)
             found, below = _scan_one(pending, directory.fd, selection)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from artfs.errors import BackendUnavailable, ConfigError, InvalidArgument, Permi
 from artfs.repository.facade import Repository
 from artfs.server.app import Server
 from artfs.server.connections import GuardedProtocol
+from artfs.system.processes import notify_systemd
 from artfs.web.app import Pages
 
 logger = logging.getLogger(__name__)
@@ -59,10 +59,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._on_ready()
-            _notify("READY=1")
+            notify_systemd("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        _notify("STOPPING=1")
+        notify_systemd("STOPPING=1")
         await super().shutdown(sockets)
 
 
@@ -161,16 +161,3 @@ def _listening(options: ServeOptions) -> socket.socket:
             hint="name another address with --listen",
         ) from None
     return found
-
-
-def _notify(state: str) -> None:
-    """Tell systemd, where it wants to know: sd_notify(3)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-        try:
-            sender.connect("\0" + address[1:] if address.startswith("@") else address)
-            sender.sendall(state.encode())
-        except OSError as error:
-            logger.warning("systemd could not be told %r: %s", state, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from threading import current_thread, main_thread
@@ -11,6 +12,9 @@ from typing import NoReturn
 
 from artfs.credentials import shown
 
+logger = logging.getLogger(__name__)
+
+LOG_LEVEL_VARIABLE = "ARTFS_LOG_LEVEL"
 _FAILED = 1
 _INTERRUPTED = 255
 Status = str | int | None
@@ -35,6 +39,24 @@ def log_to_stderr(level: int) -> None:
     of_libraries = level if level == logging.DEBUG else max(level, logging.WARNING)
     logging.basicConfig(level=of_libraries, handlers=[handler])
     logging.getLogger("artfs").setLevel(level)
+
+
+def chosen_log_level(default: int) -> int:
+    """The level from which on this process logs: that of `--log-level`, or a default."""
+    return logging.getLevelNamesMapping().get(os.environ.get(LOG_LEVEL_VARIABLE, ""), default)
+
+
+def notify_systemd(state: str) -> None:
+    """Tell systemd, where it wants to know: sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+        try:
+            sender.connect("\0" + address[1:] if address.startswith("@") else address)
+            sender.sendall(state.encode())
+        except OSError as error:
+            logger.warning("systemd could not be told %r: %s", state, error)
 
 
 class ExitWatch:

@@ -13,6 +13,8 @@ from artfs.system.directories import DirectoryHandle, own_directory
 from artfs.system.files import set_mode
 from artfs.system.oserrors import RUNTIME_VARIABLE
 
+_MAX_LOG_BYTES = 4 * 1024 * 1024
+
 
 def runtime_directory() -> Path:
     """Where control sockets live; made for this user alone when missing.
@@ -37,10 +39,15 @@ def state_directory() -> DirectoryHandle:
 def open_log(name: str) -> int:
     """Open a log of this user to append to it; its descriptor, for the caller to close.
 
+    One that has grown large is put aside first, as NAME.1, in place of an older one.
+
     Raises: PermissionDenied; OSError.
     """
     with own_directory(log_directory()) as directory:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with suppress(FileNotFoundError):
+            if os.stat(name, dir_fd=directory.fd, follow_symlinks=False).st_size > _MAX_LOG_BYTES:
+                os.replace(name, f"{name}.1", src_dir_fd=directory.fd, dst_dir_fd=directory.fd)
         fd = os.open(name, flags, 0o600, dir_fd=directory.fd)
         # Of a log from before it was private.
         set_mode(fd, 0o600)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -14,12 +13,12 @@ from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import walk
 from artfs.model import Digest, block_count, block_range
 from artfs.repository.facade import Repository
+from artfs.repository.path_filter import PathFilter
 from artfs.system.progress import ProgressMeter
 from artfs.system.threads import in_parallel
 
 _THREADS = 8
 _RUN_BLOCKS = 4
-_PATTERN_CHARACTERS = frozenset("*?[")
 
 
 class WarmFailure(msgspec.Struct, frozen=True):
@@ -75,20 +74,11 @@ _Entries = list[tuple[str, FileEntry | ReferenceEntry]]
 def _selected(
     repository: Repository, tree: Digest, path: str
 ) -> Iterator[tuple[str, FileEntry | ReferenceEntry]]:
-    is_pattern = bool(_PATTERN_CHARACTERS & set(path))
-    if path and not is_pattern:
-        found = repository.find(tree, path)
-        if isinstance(found, (FileEntry, ReferenceEntry)):
-            yield path, found
-            return
-        if not isinstance(found, DirectoryEntry):
-            raise InvalidArgument(path, "is a symbolic link")
-        tree = found.sha256
-    for where, entry in walk(repository.directory, tree):
-        if isinstance(entry, (FileEntry, ReferenceEntry)) and (
-            not is_pattern or fnmatchcase(where, path)
-        ):
+    for where, entry in PathFilter(path).select(repository.directory, tree):
+        if isinstance(entry, (FileEntry, ReferenceEntry)):
             yield where, entry
+        elif where == path:
+            raise InvalidArgument(path, "is a symbolic link")
 
 
 def _directories(repository: Repository, tree: Digest) -> Iterator[Digest]:

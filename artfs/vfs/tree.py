@@ -20,8 +20,9 @@ from typing import Protocol
 import msgspec
 
 from artfs.catalog.records import VersionRecord
-from artfs.model import Buffer, check_name
+from artfs.model import Buffer
 from artfs.repository.facade import Repository
+from artfs.targets import ArtifactPath
 
 _IDENTITY_BYTES = 12  # 60 bits of number, and enough that no two directories are the same
 
@@ -70,25 +71,24 @@ class MountTarget(msgspec.Struct, frozen=True):
 def resolve_target(
     repository: Repository, text: str | None, *, default_project: str | None = None
 ) -> MountTarget:
-    """Find what `text` names: `PROJECT`, `PROJECT/NAME` or `[PROJECT/]NAME:SELECTOR`.
+    """Find the project, artifact or version that `text` names (artfs/targets.py).
 
     None is the whole store. A version is pinned: the mount stays with the one found here.
     Blocks: on the catalog. Raises: InvalidName, ArtifactNotFound, VersionNotFound,
     AliasNotFound, DamagedRecord, BackendUnavailable.
     """
-    if text is None:
+    target = repository.target(text, project=default_project)
+    if target.project is None:
         return MountTarget()
-    if ":" in text:
-        version = repository.resolve(text, project=default_project)
+    if target.name is None:
+        repository.require_project(target.project)
+        return MountTarget(target.project)
+    path = ArtifactPath(None, target.project, target.name, target.selector, target.path)
+    if target.selector is not None:
+        version = repository.resolve(path)
         return MountTarget(version.project, version.name, version)
-    if "/" in text:
-        path = repository.parse(text)
-        assert path.project is not None
-        repository.catalog.artifact(path.project, path.name, on_damage=lambda _: None)
-        return MountTarget(path.project, path.name)
-    project = check_name(text, kind="project")
-    repository.require_project(project)
-    return MountTarget(project)
+    repository.artifact(path, on_damage=lambda _: None)
+    return MountTarget(target.project, target.name)
 
 
 class Attributes(msgspec.Struct, frozen=True, gc=False):

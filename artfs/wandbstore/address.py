@@ -14,7 +14,8 @@ import msgspec
 
 from artfs.errors import InvalidArgument, InvalidName
 from artfs.manifest.entries import SERVER_SCHEMES
-from artfs.model import check_name, parse_artifact_path, split_entry_path
+from artfs.model import check_name, split_entry_path
+from artfs.targets import parse_artifact_path
 
 _STORE_HINT = "write wandb://HOST/ENTITY"
 _FILE_HINT = "write wandb://HOST/ENTITY/PROJECT/NAME:VERSION[/PATH]"

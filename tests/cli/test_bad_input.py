@@ -61,10 +61,10 @@ def test_what_is_not_there_is_exit_code_3(
     assert fingerprint(filled) == before
 
 
-BAD_NAMES = ["a/b/c/d", "demo/..", "demo/.", "../demo", "demo/a\nb", "demo/a b", "demo/größe"]
+BAD_NAMES = ["a/b//d", "demo/..", "demo/.", "../demo", "demo/a\nb", "demo/a b", "demo/größe"]
 
 
-@pytest.mark.parametrize("name", [*BAD_NAMES, "demo/" + "x" * 300, "x" * 300 + "/a", "demo/", ""])
+@pytest.mark.parametrize("name", [*BAD_NAMES, "demo/" + "x" * 300, "x" * 300 + "/a", "demo//", ""])
 def test_bad_names_are_exit_code_10(filled: Cli, name: str) -> None:
     before = fingerprint(filled)
     filled.fails(10, "put", "data-files", "-n", name)

@@ -201,7 +201,7 @@ def test_rm_deletes_a_version_and_its_number_is_not_used_again(filled: Cli) -> N
 
 
 def test_rm_deletes_an_artifact(filled: Cli) -> None:
-    assert filled.ok("rm", "demo/data", "--yes", "--json").json == {"deleted": "demo/data"}
+    assert filled.ok("rm", "demo/data", "--yes", "--json").json["deleted"] == ["demo/data"]
     filled.fails(3, "ls", "demo/data")
     filled.ok("ls", "other/model")
 

@@ -70,7 +70,7 @@ def test_a_forced_umount_says_that_the_work_was_kept_without_a_version(
     assert f"everything is kept: `artfs staging commit {area}`" in done.err
     if json:
         assert (done.json["version"], done.json["area"]) == (None, area)
-        assert "open for writing: half" in done.json["error"]
+        assert "open for writing: half" in done.json["error"]["message"]
     else:
         assert done.out == f"{place} is unmounted, and no version was made\n"
     # Later, and from then on, too.

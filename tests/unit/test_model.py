@@ -11,55 +11,13 @@ from hypothesis import strategies as st
 from artfs.errors import InvalidName
 from artfs.model import (
     BLOCK_SIZE_BYTES,
-    ArtifactPath,
     block_count,
     block_range,
     check_alias,
     check_name,
     check_type,
-    parse_artifact_path,
     version_index,
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("digits", ArtifactPath(None, None, "digits", None)),
-        ("demo/digits:latest", ArtifactPath(None, "demo", "digits", "latest")),
-        ("me/demo/digits:v12", ArtifactPath("me", "demo", "digits", "v12")),
-        (
-            "demo/a.b-c_d:64e7c61456b10382e2f3b571ac24b659",
-            ArtifactPath(None, "demo", "a.b-c_d", "64e7c61456b10382e2f3b571ac24b659"),
-        ),
-    ],
-)
-def test_artifact_paths_are_split_and_spelled_back(text: str, expected: ArtifactPath) -> None:
-    assert parse_artifact_path(text) == expected
-    assert str(expected) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        ":latest",
-        "a:",
-        "a/b/c/d",
-        "a//b",
-        "../b",
-        "a/..",
-        ".",
-        "a b",
-        "a\n",
-        "a:b:c",
-        "a:b/c",
-        "a\0",
-    ],
-)
-def test_malformed_artifact_paths_are_refused(text: str) -> None:
-    with pytest.raises(InvalidName):
-        parse_artifact_path(text)
 
 
 def test_names_have_at_most_128_characters() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import click
+import msgspec
 
 from artfs.catalog.records import VersionUpdate
+from artfs.cli.completing import complete_alias, complete_artifact, complete_version
+from artfs.cli.forgiving import ForgivingGroup, swapped
 from artfs.cli.frame import (
     default_project,
     json_option,
@@ -14,11 +17,11 @@ from artfs.cli.frame import (
 )
 from artfs.cli.output import print_json, print_line
 from artfs.errors import InvalidArgument, InvalidName
-from artfs.model import check_alias, parse_artifact_path
+from artfs.model import check_alias
 from artfs.repository.facade import LATEST
 
 
-@click.group(short_help="Give names to versions, or take them away.")
+@click.group(cls=ForgivingGroup, short_help="Give names to versions, or take them away.")
 def command() -> None:
     """Give names to versions, or take them away.
 
@@ -31,8 +34,10 @@ def command() -> None:
 
 
 @command.command(short_help="Let aliases name a version.")
-@click.argument("target", metavar="PROJECT/NAME[:VERSION]")
-@click.argument("aliases", nargs=-1, required=True, metavar="ALIAS...")
+@click.argument("target", metavar="PROJECT/NAME[:VERSION]", shell_complete=complete_version)
+@click.argument(
+    "aliases", nargs=-1, required=True, metavar="ALIAS...", shell_complete=complete_alias
+)
 @store_option
 @json_option
 def add(*, target: str, aliases: tuple[str, ...], store: str | None, as_json: bool) -> None:
@@ -42,9 +47,7 @@ def add(*, target: str, aliases: tuple[str, ...], store: str | None, as_json: bo
     Example:
       artfs alias add demo/digits:v3 best
     """
-    for alias in aliases:
-        check_alias(alias)
-        _check_not_latest(alias)
+    _check_aliases("alias add", target, aliases)
     with open_repository(store) as repository:
         version = repository.resolve(target, project=default_project())
         changed = repository.catalog.update_version(version.id, VersionUpdate(add_aliases=aliases))
@@ -55,8 +58,10 @@ def add(*, target: str, aliases: tuple[str, ...], store: str | None, as_json: bo
 
 
 @command.command(short_help="Take aliases away from an artifact.")
-@click.argument("target", metavar="PROJECT/NAME")
-@click.argument("aliases", nargs=-1, required=True, metavar="ALIAS...")
+@click.argument("target", metavar="PROJECT/NAME", shell_complete=complete_artifact)
+@click.argument(
+    "aliases", nargs=-1, required=True, metavar="ALIAS...", shell_complete=complete_alias
+)
 @store_option
 @json_option
 def rm(*, target: str, aliases: tuple[str, ...], store: str | None, as_json: bool) -> None:
@@ -66,15 +71,13 @@ def rm(*, target: str, aliases: tuple[str, ...], store: str | None, as_json: boo
     Example:
       artfs alias rm demo/digits best
     """
-    parsed = parse_artifact_path(target)
-    if parsed.selector is not None:
-        raise InvalidName(target, "names a version", hint="write PROJECT/NAME ALIAS")
-    for alias in aliases:
-        check_alias(alias)
-        _check_not_latest(alias)
+    _check_aliases("alias rm", target, aliases)
     with open_repository(store) as repository:
+        path = repository.meant(target, project=default_project())
+        if path.selector is not None:
+            raise InvalidName(target, "names a version", hint="write PROJECT/NAME ALIAS")
         found = [
-            (repository.resolve(f"{target}:{alias}", project=default_project()), alias)
+            (repository.resolve(msgspec.structs.replace(path, selector=alias)), alias)
             for alias in aliases
         ]
         for version, alias in found:
@@ -88,6 +91,11 @@ def rm(*, target: str, aliases: tuple[str, ...], store: str | None, as_json: boo
         print_line(f"{version.path}: no longer {alias}")
 
 
-def _check_not_latest(alias: str) -> None:
-    if alias == LATEST:
-        raise InvalidArgument(LATEST, "follows every new version by itself", hint="use another")
+def _check_aliases(command: str, target: str, aliases: tuple[str, ...]) -> None:
+    """Raises: InvalidArgument, InvalidName."""
+    if len(aliases) == 1 and "/" in aliases[0] and not {"/", ":"} & set(target):
+        raise swapped(command, [aliases[0], target])
+    for alias in aliases:
+        check_alias(alias)
+        if alias == LATEST:
+            raise InvalidArgument(LATEST, "follows every new version by itself", hint="use another")

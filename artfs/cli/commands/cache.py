@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 import msgspec
 
+from artfs.cli.forgiving import ForgivingGroup
 from artfs.cli.frame import json_option
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ProgressLine
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@click.group(short_help="Show, empty or check the block cache.")
+@click.group(cls=ForgivingGroup, short_help="Show, empty or check the block cache.")
 def command() -> None:
     """Look after the block cache: what was fetched of references and of shared stores.
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from artfs.cli.frame import json_option, open_repository, parse_target
-from artfs.cli.output import format_size, plural, print_json, print_line, print_note
+from artfs.cli.completing import complete_version
+from artfs.cli.frame import default_project, json_option, open_repository
+from artfs.cli.output import error_value, format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
 from artfs.cli.stores_named import NamedPlace, parse_place
 from artfs.credentials import without_credentials
 from artfs.errors import ArtfsError, InvalidArgument, InvalidName, StoreNotFound
 from artfs.system.progress import ProgressMeter
+from artfs.targets import Target, parse_artifact_path, project_of
 
 if TYPE_CHECKING:
     from artfs.repository.facade import Repository
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Copy artifacts from one store to another.")
-@click.argument("source", metavar="SOURCE")
+@click.argument("source", metavar="SOURCE", shell_complete=complete_version)
 @click.argument("target", metavar="TARGET")
 @click.option("--all-versions", is_flag=True, help="Copy all versions, not only `latest`.")
 @click.option("--aliases", is_flag=True, help="Let aliases name the same versions in TARGET.")
@@ -107,7 +109,7 @@ def _request(
     """What the names in SOURCE and TARGET ask for. Raises: InvalidName, InvalidArgument."""
     from artfs.upkeep.copy_selection import CopyRequest  # noqa: PLC0415 - slow to import
 
-    wanted = parse_target(places[0].names, entity=source.info.entity)
+    wanted = source.target(places[0].names, project=default_project())
     if wanted.path:
         raise InvalidArgument(
             places[0].names, "names a file in a version", hint="whole versions are copied"
@@ -117,7 +119,7 @@ def _request(
     names = places[1].names
     if names.count("/") > 1 or ":" in names:
         raise InvalidName(names, "not a TARGET", hint="write STORE#PROJECT[/NAME]")
-    called = parse_target(names, entity="")
+    called = _new_name(names)
     if called.project is not None and wanted.project is None:
         raise InvalidArgument(names, "names a project, and SOURCE a whole store", hint="name one")
     if called.name is not None and wanted.name is None:
@@ -132,6 +134,17 @@ def _request(
         aliases=aliases,
         lineage=lineage,
     )
+
+
+def _new_name(names: str) -> Target:
+    """`[PROJECT[/NAME]]`. Raises: InvalidName."""
+    if not names:
+        return Target()
+    alone = project_of(names)
+    if alone is not None:
+        return Target(alone)
+    path = parse_artifact_path(names)
+    return Target(path.project, path.name)
 
 
 def _open_target(location: str, *, entity: str, dry_run: bool) -> Repository | None:
@@ -211,7 +224,8 @@ def _print(
                 "uses": report.uses,
                 "unresolved": report.unresolved,
                 "failures": [
-                    {"source": each.source, "error": str(each.error)} for each in report.failures
+                    {"source": each.source, "error": error_value(each.error)}
+                    for each in report.failures
                 ],
             }
         )

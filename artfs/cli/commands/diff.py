@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from artfs.cli.completing import complete_version
 from artfs.cli.frame import default_project, json_option, open_repository, store_option
 from artfs.cli.output import format_count, format_size, print_json, print_line
-from artfs.cli.values import entry_value
+from artfs.cli.values import path_value
 from artfs.manifest.diff import Change, ChangeKind, diff_trees
 from artfs.manifest.entries import LeafEntry, SymlinkEntry
 
@@ -17,8 +18,8 @@ _LETTERS = {ChangeKind.ADDED: "A", ChangeKind.REMOVED: "D", ChangeKind.MODIFIED:
 
 
 @click.command(short_help="Show what changed from one version to another.")
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", metavar="A", shell_complete=complete_version)
+@click.argument("after", metavar="B", shell_complete=complete_version)
 @store_option
 @json_option
 def command(*, before: str, after: str, store: str | None, as_json: bool) -> None:
@@ -66,6 +67,6 @@ def _change_value(change: Change) -> dict[str, Any]:
     return {
         "kind": change.kind.value,
         "path": change.path,
-        "before": None if change.before is None else entry_value(change.before),
-        "after": None if change.after is None else entry_value(change.after),
+        "before": None if change.before is None else path_value(change.path, change.before),
+        "after": None if change.after is None else path_value(change.path, change.after),
     }

@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import re
-
 import click
 import msgspec
 
-from artfs.cli.frame import json_option, open_repository, raise_damage, store_option
+from artfs.cli.frame import (
+    Duration,
+    dry_run_option,
+    json_option,
+    open_repository,
+    raise_damage,
+    store_option,
+)
 from artfs.cli.output import format_duration, format_size, plural, print_json, print_line
 from artfs.errors import ArtfsError
 from artfs.staging.listing import staged_trees
 from artfs.upkeep.gc import DEFAULT_GRACE_S, GcReport, Tally, collect
-
-_UNITS_S = {"": 1, "s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) *(s|min|h|d|w|)")
-
-
-class _Duration(click.ParamType[float]):
-    """A number of seconds, or of what a unit says."""
-
-    name = "duration"
-
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        if isinstance(value, (int, float)):
-            return value
-        match = _DURATION.fullmatch(value.strip())
-        if match is None or not math.isfinite(float(match[1])):
-            self.fail(f"{value!r} is no duration: write 12h, 7d or 0", param, ctx)
-        return float(match[1]) * _UNITS_S[match[2]]
 
 
 @click.command(short_help="Free the space of what is no longer used.")
 @click.option(
     "--grace",
     "grace_s",
-    type=_Duration(),
+    type=Duration(),
     default=DEFAULT_GRACE_S,
     metavar="TIME",
     help="Keep what was in use less than this ago: 12h, 7d; s, min, h, d, w (7d).",
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be done.")
+@dry_run_option
 @store_option
 @json_option
 def command(*, grace_s: float, dry_run: bool, store: str | None, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli.completing import complete_version
 from artfs.cli.frame import (
     default_project,
     json_option,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show who made and used the versions of an artifact.")
-@click.argument("target", metavar="PROJECT/NAME[:VERSION]")
+@click.argument("target", metavar="PROJECT/NAME[:VERSION]", shell_complete=complete_version)
 @click.option(
     "-n",
     "--limit",
@@ -42,11 +43,10 @@ def command(*, target: str, limit: int | None, store: str | None, as_json: bool)
     """
     damaged: list[DamagedRecord] = []
     with open_repository(store) as repository:
-        parsed = repository.parse(target, project=default_project())
-        assert parsed.project is not None
+        parsed = repository.meant(target, project=default_project())
         catalog = repository.catalog
         if parsed.selector is None:
-            artifact = catalog.artifact(parsed.project, parsed.name, on_damage=damaged.append)
+            artifact = repository.artifact(parsed, on_damage=damaged.append)
             versions = catalog.versions(artifact.id, limit=limit, on_damage=damaged.append)
         else:
             versions = [repository.resolve(parsed)]

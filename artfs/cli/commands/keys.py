@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from artfs.cli.forgiving import ForgivingGroup
 from artfs.cli.frame import json_option, open_repository, store_option
 from artfs.cli.output import format_age, iso_time, print_json, print_line, print_table
 from artfs.errors import InvalidArgument
@@ -19,7 +20,7 @@ _LIFE = re.compile(r"(\d{1,6})([smhdwy])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 
 
-@click.group(short_help="Give and take API keys for `artfs serve`.")
+@click.group(cls=ForgivingGroup, short_help="Give and take API keys for `artfs serve`.")
 def command() -> None:
     """Say who may use a store through `artfs serve`.
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from artfs.cli.completing import complete_target_or_place
+from artfs.cli.forgiving import refuse_swapped
 from artfs.cli.frame import foreground_option, json_option, store_option
 from artfs.cli.output import print_json, print_line
 from artfs.cli.values import mount_value, mounted_name
@@ -14,7 +16,9 @@ from artfs.mounts.requesting import mount_request
 
 
 @click.command(short_help="Mount a store, project, artifact or version as a directory.")
-@click.argument("words", nargs=-1, metavar="[TARGET] MOUNTPOINT")
+@click.argument(
+    "words", nargs=-1, metavar="[TARGET] MOUNTPOINT", shell_complete=complete_target_or_place
+)
 @foreground_option
 @click.option(
     "-o",
@@ -39,9 +43,9 @@ def command(
 ) -> None:
     """Mount TARGET, read-only, on the empty directory MOUNTPOINT, and return once it answers.
 
-    TARGET is PROJECT, PROJECT/NAME or PROJECT/NAME:VERSION; without it the whole store is
-    mounted. A version stays the one that it was at the moment of mounting. What is on a W&B server
-    is wandb://HOST/ENTITY, with such a target behind it.
+    TARGET is PROJECT, PROJECT/NAME or PROJECT/NAME:VERSION (or PROJECT/NAME/VERSION); without it
+    the whole store is mounted. A version stays the one that it was at the moment of mounting. What
+    is on a W&B server is wandb://HOST/ENTITY, with such a target behind it.
 
     \b
     Examples:
@@ -52,6 +56,8 @@ def command(
     if not 1 <= len(words) <= 2:
         raise click.UsageError("expected [TARGET] MOUNTPOINT", context)
     target = words[0] if len(words) == 2 else None
+    if target is not None:
+        refuse_swapped("mount", target, words[1])
     request = mount_request(
         target, Path(words[-1]), store=store, options=client.parse_options(options)
     )

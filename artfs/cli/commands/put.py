@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import os
+import shlex
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
+from artfs.cli.completing import complete_artifact
+from artfs.cli.forgiving import looks_like_path, swapped
 from artfs.cli.frame import (
+    LocalPath,
     alias_option,
     description_option,
+    exclude_option,
     json_object,
     json_option,
     metadata_option,
     open_repository,
     store_option,
+    tag_option,
+    ttl_option,
     type_option,
     version_value,
 )
 from artfs.cli.output import format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
+from artfs.errors import StoreNotFound
 from artfs.settings import RUN_VARIABLE
 
 if TYPE_CHECKING:
     from artfs.catalog.records import CommitResult
+    from artfs.sdk.publish import PutRequest
     from artfs.sdk.referring import ReferenceRequest, Skipped
 
 
 @click.command(short_help="Store files and directories as a new version.")
-@click.argument("paths", nargs=-1, metavar="[PATH...]")
-@click.option("-n", "--name", required=True, metavar="PROJECT/NAME", help="The artifact.")
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=LocalPath())
+@click.option(
+    "-n",
+    "--name",
+    metavar="PROJECT/NAME",
+    help="The artifact; always needed.",
+    shell_complete=complete_artifact,
+)
 @type_option
 @alias_option
 @description_option
@@ -61,12 +77,21 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Leave out keys of a bucket that cannot be paths, like a//b, and name them.",
 )
+@exclude_option
+@click.option(
+    "--other-file-systems",
+    is_flag=True,
+    help="Go also into what is mounted below a directory from elsewhere.",
+)
+@tag_option
+@ttl_option
+@click.option("--dry-run", is_flag=True, help="Only say what would be stored.")
 @store_option
 @json_option
 def command(
     *,
     paths: tuple[str, ...],
-    name: str,
+    name: str | None,
     type_name: str | None,
     aliases: tuple[str, ...],
     description: str | None,
@@ -76,6 +101,11 @@ def command(
     no_checksum: bool,
     max_objects: int | None,
     skip_invalid: bool,
+    exclude: tuple[str, ...],
+    other_file_systems: bool,
+    tags: tuple[str, ...],
+    ttl_s: float | None,
+    dry_run: bool,
     store: str | None,
     as_json: bool,
 ) -> None:
@@ -83,9 +113,10 @@ def command(
 
     The content of a single directory comes into the version's root; of several, each PATH goes
     under its own name. Symbolic links are kept as links. What `.artfsignore` in the root of a
-    directory names is left out; the syntax is that of .gitignore. So are mounts of artfs below it.
-    The store is made when there is none. Content that equals that of `latest` makes no new
-    version; a description and metadata are then set on the one that is there.
+    directory or --exclude names is left out; the syntax is that of .gitignore. So are
+    mounts of artfs below it, and what is on another file system. A store is made if there is none.
+    Content that equals that of `latest` makes no new version; a description, metadata, tags and
+    time to live are then set on the one that is there.
 
     A reference (http, https, s3, gs, file, artfs) is pinned as it is now and read from there,
     through the cache. A directory or prefix stands for all that is below it. It goes under the
@@ -95,11 +126,13 @@ def command(
     Examples:
       artfs put ./digits -n demo/digits -t dataset -a reviewed
       artfs put model.pt labels.json -n demo/model -t model --metadata '{"epochs": 3}'
+      artfs put ./digits -n demo/digits --exclude '*.tmp' --exclude .git/ --dry-run
       artfs put README.md -r images=s3://bucket/train -r https://host/labels.csv -n demo/refs
     """
     from artfs.blobs.base import Transfer  # noqa: PLC0415 - `--help` does not need it
     from artfs.sdk.publish import PutRequest, put  # noqa: PLC0415 - takes long to import
 
+    name = _checked_name(name, paths)
     request = PutRequest(
         name=name,
         type=type_name,
@@ -107,6 +140,10 @@ def command(
         metadata=json_object(metadata, option="--metadata"),
         aliases=aliases,
         run_id=os.environ.get(RUN_VARIABLE),
+        tags=tuple(tags),
+        ttl_s=None if ttl_s is None else int(ttl_s),
+        exclude=exclude,
+        one_file_system=not other_file_systems,
         references=tuple(
             _reference(
                 text,
@@ -117,6 +154,9 @@ def command(
             for text in references
         ),
     )
+    if dry_run:
+        _print_plan(store, paths, request, as_json=as_json)
+        return
     skipped: list[Skipped] = []
     with open_repository(store, create=True) as repository, ProgressLine("storing") as progress:
         outcome = put(
@@ -134,6 +174,19 @@ def command(
         _print_json(outcome, skipped, store_created=repository.is_new)
     else:
         _print(outcome, skipped)
+
+
+def _checked_name(name: str | None, paths: tuple[str, ...]) -> str:
+    """Raises: click.UsageError without a name, InvalidArgument for one that is a path."""
+    if name is None:
+        text = "missing option '-n' / '--name'"
+        *sources, last = paths or ("",)
+        if sources and "/" in last and not looks_like_path(last) and not os.path.lexists(last):
+            text += f": did you mean `artfs put {shlex.join([*sources, '-n', last])}`?"
+        raise click.UsageError(text, click.get_current_context())
+    if looks_like_path(name) and len(paths) == 1 and not os.path.lexists(paths[0]):
+        raise swapped("put", [name, "-n", paths[0]])
+    return name
 
 
 def _print_json(outcome: CommitResult, skipped: list[Skipped], *, store_created: bool) -> None:
@@ -174,8 +227,41 @@ def _reference(
     )
 
 
-def _note_left_out(path: str) -> None:
-    print_note(f"artfs: {path}: left out: it is a mount of artfs")
+def _note_left_out(path: str, reason: str) -> None:
+    print_note(f"artfs: {path}: left out: {reason}")
+
+
+def _print_plan(
+    store: str | None, paths: tuple[str, ...], request: PutRequest, *, as_json: bool
+) -> None:
+    """Say what would be stored; nothing is, and no store is made."""
+    from artfs.sdk.publish import planned  # noqa: PLC0415 - takes long to import
+
+    repository = None
+    with suppress(StoreNotFound):
+        repository = open_repository(store)
+    found: list[dict[str, str | int | None]] = []
+    files = size_bytes = 0
+    try:
+        for path, size in planned(repository, paths, request, on_left_out=_note_left_out):
+            files += 1
+            size_bytes += size or 0
+            if as_json:
+                kind = "symlink" if size is None else "file"
+                found.append({"path": path, "kind": kind, "size_bytes": size})
+            else:
+                print_line(f"would store {path}")
+    finally:
+        if repository is not None:
+            repository.close()
+    uris = [each.uri for each in request.references]
+    if as_json:
+        total = {"file_count": files, "size_bytes": size_bytes, "references": uris}
+        print_json({"artifact": request.name, "dry_run": True, "paths": found} | total)
+        return
+    for uri in uris:
+        print_line(f"would refer to {uri}")
+    print_line(f"{request.name}: {plural(files, 'file')}, {format_size(size_bytes)}")
 
 
 def _skipped_value(skipped: list[Skipped]) -> dict[str, object]:

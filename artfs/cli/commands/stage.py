@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from artfs.cli.completing import complete_artifact
+from artfs.cli.forgiving import refuse_swapped
 from artfs.cli.frame import (
     alias_option,
     description_option,
@@ -28,7 +30,7 @@ from artfs.settings import RUN_VARIABLE, is_url, store_location
 
 
 @click.command(short_help="Mount a writable directory that becomes the next version.")
-@click.argument("artifact", metavar="PROJECT/NAME")
+@click.argument("artifact", metavar="PROJECT/NAME", shell_complete=complete_artifact)
 @mountpoint_argument
 @type_option
 @click.option("--base", metavar="VERSION", help="Begin with an alias or vN, not with nothing.")
@@ -74,6 +76,7 @@ def command(
       artfs stage demo/digits /mnt/new --base latest
       artfs stage demo/model /mnt/model -t model -a candidate
     """
+    refuse_swapped("stage", artifact, str(mountpoint))
     address = store_location(store)
     if not is_url(address):
         # Here it is said that a store is made, and asked whether it should be.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from artfs.cli.commands.stage import mount_staging
+from artfs.cli.forgiving import ForgivingGroup
 from artfs.cli.frame import (
     confirm,
     expect_option,
@@ -23,6 +24,7 @@ from artfs.cli.frame import (
     yes_option,
 )
 from artfs.cli.output import (
+    error_value,
     format_age,
     format_size,
     iso_time,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 _WAY_OUT = "`artfs staging salvage {0} DIRECTORY` copies its files out"
 
 
-@click.group(short_help="List, resume, commit or drop staging areas.")
+@click.group(cls=ForgivingGroup, short_help="List, resume, commit or drop staging areas.")
 def command() -> None:
     """List, resume, commit or drop staging areas.
 
@@ -259,7 +261,7 @@ def _damaged_value(area: DamagedArea) -> dict[str, Any]:
         "id": area.id,
         **dict.fromkeys(fields),
         "state": "damaged",
-        "error": area.error,
+        "error": error_value(area.error),
         "files": area.files,
         "bytes": area.size_bytes,
         "lost": 0,
@@ -282,7 +284,7 @@ def _value(record: AreaRecord) -> dict[str, Any]:
         "pid": record.owner.pid if record.owner else None,
         "host": record.owner.host if record.owner else None,
         "state": record.state,
-        "error": record.error,
+        "error": None if record.error is None else error_value(record.error),
         "created_at": iso_time(meta.created_at_ns),
         "files": record.files,
         "bytes": record.size_bytes,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from artfs.cli.completing import complete_mountpoint
 from artfs.cli.frame import UnaskedPath, asked_store, json_option, open_repository, store_option
 from artfs.cli.output import (
+    error_value,
     format_age,
     format_count,
     format_duration,
@@ -34,17 +36,43 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show the store and what is mounted.")
-@click.argument("mountpoint", required=False, metavar="[MOUNTPOINT]", type=UnaskedPath())
+@click.argument(
+    "mountpoint",
+    required=False,
+    metavar="[MOUNTPOINT]",
+    type=UnaskedPath(),
+    shell_complete=complete_mountpoint,
+)
+@click.option(
+    "-w",
+    "--watch",
+    "every_s",
+    type=click.FloatRange(min=0.1),
+    is_flag=False,
+    flag_value=2.0,
+    metavar="[SECONDS]",
+    help="Show what mounts do, again and again (each 2 seconds), until Ctrl-C.",
+)
 @store_option
 @json_option
-def command(*, mountpoint: Path | None, store: str | None, as_json: bool) -> None:
+def command(
+    *, mountpoint: Path | None, every_s: float | None, store: str | None, as_json: bool
+) -> None:
     """Show what the store holds and what is mounted; or one mount in detail.
+
+    With --watch it goes on and shows what mounts do in a second; with --json too, a document in a
+    line for each look.
 
     \b
     Examples:
       artfs status
       artfs status /mnt/artfs
     """
+    if every_s is not None:
+        from artfs.cli.watching import watch  # noqa: PLC0415 - few need it
+
+        watch(mountpoint, every_s=every_s, as_json=as_json)
+        return
     if mountpoint is not None:
         _show_place(mountpoint, store, as_json=as_json)
         return
@@ -135,7 +163,7 @@ def _outcome_value(outcome: AreaOutcome, error: ArtfsError | None) -> dict[str, 
         "version": outcome.version,
         "created": outcome.created,
         "dropped": outcome.dropped,
-        "error": None if error is None else str(error),
+        "error": None if error is None else error_value(error),
         "finished_at": iso_time(outcome.finished_at_ns),
     }
 

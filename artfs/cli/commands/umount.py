@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
-from artfs.cli.frame import asked_store, json_option, mountpoint_argument
-from artfs.cli.output import print_json, print_line, print_note
+from artfs.cli.completing import complete_mountpoint
+from artfs.cli.frame import UnaskedPath, asked_store, json_option
+from artfs.cli.output import error_value, print_json, print_line, print_note, single_line
 from artfs.cli.progress import ProgressLine
-from artfs.cli.values import print_outcome
+from artfs.cli.values import outcome_text
+from artfs.errors import ArtfsError
 from artfs.mounts import client
 from artfs.mounts import staging_client as stageclient
 from artfs.settings import expand_home
 
 
 @click.command(short_help="End a mount; what was staged becomes a version.")
-@mountpoint_argument
+@click.argument(
+    "mountpoint",
+    required=False,
+    metavar="MOUNTPOINT",
+    type=UnaskedPath(),
+    shell_complete=complete_mountpoint,
+)
+@click.option("-a", "--all", "everything", is_flag=True, help="All mounts of this user.")
 @click.option("-f", "--force", is_flag=True, help="Also while it is in use, or hangs.")
 @click.option(
     "--timeout",
@@ -29,69 +40,113 @@ from artfs.settings import expand_home
     help="How long to wait for its process.",
 )
 @json_option
-def command(*, mountpoint: Path, force: bool, timeout_s: float, as_json: bool) -> None:
-    """End the mount on MOUNTPOINT and return when it is gone; also clean up a dead one.
+def command(
+    *, mountpoint: Path | None, everything: bool, force: bool, timeout_s: float, as_json: bool
+) -> int:
+    """End the mount on MOUNTPOINT, or with --all every mount of this user, and return when it is
+    gone; also clean up dead ones.
 
     What was staged on it becomes a version. With --force a staging mount that is in use is cut
     off, and becomes a version unless files are open for writing: then it is kept. What became of
-    the work is always said; kept without a version, the exit code is not 0.
+    the work is always said; kept without a version, the exit code is not 0. --all goes on
+    after a failure, and ends with the exit code of the first.
 
     \b
-    Example:
+    Examples:
       artfs umount /mnt/artfs
+      artfs umount --all
     """
-    # Whoever calls us from inside the mount is a user of it; we are not.
+    if everything == (mountpoint is not None):
+        raise click.UsageError("expected MOUNTPOINT or --all", click.get_current_context())
+    if mountpoint is None:
+        return _end_all(force=force, timeout_s=timeout_s, as_json=as_json)
     place = expand_home(mountpoint)
     if not place.is_absolute():
         place = Path.cwd() / place
+    # Whoever calls us from inside the mount is a user of it; we are not.
     os.chdir("/")
-    if stageclient.is_staging(place):
-        with ProgressLine("committing") as progress:
-            ending = stageclient.conclude(
-                place,
-                force=force,
-                timeout_s=timeout_s,
-                on_progress=progress.if_watched,
-                ask=asked_store,
-            )
-        _print_ending(mountpoint, ending, as_json=as_json)
-        if ending.error is not None:
-            raise ending.error
-        return
-    held = tuple(map(str, client.stop(place, timeout_s=timeout_s, force=force)))
+    done = _end(place, mountpoint, force=force, timeout_s=timeout_s)
+    _print([done], as_json=as_json)
+    if done.error is not None:
+        raise done.error
+    return 0
+
+
+class _Ended(msgspec.Struct, frozen=True):
+    """What came of one mount."""
+
+    value: dict[str, Any]
+    text: str
+    held_by: tuple[str, ...] = ()
+    error: ArtfsError | None = None
+
+
+def _end_all(*, force: bool, timeout_s: float, as_json: bool) -> int:
+    os.chdir("/")
+    done = []
+    for status in client.mounts():
+        if status.owner not in {None, os.geteuid()}:
+            continue
+        place = status.mountpoint
+        try:
+            done.append(_end(place, place, force=force, timeout_s=timeout_s))
+        except ArtfsError as error:
+            value = {"unmounted": None, "mountpoint": str(place), "error": error_value(error)}
+            done.append(_Ended(value, f"{place} is still mounted", error=error))
     if as_json:
-        print_json({"unmounted": str(mountpoint)} | ({"held_by": held} if held else {}))
-        return
-    print_line(f"{mountpoint} is unmounted")
-    _note_holders(held)
-
-
-def _print_ending(mountpoint: Path, ending: stageclient.Ending, *, as_json: bool) -> None:
-    outcome, error = ending.outcome, ending.error
-    if error is None:
-        print_outcome(
-            outcome.artifact,
-            outcome.version,
-            created=outcome.created,
-            as_json=as_json,
-            besides={"unmounted": str(mountpoint)}
-            | ({"held_by": ending.held_by} if ending.held_by else {}),
-        )
-    elif as_json:
-        print_json(
-            {
-                "artifact": outcome.artifact or None,
-                "version": None,
-                "created": False,
-                "unmounted": str(mountpoint),
-                "area": outcome.id or None,
-                "error": str(error),
-            }
-        )
+        print_json({"mounts": [each.value for each in done]})
+    elif done:
+        _print(done, as_json=False)
     else:
-        print_line(f"{mountpoint} is unmounted, and no version was made")
-    if not as_json:
-        _note_holders(ending.held_by)
+        print_line("Nothing is mounted")
+    failures = [each.error for each in done if each.error is not None]
+    for failure in failures:
+        print_note(f"artfs: {single_line(str(failure))}")
+    return failures[0].exit_code if failures else 0
+
+
+def _end(place: Path, shown: Path, *, force: bool, timeout_s: float) -> _Ended:
+    """End one mount. Raises: MountError, where it goes on."""
+    if not stageclient.is_staging(place):
+        held = tuple(map(str, client.stop(place, timeout_s=timeout_s, force=force)))
+        value: dict[str, Any] = {"unmounted": str(shown)} | ({"held_by": held} if held else {})
+        return _Ended(value, f"{shown} is unmounted", held)
+    with ProgressLine("committing") as progress:
+        ending = stageclient.conclude(
+            place,
+            force=force,
+            timeout_s=timeout_s,
+            on_progress=progress.if_watched,
+            ask=asked_store,
+        )
+    outcome, error, held = ending.outcome, ending.error, ending.held_by
+    if error is None:
+        value = {
+            "artifact": outcome.artifact,
+            "version": outcome.version,
+            "created": outcome.created,
+            "unmounted": str(shown),
+        }
+        text = outcome_text(outcome.artifact, outcome.version, created=outcome.created)
+        return _Ended(value | ({"held_by": held} if held else {}), text, held)
+    value = {
+        "artifact": outcome.artifact or None,
+        "version": None,
+        "created": False,
+        "unmounted": str(shown),
+        "area": outcome.id or None,
+        "error": error_value(error),
+    }
+    return _Ended(value, f"{shown} is unmounted, and no version was made", held, error)
+
+
+def _print(done: list[_Ended], *, as_json: bool) -> None:
+    for each in done:
+        if as_json:
+            print_json(each.value)
+        else:
+            print_line(each.text)
+            _note_holders(each.held_by)
 
 
 def _note_holders(held: tuple[str, ...]) -> None:

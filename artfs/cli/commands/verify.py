@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from artfs.cli.completing import complete_version
 from artfs.cli.frame import (
     default_project,
     json_option,
@@ -28,7 +29,9 @@ from artfs.upkeep.verify import VerifyReport, reading_anew, verify
 
 
 @click.command(short_help="Read and verify every byte of a version or of the store.")
-@click.argument("target", required=False, metavar="[PROJECT/NAME[:VERSION]]")
+@click.argument(
+    "target", required=False, metavar="[PROJECT/NAME[:VERSION]]", shell_complete=complete_version
+)
 @click.option(
     "--references",
     "with_sources",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
-from artfs.cli.frame import json_option, open_repository, parse_target, store_option
-from artfs.cli.output import format_size, plural, print_json, print_line, print_note
+from artfs.cli.completing import complete_path
+from artfs.cli.frame import default_project, json_option, open_repository, store_option
+from artfs.cli.output import error_value, format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
 from artfs.errors import InvalidArgument
 from artfs.system.progress import ProgressMeter
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Fetch a version, or a part of it, into the block cache.")
-@click.argument("target", metavar="PROJECT/NAME[:VERSION[/PATH]]")
+@click.argument("target", metavar="PROJECT/NAME[:VERSION[/PATH]]", shell_complete=complete_path)
 @click.option("--pin", is_flag=True, help="Keep it in the cache until --unpin.")
 @click.option("--unpin", is_flag=True, help="Undo --pin of the same target; fetch nothing.")
 @store_option
@@ -39,24 +41,25 @@ def command(*, target: str, pin: bool, unpin: bool, store: str | None, as_json: 
     from artfs.upkeep.warm import warm  # noqa: PLC0415 - slow to import
 
     with open_repository(store) as repository, ProgressLine("fetching") as progress:
-        wanted = parse_target(target, entity=repository.info.entity)
-        if wanted.name is None:
-            raise InvalidArgument(target, "names no version", hint="write PROJECT/NAME[:VERSION]")
+        wanted = repository.meant(target, project=default_project())
+        # However it is written, it is one pin.
+        label = str(msgspec.structs.replace(wanted, entity=None))
         if unpin:
-            return _unpin(repository.cache.unpin(target), target)
-        selector = f":{wanted.selector}" if wanted.selector else ""
-        version = repository.resolve(f"{wanted.project}/{wanted.name}{selector}")
+            return _unpin(repository.cache.unpin(label), target)
+        version, path = repository.locate(wanted)
         report = warm(
             repository,
             version.tree,
-            wanted.path,
+            path,
             meter=ProgressMeter(progress.show),
-            pin=target if pin else None,
+            pin=label if pin else None,
         )
     for failure in report.failures:
         print_note(f"artfs: {failure.path}: {failure.error}")
     if as_json:
-        failures = [{"path": each.path, "error": str(each.error)} for each in report.failures]
+        failures = [
+            {"path": each.path, "error": error_value(each.error)} for each in report.failures
+        ]
         print_json(
             {
                 "version": version.path,

@@ -511,7 +511,7 @@ def test_a_target_is_the_store_a_project_an_artifact_or_a_version(
         ("p/a:v7", VersionNotFound),
         ("p/a:worst", AliasNotFound),
         ("", InvalidName),
-        ("p/", InvalidName),
+        ("p//", InvalidName),
         ("../a", InvalidName),
     ],
 )
