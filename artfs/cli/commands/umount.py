@@ -49,7 +49,8 @@ def command(
     What was staged on it becomes a version. With --force a staging mount that is in use is cut
     off, and becomes a version unless files are open for writing: then it is kept. What became of
     the work is always said; kept without a version, the exit code is not 0. --all goes on
-    after a failure, and ends with the exit code of the first.
+    after a failure, and ends with the exit code of the first; what is mounted only in other mount
+    namespaces, and what others have mounted, stays.
 
     \b
     Examples:
@@ -85,7 +86,9 @@ def _end_all(*, force: bool, timeout_s: float, as_json: bool) -> int:
     os.chdir("/")
     done = []
     for status in client.mounts():
-        if status.owner not in {None, os.geteuid()}:
+        # One that is not mounted here is ending, or is another mount namespace's: a container's.
+        is_here = status.state is not client.MountState.DETACHED
+        if not is_here or status.owner not in {None, os.geteuid()}:
             continue
         place = status.mountpoint
         try:
