@@ -213,21 +213,6 @@ def complete_target_or_place(
     return found or [CompletionItem(incomplete, type="dir")]
 
 
-def complete_mountpoint(
-    context: click.Context,  # noqa: ARG001 - click's signature
-    parameter: click.Parameter,  # noqa: ARG001 - as above
-    incomplete: str,
-) -> list[CompletionItem[str]]:
-    """Where something of artfs is mounted."""
-    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for completion
-
-    from artfs.system.mountinfo import mounted_file_systems  # noqa: PLC0415 - as above
-
-    places = [str(each.mountpoint) for each in mounted_file_systems() if each.is_artfs]
-    found = [CompletionItem(each) for each in places if each.startswith(incomplete)]
-    return found or [CompletionItem(incomplete, type="dir")]
-
-
 def complete_alias(
     context: click.Context,
     parameter: click.Parameter,  # noqa: ARG001 - click's signature

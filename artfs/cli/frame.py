@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from artfs.cli.completing import complete_mountpoint
 from artfs.cli.output import escaped, iso_time
 from artfs.errors import UNDECODABLE, ArtfsError, InvalidArgument
 from artfs.model import Metadata
@@ -146,6 +145,21 @@ class LocalPath(click.ParamType[str]):
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for completion
 
         return [CompletionItem(incomplete, type="file")]
+
+
+def complete_mountpoint(
+    context: click.Context,  # noqa: ARG001 - click's signature
+    parameter: click.Parameter,  # noqa: ARG001 - as above
+    incomplete: str,
+) -> list[CompletionItem[str]]:
+    """Where something of artfs is mounted."""
+    from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for completion
+
+    from artfs.system.mountinfo import mounted_file_systems  # noqa: PLC0415 - as above
+
+    places = [str(each.mountpoint) for each in mounted_file_systems() if each.is_artfs]
+    found = [CompletionItem(each) for each in places if each.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="dir")]
 
 
 mountpoint_argument = click.argument(

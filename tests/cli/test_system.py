@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,7 +74,11 @@ def test_man_pages_are_what_the_help_says_and_troff_finds_no_fault(cli: Cli) -> 
     )
     assert done.stderr == ""
     assert "artfs get demo/digits:v0/train --exclude '*.png'" in done.stdout
-    for text in ("Leave out what matches one of these.", "ArtifactNotFound", "--keep-last N"):
+    for text in (
+        "Leave out what matches one of these.",
+        "ArtifactNotFound",
+        "Delete all but the newest N",
+    ):
         assert text in " ".join(done.stdout.split())
 
 
@@ -99,8 +104,8 @@ def test_systemd_finds_no_fault_with_the_units(cli: Cli) -> None:
 _MOUNTS = """set -e
 mount -t tmpfs tmpfs "$1/over"
 mkdir "$1/over/upper" "$1/over/work"
-layers="lowerdir=/usr/sbin,upperdir=$1/over/upper,workdir=$1/over/work"
-mount -t overlay overlay -o "$layers" /usr/sbin
+options=lowerdir=/usr/sbin,upperdir=$1/over/upper,workdir=$1/over/work
+mount -t overlay overlay -o "$options" /usr/sbin
 cp "$1"/root/sbin/* /usr/sbin/
 options=ro,nofail,_netdev,noauto,user,x-systemd.automount,allow_other
 mount -t artfs "$1/store" "$1/at" -o $options
@@ -156,20 +161,53 @@ def test_the_helper_of_mount_refuses_what_is_no_command_line_of_it(cli: Cli) -> 
         assert "it is run by mount(8)" in done.stderr
 
 
+_ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+_ALL = """set -e
+artfs() { "$python" -m artfs "$@"; }
+ours() { grep -c ' - fuse.artfs ' /proc/self/mountinfo || true; }
+# What others have mounted is here as a copy, and is let go here alone.
+grep ' - fuse.artfs ' /proc/self/mountinfo | cut -d ' ' -f 5 | tac | while read -r place; do
+    umount --lazy "$(printf %b "$place")"
+done
+[ "$(ours)" = 0 ]
+artfs mount "$1/mnt one" >&2
+artfs stage demo/staged "$1/mnt two" >&2
+echo staged > "$1/mnt two/file"
+[ "$(ours)" = 2 ]
+exec 3> "$1/mnt two/open"
+artfs umount --all && exit 1
+[ "$(ours)" = 1 ]
+exec 3>&-
+artfs umount --all --json
+[ "$(ours)" = 0 ]
+artfs umount --all
+"""
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="makes namespaces, so that nobody else's mounts end")
 def test_all_mounts_of_a_user_end_at_once_and_staged_work_becomes_versions(
     filled: Cli, places: list[Path]
 ) -> None:
     filled.fails(2, "umount", says="expected MOUNTPOINT or --all")
     filled.fails(2, "umount", "--all", places[0], says="expected MOUNTPOINT or --all")
-    filled.ok("mount", places[0])
-    filled.ok("stage", "demo/staged", places[1])
-    (places[1] / "file").write_text("staged")
-    done = filled.run("umount", "--all", "--json")
-    assert done.code == 0, done
-    ended = {each["unmounted"]: each for each in done.json["mounts"]}
-    assert ended[str(places[1])]["version"] == "demo/staged:v0"
-    assert str(places[0]) in ended
-    assert all(mounted_at(place) is None for place in places)
+    # In namespaces of its own no other process and no other mount can be seen or reached.
+    done = subprocess.run(
+        [*_ALONE, "bash", "-c", _ALL, "bash", str(filled.directory)],
+        env=filled.environment | {"python": sys.executable},
+        cwd=filled.directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    first, _, rest = done.stdout.partition("{")
+    document, _, last = rest.rpartition("}")
+    assert first == f"{places[0]} is unmounted\n{places[1]} is still mounted\n"
+    ended = json.loads(f"{{{document}}}")["mounts"]
+    assert [(each["unmounted"], each["version"]) for each in ended] == [
+        (str(places[1]), "demo/staged:v0")
+    ]
+    assert last == "\nNothing is mounted\n"
 
 
 def test_what_mounts_do_is_shown_again_and_again(filled: Cli, places: list[Path]) -> None:
@@ -184,7 +222,7 @@ def test_what_mounts_do_is_shown_again_and_again(filled: Cli, places: list[Path]
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     process.communicate()
-    text = filled.popen("status", "--watch")
+    text = filled.popen("status", places[0], "--watch", "60")
     assert text.stdout is not None
     shown = [text.stdout.readline() for _ in range(3)]
     text.send_signal(signal.SIGINT)

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from artfs.cli.completing import complete_mountpoint
-from artfs.cli.frame import UnaskedPath, asked_store, json_option, open_repository, store_option
+from artfs.cli.frame import (
+    UnaskedPath,
+    asked_store,
+    complete_mountpoint,
+    json_option,
+    open_repository,
+    store_option,
+)
 from artfs.cli.output import (
     error_value,
     format_age,

@@ -9,8 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from artfs.cli.completing import complete_mountpoint
-from artfs.cli.frame import UnaskedPath, asked_store, json_option
+from artfs.cli.frame import UnaskedPath, asked_store, complete_mountpoint, json_option
 from artfs.cli.output import error_value, print_json, print_line, print_note, single_line
 from artfs.cli.progress import ProgressLine
 from artfs.cli.values import outcome_text
@@ -49,7 +48,8 @@ def command(
     What was staged on it becomes a version. With --force a staging mount that is in use is cut
     off, and becomes a version unless files are open for writing: then it is kept. What became of
     the work is always said; kept without a version, the exit code is not 0. --all goes on
-    after a failure, and ends with the exit code of the first.
+    after a failure, and ends with the exit code of the first; what is mounted only in other mount
+    namespaces, and what others have mounted, stays.
 
     \b
     Examples:
@@ -85,7 +85,9 @@ def _end_all(*, force: bool, timeout_s: float, as_json: bool) -> int:
     os.chdir("/")
     done = []
     for status in client.mounts():
-        if status.owner not in {None, os.geteuid()}:
+        # One that is not mounted here is ending, or is another mount namespace's: a container's.
+        is_here = status.state is not client.MountState.DETACHED
+        if not is_here or status.owner not in {None, os.geteuid()}:
             continue
         place = status.mountpoint
         try:
