@@ -249,6 +249,10 @@ def test_ranges_of_content_are_answered(server: RunningServer) -> None:
         status, headers, body = server.request("GET", url, key="", headers={"Range": text})
         assert (status, body) == (206, wanted)
         assert headers["content-length"] == str(len(wanted))
+        # No browser takes it for a page of this server.
+        assert headers["content-type"] == "application/octet-stream"
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["content-security-policy"] == "sandbox"
     past = {"Range": "bytes=9999999-"}
     assert server.request("GET", url, key="", headers=past)[0] == 416
 
