@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from artfs.errors import InvalidManifest
 from artfs.manifest.directory import (
     Directory,
     Edit,
@@ -23,6 +24,9 @@ StoreDirectory = Callable[[Digest, bytes], None]
 
 Changes = Mapping[str, Entry | None]
 """Entries by name; None for a name that is gone."""
+
+_MOST_BYTES = 2**63 - 1
+"""What a row of the catalog holds."""
 
 _LOOKUP_COST = 20
 """A lookup by name decodes this many entries of a directory object."""
@@ -53,6 +57,12 @@ def changed_directory(
         if not edits:
             return DirectoryEntry(name, base.sha256, size_bytes, file_count)
         encoded = shown.edited(edits)
+    if size_bytes > _MOST_BYTES:
+        raise InvalidManifest(
+            "one version",
+            f"its files and references say that they have {size_bytes:,} bytes, 8 EiB or more",
+            hint="divide it",
+        )
     digest = directory_digest(encoded)
     if base is None or digest != base.sha256:
         store(digest, encoded)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artfs.errors import InvalidName, PathNotFound
+from artfs.errors import InvalidManifest, InvalidName, PathNotFound
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.diff import ChangeKind, diff_trees
 from artfs.manifest.directory import Directory
@@ -249,6 +249,17 @@ def test_a_file_and_a_directory_cannot_share_a_name() -> None:
         builder.put("a", file_entry(b""))
     with pytest.raises(InvalidName, match="is a file"):
         builder.put("a/b/c", file_entry(b""))
+
+
+@pytest.mark.parametrize("directory", ["", "below/"])
+def test_more_bytes_than_a_catalog_can_count_are_refused(directory: str) -> None:
+    store = MemoryTrees()
+    builder = TreeBuilder(store.load)
+    for number in range(4):
+        entry = ReferenceEntry("", "x://y", "d", 2**62 - number, Pin(), {})
+        builder.put(f"{directory}{number}", entry)
+    with pytest.raises(InvalidManifest, match="8 EiB or more"):
+        builder.build(store.store)
 
 
 @pytest.mark.parametrize("path", ["", "/a", "a/", "a//b", "./a", "a/../b", "..", "a\0b", "\udc80"])
