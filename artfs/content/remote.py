@@ -286,11 +286,17 @@ class CachedContent(RemoteContent):
             self._cache.put(self._key, number, data)
 
 
+ECHO_S = 5.0
+"""How long all blocks fail of content that was found wrong, once a reader heard of it."""
+
+
 class WholeCheck:
     """Compares the md5 of whole content, once all of it has been read, in whatever order.
 
     Content in one block is checked before anybody sees it. Of larger content the last block that
-    was missing fails if the whole is wrong, and all blocks are dropped. Thread-safe.
+    was missing fails if the whole is wrong, and all blocks are dropped. Who hears of that may be
+    read-ahead, which tells nobody, while others have read wrong blocks: so all blocks go on failing
+    until that was heard again, and for `ECHO_S` from then on. Thread-safe.
     """
 
     def __init__(
@@ -318,6 +324,8 @@ class WholeCheck:
         self._next = 0
         self._seen = bytearray(self._count)
         self._done = Event()
+        self._failure: IntegrityError | None = None
+        self._heard_s: float | None = None
         self._lasts = lasts
         if lasts and cache.read_note(key) == self._note:
             self._done.set()
@@ -332,6 +340,8 @@ class WholeCheck:
         with self._lock:
             if self._done.is_set():
                 return
+            if self._failure is not None:
+                self._fail_again(self._failure, index)
             self._seen[index] = 1
             if index == self._next:
                 self._take(data)
@@ -374,11 +384,25 @@ class WholeCheck:
             return
         for index in range(self._count):
             self._cache.drop(self._key, index)
-        raise IntegrityError(
+        failure = IntegrityError(
             self._content.subject,
             f"its content does not have the md5 {self._expected.hex()} that it was pinned with",
             hint="what was cached of it is fetched again",
         )
+        if self._count > 1:
+            self._failure, self._heard_s = failure, None
+        raise failure
+
+    def _fail_again(self, failure: IntegrityError, index: int) -> None:
+        """Tell a reader of a failure that he may be concerned by; forget it in the end."""
+        now = time.monotonic()
+        if self._heard_s is None:
+            self._heard_s = now
+        elif now - self._heard_s > ECHO_S:
+            self._failure = None
+            return
+        self._cache.drop(self._key, index)
+        raise failure.with_traceback(None)
 
 
 class ContentToCheck(msgspec.Struct, frozen=True):
