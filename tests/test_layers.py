@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"content"}),
     frozenset({"repository"}),
     frozenset({"upkeep", "staging", "mounts"}),
-    frozenset({"sdk", "media", "data_types", "artfs"}),
+    frozenset({"sdk", "media", "data_types", "plot", "artfs"}),
     frozenset({"server"}),
     frozenset({"engine"}),
     frozenset({"vfs"}),
