@@ -21,7 +21,7 @@ from importlib import import_module
 # Type checkers take it for true; importing it from typing would cost ten milliseconds.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from artfs import data_types, errors
+    from artfs import data_types, errors, plot
     from artfs.errors import (
         ArtfsError,
         ArtifactFinalizedError,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from artfs.media.table import Table
     from artfs.media.video import Video
     from artfs.sdk.api import Api
+    from artfs.sdk.charts import Histogram, Plotly, plot_table
     from artfs.sdk.current import (
         alert,
         define_metric,
@@ -99,7 +100,10 @@ _MODULES = {
     "Error": _ERRORS,
     "UsageError": _ERRORS,
     "Settings": "artfs.sdk.runsettings",
+    "Histogram": "artfs.sdk.charts",
     "Html": "artfs.media.html",
+    "Plotly": "artfs.sdk.charts",
+    "plot_table": "artfs.sdk.charts",
     "Image": "artfs.media.image",
     "ImageMask": "artfs.media.annotations",
     "JoinedTable": "artfs.media.joined",
@@ -151,12 +155,14 @@ __all__ = [
     "Classes",
     "CommError",
     "Error",
+    "Histogram",
     "Html",
     "Image",
     "ImageMask",
     "JoinedTable",
     "Object3D",
     "PartitionedTable",
+    "Plotly",
     "Progress",
     "Run",
     "Settings",
@@ -180,6 +186,8 @@ __all__ = [
     "mount",
     "path",
     "pin_config_keys",
+    "plot",
+    "plot_table",
     "require",
     "run",
     "save",
@@ -198,13 +206,9 @@ _SWEEPS = "artfs has no sweeps"
 
 _NOT_THERE = {
     "Graph": _PLOTS,
-    "Histogram": _PLOTS,
     "Molecule": "it is no value of an artifact here: add its file",
-    "Plotly": _PLOTS,
     "agent": _SWEEPS,
     "controller": _SWEEPS,
-    "plot": _PLOTS,
-    "plot_table": _PLOTS,
     "restore": "files of runs stay where they are: use_artifact() gives what was logged",
     "sweep": _SWEEPS,
 }
@@ -226,7 +230,7 @@ def __getattr__(name: str) -> object:
         if current is None:
             raise AttributeError(f"artfs.{name}: there is no run: call artfs.init() before it")
         return getattr(current, name)
-    if name in {"data_types", "errors"}:
+    if name in {"data_types", "errors", "plot"}:
         return import_module(f"artfs.{name}")
     if name == "__version__":
         return _version()

@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"content"}),
     frozenset({"repository"}),
     frozenset({"upkeep", "staging", "mounts"}),
-    frozenset({"sdk", "media", "data_types", "artfs"}),
+    frozenset({"sdk", "media", "data_types", "plot", "artfs"}),
     frozenset({"filesystem"}),
     frozenset({"server", "web"}),
     frozenset({"engine"}),

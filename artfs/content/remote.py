@@ -377,4 +377,5 @@ class CachedContent(RemoteContent):
     def _keep(self, number: int, data: Buffer) -> None:
         # It may have come into the cache by the way, as a neighbour of something else.
         if not self._cache.has(self._key, number):
-            self._cache.put(self._key, number, data, proved_by=self._fetcher.expected(number))
+            proof = self._fetcher.expected(number) if number >= 0 else None
+            self._cache.put(self._key, number, data, proved_by=proof)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from hashlib import md5
 from threading import Event
@@ -15,12 +16,17 @@ from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count
 
 _CATCH_UP_BLOCKS = 2
 
+ECHO_S = 5.0
+"""How long all blocks fail of content that was found wrong, once a reader heard of it."""
+
 
 class WholeCheck:
     """Compares the md5 of whole content, once all of it has been read, in whatever order.
 
     Content in one block is checked before anybody sees it. Of larger content the last block that
-    was missing fails if the whole is wrong, and all blocks are dropped. Thread-safe.
+    was missing fails if the whole is wrong, and all blocks are dropped. Who hears of that may be
+    read-ahead, which tells nobody, while others have read wrong blocks: so all blocks go on failing
+    until that was heard again, and for `ECHO_S` from then on. Thread-safe.
     """
 
     def __init__(
@@ -48,6 +54,8 @@ class WholeCheck:
         self._next = 0
         self._seen = bytearray(self._count)
         self._done = Event()
+        self._failure: IntegrityError | None = None
+        self._heard_s: float | None = None
         self._lasts = lasts
         if lasts and cache.read_note(key) == self._note:
             self._done.set()
@@ -62,6 +70,8 @@ class WholeCheck:
         with self._lock:
             if self._done.is_set():
                 return
+            if self._failure is not None:
+                self._fail_again(self._failure, index)
             self._seen[index] = 1
             if index == self._next:
                 self._take(data)
@@ -104,11 +114,25 @@ class WholeCheck:
             return
         for index in range(self._count):
             self._cache.drop(self._key, index)
-        raise IntegrityError(
+        failure = IntegrityError(
             self._content.subject,
             f"its content does not have the md5 {self._expected.hex()} that it was pinned with",
             hint="what was cached of it is fetched again",
         )
+        if self._count > 1:
+            self._failure, self._heard_s = failure, None
+        raise failure
+
+    def _fail_again(self, failure: IntegrityError, index: int) -> None:
+        """Tell a reader of a failure that he may be concerned by; forget it in the end."""
+        now = time.monotonic()
+        if self._heard_s is None:
+            self._heard_s = now
+        elif now - self._heard_s > ECHO_S:
+            self._failure = None
+            return
+        self._cache.drop(self._key, index)
+        raise failure.with_traceback(None)
 
 
 class ContentToCheck(msgspec.Struct, frozen=True):

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artfs.errors import InvalidArgument, UsageError
+from artfs.sdk.charts import Chart
 from artfs.sdk.entry import ArtifactValue
 from artfs.sdk.metrics import NOTHING, Metric, Metrics, defined
 from artfs.sdk.rundescription import RunDescription
+from artfs.sdk.summary import is_storable
 from artfs.system.oserrors import translate_os_errors
 
 if TYPE_CHECKING:
@@ -26,8 +28,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PLAIN = frozenset({int, float, str, bool, type(None)})
+_PLAIN = frozenset({float, bool, type(None)})
 _POLICIES = frozenset({"live", "now", "end"})
+
+
+_NOT_THERE = {
+    "finish_artifact": "processes of a run join it: let one of them log the artifact",
+    "upsert_artifact": "processes of a run join it: let one of them log the artifact",
+    "restore": "files of runs stay where they are: use_artifact() gives what was logged",
+}
+"""What W&B's runs have and these have not, so that who asks for it is told."""
 
 
 class AlertLevel(Enum):
@@ -63,6 +73,11 @@ class RunLogging(RunDescription, ABC):
         self._starting_step = 0
         self._has_ended = False
         self._is_silent = False
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _NOT_THERE:
+            raise AttributeError(f"artfs.Run.{name}: not there: {_NOT_THERE[name]}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @abstractmethod
     def _stored_table(self, key: str, table: ArtifactValue) -> dict[str, Any]:
@@ -124,7 +139,9 @@ class RunLogging(RunDescription, ABC):
     def _summarize(self, data: dict[str, Any]) -> None:
         summary, now = self.summary, time.time()
         for key, value in data.items():
-            shown = self._metrics.summarized(key, self._shown(key, value))
+            shown = self._shown(key, value)
+            if shown is not NOTHING:
+                shown = self._metrics.summarized(key, shown)
             if shown is NOTHING:
                 continue
             if isinstance(shown, dict) and isinstance(old := summary.get(key), dict):
@@ -140,13 +157,28 @@ class RunLogging(RunDescription, ABC):
         if type(value) in _PLAIN:
             return value
         if isinstance(value, dict):
-            return {str(name): self._shown(f"{key}.{name}", each) for name, each in value.items()}
+            parts = {str(name): self._shown(f"{key}.{name}", each) for name, each in value.items()}
+            return {name: each for name, each in parts.items() if each is not NOTHING}
         if isinstance(value, list | tuple) and value and isinstance(value[0], ArtifactValue):
             return {"_type": f"{value[0].artifact_suffix}s", "count": len(value)}
         if isinstance(value, ArtifactValue):
-            if value.artifact_suffix == "table":
-                return self._stored_table(key, value)
-            return {"_type": value.artifact_suffix}
+            is_table = value.artifact_suffix == "table"
+            return self._stored_table(key, value) if is_table else {"_type": value.artifact_suffix}
+        return self._kept(key, value)
+
+    def _kept(self, key: str, value: Any) -> Any:
+        """What of an object a summary keeps; NOTHING: that cannot be kept, which is said."""
+        if isinstance(value, Chart):
+            say_once(
+                "log(): artfs draws no charts: log a Table to keep data", silent=self._is_silent
+            )
+            return {"_type": value.kind}
+        if not is_storable(value):
+            say_once(
+                f"log(): {key} is a {type(value).__name__}, which a summary cannot keep: left out",
+                silent=self._is_silent,
+            )
+            return NOTHING
         return value
 
     def define_metric(

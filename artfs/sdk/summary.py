@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from artfs import forks
-from artfs.errors import ArtfsError
+from artfs.catalog.rowchecks import json_text
+from artfs.errors import ArtfsError, InvalidArgument
 from artfs.model import Metadata
 from artfs.sdk.metadata import plain
 
@@ -150,12 +151,21 @@ class RunSummary(SummaryPart):
         object.__setattr__(self, "_saved_at", self._clock())
         with self._lock:
             keys = tuple(self._dirty)
-            changed = {key: storable(self[key]) for key in keys if key in self}
+            found = {key: self[key] for key in keys if key in self}
             self._dirty.clear()
+        changed = {}
+        for key, value in found.items():
+            if is_storable(value):
+                changed[key] = storable(value)
+            else:
+                # One value that cannot be kept is no reason to lose the others.
+                logger.warning(
+                    "the run's summary: %s is a %s that cannot be kept", key, type(value).__name__
+                )
         if not keys:
             return
         try:
-            self._write(changed, tuple(key for key in keys if key not in changed))
+            self._write(changed, tuple(key for key in keys if key not in found))
         except BaseException:
             with self._lock:
                 self._dirty.update(dict.fromkeys(keys))
@@ -170,6 +180,15 @@ class RunSummary(SummaryPart):
     def forget_changes(self) -> None:
         """Send nothing of what was changed up to now."""
         self._dirty.clear()
+
+
+def is_storable(value: object) -> bool:
+    """Whether the store can keep a metric."""
+    try:
+        json_text({"value": storable(value)})
+    except (InvalidArgument, ValueError, TypeError, RecursionError):
+        return False
+    return True
 
 
 def storable(value: object) -> Any:

@@ -71,6 +71,31 @@ def test_a_training_loop_leaves_its_last_values_as_the_summary(
         wandb.log({"a": 1})
 
 
+def test_what_a_summary_cannot_keep_is_left_out_and_the_rest_is_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = wandb.Table(columns=["x", "y"], data=[[1, 2]])
+    with wandb.init(project="demo") as run:
+        run.log({"loss": 1.5, "odd": 1j, "nested": {"odd": b"\xff", "even": 2}, "set": {3}})
+        run.log({"h": wandb.Histogram([1, 2]), "fig": wandb.Plotly(object())})
+        run.log({"h": wandb.Histogram(np_histogram=([1], [0, 1]), num_bins=2)})
+        run.log({"curve": wandb.plot.line(table, "x", "y", title="t")})
+        run.log({"bars": wandb.plot.bar(table, "x", "y")})
+        run.summary["direct"] = 2j
+    kept = dict(found(run).summary)
+    assert (kept["loss"], kept["nested"], kept["set"]) == (1.5, {"even": 2}, [3])
+    assert (kept["h"], kept["curve"]) == ({"_type": "histogram"}, {"_type": "chart"})
+    assert not {"odd", "direct"} & set(kept)
+    assert caplog.text.count("log(): odd is a complex, which a summary cannot keep") == 1
+    assert caplog.text.count("artfs draws no charts") == 1
+    assert found(run).state == "finished"
+    for name in ("upsert_artifact", "finish_artifact", "restore"):
+        with pytest.raises(AttributeError, match=f"artfs.Run.{name}: not there"):
+            getattr(run, name)
+    with pytest.raises(AttributeError, match="has no sweeps"):
+        wandb.sweep({})  # type: ignore[operator]
+
+
 def test_what_init_is_given_is_kept_and_can_be_changed(
     monkeypatch: pytest.MonkeyPatch, workplace: Path
 ) -> None:
@@ -409,7 +434,7 @@ def test_versions_are_found_by_tags_and_in_an_order(run: artfs.Run) -> None:
 
 def test_what_wandb_has_and_artfs_has_not_says_so(caplog: pytest.LogCaptureFixture) -> None:
     assert wandb.__version__
-    for name in ("sweep", "plot", "Histogram"):
+    for name in ("sweep", "agent", "Molecule"):
         with pytest.raises(AttributeError, match=f"{name}: not there"):
             getattr(wandb, name)
     with wandb.init() as run, caplog.at_level(logging.WARNING):
