@@ -54,6 +54,7 @@ COMMANDS: dict[str, str] = {
     "warm": "Fetch a version, or a part of it, into the block cache.",
     "cache": "Show, empty or check the block cache.",
     "status": "Show the store and what is mounted.",
+    "metrics": "Print metrics for Prometheus, or serve them.",
     "doctor": "Look for damage, leftovers and what is missing on this machine.",
     "serve": "Let W&B's clients log into a store, with API keys.",
     "keys": "Give and take API keys for `artfs serve`.",
