@@ -58,6 +58,7 @@ COMMANDS: dict[str, str] = {
     "doctor": "Look for damage, leftovers and what is missing on this machine.",
     "serve": "Let W&B's clients log into a store, with API keys.",
     "keys": "Give and take API keys for `artfs serve`.",
+    "export": "Write a version as a tar archive or an OCI image.",
     "install": "Install man pages, completion, mount.artfs and systemd units.",
     "completion": "Print what lets a shell complete names with the tab key.",
     "copy": "Copy artifacts from one store to another.",

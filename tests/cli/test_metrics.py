@@ -92,7 +92,7 @@ def test_mounts_and_the_store_are_told_printed_or_served(filled: Cli) -> None:
             filled.run("umount", "--force", place)
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0:9477", "example:9477", "127.0.0.1", "127.0.0.1:x"])
+@pytest.mark.parametrize("listen", ["0.0.0.0:9477", "127.0.0.1:x"])
 def test_metrics_are_for_this_machine_alone(filled: Cli, listen: str) -> None:
     filled.fails(10, "metrics", "--listen", listen, says="--listen")
 
