@@ -134,11 +134,9 @@ def _completing(find: Callable[[Repository, str], Iterator[str]]) -> Complete:
     ) -> list[CompletionItem[str]]:
         from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for completion
 
-        from artfs.cli.frame import open_repository  # noqa: PLC0415 - as above
-
         if incomplete.startswith((".", "/", "~")):
             return [CompletionItem(incomplete, type="file")]
-        with open_repository(context.params.get("store")) as repository:
+        with _opened(context) as repository:
             values = [
                 CompletionItem(each)
                 for each in find(repository, incomplete)
@@ -147,6 +145,14 @@ def _completing(find: Callable[[Repository, str], Iterator[str]]) -> Complete:
         return values[:_MOST]
 
     return complete
+
+
+def _opened(context: click.Context) -> Repository:
+    """The store that the command line names so far. Raises: ArtfsError."""
+    from artfs.repository.stores import open_store  # noqa: PLC0415 - only for completion
+    from artfs.settings import store_location  # noqa: PLC0415 - as above
+
+    return open_store(store_location(context.params.get("store")), create=False)
 
 
 def _projects(repository: Repository, _: str) -> Iterator[str]:
@@ -221,9 +227,7 @@ def complete_alias(
     """The aliases of the artifact that is named before."""
     from click.shell_completion import CompletionItem  # noqa: PLC0415 - only for completion
 
-    from artfs.cli.frame import open_repository  # noqa: PLC0415 - as above
-
-    with open_repository(context.params.get("store")) as repository:
+    with _opened(context) as repository:
         artifact = repository.artifact(context.params["target"], on_damage=lambda _: None)
         versions = repository.catalog.versions(artifact.id, limit=_MOST, on_damage=lambda _: None)
         names = {alias for each in versions for alias in each.aliases} - {"latest"}

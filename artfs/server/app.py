@@ -34,6 +34,7 @@ from artfs.server.changing import ChangeMutations
 from artfs.server.connections import paced
 from artfs.server.contents import VersionContents
 from artfs.server.context import Context, RunHolds
+from artfs.server.counting import Counting, Counts
 from artfs.server.downloads import BlockRoom, content_response, manifest_response
 from artfs.server.graphql import BadQuery, GraphQLRequest, answer
 from artfs.server.project_nodes import StoreNodes
@@ -41,6 +42,8 @@ from artfs.server.queries import Queries
 from artfs.server.runs import RunMutations, take_stream
 from artfs.server.uploads import Target, Uploads
 from artfs.server.writing import WriteMutations
+from artfs.system.prometheus import CONTENT_TYPE, exposition
+from artfs.upkeep.metrics import store_metrics
 from artfs.web.guard import KeyGuard
 
 logger = logging.getLogger(__name__)
@@ -81,6 +84,7 @@ class Server:
         self._uploads: Uploads | None = None
         self._bodies = Bodies()
         self._room = BlockRoom()
+        self._counts = Counts()
 
     def page_guard(self) -> KeyGuard:
         """Who may see pages beside what clients ask for."""
@@ -91,6 +95,7 @@ class Server:
         served = Starlette(
             routes=[
                 Route("/healthz", self._health),
+                Route("/metrics", self._metrics),
                 Route("/graphql", self._graphql, methods=["POST"]),
                 Route(
                     "/files/{entity}/{project}/{run}/file_stream", self._stream, methods=["POST"]
@@ -108,7 +113,10 @@ class Server:
                 Exception: answering.broken,
             },
             lifespan=self._lifespan,
-            middleware=[Middleware(answering.AccessLog)] if self._access_log else [],
+            middleware=[
+                Middleware(Counting, self._counts),
+                *([Middleware(answering.AccessLog)] if self._access_log else []),
+            ],
         )
         # Not a Mount, whose paths have no newlines.
         served.router.default = pages
@@ -159,6 +167,19 @@ class Server:
     async def _health(self, _request: Request) -> Response:
         await run_in_threadpool(self._repository.catalog.now_ns)
         return PlainTextResponse("ok\n")
+
+    async def _metrics(self, request: Request) -> Response:
+        # How much there is, is nobody's business who may see a part of it.
+        context = await run_in_threadpool(self._entered, request)
+        if context.access.key.projects:
+            raise PermissionDenied(
+                f"the key {context.access.key.name!r}", "is for some projects, metrics are of all"
+            )
+        totals = await run_in_threadpool(self._repository.catalog.totals)
+        found = store_metrics(totals, store=self._repository.info.location)
+        return PlainTextResponse(
+            exposition([*self._counts.metrics(), *found]), media_type=CONTENT_TYPE
+        )
 
     async def _graphql(self, request: Request) -> Response:
         context = await run_in_threadpool(self._entered, request)

@@ -118,6 +118,8 @@ def spoken(cli: Cli, place: Path) -> Iterator[tuple[str, list[str | Path]]]:
         ("doctor", []),
         ("install", ["--root", cli.directory / "root"]),
         ("completion", ["bash"]),
+        ("metrics", []),
+        ("export", ["demo/data:v0", "--tar", "data.tar"]),
     ]
     yield from lines
 

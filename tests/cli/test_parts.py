@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -20,9 +21,10 @@ def files(root: Path) -> set[str]:
     }
 
 
-@pytest.fixture
-def tree(cli: Cli) -> Cli:
-    """demo/tree:v0 with a.txt, b.png, sub/c.txt, sub/d.png, sub/deep/e.txt and some links."""
+@pytest.fixture(scope="module")
+def stored_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what `tree` says, to be copied."""
+    cli = Cli(tmp_path_factory.mktemp("tree"))
     root = cli.directory / "tree"
     (root / "sub" / "deep").mkdir(parents=True)
     for name in ("a.txt", "b.png", "sub/c.txt", "sub/d.png", "sub/deep/e.txt"):
@@ -32,7 +34,14 @@ def tree(cli: Cli) -> Cli:
     (root / "out").symlink_to("../../etc/passwd")
     (root / "round").symlink_to("round")
     cli.ok("put", root, "-n", "demo/tree")
-    return cli
+    return cli.directory
+
+
+@pytest.fixture
+def tree(tmp_path: Path, stored_tree: Path) -> Cli:
+    """demo/tree:v0 with a.txt, b.png, sub/c.txt, sub/d.png, sub/deep/e.txt and some links."""
+    shutil.copytree(stored_tree, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Cli(tmp_path)
 
 
 def test_cat_prints_files_as_they_are_over_links_and_patterns(tree: Cli) -> None:

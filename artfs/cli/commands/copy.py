@@ -109,7 +109,7 @@ def _request(
     """What the names in SOURCE and TARGET ask for. Raises: InvalidName, InvalidArgument."""
     from artfs.upkeep.copy_selection import CopyRequest  # noqa: PLC0415 - slow to import
 
-    wanted = source.target(places[0].names, project=default_project())
+    wanted = source.target(places[0].names or None, project=default_project())
     if wanted.path:
         raise InvalidArgument(
             places[0].names, "names a file in a version", hint="whole versions are copied"
