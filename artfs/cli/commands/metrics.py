@@ -37,7 +37,7 @@ def command(*, listen: str | None, no_store: bool, store: str | None, as_json: b
 
         def tell(address: str) -> None:
             if as_json:
-                print_text(f"{json_text({'listening': address}, one_line=True)}\n")
+                print_text(f"{json_text({'listening': address})}\n")
             else:
                 print_line(f"serving metrics at {address}")
             sys.stdout.flush()
