@@ -106,6 +106,7 @@ def spoken(cli: Cli, place: Path) -> Iterator[tuple[str, list[str | Path]]]:
         ("cache clean", []),
         ("cache verify", []),
         ("mount", [place]),
+        ("search", ["data"]),
         ("status", []),
         ("status", [place]),
         ("umount", [place]),
@@ -139,7 +140,7 @@ def test_every_command_prints_the_shapes_that_are_documented(filled: Cli) -> Non
             filled.run("umount", "--force", place)
     # These need a server, a broken mount or what is left of one; or have no document of their own.
     assert {name for name, _ in commands()} - said <= {
-        *("run", "serve"),
+        *("run", "serve", "web"),
         *(f"staging {each}" for each in ("resume", "commit", "drop", "salvage")),
     }
 
