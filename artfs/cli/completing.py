@@ -6,6 +6,8 @@ and an explanation behind it where there is one; `@file` and `@dir` leave it to 
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 COMPLETE_VARIABLE = "_ARTFS_COMPLETE"
 _MOST = 200
+_PATIENCE_S = 5
 _SHELLS = {
     "bash": r"""# Completion of artfs for bash: source it, or put it where bash-completion looks.
 _artfs() {
@@ -105,7 +108,13 @@ def print_completions(group: click.Group, arguments: Sequence[str]) -> None:
     """
     from click.shell_completion import ShellComplete  # noqa: PLC0415 - only for completion
 
+    from artfs.settings import TIMEOUT_VARIABLE  # noqa: PLC0415 - as above
+
     *before, current = arguments or [""]
+    # Somebody waits with a finger on the key: a store that is far away must not hold the shell.
+    os.environ[TIMEOUT_VARIABLE] = str(_PATIENCE_S)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.alarm(_PATIENCE_S)
     # Whatever is wrong with what was typed so far, or with a store: there is nothing to say.
     with suppress(Exception):
         found = ShellComplete(group, {}, "artfs", COMPLETE_VARIABLE).get_completions(

@@ -79,6 +79,14 @@ def looks_like_path(text: str) -> bool:
     return text in {".", ".."} or text.startswith(_PATHS)
 
 
+def is_only_a_name(text: str) -> bool:
+    """Whether it names what is in a store, and nothing of the local file system."""
+    if looks_like_path(text) or not {"/", ":"} & set(text):
+        return False
+    # Where there is the directory above, it is a directory that somebody forgot to make.
+    return ":" in text or not _is_directory(os.path.dirname(text))  # noqa: PTH120 - text, as written
+
+
 def refuse_swapped(command: str, name: str, place: str, *, options: Sequence[str] = ()) -> None:
     """Raises: InvalidArgument where a name stands where a place should, and the other way round."""
     if looks_like_path(place) or not name:

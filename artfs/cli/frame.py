@@ -64,6 +64,19 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * _UNITS_S[match[2]]
 
 
+class TimeToLive(Duration):
+    """A duration of at least a second."""
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The duration in seconds."""
+        found = super().convert(value, param, ctx)
+        if found < 1:
+            self.fail(f"{value!r} is no time that anything could live", param, ctx)
+        return found
+
+
 def _read_tags(_: click.Context, __: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         return ()
@@ -76,7 +89,7 @@ tag_option = click.option(
     "--tag", "tags", multiple=True, metavar="TAG", callback=_read_tags, help="A tag."
 )
 ttl_option = click.option(
-    "--ttl", "ttl_s", type=Duration(), metavar="TIME", help="How long it is kept: 12h, 30d."
+    "--ttl", "ttl_s", type=TimeToLive(), metavar="TIME", help="How long it is kept: 12h, 30d."
 )
 # How it is committed.
 expect_option = click.option(

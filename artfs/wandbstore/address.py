@@ -81,10 +81,11 @@ def parse_store(text: str) -> tuple[ServerAddress, str]:
 def split_target(text: str) -> tuple[str, str | None]:
     """The store, and the target in it, of `wandb://HOST/ENTITY[/PROJECT[/NAME[:VERSION]]]`.
 
+    The version may stand behind a slash, as mounts show it.
     Raises: InvalidArgument.
     """
     server, parts = _split(text, "write wandb://HOST/ENTITY[/PROJECT[/NAME[:VERSION]]]")
-    if not 1 <= len(parts) <= 3:
+    if not 1 <= len(parts) <= 4:
         raise InvalidArgument(
             text,
             "is not a target",

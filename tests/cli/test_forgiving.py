@@ -81,6 +81,8 @@ def test_arguments_that_are_the_other_way_round_are_recognised(filled: Cli) -> N
     for place in ("./mnt", "mnt", str(filled.directory / "mnt")):
         said = f"write `artfs mount demo/data {place}`"
         filled.fails(10, "mount", place, "demo/data", says=said)
+    said = "'demo/data' is no directory: did you mean `artfs mount demo/data ./DIRECTORY`?"
+    filled.fails(2, "mount", "demo/data", says=said)
     filled.fails(10, "stage", "./mnt", "demo/data", says="write `artfs stage demo/data ./mnt`")
     for command in ("add", "rm"):
         said = f"write `artfs alias {command} demo/data best`"

@@ -36,7 +36,8 @@ def test_what_is_said_of_a_version_is_edited_and_the_rest_stays(many: Cli) -> No
     many.fails(10, "edit", "demo/a:v2", "demo/a:v3", "--untag", "new", says="has no such tag")
     many.fails(10, "edit", "demo/a:v2", "--tag", "a/b", says="tag 'a/b'")
     many.fails(10, "edit", "demo/a:v2", says="says nothing to change")
-    many.fails(2, "edit", "demo/a:v2", "--ttl", "soon", says="'soon'")
+    for time in ("soon", "0"):
+        many.fails(2, "edit", "demo/a:v2", "--ttl", time, says=f"'{time}'")
 
 
 def test_several_versions_are_deleted_or_none(many: Cli) -> None:

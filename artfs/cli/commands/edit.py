@@ -9,7 +9,7 @@ import click
 from artfs.catalog.records import VersionUpdate
 from artfs.cli.completing import complete_version
 from artfs.cli.frame import (
-    Duration,
+    TimeToLive,
     default_project,
     json_object,
     json_option,
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 _NEVER = -1.0
 
 
-class _TimeToLive(Duration):
-    """A duration, or none."""
+class _TimeOrNone(TimeToLive):
+    """A time to live, or none."""
 
     def convert(
         self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """The duration in seconds."""
-        return _NEVER if value == "none" else super().convert(value, param, ctx)
+        is_none = value in {"none", _NEVER}
+        return _NEVER if is_none else super().convert(value, param, ctx)
 
 
 @click.command(short_help="Change the description, metadata, tags or time to live of a version.")
@@ -60,7 +61,7 @@ class _TimeToLive(Duration):
 @click.option(
     "--ttl",
     "ttl_s",
-    type=_TimeToLive(),
+    type=_TimeOrNone(),
     metavar="TIME",
     help="How long it is kept, from when it was made: 12h, 30d; none: for ever.",
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from artfs.cli.completing import complete_target_or_place
-from artfs.cli.forgiving import refuse_swapped
+from artfs.cli.forgiving import is_only_a_name, refuse_swapped
 from artfs.cli.frame import foreground_option, json_option, store_option
 from artfs.cli.output import print_json, print_line
 from artfs.cli.values import mount_value, mounted_name
@@ -55,6 +56,10 @@ def command(
     """
     if not 1 <= len(words) <= 2:
         raise click.UsageError("expected [TARGET] MOUNTPOINT", context)
+    if len(words) == 1 and is_only_a_name(words[0]):
+        meant = shlex.join(["mount", words[0], "./DIRECTORY"])
+        text = f"{words[0]!r} is no directory: did you mean `artfs {meant}`?"
+        raise click.UsageError(text, context)
     target = words[0] if len(words) == 2 else None
     if target is not None:
         refuse_swapped("mount", target, words[1])

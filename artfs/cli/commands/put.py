@@ -129,8 +129,7 @@ def command(
       artfs put ./digits -n demo/digits --exclude '*.tmp' --exclude .git/ --dry-run
       artfs put README.md -r images=s3://bucket/train -r https://host/labels.csv -n demo/refs
     """
-    from artfs.blobs.base import Transfer  # noqa: PLC0415 - `--help` does not need it
-    from artfs.sdk.publish import PutRequest, put  # noqa: PLC0415 - takes long to import
+    from artfs.sdk.publish import PutRequest  # noqa: PLC0415 - takes long to import
 
     name = _checked_name(name, paths)
     request = PutRequest(
@@ -144,19 +143,23 @@ def command(
         ttl_s=None if ttl_s is None else int(ttl_s),
         exclude=exclude,
         one_file_system=not other_file_systems,
-        references=tuple(
-            _reference(
-                text,
-                checksum=not no_checksum,
-                max_objects=max_objects,
-                skip_invalid=skip_invalid,
-            )
-            for text in references
+        references=_references(
+            references, checksum=not no_checksum, max_objects=max_objects, skip_invalid=skip_invalid
         ),
     )
     if dry_run:
         _print_plan(store, paths, request, as_json=as_json)
         return
+    _store(store, paths, request, link=link, as_json=as_json)
+
+
+def _store(
+    store: str | None, paths: tuple[str, ...], request: PutRequest, *, link: bool, as_json: bool
+) -> None:
+    """Store it, and say so."""
+    from artfs.blobs.base import Transfer  # noqa: PLC0415 - `--help` does not need it
+    from artfs.sdk.publish import put  # noqa: PLC0415 - takes long to import
+
     skipped: list[Skipped] = []
     with open_repository(store, create=True) as repository, ProgressLine("storing") as progress:
         outcome = put(
@@ -207,6 +210,15 @@ def _print(outcome: CommitResult, skipped: list[Skipped]) -> None:
         print_line(f"left out {plural(len(skipped), 'key')} that cannot be paths:")
     for each in skipped:
         print_line(f"  {each.key!r} of {each.uri}: {each.reason}")
+
+
+def _references(
+    texts: tuple[str, ...], *, checksum: bool, max_objects: int | None, skip_invalid: bool
+) -> tuple[ReferenceRequest, ...]:
+    return tuple(
+        _reference(text, checksum=checksum, max_objects=max_objects, skip_invalid=skip_invalid)
+        for text in texts
+    )
 
 
 def _reference(

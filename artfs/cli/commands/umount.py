@@ -52,9 +52,8 @@ def command(
     namespaces, and what others have mounted, stays.
 
     \b
-    Examples:
+    Example:
       artfs umount /mnt/artfs
-      artfs umount --all
     """
     if everything == (mountpoint is not None):
         raise click.UsageError("expected MOUNTPOINT or --all", click.get_current_context())

@@ -75,6 +75,7 @@ def test_what_is_no_address_of_a_store_is_said_in_one_line(text: str) -> None:
 def test_a_target_and_a_file_are_taken_apart_and_put_together() -> None:
     assert split_target("wandb://h/acme") == ("wandb://h/acme", None)
     assert split_target("wandb://h/acme/p/n:v1") == ("wandb://h/acme", "p/n:v1")
+    assert split_target("wandb://h/acme/p/n/v1") == ("wandb://h/acme", "p/n/v1")
     text = "wandb://h/acme/p/n:v1/d/a%20b%23%3F%40%25.txt"
     found = parse_file(text)
     assert found == FileAddress(
