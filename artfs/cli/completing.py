@@ -183,7 +183,11 @@ def _versions(repository: Repository, incomplete: str) -> Iterator[str]:
     names, colon, _ = incomplete.partition(":")
     parts = names.split("/")
     if not colon and len(parts) < 3:
-        yield from _artifacts(repository, incomplete)
+        for name in _artifacts(repository, incomplete):
+            yield name
+            if not name.endswith("/"):
+                # Two of them, so that no shell puts a space where a version may follow.
+                yield f"{name}:"
         return
     path, sign = (names, ":") if colon else ("/".join(parts[:2]), "/")
     artifact = repository.artifact(path, on_damage=lambda _: None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -52,7 +53,7 @@ from artfs.references.base import ReferenceHandler
 from artfs.references.registry import References
 from artfs.repository.commits import Commits
 from artfs.repository.ingest import Ingest
-from artfs.repository.near_misses import named_near_misses, near_project
+from artfs.repository.near_misses import closest, named_near_misses
 from artfs.repository.openpack import Workspace
 from artfs.repository.presence import Presence, require_objects
 from artfs.repository.recovery import Recovery
@@ -217,6 +218,9 @@ class Repository:
         if not isinstance(path, str):
             return self._placed(path, project)
         first, *others = readings(path, entity=self.info.entity)
+        if self.is_server:
+            # Each look is a request; its names are W&B's.
+            others = []
         likeliest = self._placed(first, project)
         for other in others:
             if self._exists(likeliest):
@@ -248,7 +252,7 @@ class Repository:
         """
         parsed = self.meant(path, project=project)
         assert parsed.project is not None
-        with named_near_misses(self.catalog, parsed, entity=self.info.entity):
+        with self._naming_near_misses(parsed):
             found = self.catalog.version(parsed.project, parsed.name, parsed.selector or LATEST)
         return found, parsed.path
 
@@ -269,18 +273,19 @@ class Repository:
         """
         parsed = _without_path(self.meant(path, project=project))
         assert parsed.project is not None
-        with named_near_misses(self.catalog, parsed, entity=self.info.entity):
+        with self._naming_near_misses(parsed):
             return self.catalog.artifact(parsed.project, parsed.name, on_damage=on_damage)
 
     def require_project(self, project: str) -> None:
         """Blocks: on the catalog. Raises: ArtifactNotFound, DamagedRecord, BackendUnavailable."""
         damaged: list[DamagedRecord] = []
-        if project in {each.name for each in self.catalog.projects(on_damage=damaged.append)}:
+        names = {each.name for each in self.catalog.projects(on_damage=damaged.append)}
+        if project in names:
             return
         for error in damaged:
             if not error.names or project in error.names:
                 raise error
-        near = near_project(self.catalog, project)
+        near = closest(project, names)
         hint = f"did you mean {near}?" if near else "`artfs ls` lists them"
         raise ArtifactNotFound(project, "there is no such project", hint=hint)
 
@@ -294,6 +299,12 @@ class Repository:
         if found_project is None:
             raise InvalidArgument(str(path), "names no project", hint="write PROJECT/NAME")
         return msgspec.structs.replace(path, entity=self.info.entity, project=found_project)
+
+    def _naming_near_misses(self, path: ArtifactPath) -> AbstractContextManager[None]:
+        # A W&B server would be asked for all its names.
+        if self.is_server:
+            return nullcontext()
+        return named_near_misses(self.catalog, path, entity=self.info.entity)
 
     def _exists(self, path: ArtifactPath) -> bool:
         assert path.project is not None

@@ -55,11 +55,6 @@ def named_near_misses(catalog: Catalog, path: ArtifactPath, *, entity: str) -> I
         raise type(error)(error.subject, reason, hint=f"did you mean {meant}?") from None
 
 
-def near_project(catalog: Catalog, project: str) -> str | None:
-    """The project that somebody may have meant. Blocks: on the catalog."""
-    return closest(project, (each.name for each in catalog.projects(on_damage=_ignored)))
-
-
 def _meant(catalog: Catalog, path: ArtifactPath, error: NotFound) -> str | None:
     assert path.project is not None
     if isinstance(error, ArtifactNotFound):

@@ -43,7 +43,8 @@ def words(cli: Cli, *arguments: str) -> list[str]:
     ("arguments", "expected"),
     [
         (("ls", ""), ["demo/", "other/"]),
-        (("ls", "demo/d"), ["demo/data"]),
+        (("ls", "demo/d"), ["demo/data", "demo/data:"]),
+        (("stage", "demo/d"), ["demo/data"]),
         (("history", "demo/data:"), [f"demo/data:{name}" for name in _VERSIONS]),
         (("cat", "demo/data/b"), ["demo/data/best"]),
         (("cat", "demo/data:v1/"), [f"demo/data:v1/{name}" for name in _FILES]),

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from tests.cli.conftest import Cli
 
 
-@pytest.fixture
-def many(cli: Cli) -> Cli:
-    """demo/a with v0 … v4 (v1 is good), demo/ab and other/model, a model, with v0."""
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what `many` says, to be copied."""
+    cli = Cli(tmp_path_factory.mktemp("many"))
     for number in range(5):
         (cli.directory / "file").write_text(str(number))
         cli.ok("put", cli.directory / "file", "-n", "demo/a")
     cli.ok("alias", "add", "demo/a:v1", "good")
     cli.ok("put", cli.directory / "file", "-n", "demo/ab", "--tag", "new", "--ttl", "2d")
     cli.ok("put", cli.directory / "file", "-n", "other/model", "-t", "model")
-    return cli
+    return cli.directory
+
+
+@pytest.fixture
+def many(tmp_path: Path, stored: Path) -> Cli:
+    """demo/a with v0 … v4 (v1 is good), demo/ab and other/model, a model, with v0."""
+    shutil.copytree(stored, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return Cli(tmp_path)
 
 
 def test_what_is_said_of_a_version_is_edited_and_the_rest_stays(many: Cli) -> None:
