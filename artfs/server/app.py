@@ -44,7 +44,6 @@ from artfs.server.uploads import Target, Uploads
 from artfs.server.writing import WriteMutations
 from artfs.system.prometheus import CONTENT_TYPE, exposition
 from artfs.upkeep.metrics import store_metrics
-from artfs.web.guard import KeyGuard
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +73,9 @@ class Server:
         self._repository = repository
         self._public_url = public_url.rstrip("/") if public_url else None
         catalog = repository.catalog
-        self._gate = Gate(catalog.serving, read_only=read_only, now_ns=catalog.now_ns)
+        self.gate = Gate(catalog.serving, read_only=read_only, now_ns=catalog.now_ns)
         self._clock = tokens.StoreClock(catalog.now_ns)
-        self._tokens = tokens.Tokens(catalog.serving, self._clock)
+        self.tokens = tokens.Tokens(catalog.serving, self._clock)
         self._contents = VersionContents(repository, read_only=read_only)
         self._holds = RunHolds(catalog)
         self._read_only = read_only
@@ -85,10 +84,6 @@ class Server:
         self._bodies = Bodies()
         self._room = BlockRoom()
         self._counts = Counts()
-
-    def page_guard(self) -> KeyGuard:
-        """Who may see pages beside what clients ask for."""
-        return KeyGuard(self._gate, self._tokens)
 
     def application(self, pages: Starlette) -> Starlette:
         """The ASGI application; `pages` answer what is none of its own addresses."""
@@ -147,7 +142,7 @@ class Server:
     def _entered(self, request: Request) -> Context:
         """What a request may do. Blocks: on the catalog. Raises: as Gate.enter."""
         address = request.client.host if request.client else ""
-        access = self._gate.enter(request.headers.get("authorization"), address)
+        access = self.gate.enter(request.headers.get("authorization"), address)
         return self._context(request, access)
 
     def _context(self, request: Request, access: Access) -> Context:
@@ -155,7 +150,7 @@ class Server:
         return Context(
             self._repository,
             access,
-            self._tokens,
+            self.tokens,
             self._contents,
             self._holds,
             StoreNodes(),
@@ -213,21 +208,21 @@ class Server:
 
         Raises: PermissionDenied.
         """
-        right = self._tokens.read_any(token)
+        right = self.tokens.read_any(token)
         if isinstance(right, tokens.ContentUpload):
             return Target(right.draft_id, right.md5)
         if isinstance(right, tokens.ManifestUpload):
             return Target(right.draft_id, right.md5, right.manifest_id)
-        self._tokens.read(token, tokens.RunFileUpload)
+        self.tokens.read(token, tokens.RunFileUpload)
         return None
 
     async def _content(self, request: Request) -> Response:
-        right = self._tokens.read(request.path_params["token"], tokens.ContentDownload)
+        right = self.tokens.read(request.path_params["token"], tokens.ContentDownload)
         record = ContentRecord(b"", right.sha256, right.size_bytes, right.blocks)
         return await content_response(request, self._repository, lambda: record, self._room)
 
     async def _manifest(self, request: Request) -> Response:
-        right = self._tokens.read(request.path_params["token"], tokens.ManifestDownload)
+        right = self.tokens.read(request.path_params["token"], tokens.ManifestDownload)
         version = await run_in_threadpool(self._committed, right.version_id)
         return manifest_response(self._repository, version)
 

@@ -14,11 +14,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from artfs.errors import BackendUnavailable, ConfigError, InvalidArgument, PermissionDenied
-from artfs.repository.facade import Repository
-from artfs.server.app import Server
 from artfs.server.connections import GuardedProtocol
 from artfs.system.processes import notify_systemd
-from artfs.web.app import Pages
 
 logger = logging.getLogger(__name__)
 
@@ -77,28 +74,14 @@ def parse_listen(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def run_server(
-    repository: Repository, options: ServeOptions, *, on_ready: Callable[[str], None]
+def run_application(
+    application: ASGIApp, options: ServeOptions, *, on_ready: Callable[[str], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests that are under way are answered then.
 
     `on_ready` hears the address. Blocks. Raises: ConfigError, PermissionDenied,
     BackendUnavailable where it cannot listen.
     """
-    server = Server(
-        repository,
-        public_url=options.public_url,
-        read_only=options.read_only,
-        access_log=options.access_log,
-    )
-    pages = Pages(repository, server.page_guard(), public_url=options.public_url)
-    run_application(server.application(pages.application()), options, on_ready=on_ready)
-
-
-def run_application(
-    application: ASGIApp, options: ServeOptions, *, on_ready: Callable[[str], None]
-) -> None:
-    """Serve an application as `run_server` does its own; blocks and raises as that."""
     listening = _listening(options)
     port = listening.getsockname()[1]
     scheme = "https" if options.tls_cert else "http"

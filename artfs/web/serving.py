@@ -1,4 +1,4 @@
-"""`artfs web`: the pages of a store for whoever started it, until a signal ends it."""
+"""Pages, until a signal ends them: of `artfs web`, and of `artfs serve` beside what it answers."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from starlette.types import ASGIApp
 
 from artfs.repository.facade import Repository
 from artfs.server.answering import AccessLog
+from artfs.server.app import Server
 from artfs.server.running import ServeOptions, run_application
 from artfs.web.app import Pages
-from artfs.web.guard import TokenGuard
+from artfs.web.guard import KeyGuard, TokenGuard
 
 DEFAULT_PORT = 8232
 
@@ -45,3 +46,21 @@ def run_web(
     guard = web_guard(options)
     application = web_application(repository, guard, options)
     run_application(application, options, on_ready=lambda url: on_ready(url, guard.token))
+
+
+def run_server(
+    repository: Repository, options: ServeOptions, *, on_ready: Callable[[str], None]
+) -> None:
+    """Serve clients of W&B, and pages to whoever has a key, until SIGTERM or SIGINT.
+
+    `on_ready` hears the address. Blocks and raises: as `run_application`.
+    """
+    server = Server(
+        repository,
+        public_url=options.public_url,
+        read_only=options.read_only,
+        access_log=options.access_log,
+    )
+    guard = KeyGuard(server.gate, server.tokens)
+    pages = Pages(repository, guard, public_url=options.public_url)
+    run_application(server.application(pages.application()), options, on_ready=on_ready)

@@ -20,8 +20,9 @@ from artfs.repository.stores import create_store, open_store
 from artfs.server import app, ids
 from artfs.server.auth import new_key
 from artfs.server.project_nodes import PendingNode
-from artfs.server.running import ServeOptions, run_server
+from artfs.server.running import ServeOptions
 from artfs.server.uploads import Target, Uploads
+from artfs.web.serving import run_server
 
 
 class _Discarding(Uploads):

@@ -11,6 +11,7 @@ from artfs.repository.facade import Repository
 from artfs.server.app import Server
 from artfs.server.auth import new_key
 from artfs.web.app import Pages
+from artfs.web.guard import KeyGuard
 from tests.support.stores import commit
 from tests.web.conftest import Answer, Browser, Site
 
@@ -113,7 +114,9 @@ def test_a_key_changes_what_it_may_write(
 ) -> None:
     commit(repository, "demo/data", {"a": b"1"})
     server = Server(repository)
-    served = Browser(server.application(Pages(repository, server.page_guard()).application()))
+    served = Browser(
+        server.application(Pages(repository, KeyGuard(server.gate, server.tokens)).application())
+    )
     text, key = new_key("ada", **options)  # type: ignore[arg-type]
     repository.catalog.serving.add_key(key)
     served.post("/login", {"secret": text})

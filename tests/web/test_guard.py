@@ -10,6 +10,7 @@ from artfs.repository.facade import Repository
 from artfs.server.app import Server
 from artfs.server.auth import new_key
 from artfs.web.app import Pages
+from artfs.web.guard import KeyGuard
 from tests.support.stores import commit
 from tests.web.conftest import Browser, Site
 
@@ -83,7 +84,7 @@ def test_a_form_of_another_site_is_refused(site: Site, headers: dict[str, str]) 
 @pytest.fixture
 def served(repository: Repository) -> Browser:
     server = Server(repository)
-    pages = Pages(repository, server.page_guard())
+    pages = Pages(repository, KeyGuard(server.gate, server.tokens))
     return Browser(server.application(pages.application()))
 
 

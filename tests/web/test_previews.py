@@ -18,6 +18,7 @@ from artfs.repository.facade import Repository
 from artfs.server.app import Server
 from artfs.server.auth import new_key
 from artfs.web.app import Pages
+from artfs.web.guard import KeyGuard
 from tests.support.stores import Item, Link, commit, commit_encoded, new_store
 from tests.web.conftest import Browser, Site
 
@@ -172,7 +173,7 @@ def test_a_reference_is_followed_for_whoever_runs_the_server_alone(
     referring(site.repository, f"file://{tmp_path}/secret.txt")
     assert "secret words" in site.get("/p/demo/refs/v0/files/a.txt")
     server = Server(site.repository)
-    pages = Pages(site.repository, server.page_guard())
+    pages = Pages(site.repository, KeyGuard(server.gate, server.tokens))
     served = Browser(server.application(pages.application()))
     text, key = new_key("ada")
     site.repository.catalog.serving.add_key(key)

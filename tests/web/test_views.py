@@ -11,6 +11,7 @@ from artfs.repository.facade import Repository
 from artfs.server.app import Server
 from artfs.server.auth import new_key
 from artfs.web.app import Pages
+from artfs.web.guard import KeyGuard
 from tests.support.stores import Item, commit
 from tests.web.conftest import Browser, Site
 
@@ -64,7 +65,9 @@ def test_lineage_tells_nothing_of_projects_that_may_not_be_seen(repository: Repo
     open_run = catalog.create_run("demo", name="open-run", job_type=None, config={})
     catalog.record_use(open_run.id, repository.resolve("secret/made:v0").id, use_as=None)
     server = Server(repository)
-    served = Browser(server.application(Pages(repository, server.page_guard()).application()))
+    served = Browser(
+        server.application(Pages(repository, KeyGuard(server.gate, server.tokens)).application())
+    )
     text, key = new_key("ada", projects=["demo"])
     catalog.serving.add_key(key)
     served.post("/login", {"secret": text})

@@ -65,8 +65,8 @@ def command(
         from artfs.server.running import (  # noqa: PLC0415 - takes long to import
             ServeOptions,
             parse_listen,
-            run_server,
         )
+        from artfs.web.serving import run_server  # noqa: PLC0415 - as above
     except ImportError as error:
         raise Unsupported(
             "artfs serve", f"needs {error.name}", hint="pip install 'artfs[server]'"
