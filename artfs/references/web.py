@@ -363,6 +363,9 @@ def failure(subject: str, error: BaseException) -> TransientFailure:
 
 def is_timeout(error: BaseException) -> bool:
     """Whether a request failed because nothing came."""
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        # For urllib3 a refusal is a timeout, too.
+        return False
     return isinstance(
         error, (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
     )

@@ -82,8 +82,9 @@ def normalize_metadata(
     """A deep copy of a dict that holds plain JSON values only; None is an empty one.
 
     Tuples and sets become lists, arrays lists or numbers, slices dicts, dates text, NaN None.
-    Raises: TypeError for anything but a dict, and for what JSON cannot say; InvalidArgument for
-    too many keys, bytes that are not UTF-8, and what is nested too deep.
+    Raises: TypeError for anything but a dict, and for what JSON cannot say; UnicodeDecodeError, as
+    W&B's own, for bytes that are not UTF-8; InvalidArgument for too many keys, and what is nested
+    too deep.
     """
     if value is None:
         return {}
@@ -91,8 +92,8 @@ def normalize_metadata(
         raise TypeError(f"{subject} must be dict, not {type(value).__name__}")
     try:
         copy: Metadata = json.loads(json.dumps(plain(value)))
-    except UnicodeDecodeError as error:
-        raise InvalidArgument(subject, f"holds bytes that are no text ({error})") from None
+    except UnicodeDecodeError:
+        raise
     except ValueError as error:
         # Python writes no number of more than 4,300 digits.
         raise InvalidArgument(subject, f"holds what JSON cannot say ({error})") from None

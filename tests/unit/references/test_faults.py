@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from artfs.blobs.s3client import make_client
-from artfs.content import remote
+from artfs.content import whole
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
@@ -210,7 +210,7 @@ def test_wrong_bytes_of_content_that_is_pinned_by_md5_are_found_out_and_told_to_
     for _ in range(2):
         with pytest.raises(IntegrityError, match="md5"):
             gs.read()
-    monkeypatch.setattr(remote, "ECHO_S", -1.0)
+    monkeypatch.setattr(whole, "ECHO_S", -1.0)
     assert gs.read() == DATA
 
 
