@@ -19,6 +19,7 @@ from tests.support.privileges import as_user, needs_root, python_of
 UID = 65534
 """nobody: fusermount3 mounts for nobody whom the system does not know."""
 
+_ALONE = f"KEPT=/nowhere; {LET_GO.strip()}"
 DEVICE = f"""{LET_GO}
 [ -e "$DIR/fuse" ] || mknod "$DIR/fuse" c 10 229
 chmod "$FUSE_MODE" "$DIR/fuse"; mount --bind "$DIR/fuse" /dev/fuse
@@ -187,7 +188,7 @@ def test_a_user_whom_the_system_does_not_know_is_said_so(machine: Machine) -> No
 def test_a_device_that_is_missing_is_said_so(filled: Cli) -> None:
     place = filled.directory / "mnt"
     place.mkdir()
-    script = 'mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; exec "$@"'
+    script = f'{_ALONE}; mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; exec "$@"'
     filled.prefix = ["unshare", "-m", "--propagation", "private", "sh", "-ec", script, "sh"]
     filled.fails(13, "mount", place, says=["/dev/fuse", "no such device", "modprobe fuse"])
     assert "/dev/fuse: there is no such device" in filled.run("doctor").out
@@ -202,7 +203,7 @@ def test_a_device_that_is_another_one_is_said_so(instead: str, filled: Cli) -> N
     place = filled.directory / "mnt"
     place.mkdir()
     filled.environment["DIR"] = str(filled.directory)
-    script = f'{instead}; exec "$@"'
+    script = f'{_ALONE}; {instead}; exec "$@"'
     filled.prefix = ["unshare", "-m", "--propagation", "private", "sh", "-ec", script, "sh"]
     filled.fails(13, "mount", place, says=["/dev/fuse", "is not the device of FUSE", "mknod"])
     assert "/dev/fuse: is not the device of FUSE" in filled.run("doctor").out

@@ -16,6 +16,7 @@ import pytest
 
 from artfs.system.mountinfo import mounted_at
 from tests.cli.conftest import Cli
+from tests.support.namespaces import LET_GO
 
 IS_ROOT = os.geteuid() == 0
 
@@ -106,7 +107,9 @@ def test_systemd_finds_no_fault_with_the_units(cli: Cli, installed: Path) -> Non
     assert (done.returncode, done.stderr) == (0, "")
 
 
-_MOUNTS = """set -e
+_MOUNTS = f"""set -e
+KEPT=/nowhere
+{LET_GO}
 mount -t tmpfs tmpfs "$1/over"
 mkdir "$1/over/upper" "$1/over/work"
 options=lowerdir=/usr/sbin,upperdir=$1/over/upper,workdir=$1/over/work
@@ -170,10 +173,8 @@ _ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc
 _ALL = """set -e
 artfs() { "$python" -m artfs "$@"; }
 ours() { grep -c ' - fuse.artfs ' /proc/self/mountinfo || true; }
-# What others have mounted is here as a copy, and is let go here alone.
-grep ' - fuse.artfs ' /proc/self/mountinfo | cut -d ' ' -f 5 | tac | while read -r place; do
-    umount --lazy "$(printf %b "$place")"
-done
+KEPT=/nowhere
+LET_GO
 [ "$(ours)" = 0 ]
 artfs mount "$1/mnt one" >&2
 artfs stage demo/staged "$1/mnt two" >&2
@@ -197,7 +198,7 @@ def test_all_mounts_of_a_user_end_at_once_and_staged_work_becomes_versions(
     filled.fails(2, "umount", "--all", places[0], says="expected MOUNTPOINT or --all")
     # In namespaces of its own no other process and no other mount can be seen or reached.
     done = subprocess.run(
-        [*_ALONE, "bash", "-c", _ALL, "bash", str(filled.directory)],
+        [*_ALONE, "bash", "-c", _ALL.replace("LET_GO", LET_GO), "bash", str(filled.directory)],
         env=filled.environment | {"python": sys.executable},
         cwd=filled.directory,
         capture_output=True,
