@@ -27,11 +27,14 @@ _FIRST = (
 
 
 _LONG = (
+    "tests/cli/test_gc_beside_put.py::test_what_a_running_put_relies_on_stays_with_any_clock[shared-right",
+    "tests/cli/test_gc_beside_put.py::test_what_a_running_put_relies_on_stays_with_any_clock[shared-behind",
     "tests/cli/test_failing_disk.py::test_no_failure_of_a_disk_is_an_internal_error",
     "tests/crash/test_forks.py::test_what_a_forked_child_is_told_is_logged_is_there[committing",
     "tests/crash/test_forks.py::test_what_a_forked_child_is_told_is_logged_is_there[idle",
     "tests/crash/test_forks.py::test_the_same_holds_for_a_shared_store[forks twice",
     "tests/crash/test_forks.py::test_the_same_holds_for_a_shared_store[is killed",
+    "tests/model/test_staging_mount.py::TestLongStagingMount",
     "tests/mount/test_shared.py::test_a_version_is_read_and_the_next_one_is_staged",
     "tests/unit/references/test_faults.py::test_a_source_that_stays_broken_fails_in_time_and_heals",
 )

@@ -93,9 +93,7 @@ def assert_whole(address: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("clock", list(CLOCKS))
-def test_what_a_running_put_relies_on_stays_with_any_clock_and_grace_period(
-    address: str, clock: str
-) -> None:
+def test_what_a_running_put_relies_on_stays_with_any_clock(address: str, clock: str) -> None:
     by = CLOCKS[clock]
     if by and shutil.which(by[0]) is None:
         pytest.skip(f"{by[0]} is not installed")

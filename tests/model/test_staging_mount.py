@@ -213,12 +213,23 @@ def _version_of(root: Path) -> dict[str, bytes | str | None]:
     return found
 
 
-TestStagingMount = StagingMachine.TestCase
-TestStagingMount.settings = settings(
-    max_examples=8,
+_SETTINGS = settings(
+    max_examples=4,
     stateful_step_count=40,
     deadline=None,
     # Starting a mount for each step of shrinking takes longer than reading the example.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+class TestStagingMount(StagingMachine.TestCase):  # type: ignore[misc, valid-type]
+    """What a merge waits for."""
+
+    settings = _SETTINGS
+
+
+class TestLongStagingMount(StagingMachine.TestCase):  # type: ignore[misc, valid-type]
+    """What scripts/hunt looks at."""
+
+    settings = settings(_SETTINGS, max_examples=40)

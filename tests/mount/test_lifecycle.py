@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from artfs.errors import (
 )
 from artfs.mounts import client
 from artfs.mounts.client import MountOptions, MountRequest, MountState
+from artfs.mounts.contact import ended
 from artfs.repository.facade import Repository
 from artfs.system.mountinfo import mounted_at
 from tests.support.faults import wait_until
@@ -39,16 +39,15 @@ def content(repository: Repository) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a thread of a process runs; one that ended and was not reaped does not."""
+    """Whether a process runs; one that ended and was not reaped does not."""
     try:
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-    except FileNotFoundError:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
         return False
-    for thread in threads:
-        with suppress(FileNotFoundError, ProcessLookupError):
-            if (thread / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
-                return True
-    return False
+    try:
+        return not ended(pidfd, 0)
+    finally:
+        os.close(pidfd)
 
 
 def assert_gone(mountpoint: Path, pid: int | None, runtime: Path) -> None:

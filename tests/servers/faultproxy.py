@@ -230,8 +230,9 @@ class _Handler(BaseHTTPRequestHandler):
                 if self.proxy.released.wait(_RELEASE_POLL_S):
                     return
             return
-        self.wfile.write(body[:cut])
+        # Before who reads has all of it, and asks for the count.
         self.proxy.count_body(min(cut, len(body)))
+        self.wfile.write(body[:cut])
         if fault.stall_after is not None:
             self.proxy.released.wait()
         elif fault.reset_after is not None:
