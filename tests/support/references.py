@@ -16,6 +16,8 @@ from artfs.references.retry import RetryPolicy
 QUICK = RetryPolicy(
     deadline_s=6.0, step_timeout_s=1.0, attempts=3, first_delay_s=0.01, max_delay_s=0.05
 )
+PATIENT = RetryPolicy()
+"""For what has to be answered, however many others have the processor."""
 ROOMY = Quota(limit_bytes=1 << 40, reserve_bytes=0)
 
 
@@ -23,11 +25,16 @@ class Reading:
     """References, their cache, and the reader of both."""
 
     def __init__(
-        self, root: Path, handlers: dict[str, ReferenceHandler], quota: Quota = ROOMY
+        self,
+        root: Path,
+        handlers: dict[str, ReferenceHandler],
+        quota: Quota = ROOMY,
+        *,
+        policy: RetryPolicy = QUICK,
     ) -> None:
         self.references = References(handlers)
         self.cache = BlockCache(root, quota)
-        self.reader = ReferenceReader(self.references, self.cache, policy=QUICK)
+        self.reader = ReferenceReader(self.references, self.cache, policy=policy)
 
     def one(self, uri: str, *, checksum: bool = True) -> ReferenceEntry:
         """The entry of a reference to one object."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from artfs.errors import BackendUnavailable
 from artfs.manifest.entries import ReferenceEntry
 from artfs.references.s3 import S3Handler
 from tests.servers.lyings3 import BUCKET, LyingS3, Refusal, lying_s3
-from tests.support.references import QUICK, Reading
+from tests.support.references import PATIENT, QUICK, Reading
 
 DATA = Random(3).randbytes(300_000)
 
@@ -153,7 +154,7 @@ def test_what_leads_through_a_proxy_is_left_to_boto3(
 def test_a_forked_child_reads_through_connections_of_its_own(
     server: LyingS3, tmp_path: Path
 ) -> None:
-    reading = Reading(tmp_path / "cache", {"s3": S3Handler(policy=QUICK)})
+    reading = Reading(tmp_path / "cache", {"s3": S3Handler(policy=PATIENT)}, policy=PATIENT)
     entry: ReferenceEntry = reading.one(f"s3://{BUCKET}/a")
     assert reading.bytes_of(entry) == DATA
     noted = Noted(server)
@@ -164,6 +165,8 @@ def test_a_forked_child_reads_through_connections_of_its_own(
         code = 1
         try:
             code = 0 if reading.bytes_of(entry) == DATA else 2
+        except BaseException:  # noqa: BLE001 - said here, or nowhere
+            traceback.print_exc()
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
