@@ -14,14 +14,21 @@ from artfs.errors import InvalidName
 Digest = NewType("Digest", bytes)
 """The SHA-256 of some content: 32 raw bytes, the key under which it is stored."""
 
+BlockList = NewType("BlockList", bytes)
+"""What an entry says of its block list (artfs/blobs/blocklists.py): the SHA-256 of the list, then
+the BLAKE3 of its roots."""
+
+BLOCK_LIST_KEY_BYTES = 64
+"""The length of a BlockList."""
+
 Buffer = bytes | bytearray | memoryview
 """Bytes that are only looked at, whatever holds them."""
 
 BLOCK_SIZE_BYTES = 4 * 1024 * 1024
 """The unit of fetching, caching and verifying (docs/design.md)."""
 
-PART_BYTES = 128 * 1024
-"""The unit of fetching for reads here and there, where nothing has to be proved by a block."""
+PART_BYTES = 64 * 1024
+"""The unit of fetching for reads here and there, where no block has to prove them."""
 
 SMALL_BLOB_LIMIT_BYTES = 1024 * 1024
 """Blobs below this size are stored in packs."""
@@ -50,6 +57,16 @@ class ByteRange(msgspec.Struct, frozen=True):
     def stop(self) -> int:
         """The offset behind the last byte."""
         return self.start + self.length
+
+
+def block_list_name(blocks: BlockList) -> Digest:
+    """The SHA-256 of a block list, under which it is stored."""
+    return Digest(blocks[:32])
+
+
+def blobs_of(sha256: Digest, blocks: BlockList | None) -> tuple[Digest, ...]:
+    """The blobs that some content is made of: itself and, if there is one, its block list."""
+    return (sha256,) if blocks is None else (sha256, block_list_name(blocks))
 
 
 def block_count(size_bytes: int) -> int:

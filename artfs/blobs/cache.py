@@ -28,22 +28,15 @@ from cachetools import LRUCache
 
 from artfs import forks
 from artfs.blobs.block_locks import BlockLock, BlockLocks
+from artfs.blobs.blocklists import LEAF_BYTES, leaf_count, leaves_of
 from artfs.blobs.cache_eviction import Quota, evict
 from artfs.blobs.cache_layout import (
     KEPT_MODE,
     NEW_MODE,
     CacheLayout,
 )
-from artfs.blobs.sealed import (
-    LEAF_BYTES,
-    Seal,
-    leaf_count,
-    leaves_of,
-    read_seal,
-    read_sealed,
-    write_sealed,
-)
-from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest
+from artfs.blobs.sealed import Seal, read_seal, read_sealed, write_sealed
+from artfs.model import BLOCK_SIZE_BYTES, PART_BYTES, Buffer, ByteRange, Digest
 from artfs.system.files import (
     FileState,
     SharedDescriptor,
@@ -64,6 +57,11 @@ WHOLE = -1
 def part_index(number: int) -> int:
     """The index of a part of PART_BYTES, which is kept where no more of a block was wanted."""
     return -2 - number
+
+
+def block_of(index: int) -> int:
+    """The block that is kept under an index, or in which the part is that is kept there."""
+    return index if index >= 0 else (-2 - index) * PART_BYTES // BLOCK_SIZE_BYTES
 
 
 _SETTLED_S = 60.0
@@ -134,7 +132,7 @@ class BlockCache:
         return time.monotonic() < self._bypassed_until_s
 
     def read(self, key: Digest, index: int, *, expected: bytes | None = None) -> Buffer | None:
-        """A block's bytes, checked against `expected`, a SHA-256, or that of when it was written.
+        """A block's bytes, checked against `expected`, its SHA-256 or root, or as it was written.
 
         None where it is not there; a block that fails its check is dropped. Blocks: disk, hash.
         """
@@ -170,7 +168,7 @@ class BlockCache:
         def read(path: Path) -> Buffer | None:
             block = self._open_block(key, index, path)
             seal = block.seal
-            if span.stop > seal.size_bytes or expected not in {None, seal.sha256}:
+            if span.stop > seal.size_bytes or expected not in {None, seal.proof}:
                 return None
             leaves = leaves_of(span)
             start = leaves.start * LEAF_BYTES
@@ -230,8 +228,9 @@ class BlockCache:
     def put(self, key: Digest, index: int, data: Buffer, *, proved_by: bytes | None = None) -> bool:
         """Keep a block whose bytes are known to be right; whether that went well.
 
-        `proved_by` is the SHA-256 by which that is known, if there is one: who reads the block and
-        expects it need not compute it. Blocks: disk and hash; now and then to evict other blocks.
+        `proved_by` is the SHA-256 or root by which that is known, if there is one: who reads the
+        block and expects it need not compute it. Blocks: disk and hash; now and then to evict
+        others.
         """
         if self.bypassed or len(data) > self.quota.limit_bytes:
             return False
@@ -367,9 +366,9 @@ class _Damaged(Exception):
 
 
 def _is_expected(expected: bytes | None, seal: Seal, data: Buffer) -> bool:
-    if expected is None or seal.sha256 == expected:
+    if expected is None or seal.proof == expected:
         return True
-    return seal.sha256 is None and sha256(data).digest() == expected
+    return seal.proof is None and expected in {seal.root, sha256(data).digest()}
 
 
 def _note_use(fd: int) -> None:

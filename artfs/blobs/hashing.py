@@ -1,7 +1,7 @@
-"""One pass over content for all its digests: SHA-256, md5, size and block hashes.
+"""One pass over content for all its digests: SHA-256, md5, size and block list.
 
-Of a large file one thread computes the md5 and another one both SHA-256s, while the caller reads
-and copies: md5 is the slowest of the three, and hashlib works without the GIL. So a file costs
+Of a large file one thread computes the md5 and another one all else, while the caller reads and
+copies: md5 is the slowest, and hashlib and blake3 work without the GIL. So a file costs
 little more than its md5 alone (docs/benchmarks.md).
 """
 
@@ -14,7 +14,8 @@ from hashlib import md5, sha256
 
 import msgspec
 
-from artfs.model import BLOCK_SIZE_BYTES, Buffer, Digest, block_count
+from artfs.blobs.blocklists import BlockListWriter, block_list_key
+from artfs.model import BLOCK_SIZE_BYTES, BlockList, Buffer, Digest, block_count
 from artfs.system.files import (
     check_unchanged,
     clone_file,
@@ -37,17 +38,24 @@ class ContentHash(msgspec.Struct, frozen=True):
     md5: bytes
     size_bytes: int
     block_list: bytes | None
-    """The SHA-256 of each block, one behind the other; None for content of one block or less."""
+    """The block list (artfs/blobs/blocklists.py); None for content of one block or less."""
+
+    @property
+    def blocks(self) -> BlockList | None:
+        """What an entry says of the block list."""
+        return None if self.block_list is None else block_list_key(self.block_list, self.size_bytes)
 
 
 def hash_bytes(data: bytes) -> ContentHash:
     """The digests of content in memory."""
-    block_list = None
+    blocks = BlockListWriter()
+    view = memoryview(data)
     if len(data) > BLOCK_SIZE_BYTES:
-        view = memoryview(data)
-        starts = range(0, len(data), BLOCK_SIZE_BYTES)
-        block_list = b"".join(sha256(view[at : at + BLOCK_SIZE_BYTES]).digest() for at in starts)
-    return ContentHash(Digest(sha256(data).digest()), md5(data).digest(), len(data), block_list)
+        for at in range(0, len(data), BLOCK_SIZE_BYTES):
+            blocks.add(view[at : at + BLOCK_SIZE_BYTES])
+    return ContentHash(
+        Digest(sha256(data).digest()), md5(data).digest(), len(data), blocks.finish()
+    )
 
 
 def hash_file(
@@ -79,23 +87,23 @@ def hash_file(
     return hash_bytes(data)
 
 
-class _Sha256s:
-    """The SHA-256 of the whole and of each block, fed block by block."""
+class _Proofs:
+    """The SHA-256 of the whole and the block list, fed block by block."""
 
     def __init__(self) -> None:
         self.whole = sha256()
-        self.block_list = bytearray()
+        self.blocks = BlockListWriter()
 
     def update(self, block: memoryview) -> None:
         self.whole.update(block)
-        self.block_list += sha256(block).digest()
+        self.blocks.add(block)
 
 
 def _hash_large(
     fd: int, copy_to: int | None, on_bytes: Callable[[int], None] | None
 ) -> ContentHash:
     before = file_state(fd)
-    md5_sum, sha256s = md5(), _Sha256s()
+    md5_sum, proofs = md5(), _Proofs()
     buffer_count = min(_BUFFER_COUNT, block_count(before.size_bytes))
     buffers = [memoryview(bytearray(BLOCK_SIZE_BYTES)) for _ in range(buffer_count)]
     users: list[tuple[Future[None], ...]] = [()] * buffer_count
@@ -112,7 +120,7 @@ def _hash_large(
             block = buffers[slot][:count]
             users[slot] = (
                 md5_thread.submit(md5_sum.update, block),
-                sha256_thread.submit(sha256s.update, block),
+                sha256_thread.submit(proofs.update, block),
             )
             if copy_to is not None:
                 pwrite_full(copy_to, block, offset)
@@ -123,7 +131,7 @@ def _hash_large(
             user.result()
     check_unchanged(fd, before, offset)
     return ContentHash(
-        Digest(sha256s.whole.digest()), md5_sum.digest(), offset, bytes(sha256s.block_list)
+        Digest(proofs.whole.digest()), md5_sum.digest(), offset, proofs.blocks.finish()
     )
 
 
@@ -137,7 +145,7 @@ class StreamHash:
     def __init__(self, fd: int) -> None:
         """`fd` is an empty file, open for writing."""
         self._fd = fd
-        self._md5, self._sha256s = md5(), _Sha256s()
+        self._md5, self._proofs = md5(), _Proofs()
         self._md5_thread = ThreadPoolExecutor(1, "artfs-md5")
         self._sha256_thread = ThreadPoolExecutor(1, "artfs-sha256")
         self._pending: tuple[Future[None], ...] = ()
@@ -160,12 +168,11 @@ class StreamHash:
         """The digests of all that came. Blocks and raises as `feed`."""
         self._wait()
         self.close()
-        block_list = self._sha256s.block_list
         return ContentHash(
-            Digest(self._sha256s.whole.digest()),
+            Digest(self._proofs.whole.digest()),
             self._md5.digest(),
             self.size_bytes,
-            bytes(block_list) if self.size_bytes > BLOCK_SIZE_BYTES else None,
+            self._proofs.blocks.finish(),
         )
 
     def close(self) -> None:
@@ -174,7 +181,7 @@ class StreamHash:
         self._sha256_thread.shutdown()
 
     def _keep(self, view: memoryview, offset: int) -> None:
-        self._sha256s.update(view)
+        self._proofs.update(view)
         pwrite_full(self._fd, view, offset)
 
     def _wait(self) -> None:

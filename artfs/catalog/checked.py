@@ -26,6 +26,7 @@ from artfs.catalog.records import (
 from artfs.catalog.rowchecks import (
     HINT,
     WRONG,
+    BlockListKey,
     Id,
     Md5,
     Number,
@@ -55,7 +56,7 @@ from artfs.catalog.serving_records import (
 )
 from artfs.decoding import analysed
 from artfs.errors import DamagedRecord
-from artfs.model import Digest, RunState, VersionState
+from artfs.model import BlockList, Digest, RunState, VersionState
 
 
 class _Version(msgspec.Struct, array_like=True, frozen=True):
@@ -167,14 +168,14 @@ class _DraftManifest(msgspec.Struct, array_like=True, frozen=True):
     base_id: Id | None
     sha256: Sha256 | None
     size_bytes: Size | None
-    blocks: Sha256 | None
+    blocks: BlockListKey | None
 
 
 class _Content(msgspec.Struct, array_like=True, frozen=True):
     md5: Md5
     sha256: Sha256
     size_bytes: Size
-    blocks: Sha256 | None
+    blocks: BlockListKey | None
 
 
 # --- records ---------------------------------------------------------------------------------
@@ -399,7 +400,7 @@ def draft_manifest_record(row: Sequence[Any]) -> DraftManifest:
         if found.sha256 is not None:
             size_bytes = msgspec.convert(found.size_bytes, analysed(Size))
             content = ContentRecord(
-                b"", Digest(found.sha256), size_bytes, _maybe_digest(found.blocks)
+                b"", Digest(found.sha256), size_bytes, _block_list(found.blocks)
             )
     return DraftManifest(
         id=found.id,
@@ -416,9 +417,9 @@ def content_record(row: Sequence[Any]) -> ContentRecord:
     with naming("uploaded content", row[0]):
         found = checked_row(row, _Content)
     return ContentRecord(
-        found.md5, Digest(found.sha256), found.size_bytes, _maybe_digest(found.blocks)
+        found.md5, Digest(found.sha256), found.size_bytes, _block_list(found.blocks)
     )
 
 
-def _maybe_digest(raw: bytes | None) -> Digest | None:
-    return None if raw is None else Digest(raw)
+def _block_list(raw: bytes | None) -> BlockList | None:
+    return None if raw is None else BlockList(raw)

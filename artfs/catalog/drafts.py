@@ -178,7 +178,7 @@ def record_uploads(
     inventory.store(connection, packs, blobs)
     inventory.restore(connection, blobs, lost)
     stored = {blob.sha256 for blob in blobs}
-    needed = {digest for each in received for digest in each.content.digests}
+    needed = {digest for each in received for digest in each.content.blobs}
     inventory.reuse(connection, sorted(needed - stored))
     confirm(packs, blobs)
     kept = [each for each in received if each.draft_id in there]
@@ -206,15 +206,15 @@ def claim(connection: Connection, draft_id: str, known: Sequence[ContentRecord])
     """What ServingState.claim says."""
     if not _touch(connection, [draft_id]):
         raise DraftGone
-    digests = sorted({digest for each in known for digest in each.digests})
+    digests = sorted({digest for each in known for digest in each.blobs})
     try:
         inventory.reuse(connection, digests)
     except BlobsGone:
         found = inventory.locate(connection, digests)
-        known = [each for each in known if all(digest in found for digest in each.digests)]
+        known = [each for each in known if all(digest in found for digest in each.blobs)]
         if not known:
             return set()
-        digests = sorted({digest for each in known for digest in each.digests})
+        digests = sorted({digest for each in known for digest in each.blobs})
         try:
             inventory.reuse(connection, digests)
         except BlobsGone:
@@ -308,7 +308,7 @@ def drafted(connection: Connection) -> set[Digest]:
     received = map(content_record, connection.execute(select(*_content_columns(uploads))))
     sent = (each.content for each in map(draft_manifest_record, connection.execute(_manifests())))
     contents_of = (*received, *(each for each in sent if each is not None))
-    return {digest for each in contents_of for digest in each.digests}
+    return {digest for each in contents_of for digest in each.blobs}
 
 
 def check_rows(connection: Connection, tell: OnDamage) -> None:

@@ -23,7 +23,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised by every change that an older artfs must not write to."""
 
 SCHEMA_KEY = "artfs_schema"
@@ -293,7 +293,7 @@ draft_manifests = Table(
     Column("base_id", String(32), comment="the version that it changes"),
     Column("sha256", Sha256(32), comment="null: not uploaded yet"),
     Column("size_bytes", BigInteger),
-    Column("blocks", Sha256(32)),
+    Column("blocks", Raw(64)),
 )
 
 uploads = Table(
@@ -303,7 +303,7 @@ uploads = Table(
     Column("md5", Raw(16), primary_key=True),
     Column("sha256", Sha256(32), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("blocks", Sha256(32)),
+    Column("blocks", Raw(64)),
 )
 
 contents = Table(
@@ -314,7 +314,7 @@ contents = Table(
     Column("version_id", ForeignKey("versions.id"), nullable=False, index=True),
     Column("sha256", Sha256(32), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("blocks", Sha256(32)),
+    Column("blocks", Raw(64)),
     comment="what clients need not send again, by the only digest that they know",
 )
 

@@ -10,7 +10,7 @@ import msgspec
 
 from artfs.catalog.blob_port import Confirm
 from artfs.catalog.records import BlobRecord, PackRecord
-from artfs.model import Digest, Metadata
+from artfs.model import BlockList, Digest, Metadata, blobs_of
 
 OWN_KEY_NAME = "first"
 """The key that the first `artfs serve` shows to who started it: it is the owner's own."""
@@ -81,12 +81,12 @@ class ContentRecord(msgspec.Struct, frozen=True):
     md5: bytes
     sha256: Digest
     size_bytes: int
-    blocks: Digest | None
+    blocks: BlockList | None
 
     @property
-    def digests(self) -> tuple[Digest, ...]:
+    def blobs(self) -> tuple[Digest, ...]:
         """The blobs that it is made of."""
-        return (self.sha256,) if self.blocks is None else (self.sha256, self.blocks)
+        return blobs_of(self.sha256, self.blocks)
 
 
 class DraftManifest(msgspec.Struct, frozen=True, kw_only=True):

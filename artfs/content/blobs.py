@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from hashlib import sha256
 
 from cachetools import LRUCache
 
@@ -16,17 +15,18 @@ from artfs.catalog.base import Catalog
 from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.content.base import Content
 from artfs.content.local_files import OpenFiles, ProvenBlocks, state_to_prove
+from artfs.content.proofs import Proof, Proofs
 from artfs.content.remote import CachedContent
 from artfs.content.remote_packs import PackedBlobs, check_digest
+from artfs.content.stored_blocks import StoredBlocks, does_not_match
 from artfs.errors import BlobNotFound, IntegrityError, Unreadable
 from artfs.manifest.entries import FileEntry
-from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest, block_count, block_range
+from artfs.model import BLOCK_SIZE_BYTES, BlockList, Buffer, ByteRange, Digest, block_range
 from artfs.system.files import DirectFile, SharedDescriptor, pread_full
 from artfs.system.oserrors import reading_content
 
 _MAX_LOCATIONS = 32_768
 _MAX_PROVEN_BLOBS = 4096
-_DIGEST_BYTES = 32
 _DIRECT_BYTES = 1024 * 1024
 
 
@@ -52,7 +52,10 @@ class BlobReader:
         self._files = OpenFiles(objects)
         self._locations: LRUCache[Digest, BlobRecord] = LRUCache(_MAX_LOCATIONS)
         # By the block list too: one that lies must not vouch for those who have the right one.
-        self._proven: LRUCache[tuple[Digest, bytes], ProvenBlocks] = LRUCache(_MAX_PROVEN_BLOBS)
+        self._proven: LRUCache[tuple[Digest, BlockList | None], ProvenBlocks] = LRUCache(
+            _MAX_PROVEN_BLOBS
+        )
+        self._proofs = Proofs(self, cache)
         self._lock = forks.lock()
         self._packed = None if cache is None else PackedBlobs(catalog, self._read_range, cache)
 
@@ -122,7 +125,7 @@ class BlobReader:
         """
         if self._cache is not None:
             # What is cached needs no catalog.
-            blocks = _StoredBlocks(self, entry, self._block_digests(entry))
+            blocks = StoredBlocks(self, entry, self._proofs.of(entry))
             return CachedContent(self._cache, entry.sha256, entry.size_bytes, blocks)
         record = self.locate(entry.sha256)
         if record.size_bytes != entry.size_bytes:
@@ -130,7 +133,7 @@ class BlobReader:
                 f"blob {entry.sha256.hex()}",
                 f"{record.size_bytes} bytes are stored, {entry.size_bytes} were committed",
             )
-        return BlobContent(self, entry.sha256, entry.size_bytes, self._block_digests(entry))
+        return BlobContent(self, entry, self._proofs.of(entry))
 
     def locate(self, digest: Digest) -> BlobRecord:
         """Where a blob is. Blocks: on the catalog. Raises: BlobNotFound, BackendUnavailable."""
@@ -187,24 +190,14 @@ class BlobReader:
                 return None
         return opened
 
-    def proven_blocks(self, digest: Digest, size_bytes: int, block_digests: bytes) -> ProvenBlocks:
-        """What was proved of a blob; shared by all who read it."""
+    def proven_blocks(self, entry: FileEntry) -> ProvenBlocks:
+        """What was proved of a file's content; shared by all who read it."""
         with self._lock:
-            key = (digest, sha256(block_digests).digest())
+            key = (entry.sha256, entry.blocks)
             found: ProvenBlocks | None = self._proven.get(key)
             if found is None:
-                found = self._proven[key] = ProvenBlocks(size_bytes)
+                found = self._proven[key] = ProvenBlocks(entry.size_bytes)
             return found
-
-    def _block_digests(self, entry: FileEntry) -> bytes:
-        if entry.size_bytes <= BLOCK_SIZE_BYTES:
-            return entry.sha256
-        if entry.blocks is None:
-            raise IntegrityError(f"blob {entry.sha256.hex()}", "its entry has no block list")
-        digests = self.read(entry.blocks)
-        if len(digests) != block_count(entry.size_bytes) * _DIGEST_BYTES:
-            raise IntegrityError(f"block list {entry.blocks.hex()}", "it has the wrong length")
-        return digests
 
     def _read_object(self, record: BlobRecord, span: ByteRange) -> bytes:
         start = record.offset + span.start
@@ -238,22 +231,20 @@ class BlobContent(Content):
 
     __slots__ = (
         "_blobs",
-        "_block_digests",
         "_digest",
         "_direct",
+        "_proof",
         "_proven",
         "_size",
         "_where",
     )
 
-    def __init__(
-        self, blobs: BlobReader, digest: Digest, size_bytes: int, block_digests: bytes
-    ) -> None:
+    def __init__(self, blobs: BlobReader, entry: FileEntry, proof: Proof) -> None:
         self._blobs = blobs
-        self._digest = digest
-        self._size = size_bytes
-        self._block_digests = block_digests
-        self._proven = blobs.proven_blocks(digest, size_bytes, block_digests)
+        self._digest = entry.sha256
+        self._size = entry.size_bytes
+        self._proof = proof
+        self._proven = blobs.proven_blocks(entry)
         # The file that holds it, and where in it. One object: threads replace it.
         self._where: tuple[SharedDescriptor, int] | None = None
         self._direct: DirectFile | None = None
@@ -327,80 +318,15 @@ class BlobContent(Content):
         return pread_full(file.fd, span.length, span.start)
 
     def _check(self, index: int, data: Buffer) -> None:
-        expected = self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
-        if sha256(data).digest() != expected:
+        if not self._proof.blocks.proves(index, data):
             self._give_up(index)
-            raise IntegrityError(
-                f"blob {self._digest.hex()}",
-                f"block {index} does not match its digest",
-                hint="`artfs verify` names the files that it damages",
-            )
+            raise does_not_match(self._digest, f"block {index}")
 
     def _give_up(self, index: int) -> None:
         """A block is damaged: it may be stored again, in its place or in another one."""
         self._proven.drop(index)
         self._where = self._direct = None
         self._blobs.forget(self._digest)
-
-
-class _StoredBlocks:
-    """Fetches the blocks of a blob that is not local; implements BlockFetcher."""
-
-    def __init__(self, blobs: BlobReader, entry: FileEntry, block_digests: bytes) -> None:
-        self._blobs = blobs
-        self._digest = entry.sha256
-        self._size = entry.size_bytes
-        self._block_digests = block_digests
-
-    def fetch(self, first: int, count: int) -> Generator[tuple[int, bytes]]:
-        """See BlockFetcher."""
-        if self._size <= BLOCK_SIZE_BYTES:
-            yield first, self._only_block()
-            return
-        start = first * BLOCK_SIZE_BYTES
-        stop = min(start + count * BLOCK_SIZE_BYTES, self._size)
-        data = memoryview(self._blobs.read_span(self._digest, ByteRange(start, stop - start)))
-        for number in range(count):
-            block = bytes(data[number * BLOCK_SIZE_BYTES : (number + 1) * BLOCK_SIZE_BYTES])
-            if sha256(block).digest() != self.expected(first + number):
-                raise IntegrityError(
-                    f"blob {self._digest.hex()}",
-                    f"block {first + number} does not match its digest",
-                    hint="`artfs verify` names the files that it damages",
-                )
-            yield first + number, block
-
-    @property
-    def has_parts(self) -> bool:
-        """See BlockFetcher: a block is proved as a whole."""
-        return False
-
-    def fetch_part(self, span: ByteRange) -> None:  # noqa: ARG002 - the port's
-        """See BlockFetcher."""
-        return
-
-    def _only_block(self) -> bytes:
-        data = self._blobs.fetch(self._digest)
-        if len(data) != self._size:
-            raise IntegrityError(
-                f"blob {self._digest.hex()}",
-                f"{len(data)} bytes are stored, {self._size} were committed",
-            )
-        return data
-
-    @property
-    def sends_all(self) -> bool:
-        """See BlockFetcher."""
-        return False
-
-    @property
-    def answers(self) -> int:
-        """See BlockFetcher: they come whole or not at all."""
-        return 0
-
-    def expected(self, index: int) -> bytes:
-        """See BlockFetcher."""
-        return self._block_digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
 
 
 def stored_object(record: BlobRecord | PackRecord) -> ObjectKey:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from artfs import forks
-from artfs.blobs.cache import BlockCache, OpenBlock, part_index
+from artfs.blobs.cache import BlockCache, OpenBlock, block_of, part_index
 from artfs.blobs.cache_eviction import Quota
 from artfs.content.base import RemoteContent
 from artfs.content.whole import WholeCheck
@@ -90,7 +90,7 @@ class BlockFetcher(Protocol):
         ...
 
     def expected(self, index: int) -> bytes | None:
-        """The SHA-256 of a block, where it is known."""
+        """The SHA-256 or root of a block, where it is known."""
         ...
 
     @property
@@ -377,5 +377,5 @@ class CachedContent(RemoteContent):
     def _keep(self, number: int, data: Buffer) -> None:
         # It may have come into the cache by the way, as a neighbour of something else.
         if not self._cache.has(self._key, number):
-            proof = self._fetcher.expected(number) if number >= 0 else None
+            proof = self._fetcher.expected(block_of(number))
             self._cache.put(self._key, number, data, proved_by=proof)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from artfs.model import Digest
+from artfs.model import BlockList, Digest, blobs_of, block_list_name
 
 SERVER_SCHEMES = ("wandb://", "wandb+http://", "wandb+https://")
 """How the addresses of W&B servers begin, and of files there (artfs/wandbstore/address.py)."""
@@ -26,10 +26,20 @@ class FileEntry(msgspec.Struct, frozen=True, array_like=True, tag="f"):
     sha256: Digest
     size_bytes: int
     md5: bytes
-    blocks: Digest | None
-    """The SHA-256 of the block list, itself a blob; None for content of one block or less."""
+    blocks: BlockList | None
+    """What names and proves the block list; None for content of one block or less."""
     executable: bool
     mtime_ns: int
+
+    @property
+    def blobs(self) -> tuple[Digest, ...]:
+        """The blobs that it is made of: its content and, if there is one, its block list."""
+        return blobs_of(self.sha256, self.blocks)
+
+    @property
+    def block_list(self) -> Digest | None:
+        """The SHA-256 of the block list, itself a blob."""
+        return None if self.blocks is None else block_list_name(self.blocks)
 
     @property
     def digest(self) -> str:

@@ -163,9 +163,7 @@ class Commits:
             if isinstance(entry, DirectoryEntry):
                 found.add(entry.sha256)
             elif isinstance(entry, FileEntry):
-                found.add(entry.sha256)
-                if entry.blocks is not None:
-                    found.add(entry.blocks)
+                found.update(entry.blobs)
             elif isinstance(entry, ReferenceEntry):
                 references.append(entry)
         return found.union(self._linked(load, references))

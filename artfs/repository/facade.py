@@ -329,7 +329,8 @@ class Repository:
 
         Blocks: on the catalog. Raises: BackendUnavailable.
         """
-        self.blobs.prepare(entry.sha256 for entry in entries if isinstance(entry, FileEntry))
+        files = (entry for entry in entries if isinstance(entry, FileEntry))
+        self.blobs.prepare(digest for entry in files for digest in entry.blobs)
 
     def content(self, entry: FileEntry | ReferenceEntry) -> Content:
         """The bytes of a file or reference.

@@ -27,7 +27,7 @@ from artfs.errors import ArtfsError, BlobNotFound, OutOfSpace, SourceChanged
 from artfs.manifest.directory import Directory
 from artfs.manifest.entries import ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
-from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
+from artfs.model import SMALL_BLOB_LIMIT_BYTES, BlockList, Digest, block_list_name
 from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.openpack import OpenPack, Workspace
 from artfs.repository.presence import Presence
@@ -49,7 +49,7 @@ class StoredContent(msgspec.Struct, frozen=True):
     sha256: Digest
     md5: bytes
     size_bytes: int
-    blocks: Digest | None
+    blocks: BlockList | None
 
 
 class IngestResult(msgspec.Struct, frozen=True):
@@ -335,12 +335,11 @@ class Ingest:
             finally:
                 os.close(copy)
 
-    def _keep_block_list(self, hashed: ContentHash) -> Digest | None:
-        if hashed.block_list is None:
-            return None
-        digest = hash_bytes(hashed.block_list).sha256
-        self._keep(digest, hashed.block_list)
-        return digest
+    def _keep_block_list(self, hashed: ContentHash) -> BlockList | None:
+        blocks = hashed.blocks
+        if blocks is not None and hashed.block_list is not None:
+            self._keep(block_list_name(blocks), hashed.block_list)
+        return blocks
 
     def _keep(self, digest: Digest, data: bytes) -> None:
         with self._lock:

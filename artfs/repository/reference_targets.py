@@ -40,9 +40,7 @@ class ReferenceTargets:
             while isinstance(target, ReferenceEntry) and is_artifact_reference(target.uri):
                 target = self._next(target)
             if target is not entry and isinstance(target, FileEntry):
-                self.found.add(target.sha256)
-                if target.blocks is not None:
-                    self.found.add(target.blocks)
+                self.found.update(target.blobs)
 
     def _next(self, entry: ReferenceEntry) -> Entry | None:
         """What an entry refers to; None where that is not there, or was followed before."""

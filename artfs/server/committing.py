@@ -136,7 +136,7 @@ def _commit(
             builder.put(path, entry)
             if content is not None:
                 contents.append(content)
-    ingest.reuse([digest for content in contents for digest in content.digests])
+    ingest.reuse([digest for content in contents for digest in content.blobs])
     base_ids = () if base is None else (base.id,)
     if base is None and (latest := context.latest(draft.project, draft.name)) is not None:
         builder.adopt(latest.root)

@@ -19,7 +19,7 @@ import msgspec
 from artfs.catalog.serving_records import ServingState
 from artfs.decoding import analysed
 from artfs.errors import PermissionDenied
-from artfs.model import Digest
+from artfs.model import BlockList, Digest
 
 _SECRET_BYTES = 32
 _SIGNATURE_BYTES = 16
@@ -57,7 +57,7 @@ class ContentDownload(msgspec.Struct, frozen=True, array_like=True, tag="d"):
 
     sha256: Digest
     size_bytes: int
-    blocks: Digest | None
+    blocks: BlockList | None
 
 
 class ManifestDownload(msgspec.Struct, frozen=True, array_like=True, tag="g"):

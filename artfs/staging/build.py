@@ -122,8 +122,7 @@ class Builder:
             return SymlinkEntry(name, child.target)
         assert isinstance(child, FileNode)
         if isinstance(child.content, FileEntry):
-            digests = (child.content.sha256, child.content.blocks)
-            self._relied_on |= {each: path for each in digests if each is not None}
+            self._relied_on |= dict.fromkeys(child.content.blobs, path)
         return self._file_entry(child, name)
 
     def _file_entry(self, node: FileNode, name: str) -> Entry:

@@ -18,7 +18,7 @@ from artfs.catalog.rowchecks import WRONG, check_names, reason_of
 from artfs.decoding import analysed
 from artfs.errors import StoreFormatError
 from artfs.manifest.entries import FileEntry, ReferenceEntry
-from artfs.model import MAX_ENTRY_NAME_BYTES, Digest, check_entry_name
+from artfs.model import BLOCK_LIST_KEY_BYTES, MAX_ENTRY_NAME_BYTES, Digest, check_entry_name
 from artfs.staging.journal import NodeId, NodeRow
 from artfs.staging.meta import Account, AreaMeta, decode_meta
 from artfs.staging.nodes import (
@@ -176,8 +176,8 @@ def _entry(content: Any) -> BaseContent:
         raise ValueError("an MD5 that is none")
     if isinstance(entry, FileEntry):
         _digest(entry.sha256)
-        if entry.blocks is not None:
-            _digest(entry.blocks)
+        if entry.blocks is not None and len(entry.blocks) != BLOCK_LIST_KEY_BYTES:
+            raise ValueError("a block list that is none")
     return entry
 
 

@@ -289,9 +289,7 @@ class _Collection:
                 if isinstance(entry, DirectoryEntry):
                     stack.append(entry.sha256)
                 elif isinstance(entry, FileEntry):
-                    reachable.add(entry.sha256)
-                    if entry.blocks is not None:
-                        reachable.add(entry.blocks)
+                    reachable.update(entry.blobs)
                 elif isinstance(entry, ReferenceEntry):
                     linked.follow([entry])
 

@@ -288,8 +288,7 @@ def _damages(
 
 def _missing(repository: Repository, files: Iterable[FileEntry]) -> dict[Digest, str]:
     some = list(files)
-    lists = [entry.blocks for entry in some if entry.blocks is not None]
-    found = repository.catalog.locate([*(entry.sha256 for entry in some), *lists])
+    found = repository.catalog.locate([digest for entry in some for digest in entry.blobs])
     missing: dict[Digest, str] = {}
     for entry in some:
         place = found.get(entry.sha256)
@@ -297,6 +296,6 @@ def _missing(repository: Repository, files: Iterable[FileEntry]) -> dict[Digest,
             missing[entry.sha256] = "the store does not have it"
         elif place.size_bytes != entry.size_bytes:
             missing[entry.sha256] = f"has {place.size_bytes} bytes, not {entry.size_bytes}"
-        elif entry.blocks is not None and entry.blocks not in found:
+        elif any(digest not in found for digest in entry.blobs):
             missing[entry.sha256] = "the store does not have its block list"
     return missing

@@ -181,12 +181,9 @@ class TreeSender:
 
     def _missing(self, files: list[FileEntry]) -> list[FileEntry]:
         """One file for each content that is not in the target."""
-        digests = (digest for each in files for digest in (each.sha256, each.blocks) if digest)
-        missing = set(self._receiver.missing(digests))
+        missing = set(self._receiver.missing(digest for each in files for digest in each.blobs))
         wanted = {
-            (each.sha256, each.blocks): each
-            for each in files
-            if each.sha256 in missing or each.blocks in missing
+            (each.sha256, each.blocks): each for each in files if not missing.isdisjoint(each.blobs)
         }
         return list(wanted.values())
 
@@ -360,9 +357,8 @@ def _check(path: str, entry: Leaf, hashed: ContentHash) -> None:
         if (found.digest, found.size_bytes) != (entry.digest, entry.size_bytes or 0):
             raise ReferenceChanged(path, "what came is not what its digest says")
         return
-    blocks = None if hashed.block_list is None else hash_bytes(hashed.block_list).sha256
-    found_values = (hashed.sha256, hashed.size_bytes, hashed.md5, blocks)
-    if found_values != (entry.sha256, entry.size_bytes, entry.md5, entry.blocks):
+    known = (hashed.sha256, hashed.size_bytes, hashed.md5, hashed.blocks)
+    if known != (entry.sha256, entry.size_bytes, entry.md5, entry.blocks):
         raise IntegrityError(path, "what came is not what its digests say")
 
 

@@ -123,8 +123,8 @@ def _suspects(damaged: Iterable[Digest], files: dict[Digest, FileEntry]) -> Iter
     for digest in damaged:
         yield digest
         entry = files.get(digest)
-        if entry is not None and entry.blocks is not None:
-            yield entry.blocks
+        if entry is not None and entry.block_list is not None:
+            yield entry.block_list
 
 
 class Survey:
@@ -217,6 +217,9 @@ def _read_some(
 
 def _read_one(repository: Repository, entry: FileEntry, meter: ProgressMeter) -> None:
     state = sha256()
+    if entry.block_list is not None:
+        # Reading the file needs a part of it.
+        repository.blobs.fetch(entry.block_list)
     # Each block is verified by itself; the whole proves that the block list is the right one.
     for block in read_blocks(repository.content(entry)):
         if entry.size_bytes > BLOCK_SIZE_BYTES:

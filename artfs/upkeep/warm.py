@@ -87,8 +87,8 @@ def _directories(repository: Repository, tree: Digest) -> Iterator[Digest]:
     for _, entry in walk(repository.directory, tree):
         if isinstance(entry, DirectoryEntry):
             yield entry.sha256
-        elif isinstance(entry, FileEntry) and entry.blocks is not None:
-            yield entry.blocks
+        elif isinstance(entry, FileEntry) and entry.block_list is not None:
+            yield entry.block_list
 
 
 def _pin(repository: Repository, label: str, keys: list[Digest]) -> None:

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artfs.blobs.blocklists import LEAF_BYTES
 from artfs.blobs.cache import WHOLE, BlockCache
 from artfs.blobs.cache_eviction import STANDARD_LIMIT_BYTES, Quota, evict
-from artfs.blobs.sealed import LEAF_BYTES
 from artfs.errors import DeadlineExceeded
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, Digest
 from artfs.system.locks import hold_new_file

@@ -8,7 +8,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from blake3 import blake3
 
+from artfs.blobs.blocklists import LEAF_BYTES
 from artfs.blobs.hashing import ContentHash, StreamHash, hash_bytes, hash_file
 from artfs.errors import BackendUnavailable, PermissionDenied, SourceChanged
 from artfs.model import BLOCK_SIZE_BYTES, Digest, block_count
@@ -34,7 +36,13 @@ SMALL_AND_LARGE = [1000, 3 * BLOCK_SIZE_BYTES]
 
 def expected_hash(data: bytes) -> ContentHash:
     blocks = [data[at : at + BLOCK_SIZE_BYTES] for at in range(0, len(data), BLOCK_SIZE_BYTES)]
-    block_list = b"".join(hashlib.sha256(block).digest() for block in blocks)
+    leaves = [
+        b"".join(
+            blake3(block[at : at + LEAF_BYTES]).digest() for at in range(0, len(block), LEAF_BYTES)
+        )
+        for block in blocks
+    ]
+    block_list = b"".join([*(blake3(each).digest() for each in leaves), *leaves])
     return ContentHash(
         sha256=Digest(hashlib.sha256(data).digest()),
         md5=hashlib.md5(data).digest(),

@@ -123,7 +123,7 @@ def part_of(asked: Asked, *, etag: str = '"e"', most: int = len(DATA)) -> bytes:
 
 
 def test_a_part_goes_on_where_it_broke_off(reading: Reading) -> None:
-    with scripted(lambda asked: part_of(asked, most=50_000)) as server:
+    with scripted(lambda asked: part_of(asked, most=25_000)) as server:
         content = remote(reading.reader.content(reading.one(f"{server.url}/a")))
         before = len(server.asked)
         assert content.load_part(SPANS[0]) == data_of(SPANS[0])
