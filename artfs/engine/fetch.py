@@ -120,7 +120,7 @@ class BlockSource:
     def has_parts(self) -> bool:
         """Whether parts of it may be loaded without their blocks, as far as is known by now."""
         if self._content is None:
-            return self.lane is not None
+            return self.work is Work.NETWORK
         return self._remote is not None and self._remote.has_parts
 
     def load_part(self, span: ByteRange) -> Buffer:

@@ -16,6 +16,7 @@ from typing import Protocol
 import msgspec
 
 from artfs.blobs.base import Transfer
+from artfs.blobs.blocklists import ListLayout
 from artfs.blobs.hashing import ContentHash, StreamHash, hash_bytes
 from artfs.catalog.base import Catalog
 from artfs.content.base import Content, read_blocks
@@ -23,7 +24,7 @@ from artfs.errors import BlobNotFound, IntegrityError, InvalidManifest, Referenc
 from artfs.manifest.directory import Directory, directory_digest, encode_directory, totals
 from artfs.manifest.entries import DirectoryEntry, Entry, FileEntry, ReferenceEntry
 from artfs.manifest.tree import LoadDirectory
-from artfs.model import SMALL_BLOB_LIMIT_BYTES, Digest
+from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES, Digest
 from artfs.references.artifact import SCHEME
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest, StoredContent
@@ -335,6 +336,8 @@ class Looking:
         for _, entry in wanted:
             size_bytes = entry.size_bytes or 0
             self._count(size_bytes)
+            if size_bytes > BLOCK_SIZE_BYTES:
+                self._count(ListLayout(size_bytes).list_bytes)
             self._meter.advance(files=1, size_bytes=size_bytes)
             digest = Digest(b"\0" * 32)
             found.append(FileEntry(entry.name, digest, size_bytes, b"\0" * 16, None, False, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from threading import Thread
 
 import pytest
 
+from artfs.model import PART_BYTES
 from tests.cli.conftest import Cli
 from tests.servers.faultproxy import Fault, FaultProxy, fault_proxy
 from tests.servers.postgres import OwnPostgreSQL, PostgreSQL, own_postgresql
@@ -113,6 +115,19 @@ def test_copying_a_thousand_small_files_is_a_handful_of_requests(
     copied = {path.name: path.read_bytes() for path in (host.directory / "copy").iterdir()}
     assert copied == files
     assert proxy.request_count - before <= 8
+
+
+def test_reads_here_and_there_in_a_large_file_move_what_they_need(
+    shared: SharedStore, proxy: FaultProxy
+) -> None:
+    put(shared.host(), "demo/data")
+    place = mount(shared.host())
+    before = proxy.body_bytes
+    with (place / "demo/data/v0/large").open("rb", buffering=0) as file:
+        for offset in (5_000_000, 2_000_000, len(LARGE) - 4096):
+            # As programs read that map a file, or look into an index.
+            assert os.pread(file.fileno(), 4096, offset) == LARGE[offset : offset + 4096]
+    assert 3 * 4096 <= proxy.body_bytes - before <= 3 * 2 * PART_BYTES
 
 
 def test_c1_hosts_that_put_stage_and_collect_together_lose_nothing(shared: SharedStore) -> None:
