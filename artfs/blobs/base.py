@@ -10,7 +10,7 @@ catalog is rebuilt.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -77,6 +77,13 @@ class ObjectStore(Protocol):
         """Return exactly the bytes of `span`, unverified.
 
         Raises: BlobNotFound; IntegrityError where the object ends before `span` does.
+        """
+        ...
+
+    def stream(self, key: ObjectKey, span: ByteRange, *, piece_bytes: int) -> Generator[bytes]:
+        """The bytes of `span`, unverified, as they come: pieces of that size, the last one shorter.
+
+        Whoever stops before the end closes the generator. Raises: as `read`, at each piece.
         """
         ...
 

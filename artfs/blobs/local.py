@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -95,6 +95,11 @@ class LocalObjectStore:
                 str(key), f"ends at byte {span.start + len(data)}, needed up to {span.stop}"
             )
         return data
+
+    def stream(self, key: ObjectKey, span: ByteRange, *, piece_bytes: int) -> Generator[bytes]:
+        """The bytes of `span` in pieces of that size. Blocks, and raises, as `read` at each."""
+        for start in range(span.start, span.stop, piece_bytes):
+            yield self.read(key, ByteRange(start, min(piece_bytes, span.stop - start)))
 
     def open_local(self, key: ObjectKey) -> int:
         """Return a new read-only file descriptor of the object, for the caller to close.

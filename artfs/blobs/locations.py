@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -59,6 +59,10 @@ class LazyObjectStore:
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
         """See ObjectStore."""
         return self._inner().read(key, span)
+
+    def stream(self, key: ObjectKey, span: ByteRange, *, piece_bytes: int) -> Generator[bytes]:
+        """See ObjectStore."""
+        return self._inner().stream(key, span, piece_bytes=piece_bytes)
 
     def open_local(self, key: ObjectKey) -> int | None:
         """See ObjectStore."""

@@ -6,7 +6,7 @@ import os
 import re
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from hashlib import sha256
@@ -31,7 +31,7 @@ from artfs.blobs.base import (
 )
 from artfs.blobs.s3client import head_object
 from artfs.blobs.s3errors import WRONG_CHECKSUM_CODES, code_of, status_of, translate_s3_errors
-from artfs.blobs.s3reads import SignedReads, content_of
+from artfs.blobs.s3reads import SignedReads, pieces_of
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError, SourceChanged
 from artfs.model import ByteRange, Digest
 from artfs.system.files import pread_full
@@ -170,17 +170,33 @@ class S3ObjectStore:
         Raises: BlobNotFound; IntegrityError where the object ends before `span` does;
         PermissionDenied, BackendUnavailable.
         """
+        if span.length > 0:
+            return b"".join(self.stream(key, span, piece_bytes=span.length))
+        # HTTP has no words for an empty range.
         with translate_s3_errors(self._url(key)):
-            if span.length == 0:
-                # HTTP has no words for an empty range.
-                if self._head(key) is None:
-                    raise BlobNotFound(self._url(key), "does not exist")
-                return b""
-            for _ in range(_READ_ATTEMPTS - 1):
-                # botocore tries a request again, but not a body that breaks off.
-                with suppress(IncompleteReadError, ResponseStreamingError):
-                    return self._read_once(key, span)
-            return self._read_once(key, span)
+            if self._head(key) is None:
+                raise BlobNotFound(self._url(key), "does not exist")
+        return b""
+
+    def stream(self, key: ObjectKey, span: ByteRange, *, piece_bytes: int) -> Generator[bytes]:
+        """The bytes of `span`, unverified, as they come: pieces of that size, the last one shorter.
+
+        Blocks: network. Raises: as `read`, at each piece.
+        """
+        start, attempts = span.start, _READ_ATTEMPTS
+        with translate_s3_errors(self._url(key)):
+            while start < span.stop:
+                rest = ByteRange(start, span.stop - start)
+                try:
+                    with closing(self._pieces(key, rest, piece_bytes)) as pieces:
+                        for piece in pieces:
+                            start += len(piece)
+                            yield piece
+                except (IncompleteReadError, ResponseStreamingError):
+                    # botocore tries a request again, but not a body that breaks off.
+                    attempts -= 1
+                    if attempts == 0:
+                        raise
 
     def open_local(self, key: ObjectKey) -> None:
         """Return None: the objects are no local files."""
@@ -323,7 +339,7 @@ class S3ObjectStore:
             raise
         return None
 
-    def _read_once(self, key: ObjectKey, span: ByteRange) -> bytes:
+    def _pieces(self, key: ObjectKey, span: ByteRange, piece_bytes: int) -> Generator[bytes]:
         headers = {"Range": f"bytes={span.start}-{span.stop - 1}"}
         answer = self._reads.get_patiently(self._bucket, self._name(key), headers=headers)
         text = answer.headers.get("Content-Length", "")
@@ -332,12 +348,11 @@ class S3ObjectStore:
             answer.raw.close()
             what = "tells no length" if length is None else "ignores byte ranges"
             raise BackendUnavailable(self._url(key), f"the server {what}")
-        data = content_of(answer, self._url(key), length=length)
-        if len(data) != span.length:
+        yield from pieces_of(answer, self._url(key), length=length, piece_bytes=piece_bytes)
+        if length != span.length:
             raise IntegrityError(
-                self._url(key), f"ends at byte {span.start + len(data)}, needed up to {span.stop}"
+                self._url(key), f"ends at byte {span.start + length}, needed up to {span.stop}"
             )
-        return data
 
     def _put_at_once(self, key: ObjectKey, file: BinaryIO) -> None:
         def put(**condition: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -186,21 +186,25 @@ class SignedReads:
         return pool
 
 
-def content_of(answer: SignedResponse, subject: str, *, length: int) -> bytes:
-    """All of a body of `length` bytes. Blocks: as the request did.
+def pieces_of(
+    answer: SignedResponse, subject: str, *, length: int, piece_bytes: int
+) -> Generator[bytes]:
+    """A body of `length` bytes, in pieces of that size. Blocks: as the request did.
 
     Raises: ReadTimeoutError; IncompleteReadError and ResponseStreamingError, where it breaks off.
     """
     with closing(answer.raw) as raw:
-        try:
-            data = raw.read(length, decode_content=False)
-        except (Urllib3TimeoutError, TimeoutError) as error:
-            raise ReadTimeoutError(endpoint_url=subject, error=error) from None
-        except UNANSWERED as error:
-            raise ResponseStreamingError(error=error) from None
-    if len(data) != length:
-        raise IncompleteReadError(actual_bytes=len(data), expected_bytes=length)
-    return data
+        for start in range(0, length, piece_bytes):
+            wanted = min(piece_bytes, length - start)
+            try:
+                data = raw.read(wanted, decode_content=False)
+            except (Urllib3TimeoutError, TimeoutError) as error:
+                raise ReadTimeoutError(endpoint_url=subject, error=error) from None
+            except UNANSWERED as error:
+                raise ResponseStreamingError(error=error) from None
+            if len(data) != wanted:
+                raise IncompleteReadError(actual_bytes=start + len(data), expected_bytes=length)
+            yield data
 
 
 def _host(url: str) -> str:

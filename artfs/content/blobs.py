@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable
+from contextlib import closing, suppress
 
 from cachetools import LRUCache
 
@@ -157,6 +157,24 @@ class BlobReader:
             self._forget(record)
             return self._read_object(self.locate(digest), span)
 
+    def stream(self, digest: Digest, span: ByteRange, *, piece_bytes: int) -> Generator[bytes]:
+        """Bytes of a blob, unverified, as they come: pieces of that size, the last one shorter.
+
+        Whoever stops before the end closes the generator. Blocks and raises, at each, as `read`.
+        """
+        record = self.locate(digest)
+        start = span.start
+        try:
+            with closing(self._stream_object(record, span, piece_bytes)) as pieces:
+                for piece in pieces:
+                    start += len(piece)
+                    yield piece
+        except BlobNotFound:
+            # As above.
+            self._forget(record)
+            rest = ByteRange(start, span.stop - start)
+            yield from self._stream_object(self.locate(digest), rest, piece_bytes)
+
     def open_file(self, digest: Digest) -> tuple[SharedDescriptor, int] | None:
         """The local file that holds a blob and the blob's offset in it; None if not local.
 
@@ -202,6 +220,17 @@ class BlobReader:
     def _read_object(self, record: BlobRecord, span: ByteRange) -> bytes:
         start = record.offset + span.start
         return self._read_range(stored_object(record), ByteRange(start, span.length))
+
+    def _stream_object(
+        self, record: BlobRecord, span: ByteRange, piece_bytes: int
+    ) -> Generator[bytes]:
+        key, start = stored_object(record), record.offset + span.start
+        if self._files.get(key) is None:
+            span = ByteRange(start, span.length)
+            yield from self._objects.stream(key, span, piece_bytes=piece_bytes)
+            return
+        for at in range(span.start, span.stop, piece_bytes):
+            yield self._read_object(record, ByteRange(at, min(piece_bytes, span.stop - at)))
 
     def _read_range(self, key: ObjectKey, span: ByteRange) -> bytes:
         opened = self._files.get(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import closing
 from typing import Protocol
 
 from artfs.blobs.blocklists import leaf_digests, leaves_of
@@ -17,6 +18,10 @@ class Blobs(Protocol):
 
     def fetch(self, digest: Digest) -> bytes:
         """All bytes of a blob from the store, verified."""
+        ...
+
+    def stream(self, digest: Digest, span: ByteRange, *, piece_bytes: int) -> Generator[bytes]:
+        """Bytes of a blob, unverified, in pieces as they come."""
         ...
 
     def read_span(self, digest: Digest, span: ByteRange) -> bytes:
@@ -41,12 +46,13 @@ class StoredBlocks:
             return
         start = first * BLOCK_SIZE_BYTES
         stop = min(start + count * BLOCK_SIZE_BYTES, self._size)
-        data = memoryview(self._blobs.read_span(self._digest, ByteRange(start, stop - start)))
-        for number in range(count):
-            block = bytes(data[number * BLOCK_SIZE_BYTES : (number + 1) * BLOCK_SIZE_BYTES])
-            if not self._proof.blocks.proves(first + number, block):
-                raise does_not_match(self._digest, f"block {first + number}")
-            yield first + number, block
+        span = ByteRange(start, stop - start)
+        blocks = self._blobs.stream(self._digest, span, piece_bytes=BLOCK_SIZE_BYTES)
+        with closing(blocks):
+            for number, block in enumerate(blocks, first):
+                if not self._proof.blocks.proves(number, block):
+                    raise does_not_match(self._digest, f"block {number}")
+                yield number, block
 
     @property
     def has_parts(self) -> bool:

@@ -78,6 +78,30 @@ class ObjectStoreContract:
         ):
             assert store.read(key, span) == data[span.start : span.stop]
 
+    def test_a_stream_comes_in_pieces(self, store: ObjectStore, tmp_path: Path) -> None:
+        data = Random(2).randbytes(1000)
+        key = put_bytes(store, tmp_path, data)
+        for start, stop, sizes in (
+            (0, 1000, [300, 300, 300, 100]),
+            (400, 1000, [300, 300]),
+            (999, 1000, [1]),
+            (5, 5, []),
+        ):
+            pieces = list(store.stream(key, ByteRange(start, stop - start), piece_bytes=300))
+            assert [len(piece) for piece in pieces] == sizes
+            assert b"".join(pieces) == data[start:stop]
+
+    def test_a_stream_that_is_left_harms_no_later_one(
+        self, store: ObjectStore, tmp_path: Path
+    ) -> None:
+        data = Random(3).randbytes(1000)
+        key = put_bytes(store, tmp_path, data)
+        for _ in range(3):
+            pieces = store.stream(key, ByteRange(0, 1000), piece_bytes=300)
+            assert next(pieces) == data[:300]
+            pieces.close()
+        assert b"".join(store.stream(key, ByteRange(0, 1000), piece_bytes=300)) == data
+
     def test_an_empty_range_is_empty(self, store: ObjectStore, tmp_path: Path) -> None:
         key = put_bytes(store, tmp_path, b"0123456789")
         assert store.read(key, ByteRange(5, 0)) == b""
@@ -90,11 +114,15 @@ class ObjectStoreContract:
         key = put_bytes(store, tmp_path, b"0123456789")
         with pytest.raises(IntegrityError):
             store.read(key, span)
+        with pytest.raises(IntegrityError):
+            list(store.stream(key, span, piece_bytes=1))
 
     def test_an_object_that_does_not_exist_is_said_to_be_missing(self, store: ObjectStore) -> None:
         assert store.size(ABSENT) is None
         with pytest.raises(BlobNotFound):
             store.read(ABSENT, ByteRange(0, 1))
+        with pytest.raises(BlobNotFound):
+            list(store.stream(ABSENT, ByteRange(0, 1), piece_bytes=1))
         with pytest.raises(BlobNotFound):
             store.read(ABSENT, ByteRange(0, 0))
 

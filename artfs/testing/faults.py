@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from random import Random
 
@@ -79,6 +79,11 @@ class FaultyObjectStore:
             wrong[self._below(len(data))] ^= 1 << self._below(8)
             data = bytes(wrong)
         return data
+
+    def stream(self, key: ObjectKey, span: ByteRange, *, piece_bytes: int) -> Generator[bytes]:
+        """Like the port's; each piece with what `read` may do to it."""
+        for start in range(span.start, span.stop, piece_bytes):
+            yield self.read(key, ByteRange(start, min(piece_bytes, span.stop - start)))
 
     def open_local(self, key: ObjectKey) -> None:
         """Return None: every byte passes through `read`."""

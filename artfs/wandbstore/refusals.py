@@ -7,7 +7,7 @@ Everything that writes is refused in one line; of what only a store of artfs has
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,6 +52,10 @@ class NoObjects:
         raise refusal(self._subject)
 
     def read(self, key: ObjectKey, span: ByteRange) -> bytes:
+        """See ObjectStore."""
+        raise BlobNotFound(str(key), "a W&B server has no blobs")
+
+    def stream(self, key: ObjectKey, span: ByteRange, *, piece_bytes: int) -> Generator[bytes]:
         """See ObjectStore."""
         raise BlobNotFound(str(key), "a W&B server has no blobs")
 

@@ -238,6 +238,23 @@ def test_a_body_that_breaks_off_is_asked_for_again() -> None:
 
 
 @pytest.mark.usefixtures("credentials")
+def test_a_stream_that_breaks_off_goes_on_behind_the_pieces_that_came() -> None:
+    asked: list[str | None] = []
+
+    def script(request: ScriptedHandler) -> None:
+        asked.append(request.headers["Range"])
+        if len(asked) == 1:
+            request.answer(206, b"01234", length=6)
+        else:
+            request.answer(206, b"45")
+
+    with scripted_store(script) as store:
+        pieces = list(store.stream(key_of(b"x"), ByteRange(10, 6), piece_bytes=2))
+    assert pieces == [b"01", b"23", b"45"]
+    assert asked == ["bytes=10-15", "bytes=14-15"]
+
+
+@pytest.mark.usefixtures("credentials")
 def test_a_body_that_always_breaks_off_is_unavailable_never_short() -> None:
     with (
         scripted_store(lambda request: request.answer(206, b"01", length=4)) as store,
