@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scripts.benchmarks import (
     commands,
+    contest,
     downloading,
     offline,
     peersread,
@@ -48,6 +49,7 @@ def main() -> int:
         "stage-small": staging.small_files,
         "stage-untar": staging.source_tree,
         "stage-edit": staging.edit_of_a_million,
+        "peers": contest.side_by_side,
         "peers-read": peersread.reading,
         "peers-far": peersread.far_away,
         "peers-stage": peersstage.writing,

@@ -99,7 +99,7 @@ def reading(bench: Bench) -> None:
     with _served(bench, weed, source, directory) as server:
         mounts = [mount for mount in _mounts(bench, server, directory) if mount.is_installed]
         if program("juicefs") is not None:
-            _fill_juicefs(server, source, directory)
+            fill_juicefs(server, source, directory)
         race = Race(_TEXTS)
         for number in range(bench.rounds):
             for mount in mounts:
@@ -125,8 +125,8 @@ def far_away(bench: Bench) -> None:
         bench.environment |= _artfs_environment(server)
         mounts = [Mount(ARTFS, "", partial(_artfs, bench))]
         mounts += [
-            Mount("rclone", "rclone", partial(_rclone, server)),
-            Mount("s3fs", "s3fs", partial(_s3fs, server)),
+            Mount("rclone", "rclone", partial(rclone, server)),
+            Mount("s3fs", "s3fs", partial(s3fs, server)),
         ]
         race = Race({_FAR: _seconds})
         for number in range(bench.rounds):
@@ -147,7 +147,7 @@ def _served(bench: Bench, weed: str, source: Path, directory: Path) -> Iterator[
     """A server that has the files of `source`, which artfs knows as `bench/peers`."""
     os.environ.update(ENVIRONMENT)
     with running_seaweedfs(weed, fresh(directory / "server"), bucket="bench") as server:
-        _upload(server, source)
+        upload(server, source)
         bench.environment |= _artfs_environment(server)
         bench.artfs("put", "--ref", f"s3://{server.bucket}/{_PREFIX}", "-n", "bench/peers")
         yield server
@@ -211,9 +211,9 @@ def _walk(root: Path) -> None:
 def _mounts(bench: Bench, server: SeaweedFS, directory: Path) -> list[Mount]:
     return [
         Mount(ARTFS, "", partial(_artfs, bench)),
-        Mount("rclone", "rclone", partial(_rclone, server)),
-        Mount("s3fs", "s3fs", partial(_s3fs, server)),
-        Mount("JuiceFS", "juicefs", lambda place: _juicefs(place, directory, "--read-only")),
+        Mount("rclone", "rclone", partial(rclone, server)),
+        Mount("s3fs", "s3fs", partial(s3fs, server)),
+        Mount("JuiceFS", "juicefs", lambda place: juicefs(place, directory, "--read-only")),
         Mount("weed mount", "weed", partial(_weed, server)),
     ]
 
@@ -234,7 +234,7 @@ def _artfs_environment(server: SeaweedFS) -> dict[str, str]:
     }
 
 
-def _rclone(server: SeaweedFS, place: Path) -> AbstractContextManager[Path]:
+def rclone(server: SeaweedFS, place: Path) -> AbstractContextManager[Path]:
     remote = {
         "TYPE": "s3",
         "PROVIDER": "SeaweedFS",
@@ -253,7 +253,7 @@ def _rclone(server: SeaweedFS, place: Path) -> AbstractContextManager[Path]:
     )
 
 
-def _s3fs(server: SeaweedFS, place: Path) -> AbstractContextManager[Path]:
+def s3fs(server: SeaweedFS, place: Path) -> AbstractContextManager[Path]:
     secrets = place / "passwd"
     secrets.touch(mode=0o600)
     secrets.write_text(f"{ACCESS_KEY}:{SECRET_KEY}\n")
@@ -276,7 +276,7 @@ def _weed(server: SeaweedFS, place: Path) -> AbstractContextManager[Path]:
     )
 
 
-def _juicefs(place: Path, directory: Path, *options: str) -> AbstractContextManager[Path]:
+def juicefs(place: Path, directory: Path, *options: str) -> AbstractContextManager[Path]:
     command = ["juicefs", "mount", "--no-usage-report", "--no-syslog", "--backup-meta", "0"]
     cache = f"--cache-dir={place / 'cache'}"
     return serving([*command, cache, *options, _juicefs_metadata(directory), "{mnt}"], place)
@@ -286,8 +286,10 @@ def _juicefs_metadata(directory: Path) -> str:
     return f"sqlite3://{directory / 'juicefs.db'}"
 
 
-def _fill_juicefs(server: SeaweedFS, source: Path, directory: Path) -> None:
-    """The same files in JuiceFS's own format, on the same server."""
+def fill_juicefs(
+    server: SeaweedFS, source: Path, directory: Path, *, reached_at: SeaweedFS | None = None
+) -> None:
+    """The same files in JuiceFS's own format, on the same server; `reached_at`: later mounts."""
     command = [
         *(program("juicefs") or "", "format", "--storage", "s3"),
         *("--bucket", f"{server.endpoint_url}/{server.bucket}"),
@@ -296,11 +298,15 @@ def _fill_juicefs(server: SeaweedFS, source: Path, directory: Path) -> None:
     ]
     subprocess.run(command, check=True, capture_output=True)
     place = fresh(directory / "juicefs-fill")
-    with _juicefs(place, directory) as mountpoint:
+    with juicefs(place, directory) as mountpoint:
         shutil.copytree(source, mountpoint, dirs_exist_ok=True)
+    if reached_at is not None:
+        bucket = f"{reached_at.endpoint_url}/{server.bucket}"
+        command = [program("juicefs") or "", "config", _juicefs_metadata(directory)]
+        subprocess.run([*command, "--bucket", bucket, "--yes"], check=True, capture_output=True)
 
 
-def _upload(server: SeaweedFS, source: Path) -> None:
+def upload(server: SeaweedFS, source: Path) -> None:
     client = server.client()
 
     def put(path: Path) -> None:
