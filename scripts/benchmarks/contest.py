@@ -8,7 +8,6 @@ import platform
 import random
 import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +30,7 @@ from scripts.benchmarks.harness import (
     write_files,
     write_large,
 )
-from scripts.benchmarks.peers import Mount, program
+from scripts.benchmarks.peers import PID_FILE, Mount, program
 from scripts.benchmarks.peersread import fill_juicefs, juicefs, rclone, s3fs, upload
 from scripts.benchmarks.standing import Standing, Work
 
@@ -213,14 +212,7 @@ def _artfs_pid(bench: Bench, root: Path) -> int:
 
 
 def _child_pid(root: Path) -> int:
-    """The process, of those below this one, that has the mountpoint as an argument."""
-    done = subprocess.run(
-        ["pgrep", "--full", "--newest", "--", f"mount.* {root}|s3fs.* {root}"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return int(done.stdout)
+    return int((root.parent / PID_FILE).read_text())
 
 
 def _measure(standing: Standing, each: Contestant, parts: tuple[Part, ...], place: Path) -> None:
@@ -343,15 +335,28 @@ def _percentile(times: list[float], percent: int) -> float:
 
 
 def _processor_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    ticks = 0
+    for each in _family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _largest_bytes(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024.0
-    raise ProcessLookupError(pid)
+    return sum(
+        int(line.split()[1]) * 1024.0
+        for each in _family(pid)
+        for line in Path(f"/proc/{each}/status").read_text().splitlines()
+        if line.startswith("VmHWM:")
+    )
+
+
+def _family(pid: int) -> Iterator[int]:
+    """A process and those that it has started: some only watch over another one."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from _family(int(child))
 
 
 def _write(standings: list[Standing], *, rounds: int) -> None:

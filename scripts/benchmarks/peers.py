@@ -17,6 +17,8 @@ from artfs.testing.seaweedfs import wait_until_it_answers
 from scripts.benchmarks.harness import Bench
 
 ARTFS = "artfs"
+PID_FILE = "pid"
+"""Beside a mountpoint: the process that was started for it."""
 
 Texts = Mapping[str, Callable[[float], str]]
 """What is measured, in the order of the table, and how its seconds are shown."""
@@ -100,6 +102,7 @@ def serving(
             stdout=output,
             stderr=output,
         )
+    (place / PID_FILE).write_text(str(process.pid))
     try:
         wait_until_it_answers(lambda: _check_mounted(mountpoint), process, log=log)
         yield mountpoint
