@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from hashlib import sha256
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -27,7 +27,7 @@ from tests.support.references import ROOMY
 
 SIZE_BYTES = 300 * BLOCK_SIZE_BYTES + 3 * LEAF_BYTES + 5
 """More than a GiB, which no test has to hold: every block but the last is the same."""
-BLOCK = os.urandom(BLOCK_SIZE_BYTES)
+BLOCK = Random(11).randbytes(BLOCK_SIZE_BYTES)
 LAYOUT = ListLayout(SIZE_BYTES)
 
 
@@ -125,7 +125,11 @@ def test_a_list_that_is_damaged_behind_its_roots_proves_the_other_leaves() -> No
     assert proof.blocks.proves(7, BLOCK)
 
 
-@pytest.mark.parametrize("text", [b"", LIST[:DIGEST_BYTES], b"x" + LIST[1:]])
+@pytest.mark.parametrize(
+    "text",
+    [b"", LIST[:DIGEST_BYTES], b"x" + LIST[1:]],
+    ids=["none", "too few", "damaged"],
+)
 def test_roots_that_are_not_those_of_the_entry_prove_nothing(text: bytes) -> None:
     with pytest.raises(IntegrityError, match="block list"):
         proof_of(Stored(text))
