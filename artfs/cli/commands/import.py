@@ -113,7 +113,7 @@ def command(
     \b
     Examples:
       artfs import ./download -n demo/digits
-      artfs import wandb_manifest.json --cache ~/.cache/wandb/artifacts -n demo/digits
+      artfs import wandb_manifest.json --cache ./artifacts -n demo/digits
       artfs import data.dvc -n demo/data --link
       artfs import ./hub/models--google--bert -n demo/bert --revision main --reference
     """
