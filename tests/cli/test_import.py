@@ -168,7 +168,7 @@ def test_damaged_and_missing_blobs_are_counted_and_nothing_is_made(
     blobs = {each.read_bytes(): each for each in objects.rglob("*") if each.is_file()}
     for name in ("1.txt", "3.txt"):
         blobs[files[name]].write_bytes(files[name].upper())
-    arguments = ("import", source, "-n", "demo/x", *options)
+    arguments: tuple[str | Path, ...] = ("import", source, "-n", "demo/x", *options)
     told = cli.fails(5, *arguments, says=["'1.txt' is damaged", "first of 2 among 5 files"])
     assert str(blobs[files["1.txt"]]) in told
     blobs[files["4.txt"]].unlink()
