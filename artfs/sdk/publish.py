@@ -26,7 +26,7 @@ from artfs.repository.ingest import Ingest
 from artfs.sdk.draft_entries import DraftEntries, commit_contents
 from artfs.sdk.intake import FileIntake
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
-from artfs.sdk.scan import OnLeftOut, Scan, Selection, check_regular, log_left_out
+from artfs.sdk.scan import OnLeftOut, Scan, Selection, check_regular, log_left_out, measured
 from artfs.settings import default_project
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import name_of
@@ -248,11 +248,9 @@ def _meter(
     files = size_bytes = 0
     for _, source in named:
         if Path(source).is_dir():
-            # What is left out is said when the files are taken in.
-            counted = msgspec.structs.replace(selections[source], on_left_out=lambda *_: None)
-            for found in Scan(source, counted):
-                files += len(found.files)
-                size_bytes += sum(file.size_bytes for file in found.files)
+            found_files, found_bytes = measured(source, selections[source])
+            files += found_files
+            size_bytes += found_bytes
         elif Path(source).is_file():
             files += 1
             size_bytes += Path(source).stat().st_size
