@@ -35,6 +35,7 @@ _LONG = (
     "tests/crash/test_forks.py::test_the_same_holds_for_a_shared_store[forks twice",
     "tests/crash/test_forks.py::test_the_same_holds_for_a_shared_store[is killed",
     "tests/model/test_staging_mount.py::TestLongStagingMount",
+    "tests/unit/filesystem/test_datasets.py",
     "tests/mount/test_shared.py::test_a_version_is_read_and_the_next_one_is_staged",
     "tests/unit/references/test_faults.py::test_a_source_that_stays_broken_fails_in_time_and_heals",
 )

@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"manifest"}),
     frozenset({"catalog", "blobs", "references"}),
     frozenset({"wandbstore"}),
-    frozenset({"content"}),
+    frozenset({"content", "foreign"}),
     frozenset({"repository"}),
     frozenset({"upkeep", "staging", "mounts"}),
     frozenset({"sdk", "media", "data_types", "plot", "artfs"}),

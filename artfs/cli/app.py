@@ -61,6 +61,7 @@ COMMANDS: dict[str, str] = {
     "web": "Look through a store in a browser.",
     "keys": "Give and take API keys for `artfs serve`.",
     "export": "Write a version as a tar archive or an OCI image.",
+    "import": "Store what W&B, DVC or Hugging Face keep on this machine.",
     "install": "Install man pages, completion, mount.artfs and systemd units.",
     "completion": "Print what lets a shell complete names with the tab key.",
     "copy": "Copy artifacts from one store to another.",

@@ -8,8 +8,9 @@ import logging
 import os
 import stat
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import md5
+from io import BufferedReader
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -21,6 +22,7 @@ from artfs.manifest.entries import Pin, ReferenceEntry
 from artfs.model import BLOCK_SIZE_BYTES, ByteRange, split_entry_path, storable_time_ns
 from artfs.references.base import (
     Body,
+    Described,
     Found,
     Observed,
     Source,
@@ -253,25 +255,42 @@ def _describe(item: _LocalFile, checksum: bool) -> Found:
     except InvalidName as error:
         shown = os.fsencode(item.path).decode(errors="backslashreplace")
         return UnusableKey(shown, error.reason)
-    with translate_os_errors(item.path):
+    digest_of = _md5_of if checksum else None
+    return describe_file(item.path, name=item.name, uri=item.uri, digest_of=digest_of)
+
+
+def describe_file(
+    path: Path, *, name: str, uri: str, digest_of: Callable[[BufferedReader], bytes] | None
+) -> Described:
+    """The reference to a local file, pinned as it is now.
+
+    `digest_of` reads the open file to its end and gives its md5; without it the pin is the size
+    and mtime alone. Blocks: on the disk. Raises: InvalidArgument for what is no file; InvalidName,
+    SourceChanged, PermissionDenied.
+    """
+    with translate_os_errors(path):
         try:
-            file = os.fdopen(open_file(item.path, _FLAGS), "rb")
+            file = os.fdopen(open_file(path, _FLAGS), "rb")
         except (FileNotFoundError, IsADirectoryError):
-            raise InvalidArgument(str(item.path), "is not a file, or a link to nothing") from None
+            raise InvalidArgument(str(path), "is not a file, or a link to nothing") from None
         with file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InvalidArgument(str(item.path), "is not a file, or a link to nothing")
+                raise InvalidArgument(str(path), "is not a file, or a link to nothing")
             before = file_state(file.fileno())
             content_md5 = None
-            if checksum:
-                content_md5 = hashlib.file_digest(file, md5).digest()
+            if digest_of is not None:
+                content_md5 = digest_of(file)
                 check_unchanged(file.fileno(), before, file.tell())
     digest = content_md5 or md5(str(before.size_bytes).encode()).digest()
     return described(
-        item.name,
-        item.uri,
+        name,
+        uri,
         b64encode(digest).decode("ascii"),
         size_bytes=before.size_bytes,
         pin=Pin(mtime_ns=before.mtime_ns, md5=content_md5),
         mtime_ns=before.mtime_ns,
     )
+
+
+def _md5_of(file: BufferedReader) -> bytes:
+    return hashlib.file_digest(file, md5).digest()

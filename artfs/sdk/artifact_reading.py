@@ -11,6 +11,7 @@ from artfs.model import StrPath, entry_path
 from artfs.sdk.artifact_files import ArtifactFiles
 from artfs.sdk.attributes import ArtifactAttributes
 from artfs.sdk.entry import ArtifactManifest, ArtifactManifestEntry, EntryOwner
+from artfs.sdk.watching import watching
 
 if TYPE_CHECKING:
     from artfs.system.progress import OnProgress
@@ -128,20 +129,23 @@ class ArtifactReading(ArtifactAttributes):
             link: Hard-link files of 1 MiB and more out of an embedded store where that can be.
                 They are the store's own files: read-only, with its times, and never to be
                 written to.
-            on_progress: Called with a `Progress` now and then.
+            on_progress: Called with a `Progress` now and then. Without it a notebook shows a bar
+                where this takes longer than a second.
 
         Raises:
             ArtifactNotLoggedError: in a draft.
             IntegrityError: if stored bytes are damaged; ReferenceChanged if foreign ones changed.
         """
-        return self._logged("download").download(
-            None if root is None else os.fspath(root),
-            recursive=recursive,
-            path_prefix=os.fspath(path_prefix or ""),
-            skip_missing=allow_missing_references,
-            link=link,
-            on_progress=on_progress,
-        )
+        logged = self._logged("download")
+        with watching(f"downloading {logged.record.path}", on_progress) as report:
+            return logged.download(
+                None if root is None else os.fspath(root),
+                recursive=recursive,
+                path_prefix=os.fspath(path_prefix or ""),
+                skip_missing=allow_missing_references,
+                link=link,
+                on_progress=report,
+            )
 
     def download_entry(self, name: str, root: str | None = None, *, link: bool = False) -> str:
         """Write one file and return its path; see `ArtifactManifestEntry.download`."""

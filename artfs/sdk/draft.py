@@ -35,12 +35,14 @@ from artfs.sdk.draft_entries import DraftEntries, commit_contents, latest
 from artfs.sdk.intake import FileIntake, file_entry
 from artfs.sdk.metadata import normalize_metadata
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
-from artfs.sdk.scan import Selection
+from artfs.sdk.scan import Selection, measured
 from artfs.sdk.session import active_repository, current_run
 from artfs.sdk.values import AddedValues
+from artfs.sdk.watching import watching
 from artfs.settings import chosen_project, default_entity
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import local_name, name_of
+from artfs.system.progress import ProgressMeter
 
 logger = logging.getLogger(__name__)
 
@@ -254,8 +256,13 @@ class Draft:
             path = _tmp_name(path, entry)
             self.contents.add(path, entry)
         else:
-            intake = FileIntake(self.ingest(), self.contents, overwrite=overwrite)
-            entry = intake.add_file(local_path, path)
+            with watching(f"storing {local_path}") as report:
+                meter = ProgressMeter(report)
+                if report is not None:
+                    with translate_os_errors(local_path):
+                        meter.expect(files=1, size_bytes=Path(local_path).stat().st_size)
+                intake = FileIntake(self.ingest(), self.contents, overwrite=overwrite, meter=meter)
+                entry = intake.add_file(local_path, path)
         self.local_names[local_path] = path
         return path, entry
 
@@ -276,10 +283,15 @@ class Draft:
             if not Path(local_path).is_dir():
                 raise InvalidArgument(local_path, "is not a directory")
         prefix = (name or "").rstrip("/")
-        intake = FileIntake(self.ingest(), self.contents, overwrite=overwrite)
-        self.local_names.update(
-            intake.add_directory(local_path, prefix, Selection(follow_links=True))
-        )
+        selection = Selection(follow_links=True)
+        with watching(f"storing {local_path}") as report:
+            meter = ProgressMeter(report)
+            if report is not None:
+                # Totals cost a second look at every file: only where somebody watches.
+                files, size_bytes = measured(local_path, selection)
+                meter.expect(files=files, size_bytes=size_bytes)
+            intake = FileIntake(self.ingest(), self.contents, overwrite=overwrite, meter=meter)
+            self.local_names.update(intake.add_directory(local_path, prefix, selection))
 
     def add_references(
         self,

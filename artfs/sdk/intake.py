@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -20,6 +20,7 @@ from artfs.system.progress import ProgressMeter
 
 _EXECUTABLE = 0o111
 _MAX_LARGE_FILES = 2
+_MAX_WAITING = 64
 
 
 class FileIntake:
@@ -56,6 +57,25 @@ class FileIntake:
         entry = self._stored(source, path.rpartition("/")[2])
         self._contents.add(path, entry, overwrite=self._overwrite)
         return entry
+
+    def add_files(self, files: Iterable[tuple[str, str]]) -> Iterator[FileEntry]:
+        """Take in files, or what links lead to, as (local path, path in the version); in order.
+
+        Raises: as `add_file` does; what was added before that stays.
+        """
+        waiting: deque[Future[FileEntry]] = deque()
+        with self._workers() as pool:
+            for source, path in files:
+                with translate_os_errors(source):
+                    size_bytes = os.stat(source).st_size  # noqa: PTH116 - as in scan.py
+                if size_bytes < SMALL_BLOB_LIMIT_BYTES and not waiting:
+                    yield self.add_file(source, path)
+                    continue
+                waiting.append(pool.submit(self.add_file, source, path))
+                while waiting and (waiting[0].done() or len(waiting) > _MAX_WAITING):
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
     def add_link(self, source: str, path: str) -> None:
         """Take in a symbolic link as it is written. Raises: as `add_file` does."""

@@ -22,10 +22,11 @@ from artfs.repository.ignore import (
     matches_patterns,
     own_names_ignored,
 )
+from artfs.repository.ingest import Ingest
 from artfs.sdk.draft_entries import DraftEntries, commit_contents
 from artfs.sdk.intake import FileIntake
 from artfs.sdk.referring import ReferenceRequest, Skipped, refer
-from artfs.sdk.scan import OnLeftOut, Scan, Selection, check_regular, log_left_out
+from artfs.sdk.scan import OnLeftOut, Scan, Selection, check_regular, log_left_out, measured
 from artfs.settings import default_project
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.paths import name_of
@@ -40,7 +41,8 @@ class PutRequest(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """`[[entity/]project/]name`."""
     type: str | None = None
-    """None: that of the artifact, or "dataset" for a new one."""
+    """None: that of the artifact, or `new_type` for a new one."""
+    new_type: str = DEFAULT_TYPE
     description: str | None = None
     metadata: Metadata = {}
     aliases: tuple[str, ...] = ()
@@ -77,7 +79,7 @@ def put(
     sockets and the like; PathNotFound, SourceChanged, PermissionDenied, OutOfSpace, Conflict,
     InvalidName, BackendUnavailable. Nothing is visible before it succeeds.
     """
-    commit = _commit_request(repository, request)
+    commit = commit_request(repository, request)
     named = _named(sources, required=not request.references)
     ingest, contents = repository.ingest(), DraftEntries()
     try:
@@ -92,13 +94,23 @@ def put(
             else:
                 intake.add_file(source, path)
         _add_references(repository, contents, request.references, on_references, on_skipped)
-        outcome = commit_contents(repository, ingest, contents, commit)
-        if outcome.created:
-            return outcome
-        version, changed = set_labels(repository.catalog, outcome.version, commit)
-        return CommitResult(version, created=False, changed=changed)
+        return commit_put(repository, ingest, contents, commit)
     finally:
         ingest.discard()
+
+
+def commit_put(
+    repository: Repository, ingest: Ingest, contents: DraftEntries, commit: CommitRequest
+) -> CommitResult:
+    """Make it the next version, or set on the one that is there what was asked for.
+
+    Raises: what commit_contents raises.
+    """
+    outcome = commit_contents(repository, ingest, contents, commit)
+    if outcome.created:
+        return outcome
+    version, changed = set_labels(repository.catalog, outcome.version, commit)
+    return CommitResult(version, created=False, changed=changed)
 
 
 def _add_references(
@@ -126,7 +138,8 @@ def _add_references(
         )
 
 
-def _commit_request(repository: Repository, request: PutRequest) -> CommitRequest:
+def commit_request(repository: Repository, request: PutRequest) -> CommitRequest:
+    """What the store is to be asked for. Blocks: on the catalog. Raises: InvalidArgument."""
     path = repository.parse(request.name, project=default_project())
     assert path.project is not None
     if path.selector is not None:
@@ -136,7 +149,7 @@ def _commit_request(repository: Repository, request: PutRequest) -> CommitReques
     return CommitRequest(
         project=path.project,
         name=path.name,
-        type=request.type or _type_of(repository, path.project, path.name),
+        type=request.type or _type_of(repository, path.project, path.name, request.new_type),
         description=request.description,
         metadata=request.metadata,
         aliases=request.aliases,
@@ -146,11 +159,11 @@ def _commit_request(repository: Repository, request: PutRequest) -> CommitReques
     )
 
 
-def _type_of(repository: Repository, project: str, name: str) -> str:
+def _type_of(repository: Repository, project: str, name: str, new_type: str) -> str:
     try:
         return repository.catalog.artifact(project, name, on_damage=lambda _: None).type
     except ArtifactNotFound:
-        return DEFAULT_TYPE
+        return new_type
 
 
 def _named(sources: Sequence[str | os.PathLike[str]], *, required: bool) -> list[tuple[str, str]]:
@@ -187,7 +200,7 @@ def planned(
     `repository`: None where the store would only be made. Blocks: on the disk. Raises: as `put`.
     """
     if repository is not None:
-        _commit_request(repository, request)
+        commit_request(repository, request)
     for path, source in _named(sources, required=not request.references):
         place = Path(source)
         if place.is_dir() and (path == "" or not place.is_symlink()):
@@ -235,11 +248,9 @@ def _meter(
     files = size_bytes = 0
     for _, source in named:
         if Path(source).is_dir():
-            # What is left out is said when the files are taken in.
-            counted = msgspec.structs.replace(selections[source], on_left_out=lambda *_: None)
-            for found in Scan(source, counted):
-                files += len(found.files)
-                size_bytes += sum(file.size_bytes for file in found.files)
+            found_files, found_bytes = measured(source, selections[source])
+            files += found_files
+            size_bytes += found_bytes
         elif Path(source).is_file():
             files += 1
             size_bytes += Path(source).stat().st_size

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -36,7 +38,9 @@ _TOO_LARGE_BYTES = 2**62
 _MAX_TEXT_CHARS = 4096
 
 
-class _Entry(msgspec.Struct):
+class ManifestItem(msgspec.Struct):
+    """What a manifest says of one path."""
+
     digest: str
     ref: str | None = None
     birth_artifact_id: str | None = msgspec.field(default=None, name=BIRTH)
@@ -44,9 +48,11 @@ class _Entry(msgspec.Struct):
     extra: dict[str, Any] | None = None
 
 
-class _Manifest(msgspec.Struct):
+class Manifest(msgspec.Struct):
+    """A manifest of version 1, `wandb_manifest.json`."""
+
     version: int
-    contents: dict[str, _Entry]
+    contents: dict[str, ManifestItem]
     policy: str = msgspec.field(default=STORAGE_POLICY, name="storagePolicy")
     config: dict[str, Any] = msgspec.field(default_factory=dict, name="storagePolicyConfig")
 
@@ -65,8 +71,25 @@ def build_tree(text: bytes, version: FileAddress, *, version_gid: str, mtime_ns:
     that all its files get. Raises: InvalidManifest.
     """
     subject = str(version)
+    manifest = decode_manifest(text, subject)
+    where = _where(manifest.config)
+    objects: dict[Digest, bytes] = {}
+
+    def load(digest: Digest) -> Directory:
+        return Directory(objects[digest])
+
+    builder = TreeBuilder(load)
+    with naming_manifest(subject):
+        for path, said in manifest.contents.items():
+            entry = _entry(path, said, version, where | {BIRTH: version_gid}, mtime_ns)
+            builder.put(path, entry)
+    return BuiltTree(builder.build(objects.__setitem__), objects)
+
+
+def decode_manifest(text: bytes, subject: str) -> Manifest:
+    """What a manifest says; `subject` is what errors call it. Raises: InvalidManifest."""
     try:
-        manifest = msgspec.json.decode(text, type=analysed(_Manifest))
+        manifest = msgspec.json.decode(text, type=analysed(Manifest))
     except UNDECODABLE as error:
         raise InvalidManifest(subject, f"its manifest is damaged ({error})") from None
     if manifest.version != 1 or manifest.policy != STORAGE_POLICY:
@@ -75,20 +98,16 @@ def build_tree(text: bytes, version: FileAddress, *, version_gid: str, mtime_ns:
             f"has a manifest of version {manifest.version} and policy {manifest.policy[:60]!r}",
             hint="a newer artfs may read it",
         )
-    where = _where(manifest.config)
-    objects: dict[Digest, bytes] = {}
+    return manifest
 
-    def load(digest: Digest) -> Directory:
-        return Directory(objects[digest])
 
-    builder = TreeBuilder(load)
-    for path, said in manifest.contents.items():
-        try:
-            entry = _entry(path, said, version, where | {BIRTH: version_gid}, mtime_ns)
-            builder.put(path, entry)
-        except InvalidName as error:
-            raise InvalidManifest(subject, f"its manifest names {error}") from None
-    return BuiltTree(builder.build(objects.__setitem__), objects)
+@contextmanager
+def naming_manifest(subject: str) -> Iterator[None]:
+    """What an InvalidName says is wrong of the manifest. Raises: InvalidManifest."""
+    try:
+        yield
+    except InvalidName as error:
+        raise InvalidManifest(subject, f"its manifest names {error}") from None
 
 
 def _where(config: dict[str, Any]) -> dict[str, Any]:
@@ -103,29 +122,44 @@ def _where(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _entry(
-    path: str, said: _Entry, version: FileAddress, where: dict[str, Any], mtime_ns: int
+    path: str, said: ManifestItem, version: FileAddress, where: dict[str, Any], mtime_ns: int
 ) -> ReferenceEntry:
-    if said.size is not None and not 0 <= said.size < _TOO_LARGE_BYTES:
-        raise InvalidName(repr(path), f"with a size of {said.size} bytes")
-    name = path.rpartition("/")[2]
-    md5 = _md5(said.digest)
     if said.ref:
-        extra = dict(said.extra or {})
-        if said.ref.startswith(SERVER_SCHEMES):
-            # That would make it a file of this very version.
-            extra.pop(BIRTH, None)
-        pin = _pin(said.ref, extra, md5)
-        # In manifests a zero stands for the size of what another version has.
-        size = None if said.ref.startswith("wandb-artifact:") and not said.size else said.size
-        return ReferenceEntry(name, said.ref, said.digest, size, pin, extra, mtime_ns)
+        return reference_entry(path, said, mtime_ns=mtime_ns)
+    _check_size(path, said)
+    md5 = md5_of(said.digest)
     if said.birth_artifact_id:
         where = where | {BIRTH: said.birth_artifact_id}
     uri = str(msgspec.structs.replace(version, path=path))
     pin = Pin() if md5 is None else Pin(md5=md5)
+    name = path.rpartition("/")[2]
     return ReferenceEntry(name, uri, said.digest, said.size, pin, where, mtime_ns)
 
 
-def _md5(digest: str) -> bytes | None:
+def reference_entry(path: str, said: ManifestItem, *, mtime_ns: int) -> ReferenceEntry:
+    """The entry of what is a reference in a manifest, pinned as W&B pinned it.
+
+    Raises: InvalidName for a size that nothing has.
+    """
+    assert said.ref
+    _check_size(path, said)
+    extra = dict(said.extra or {})
+    if said.ref.startswith(SERVER_SCHEMES):
+        # That would make it a file of this very version.
+        extra.pop(BIRTH, None)
+    pin = _pin(said.ref, extra, md5_of(said.digest))
+    # In manifests a zero stands for the size of what another version has.
+    size = None if said.ref.startswith("wandb-artifact:") and not said.size else said.size
+    name = path.rpartition("/")[2]
+    return ReferenceEntry(name, said.ref, said.digest, size, pin, extra, mtime_ns)
+
+
+def _check_size(path: str, said: ManifestItem) -> None:
+    if said.size is not None and not 0 <= said.size < _TOO_LARGE_BYTES:
+        raise InvalidName(repr(path), f"with a size of {said.size} bytes")
+
+
+def md5_of(digest: str) -> bytes | None:
     """The md5 that a digest is in base64; None for one of another kind."""
     try:
         raw = b64decode(digest, validate=True)

@@ -12,6 +12,13 @@ import pytest
 from artfs.system.mountinfo import mounted_at
 from tests.cli.conftest import Cli
 from tests.cli.test_help import commands
+from tests.support.foreign import (
+    dvc_directory,
+    fill_md5_cache,
+    hub_repository,
+    wandb_manifest,
+    write_files,
+)
 
 _SERVERS = ("postgresql:", "s3:", "https:")
 _UNREACHABLE = {3, 7, 8}
@@ -48,6 +55,15 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("model.pt", "labels.json", "README.md"):
         (cli.directory / name).write_text(name)
     cli.ok("put", cli.directory / "model.pt", "-n", "demo/model", "-t", "model")
+    listed = {"a.txt": b"a", "b.txt": b"b"}
+    write_files(cli.directory / "download", listed)
+    fill_md5_cache(cli.directory / "artifacts" / "obj" / "md5", listed)
+    for place in (cli.directory, cli.directory / "download"):
+        (place / "wandb_manifest.json").write_text(wandb_manifest(listed))
+    dvc_directory(cli.directory, "data", listed, legacy=False)
+    hub_repository(
+        cli.directory / "hub", "models--google--bert", listed, large=frozenset(), revision="main"
+    )
     (cli.directory / "train.py").write_text("print('trained')\n")
     return cli.directory
 

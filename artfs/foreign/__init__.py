@@ -1,0 +1,1 @@
+"""What other tools keep on this machine: their listings of files, and where the bytes are."""
