@@ -98,6 +98,8 @@ class _Artifact(msgspec.Struct, array_like=True, frozen=True):
     type: str
     is_portfolio: bool
     created_at_ns: Size
+    description: str | None
+    tags: str | None
 
 
 class _Project(msgspec.Struct, array_like=True, frozen=True):
@@ -285,6 +287,8 @@ def artifact_record(
         found = checked_row(row, _Artifact)
         check_names(found.project, found.name)
         check_artifact_type(found.type)
+        check_text(found.description)
+        tags = msgspec.json.decode(found.tags or "[]", type=analysed(tuple[str, ...]))
     return ArtifactRecord(
         found.id,
         found.project,
@@ -294,6 +298,8 @@ def artifact_record(
         found.created_at_ns,
         version_count=version_count,
         latest=latest,
+        description=found.description,
+        tags=tags,
     )
 
 

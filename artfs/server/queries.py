@@ -74,10 +74,7 @@ class Queries:
         return find_artifact(self._context, ids.artifact_id(id))
 
     def artifact_collection(self, id: str) -> CollectionNode | None:  # noqa: A002 - as above
-        project, name = ids.collection_names(id)
-        if not self._context.access.reads(project):
-            return None
-        found = self._context.collection(project, name)
+        found = self._context.collection_by_id(id)
         return None if found is None else CollectionNode(self._context, found)
 
     def client_id_mapping(self, client_id: str) -> dict[str, str] | None:

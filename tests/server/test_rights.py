@@ -144,6 +144,49 @@ def test_a_key_of_one_project_sees_nothing_of_others_and_a_reading_one_changes_n
     assert thief.urls() != [None]
 
 
+def test_a_collection_is_changed_by_whoever_may_write_to_its_project(
+    server: RunningServer,
+) -> None:
+    for project in ("mine", "theirs"):
+        Logger(server, project, "data", file=BYTES).log()
+    find = """query Q($project: String!) { project(name: $project) {
+      artifactCollection(name: "data") { id } } }"""
+    ids = {
+        project: server.ask(find, project=project)[1]["data"]["project"]["artifactCollection"]["id"]
+        for project in ("mine", "theirs")
+    }
+    # The number of a row of the other project, in what is said to be of this one.
+    number = base64.b64decode(ids["theirs"]).rpartition(b":")[2]
+    forged = base64.b64encode(b"ArtifactCollection:mine:absent:" + number).decode()
+    update = """mutation U($input: UpdateArtifactSequenceInput!) {
+      updateArtifactSequence(input: $input) { artifactCollection { name } } }"""
+    move = """mutation M($input: MoveArtifactSequenceInput!) {
+      moveArtifactSequence(input: $input) { artifactCollection { name } } }"""
+    tag = """mutation T($input: CreateArtifactCollectionTagAssignmentsInput!) {
+      createArtifactCollectionTagAssignments(input: $input) { tags { name } } }"""
+    narrow = key(server, "writes-mine", "--project", "mine")
+    reader = key(server, "reads-mine", "--project", "mine", "--read-only")
+    named = {"entityName": "tester", "artifactCollectionName": "data"}
+    refused = ((narrow, "theirs", ids["theirs"]), (reader, "mine", ids["mine"]))
+    for chosen, project, gid in (*refused, (narrow, "theirs", forged)):
+        for query, wanted in (
+            (update, {"artifactSequenceID": gid, "name": "stolen"}),
+            (move, {"artifactSequenceID": gid, "destinationArtifactTypeName": "stolen"}),
+            (tag, {**named, "projectName": project, "tags": [{"tagName": "stolen"}]}),
+        ):
+            status, answer = server.ask(query, key=chosen, input=wanted)
+            assert status == 400, answer
+    said = {"artifactSequenceID": ids["mine"], "name": "called"}
+    assert server.ask(update, key=narrow, input=said)[0] == 200
+    # An id names the same artifact whatever it is called.
+    assert server.ask(update, key=narrow, input={**said, "name": "again"})[0] == 200
+    status, answer = server.ask(update, key=narrow, input={**said, "name": "../x"})
+    assert "not a valid artifact name" in answer["errors"][0]["message"]
+    for text in (b"mine:data:x", b"mine:data:-1", b"mine:data:" + b"9" * 40, b"mine"):
+        gid = base64.b64encode(b"ArtifactCollection:" + text).decode()
+        assert server.ask(update, input={"artifactSequenceID": gid, "name": "x"})[0] == 400
+
+
 def test_wrong_revoked_and_expired_keys_are_refused_and_guessing_is_slowed(tmp_path: Path) -> None:
     repository = new_store(tmp_path / "store")
     state: ServingState = repository.catalog.serving

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 import artfs
-from artfs.errors import ArtifactNotFound, RunNotFound, StoreNotFound, VersionNotFound
+from artfs.errors import (
+    ArtifactNotFound,
+    RunNotFound,
+    StoreNotFound,
+    VersionExists,
+    VersionNotFound,
+)
 from tests.unit.sdk.helpers import logged
 
 
@@ -97,6 +103,32 @@ def test_collections_are_artifacts_and_portfolios(api: artfs.Api) -> None:
     assert [(each.version, each.source_version) for each in shelf.artifacts()] == [("v0", "v1")]
     data.delete()
     assert not api.artifact_exists("data")
+
+
+def test_a_collection_keeps_what_is_saved_of_it(api: artfs.Api) -> None:
+    data = api.artifact_collection("dataset", "data")
+    data.description, data.tags = "All of it", ["good", "two words"]
+    data.save()
+    data.tags.append("new")
+    data.tags.remove("good")
+    data.name, data.type = "corpus", "text"
+    data.save()
+    again = api.artifact_collection("text", "corpus")
+    assert (again.id, again.description, again.tags) == (data.id, "All of it", ["new", "two words"])
+    assert [each.name for each in again.artifacts()] == ["corpus:v2", "corpus:v1", "corpus:v0"]
+    assert api.artifact("shelf:v0").source_name == "corpus:v1"
+    again.change_type("dataset")
+    assert api.artifact("corpus").collection.type == "dataset"
+    again.name, again.description = "net", "lost"
+    with pytest.raises(VersionExists, match="demo/net"):
+        again.save()
+    assert api.artifact_collection("dataset", "corpus").description == "All of it"
+    with pytest.raises(ValueError, match="letters"):
+        again.name = "a name"
+    with pytest.raises(ValueError, match="tag"):
+        again.tags = ["!"]
+    with pytest.raises(ValueError, match="portfolio"):
+        api.artifact_collection("dataset", "shelf").type = "model"
 
 
 def test_types_are_those_of_a_projects_artifacts(api: artfs.Api) -> None:
