@@ -159,6 +159,7 @@ class _Draft(msgspec.Struct, array_like=True, frozen=True):
     name: str
     distributed_id: str | None
     request: str
+    touched_at_ns: Size
 
 
 class _DraftManifest(msgspec.Struct, array_like=True, frozen=True):
@@ -379,7 +380,7 @@ def key_record(row: Sequence[Any]) -> HashedKey:
 def draft_record(row: Sequence[Any]) -> Draft:
     """A row of drafts. Raises: DamagedRecord."""
     with naming("draft", row[0]):
-        found = checked_row(row[:5], _Draft)
+        found = checked_row(row, _Draft)
         check_names(found.project, found.name)
         check_text(found.distributed_id)
         request = msgspec.convert(parsed_object(found.request), analysed(DraftRequest))
@@ -393,6 +394,7 @@ def draft_record(row: Sequence[Any]) -> Draft:
         name=found.name,
         request=request,
         distributed_id=found.distributed_id,
+        touched_at_ns=found.touched_at_ns,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from msgspec import UNSET
 
@@ -95,7 +95,15 @@ class ArtifactVersions(Generic[A]):
                 return
             before_index = page[-1].index
 
-    def __getitem__(self, position: int) -> A:
+    @overload
+    def __getitem__(self, position: int) -> A: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[A]: ...
+
+    def __getitem__(self, position: int | slice) -> A | list[A]:
+        if isinstance(position, slice):
+            return list(self)[position]
         if position < 0:
             position += len(self)
         for place, artifact in enumerate(self):

@@ -78,11 +78,13 @@ class Logger:
             if url is not None:
                 assert self.server.request("PUT", url, data, key="")[0] == 200
 
-    def manifest(self, kind: str = "FULL") -> None:
-        entries = {
+    def manifest(self, kind: str = "FULL", **references: str) -> None:
+        entries: dict[str, dict[str, Any]] = {
             path: {"digest": md5, "size": len(self.contents[path])}
             for path, md5 in self.md5s.items()
         }
+        for path, uri in references.items():
+            entries[path]["ref"] = uri
         policy = {"storagePolicy": "wandb-storage-policy-v1", "storagePolicyConfig": {}}
         text = json.dumps({"version": 1, **policy, "contents": entries}).encode()
         digest = base64.b64encode(hashlib.md5(text).digest()).decode()
@@ -345,3 +347,43 @@ def test_nobody_else_is_let_near_a_server_without_a_key(tmp_path: Path) -> None:
     assert [each["name"] for each in cli.ok("keys", "ls", "--json").json] == ["ada"]
     cli.ok("keys", "revoke", "ada")
     assert cli.ok("keys", "ls", "--json").json == []
+
+
+def test_an_artifact_may_refer_to_one_that_is_logged_beside_it(server: RunningServer) -> None:
+    first, same, view = (
+        Logger(server, "beside", "data", file=BYTES),
+        Logger(server, "beside", "data", file=BYTES),
+        Logger(server, "beside", "view", link=BYTES),
+    )
+    for each in (first, same, view):
+        assert each.create() == "PENDING"
+    for each in (first, same):
+        each.send()
+        each.manifest()
+    named = base64.b64decode(same.id).hex()
+    view.manifest(link=f"wandb-artifact://{named}/file")
+    # Clients come back later, for minutes.
+    status, answer = view.commit()
+    assert status == 503
+    assert "still being logged" in answer["errors"][0]["message"]
+    assert [each.commit()[0] for each in (first, same, view)] == [200, 200, 200]
+    # Both became one version, whose id is that of the first.
+    kept = server.cli.ok("manifest", "beside/view:latest").json["contents"]["link"]["ref"]
+    assert kept == f"wandb-artifact://{base64.b64decode(first.id).hex()}/file"
+    got = server.cli.directory / "beside"
+    server.cli.ok("get", "beside/view:latest", "--root", got)
+    assert (got / "link").read_bytes() == BYTES
+
+
+def test_an_artifact_does_not_refer_to_itself_and_values_of_wrong_types_are_named(
+    server: RunningServer,
+) -> None:
+    own = Logger(server, "beside", "own", link=BYTES)
+    own.create()
+    own.manifest(link=f"wandb-artifact://{base64.b64decode(own.id).hex()}/link")
+    status, answer = own.commit()
+    assert status == 400
+    assert "not there" in answer["errors"][0]["message"]
+    status, answer = server.ask(CREATE, input={"aliases": "x", "digest": 1})
+    assert status == 400
+    assert "String cannot represent" in answer["errors"][0]["message"]

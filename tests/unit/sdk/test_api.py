@@ -9,6 +9,7 @@ import pytest
 import artfs
 from artfs.errors import (
     ArtifactNotFound,
+    CommError,
     RunNotFound,
     StoreNotFound,
     VersionExists,
@@ -167,3 +168,28 @@ def test_an_api_looks_at_the_store_of_the_current_run(tmp_path: Path) -> None:
         chosen = artfs.Api(store=str(tmp_path / "store"))
         assert chosen.artifact("data:latest").get_path("x").read_bytes() == b"default store"
     assert artfs.Api().artifact("data:latest").get_path("x").read_bytes() == b"default store"
+
+
+def test_lists_of_versions_and_files_have_slices(api: artfs.Api) -> None:
+    versions = api.artifacts("dataset", "data")
+    assert [each.version for each in versions[:2]] == ["v2", "v1"]
+    assert [each.version for each in versions[-1:]] == ["v0"]
+    files = versions[0].files()
+    assert [each.name for each in files[:1]] == [files[0].name]
+
+
+def test_what_a_store_refuses_is_a_comm_error(api: artfs.Api) -> None:
+    with pytest.raises(CommError, match="has the type"):
+        api.artifact("data", type="model")
+    kept = api.artifact("data:v0")
+    kept.aliases.append("kept")
+    kept.save()
+    with pytest.raises(CommError, match="alias 'kept'"):
+        kept.delete()
+
+
+def test_a_project_need_not_hold_anything_yet(api: artfs.Api) -> None:
+    project = api.project("empty")
+    assert (project.name, project.entity) == ("empty", "team")
+    with pytest.raises(ValueError, match="project name"):
+        api.project("a/b")
