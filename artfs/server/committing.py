@@ -31,7 +31,7 @@ from artfs.references.artifact import is_artifact_reference
 from artfs.repository.commits import set_labels
 from artfs.repository.ingest import Ingest
 from artfs.server import ids
-from artfs.server.context import Context
+from artfs.server.context import Context, awaited
 
 MAX_MANIFEST_BYTES = 512 * 1024 * 1024
 
@@ -41,9 +41,6 @@ _MAX_REFERENCE_CHARS = 8192
 _MAX_SIZE_BYTES = 2**53
 _MAX_TOTAL_BYTES = 2**62
 
-_OTHER_COMMIT_S = 2.0
-"""How long a commit waits for another one; then its client is told to come back."""
-_LOOK_EACH_S = 0.05
 _GIVEN_UP_NS = 300 * 10**9
 """Whoever sends nothing for an artifact for so long may have ended."""
 
@@ -300,17 +297,19 @@ class _Finder:
         context, catalog = self._context, self._context.repository.catalog
         if artifact_id == self._draft.id:
             raise ArtifactNotFound(repr(path), "refers to its own artifact")
-        until_s = time.monotonic() + _OTHER_COMMIT_S
-        while (draft := catalog.serving.draft(artifact_id)) and context.access.reads(draft.project):
+
+        def is_decided() -> bool:
+            draft = catalog.serving.draft(artifact_id)
+            if draft is None or not context.access.reads(draft.project):
+                return True
             if catalog.now_ns() - draft.touched_at_ns > _GIVEN_UP_NS:
                 raise InvalidManifest(
                     repr(path), "refers to an artifact that was not logged to its end"
                 )
-            if time.monotonic() > until_s:
-                raise BackendUnavailable(
-                    repr(path), "refers to an artifact that is still being logged"
-                )
-            time.sleep(_LOOK_EACH_S)
+            return False
+
+        if not awaited(is_decided):
+            raise BackendUnavailable(repr(path), "refers to an artifact that is still being logged")
         committed = catalog.committed_with(artifact_id)
         return context.version_by_id(committed or artifact_id).id
 

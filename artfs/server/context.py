@@ -49,6 +49,10 @@ SILENCE_S = 300.0
 """A client that is not heard of for so long has crashed; it says something each half minute."""
 
 
+_OTHER_REQUEST_S = 2.0
+_LOOK_EACH_S = 0.05
+
+
 class RunHolds:
     """Holds runs for clients: they are running as long as they are heard of.
 
@@ -259,6 +263,20 @@ class Context(msgspec.Struct, frozen=True):
 
     def _token(self, right: Right, life_s: int) -> str:
         return self.tokens.sign(right, life_s=life_s)
+
+
+def awaited(is_so: Callable[[], bool]) -> bool:
+    """Whether something is so, or becomes so in a moment.
+
+    Clients send requests side by side, and one may need what another one is about to do.
+    Blocks: for two seconds at most.
+    """
+    until_s = time.monotonic() + _OTHER_REQUEST_S
+    while not is_so():
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(_LOOK_EACH_S)
+    return True
 
 
 def _no_artifact() -> ArtifactNotFound:

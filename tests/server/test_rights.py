@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,25 @@ def test_an_artifact_may_refer_to_one_that_is_logged_beside_it(server: RunningSe
     got = server.cli.directory / "beside"
     server.cli.ok("get", "beside/view:latest", "--root", got)
     assert (got / "link").read_bytes() == BYTES
+
+
+def test_a_client_may_ask_for_an_artifact_that_it_is_about_to_make(server: RunningServer) -> None:
+    query = """query Q($own: ID!, $other: ID!) {
+      own: clientIDMapping(clientID: $own) { serverID }
+      other: clientIDMapping(clientID: $other) { serverID } }"""
+    made = {
+        "artifactTypeName": "dataset",
+        "artifactCollectionName": "soon",
+        "projectName": "beside",
+        "digest": "0" * 32,
+        "clientID": "made-soon",
+    }
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(server.ask, query, own="made-soon", other="never-made")
+        _, answer = server.ask(CREATE, input=made)
+        found = asked.result()[1]["data"]
+    gid = answer["data"]["createArtifact"]["artifact"]["id"]
+    assert found == {"own": {"serverID": gid}, "other": None}
 
 
 def test_an_artifact_does_not_refer_to_itself_and_values_of_wrong_types_are_named(
