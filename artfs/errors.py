@@ -5,8 +5,8 @@
     │                       an OSError); BlobNotFound, StagingNotFound, StoreNotFound;
     │                       ArtifactNotFound, VersionNotFound, AliasNotFound, RunNotFound (also
     │                       a CommError and a ValueError, as in W&B)
-    ├─ CommError            what W&B's scripts catch: BackendUnavailable, PermissionDenied, and
-    │                       those of NotFound that name a version or run
+    ├─ CommError            what W&B's scripts catch: BackendUnavailable, PermissionDenied,
+    │                       Conflict, and those of NotFound that name a version or run
     ├─ Conflict             VersionExists, AliasMoved, StagingBusy, SourceChanged
     ├─ IntegrityError       stored bytes do not match their digest or size; Unreadable
     ├─ ReferenceChanged     a foreign object no longer matches its pin
@@ -18,7 +18,7 @@
     ├─ InvalidManifest      (also a ValueError)
     ├─ UsageError           what W&B's scripts catch: InvalidName (also a ValueError),
     │                       InvalidArgument (also a ValueError) → InvalidValue (also an
-    │                       AssertionError)
+    │                       AssertionError), WrongType (also a CommError)
     ├─ ConfigError          StoreFormatError → DamagedRecord
     ├─ Unsupported          a scheme, codec or feature that is not there
     ├─ MountError
@@ -129,7 +129,7 @@ class StoreNotFound(NotFound):
     """There is no store where one was looked for."""
 
 
-class Conflict(ArtfsError):
+class Conflict(CommError):
     """Something else holds or changed what this operation needs."""
 
     exit_code = 4
@@ -235,6 +235,10 @@ class InvalidArgument(UsageError, ValueError):
     """An argument has a value that makes no sense."""
 
     exit_code = 10
+
+
+class WrongType(InvalidArgument, CommError):
+    """An artifact is there, but is not of the type that was asked for."""
 
 
 class InvalidValue(InvalidArgument, AssertionError):

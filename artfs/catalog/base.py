@@ -12,6 +12,7 @@ from typing import Protocol
 from artfs.catalog.blob_port import BlobCatalog, Confirm, OnDamage
 from artfs.catalog.queries import Found, Search
 from artfs.catalog.records import (
+    ArtifactChange,
     ArtifactRecord,
     CommitResult,
     Copy,
@@ -211,6 +212,14 @@ class Catalog(BlobCatalog, Protocol):
 
         That is what makes `delete_version` ask, an alias, and a portfolio that it was linked into.
         A version that is gone already is no error.
+        """
+        ...
+
+    def change_artifact(self, artifact_id: int, change: ArtifactChange) -> ArtifactRecord:
+        """Change what an artifact or portfolio is called, its type, and what is said of it.
+
+        Raises: ArtifactNotFound; VersionExists where another has the name; Conflict for the type
+        of a portfolio.
         """
         ...
 

@@ -99,6 +99,8 @@ class _Artifact(msgspec.Struct, array_like=True, frozen=True):
     type: str
     is_portfolio: bool
     created_at_ns: Size
+    description: str | None
+    tags: str | None
 
 
 class _Project(msgspec.Struct, array_like=True, frozen=True):
@@ -158,6 +160,7 @@ class _Draft(msgspec.Struct, array_like=True, frozen=True):
     name: str
     distributed_id: str | None
     request: str
+    touched_at_ns: Size
 
 
 class _DraftManifest(msgspec.Struct, array_like=True, frozen=True):
@@ -286,6 +289,8 @@ def artifact_record(
         found = checked_row(row, _Artifact)
         check_names(found.project, found.name)
         check_artifact_type(found.type)
+        check_text(found.description)
+        tags = msgspec.json.decode(found.tags or "[]", type=analysed(tuple[str, ...]))
     return ArtifactRecord(
         found.id,
         found.project,
@@ -295,6 +300,8 @@ def artifact_record(
         found.created_at_ns,
         version_count=version_count,
         latest=latest,
+        description=found.description,
+        tags=tags,
     )
 
 
@@ -374,7 +381,7 @@ def key_record(row: Sequence[Any]) -> HashedKey:
 def draft_record(row: Sequence[Any]) -> Draft:
     """A row of drafts. Raises: DamagedRecord."""
     with naming("draft", row[0]):
-        found = checked_row(row[:5], _Draft)
+        found = checked_row(row, _Draft)
         check_names(found.project, found.name)
         check_text(found.distributed_id)
         request = msgspec.convert(parsed_object(found.request), analysed(DraftRequest))
@@ -388,6 +395,7 @@ def draft_record(row: Sequence[Any]) -> Draft:
         name=found.name,
         request=request,
         distributed_id=found.distributed_id,
+        touched_at_ns=found.touched_at_ns,
     )
 
 

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, Table, delete, exc, select, update
 
 from artfs.catalog.bulk import among
-from artfs.catalog.records import VersionRecord, VersionUpdate
+from artfs.catalog.records import ArtifactChange, ArtifactRecord, VersionRecord, VersionUpdate
 from artfs.catalog.rowchecks import json_text
 from artfs.catalog.rows import (
     find_artifact,
     linked_version,
+    list_artifacts,
     require_artifact,
     version_by_id,
 )
@@ -27,7 +28,13 @@ from artfs.catalog.writes import (
     put_tags,
     restore_latest,
 )
-from artfs.errors import AliasNotFound, ArtifactNotFound, Conflict, VersionNotFound
+from artfs.errors import (
+    AliasNotFound,
+    ArtifactNotFound,
+    Conflict,
+    VersionExists,
+    VersionNotFound,
+)
 from artfs.model import VersionState
 
 
@@ -196,6 +203,53 @@ def _as_reason(names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"it has the alias {names[0]!r}"
     return f"it has {len(names)} aliases ({', '.join(names[:8])})"
+
+
+def change_artifact(
+    connection: Connection, artifact_id: int, changes: ArtifactChange
+) -> ArtifactRecord:
+    """What Catalog.change_artifact says."""
+    lock_artifacts(connection, [artifact_id])
+    current = _artifact_by_id(connection, artifact_id)
+    values: dict[str, Any] = {}
+    if changes.name is not msgspec.UNSET and changes.name != current.name:
+        _require_free(connection, current.project, changes.name)
+        values["name"] = changes.name
+    if changes.type is not msgspec.UNSET and changes.type != current.type:
+        if current.is_portfolio:
+            raise Conflict(current.path, "is a portfolio, which keeps its type")
+        values["type"] = changes.type
+    if changes.description is not msgspec.UNSET:
+        values["description"] = changes.description
+    if changes.add_tags or changes.remove_tags:
+        kept = sorted({*current.tags, *changes.add_tags} - {*changes.remove_tags})
+        values["tags"] = msgspec.json.encode(kept).decode() if kept else None
+    if not values:
+        return current
+    try:
+        connection.execute(update(artifacts).where(artifacts.c.id == artifact_id).values(values))
+    except exc.IntegrityError:
+        # Another one has got the name meanwhile.
+        raise _name_taken(current.project, str(values["name"])) from None
+    return _artifact_by_id(connection, artifact_id)
+
+
+def _artifact_by_id(connection: Connection, artifact_id: int) -> ArtifactRecord:
+    found = list_artifacts(connection, artifacts.c.id == artifact_id)
+    if not found:
+        raise ArtifactNotFound(f"artifact {artifact_id}", "the store has none of this id")
+    return found[0]
+
+
+def _require_free(connection: Connection, project: str, name: str) -> None:
+    if find_artifact(connection, project, name) is not None:
+        raise _name_taken(project, name)
+
+
+def _name_taken(project: str, name: str) -> VersionExists:
+    return VersionExists(
+        f"{project}/{name}", "is there already", hint="choose another name, or delete that one"
+    )
 
 
 def delete_artifact(connection: Connection, artifact_id: int) -> None:

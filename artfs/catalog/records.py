@@ -89,11 +89,26 @@ class ArtifactRecord(msgspec.Struct, frozen=True):
     """COMMITTED versions only."""
     latest: VersionRecord | None
     """The version called `latest`; None when every version was deleted."""
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    """Sorted; of the artifact itself, beside those of its versions."""
 
     @property
     def path(self) -> str:
         """`project/name`."""
         return f"{self.project}/{self.name}"
+
+
+class ArtifactChange(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes to an artifact or portfolio as a whole; UNSET leaves a field as it is."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    type: str | msgspec.UnsetType = msgspec.UNSET
+    """Of all its versions; a portfolio keeps its own."""
+    description: str | msgspec.UnsetType | None = msgspec.UNSET
+    add_tags: tuple[str, ...] = ()
+    remove_tags: tuple[str, ...] = ()
+    """Those that it has not are passed over."""
 
 
 class RunRecord(msgspec.Struct, frozen=True):

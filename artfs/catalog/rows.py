@@ -127,6 +127,8 @@ def list_artifacts(
             artifacts.c.type,
             artifacts.c.is_portfolio,
             artifacts.c.created_at_ns,
+            artifacts.c.description,
+            artifacts.c.tags,
         )
         .join(projects, projects.c.id == artifacts.c.project_id)
         .where(artifacts.c.deleted_at_ns.is_(None), *conditions)

@@ -83,6 +83,8 @@ artifacts = Table(
     Column("next_index", Integer, nullable=False, comment="number of the next version or link"),
     Column("created_at_ns", BigInteger, nullable=False),
     Column("deleted_at_ns", BigInteger, comment="set: gone, its name is free, lineage knows it"),
+    Column("description", Text),
+    Column("tags", Text, comment="JSON list of text; null: none"),
 )
 _artifacts_by_name = Index(
     "artifacts_by_name", artifacts.c.project_id, artifacts.c.name, unique=True

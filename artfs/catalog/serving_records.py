@@ -73,6 +73,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     request: DraftRequest
     distributed_id: str | None = None
+    touched_at_ns: int = 0
+    """When something was last sent for it, by the catalog's clock; 0: it is being made."""
 
 
 class ContentRecord(msgspec.Struct, frozen=True):

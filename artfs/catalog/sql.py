@@ -24,6 +24,7 @@ from artfs.catalog.engine import Database, postgresql_database, sqlite_database
 from artfs.catalog.leases import FileLeases, Leases
 from artfs.catalog.queries import Found, Search
 from artfs.catalog.records import (
+    ArtifactChange,
     ArtifactRecord,
     CommitResult,
     Copy,
@@ -250,6 +251,11 @@ class SqlCatalog(SqlBlobs):
             return self._change(work, frees_space=True)
         with self._database.reading() as connection:
             return work(connection)
+
+    def change_artifact(self, artifact_id: int, change: ArtifactChange) -> ArtifactRecord:
+        return self._change(
+            lambda connection: names.change_artifact(connection, artifact_id, change)
+        )
 
     def delete_artifact(self, artifact_id: int) -> None:
         self._change(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from artfs.catalog.records import ArtifactRecord
-from artfs.errors import ArtifactNotFound, InvalidArgument, NotFound, RunNotFound
+from artfs.errors import ArtifactNotFound, InvalidArgument, NotFound, RunNotFound, WrongType
+from artfs.model import check_name
 from artfs.repository.facade import LATEST, Repository
 from artfs.repository.runnames import find_run
 from artfs.sdk.collections import PER_PAGE, ArtifactCollection, ArtifactType, ArtifactVersions
@@ -61,6 +62,10 @@ class Api:
         found = self._repository.catalog.projects()
         return [Project(record.name, self.default_entity) for record in found]
 
+    def project(self, name: str, entity: str | None = None) -> Project:  # noqa: ARG002 - W&B's
+        """The project of this name, which need not hold anything yet. Raises: ValueError."""
+        return Project(check_name(name, kind="project"), self.default_entity)
+
     def flush(self) -> None:
         """Do nothing: nothing is remembered that could be old."""
 
@@ -75,7 +80,7 @@ class Api:
         """
         record = self._repository.resolve(name, project=self._project())
         if type is not None and record.type != type:
-            raise InvalidArgument(record.path, f"has the type {record.type!r}, not {type!r}")
+            raise WrongType(record.path, f"has the type {record.type!r}, not {type!r}")
         return Artifact.of_version(self._repository, record)
 
     def artifact_exists(self, name: str, type: str | None = None) -> bool:  # noqa: A002 - W&B's name

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, overload
 
 from artfs.errors import CommError
 from artfs.sdk.entry import ArtifactManifestEntry, EntryOwner, ListEntries
@@ -104,5 +104,11 @@ class ArtifactFiles:
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def __getitem__(self, position: int) -> ArtifactFile:
+    @overload
+    def __getitem__(self, position: int) -> ArtifactFile: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[ArtifactFile]: ...
+
+    def __getitem__(self, position: int | slice) -> ArtifactFile | list[ArtifactFile]:
         return list(self)[position]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
+
+from msgspec import UNSET
 
 from artfs.catalog.queries import Search
-from artfs.catalog.records import ArtifactRecord, VersionRecord
+from artfs.catalog.records import ArtifactChange, ArtifactRecord, VersionRecord
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.media.notebooks import text_html
-from artfs.model import Metadata
+from artfs.model import Metadata, check_name, check_type
 from artfs.repository.facade import Repository
 from artfs.repository.filters import check_order, ordered, time_text
 from artfs.repository.querylanguage import parse_query
 from artfs.sdk.artifact_content import ArtifactContent
+from artfs.sdk.metadata import check_tags
 from artfs.sdk.notebook import SHOWN_VERSIONS, versions_html
 
 PER_PAGE = 50
@@ -92,7 +95,15 @@ class ArtifactVersions(Generic[A]):
                 return
             before_index = page[-1].index
 
-    def __getitem__(self, position: int) -> A:
+    @overload
+    def __getitem__(self, position: int) -> A: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[A]: ...
+
+    def __getitem__(self, position: int | slice) -> A | list[A]:
+        if isinstance(position, slice):
+            return list(self)[position]
         if position < 0:
             position += len(self)
         for place, artifact in enumerate(self):
@@ -141,8 +152,17 @@ class ArtifactCollection(Generic[A]):
 
     def __init__(self, repository: Repository, record: ArtifactRecord, make: Make[A]) -> None:
         self._repository = repository
-        self._record = record
         self._make = make
+        self._take(record)
+
+    def _take(self, record: ArtifactRecord) -> None:
+        """What the catalog says is what it is."""
+        self._record = record
+        self._name = record.name
+        self._type = record.type
+        self._tags = list(record.tags)
+        self.description = record.description
+        """Free text; `save` keeps a change."""
 
     def __repr__(self) -> str:
         return f"<ArtifactCollection {self._record.path} ({self.type})>"
@@ -153,14 +173,38 @@ class ArtifactCollection(Generic[A]):
         return f"<div><strong>{title}</strong>{self.artifacts()._repr_html_()}</div>"
 
     @property
+    def id(self) -> str:
+        """What names it in its store; it stays when the name changes."""
+        return str(self._record.id)
+
+    @property
     def name(self) -> str:
-        """Its name in its project."""
-        return self._record.name
+        """Its name in its project; `save` changes it."""
+        return self._name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._name = check_name(name, kind="artifact")
 
     @property
     def type(self) -> str:
-        """The one type of all its versions."""
-        return self._record.type
+        """The one type of all its versions; `save` changes it, but for a portfolio's."""
+        return self._type
+
+    @type.setter  # noqa: A003 - W&B's name
+    def type(self, type_name: str) -> None:
+        if not self.is_sequence():
+            raise InvalidArgument(self._record.path, "is a portfolio, which keeps its type")
+        self._type = check_type(type_name)
+
+    @property
+    def tags(self) -> list[str]:
+        """Words to find it by, beside those of its versions; `save` keeps a change."""
+        return self._tags
+
+    @tags.setter
+    def tags(self, tags: Iterable[str]) -> None:
+        self._tags = check_tags(tags)
 
     @property
     def project(self) -> str:
@@ -176,6 +220,11 @@ class ArtifactCollection(Generic[A]):
     def created_at(self) -> str:
         """When it was made: UTC, as `2026-01-31T23:59:59`."""
         return time_text(self._record.created_at_ns)
+
+    @property
+    def updated_at(self) -> str:
+        """The same: the time of later changes is not kept."""
+        return self.created_at
 
     @property
     def aliases(self) -> list[str]:
@@ -194,6 +243,27 @@ class ArtifactCollection(Generic[A]):
     def versions(self, per_page: int = PER_PAGE) -> ArtifactVersions[A]:
         """An older name of `artifacts`."""
         return self.artifacts(per_page)
+
+    def save(self) -> None:
+        """Keep what was changed of its name, type, description and tags.
+
+        Raises: VersionExists where another one has the name; ValueError for a bad tag.
+        """
+        wanted, known = set(check_tags(self._tags)), set(self._record.tags)
+        change = ArtifactChange(
+            name=self._name if self._name != self._record.name else UNSET,
+            type=self._type if self._type != self._record.type else UNSET,
+            description=self.description,
+            add_tags=tuple(wanted - known),
+            remove_tags=tuple(known - wanted),
+        )
+        self._take(self._repository.catalog.change_artifact(self._record.id, change))
+
+    def change_type(self, new_type: str) -> None:
+        """Give all its versions another type at once. Raises: ValueError for a portfolio."""
+        self.type = new_type
+        change = ArtifactChange(type=new_type)
+        self._record = self._repository.catalog.change_artifact(self._record.id, change)
 
     def delete(self) -> None:
         """Delete it with all its versions, or links, and aliases."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from artfs.catalog.records import RunRecord, VersionRecord
-from artfs.errors import InvalidArgument
+from artfs.errors import InvalidArgument, WrongType
 from artfs.model import Metadata
 from artfs.repository.facade import Repository
 from artfs.sdk.artifact_content import ArtifactContent
@@ -251,7 +251,7 @@ class Run(RunLife):
                 repr(artifact_or_name), "is neither an artifact nor the name of one"
             )
         if type is not None and type != artifact.type:
-            raise InvalidArgument(artifact.name, f"has the type {artifact.type!r}, not {type!r}")
+            raise WrongType(artifact.name, f"has the type {artifact.type!r}, not {type!r}")
         self._record_use(artifact, use_as)
         return artifact
 

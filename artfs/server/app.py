@@ -31,6 +31,7 @@ from artfs.server import answering, ids, tokens
 from artfs.server.auth import Access, Gate
 from artfs.server.bodies import Bodies
 from artfs.server.changing import ChangeMutations
+from artfs.server.collections import CollectionMutations
 from artfs.server.connections import paced
 from artfs.server.contents import VersionContents
 from artfs.server.context import Context, RunHolds
@@ -54,7 +55,7 @@ _HOLDS_LOOKED_AFTER_EACH_S = 60.0
 _request_decoder = msgspec.json.Decoder(analysed(GraphQLRequest))
 
 
-class Root(Queries, RunMutations, WriteMutations, ChangeMutations):
+class Root(Queries, RunMutations, WriteMutations, ChangeMutations, CollectionMutations):
     """All that clients can ask for."""
 
 

@@ -63,8 +63,6 @@ class TypeNode:
 class CollectionNode:
     """An artifact with all its versions, or a portfolio."""
 
-    description = ""
-    updated_at = None
     digest_algorithm = "MANIFEST_MD5"
     state = "READY"
 
@@ -72,18 +70,28 @@ class CollectionNode:
         self._context = context
         self.record = record
         self.graphql_type = "ArtifactPortfolio" if record.is_portfolio else "ArtifactSequence"
-        self.id = ids.collection_gid(record.project, record.name)
+        self.id = ids.collection_gid(record.project, record.name, record.id)
         self.name = record.name
         self.type_name = record.type
-        self.created_at = time_text(record.created_at_ns)
-        self.tags: dict[str, Any] = {"edges": []}
+        # The time of later changes is not kept.
+        self.created_at = self.updated_at = time_text(record.created_at_ns)
+        self.description = record.description
+        self.tags = {"edges": lists.nodes(map(tag_value, record.tags))}
 
     def view(self) -> Metadata:
         """What filters and orders see."""
         record = self.record
         kind = "PORTFOLIO" if record.is_portfolio else "SEQUENCE"
         shown = {"name": record.name, "type": record.type, "createdAt": self.created_at}
-        return {**shown, "created_at": self.created_at, "collection_type": kind}
+        tags = list(record.tags)
+        return {
+            **shown,
+            "created_at": self.created_at,
+            "collection_type": kind,
+            "description": record.description,
+            "tag": tags,
+            "tags": tags,
+        }
 
     def project(self) -> NamedNode:
         return self._context.nodes.project(self._context, self.record.project)

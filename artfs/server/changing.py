@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from artfs.catalog.records import ArtifactRecord, VersionRecord, VersionUpdate
+from artfs.catalog.records import VersionRecord, VersionUpdate
 from artfs.errors import ArtifactNotFound, InvalidArgument
 from artfs.model import Metadata, check_alias, check_name
 from artfs.repository.facade import LATEST
 from artfs.server import ids
-from artfs.server.artifact_nodes import ArtifactNode, CollectionNode, MembershipNode
+from artfs.server.artifact_nodes import ArtifactNode, MembershipNode
 from artfs.server.context import Context, as_json
 from artfs.server.runs import required_run
 from artfs.server.writing import checked_count, checked_tags, checked_ttl
@@ -105,7 +105,7 @@ class ChangeMutations:
         artifact_id = catalog.committed_with(artifact_id) or artifact_id
         version = context.version_by_id(artifact_id)
         if input.get("artifactPortfolioID"):
-            project, name = ids.collection_names(input["artifactPortfolioID"])
+            project, name = context.collection_names(input["artifactPortfolioID"])
         else:
             project = context.project(input.get("projectName"), input.get("entityName"))
             name = check_name(input.get("artifactPortfolioName") or "", kind="portfolio")
@@ -116,28 +116,12 @@ class ChangeMutations:
         return {"versionIndex": linked.index, "artifactMembership": membership}
 
     def unlink_artifact(self, input: Metadata) -> dict[str, bool]:  # noqa: A002 - as above
-        project, name = ids.collection_names(input["artifactPortfolioID"])
+        project, name = self._context.collection_names(input["artifactPortfolioID"])
         self._context.access.require_write(project)
         version_id = ids.artifact_id(input["artifactID"])
         self._context.repository.catalog.unlink(version_id, project, name)
         self._context.contents.forget()
         return {"success": True}
-
-    def delete_artifact_sequence(self, input: Metadata) -> dict[str, Any]:  # noqa: A002
-        return self._delete_collection(input["artifactSequenceID"])
-
-    def delete_artifact_portfolio(self, input: Metadata) -> dict[str, Any]:  # noqa: A002
-        return self._delete_collection(input["artifactPortfolioID"])
-
-    def _delete_collection(self, gid: str) -> dict[str, Any]:
-        project, name = ids.collection_names(gid)
-        self._context.access.require_write(project)
-        record: ArtifactRecord = self._context.repository.catalog.artifact(project, name)
-        self._context.repository.catalog.delete_artifact(record.id)
-        self._context.contents.forget()
-        node = CollectionNode(self._context, record)
-        node.state = "DELETED"
-        return {"artifactCollection": node}
 
     # --- versions --------------------------------------------------------------------------
 

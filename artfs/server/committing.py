@@ -17,7 +17,13 @@ from artfs.catalog.rowchecks import json_text
 from artfs.catalog.serving_records import ContentRecord, Draft, DraftManifest, ManifestKind
 from artfs.content.base import read_blocks
 from artfs.decoding import analysed
-from artfs.errors import ArtfsError, InvalidManifest, NotFound
+from artfs.errors import (
+    ArtfsError,
+    ArtifactNotFound,
+    BackendUnavailable,
+    InvalidManifest,
+    NotFound,
+)
 from artfs.manifest.builder import TreeBuilder
 from artfs.manifest.entries import FileEntry, Pin, ReferenceEntry
 from artfs.manifest.wandb import STORAGE_POLICY, manifest_digest
@@ -25,7 +31,7 @@ from artfs.references.artifact import is_artifact_reference
 from artfs.repository.commits import set_labels
 from artfs.repository.ingest import Ingest
 from artfs.server import ids
-from artfs.server.context import Context
+from artfs.server.context import Context, awaited
 
 MAX_MANIFEST_BYTES = 512 * 1024 * 1024
 
@@ -34,6 +40,9 @@ _MAX_PATH_BYTES = 4096
 _MAX_REFERENCE_CHARS = 8192
 _MAX_SIZE_BYTES = 2**53
 _MAX_TOTAL_BYTES = 2**62
+
+_GIVEN_UP_NS = 300 * 10**9
+"""Whoever sends nothing for an artifact for so long may have ended."""
 
 _CLIENT_SCHEME = "wandb-client-artifact"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -181,6 +190,7 @@ class _Finder:
         self._builder = builder
         self._uploads = context.repository.catalog.serving.uploads(draft.id)
         self._births: dict[str, VersionRecord | None] = {}
+        self._referred: dict[str, str] = {}
         self._now_ns = time.time_ns()
 
     def entries(
@@ -253,7 +263,7 @@ class _Finder:
         if scheme == _CLIENT_SCHEME:
             raise InvalidManifest(repr(path), "refers to an artifact that was never logged")
         if is_artifact_reference(uri):
-            self._require_readable(path, uri)
+            uri = self._readable(path, uri)
         return ReferenceEntry(
             path.rpartition("/")[2],
             uri,
@@ -264,15 +274,44 @@ class _Finder:
             self._now_ns,
         )
 
-    def _require_readable(self, path: str, uri: str) -> None:
-        """A reference to a version lends the right to read it: it needs one."""
-        gid = uri.partition("://")[2].partition("/")[0]
-        try:
-            self._context.version_by_id(ids.artifact_id(gid))
-        except (NotFound, ValueError):
-            raise InvalidManifest(
-                repr(path), "refers to an artifact that is not there, or not for you"
-            ) from None
+    def _readable(self, path: str, uri: str) -> str:
+        """A reference to a version lends the right to read it: it needs one. How it is kept."""
+        scheme, _, rest = uri.partition("://")
+        gid, slash, below = rest.partition("/")
+        if gid not in self._referred:
+            try:
+                self._referred[gid] = self._referred_version(path, ids.artifact_id(gid))
+            except (NotFound, ValueError):
+                raise InvalidManifest(
+                    repr(path), "refers to an artifact that is not there, or not for you"
+                ) from None
+        return f"{scheme}://{self._referred[gid]}{slash}{below}"
+
+    def _referred_version(self, path: str, artifact_id: str) -> str:
+        """The id of the version that an id stands for.
+
+        Clients log artifacts side by side, and name one by the id of its draft in another: that
+        one may not be a version yet, and may become one that was there before.
+        Raises: NotFound; InvalidManifest, BackendUnavailable for one that is not a version yet.
+        """
+        context, catalog = self._context, self._context.repository.catalog
+        if artifact_id == self._draft.id:
+            raise ArtifactNotFound(repr(path), "refers to its own artifact")
+
+        def is_decided() -> bool:
+            draft = catalog.serving.draft(artifact_id)
+            if draft is None or not context.access.reads(draft.project):
+                return True
+            if catalog.now_ns() - draft.touched_at_ns > _GIVEN_UP_NS:
+                raise InvalidManifest(
+                    repr(path), "refers to an artifact that was not logged to its end"
+                )
+            return False
+
+        if not awaited(is_decided):
+            raise BackendUnavailable(repr(path), "refers to an artifact that is still being logged")
+        committed = catalog.committed_with(artifact_id)
+        return context.version_by_id(committed or artifact_id).id
 
 
 def _check_reference(path: str, uri: str, said: _Entry) -> None:

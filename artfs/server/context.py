@@ -27,6 +27,7 @@ from artfs.manifest.entries import FileEntry
 from artfs.model import VersionState, check_name
 from artfs.repository.facade import LATEST, Repository
 from artfs.repository.runnames import find_run, new_run_id
+from artfs.server import ids
 from artfs.server.auth import Access
 from artfs.server.contents import VersionContents
 from artfs.server.tokens import (
@@ -46,6 +47,10 @@ FALLBACK_PROJECT = "uncategorized"
 
 SILENCE_S = 300.0
 """A client that is not heard of for so long has crashed; it says something each half minute."""
+
+
+_OTHER_REQUEST_S = 2.0
+_LOOK_EACH_S = 0.05
 
 
 class RunHolds:
@@ -196,6 +201,23 @@ class Context(msgspec.Struct, frozen=True):
             return self.repository.catalog.artifact(project, name)
         return None
 
+    def collection_by_id(self, gid: str) -> ArtifactRecord | None:
+        """The same by its id for clients. Raises: InvalidArgument for what is no id."""
+        project, name, number = ids.collection_parts(gid)
+        found = self.collection(project, name)
+        if number is None or (found is not None and found.id == number):
+            return found
+        if not self.access.reads(project):
+            return None
+        # Its name has changed since.
+        listed = self.repository.catalog.artifacts(project=project, finds_lost=False)
+        return next((each for each in listed if each.id == number), None)
+
+    def collection_names(self, gid: str) -> tuple[str, str]:
+        """Project and name, as it is now, of what has an id, or had it. Raises: InvalidArgument."""
+        found = self.collection_by_id(gid)
+        return (found.project, found.name) if found is not None else ids.collection_parts(gid)[:2]
+
     # --- runs ------------------------------------------------------------------------------
 
     def run(self, project: str, name: str) -> RunRecord | None:
@@ -241,6 +263,20 @@ class Context(msgspec.Struct, frozen=True):
 
     def _token(self, right: Right, life_s: int) -> str:
         return self.tokens.sign(right, life_s=life_s)
+
+
+def awaited(is_so: Callable[[], bool]) -> bool:
+    """Whether something is so, or becomes so in a moment.
+
+    Clients send requests side by side, and one may need what another one is about to do.
+    Blocks: for two seconds at most.
+    """
+    until_s = time.monotonic() + _OTHER_REQUEST_S
+    while not is_so():
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(_LOOK_EACH_S)
+    return True
 
 
 def _no_artifact() -> ArtifactNotFound:

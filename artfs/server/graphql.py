@@ -197,7 +197,8 @@ def _name(request: GraphQLRequest) -> str:
 
 def _told(error: GraphQLError) -> str:
     original = error.original_error
-    if original is None or isinstance(original, ArtfsError):
+    # A GraphQLError is about values that are not of the type that they are sent as.
+    if original is None or isinstance(original, ArtfsError | GraphQLError):
         return error.message
     logger.error("a resolver failed: %s", error.message, exc_info=original)
     return "it failed for a fault of this server, whose log says more"

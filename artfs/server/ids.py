@@ -39,17 +39,26 @@ def named_gid(kind: str, *parts: object) -> str:
     return b64encode(":".join([kind, *map(str, parts)]).encode()).decode()
 
 
-def collection_gid(project: str, name: str) -> str:
-    """The id of an artifact with all its versions, or of a portfolio."""
-    return named_gid(_COLLECTION, project, name)
+def collection_gid(project: str, name: str, number: int | None = None) -> str:
+    """The id of an artifact with all its versions, or of a portfolio.
+
+    With the number of its row it stays so when the name changes; what is only being made has none.
+    """
+    return named_gid(_COLLECTION, project, name, *([] if number is None else [number]))
 
 
-def collection_names(gid: str) -> tuple[str, str]:
-    """Project and name of a collection. Raises: InvalidArgument."""
+def collection_project(gid: str) -> str:
+    """The project that a collection is in. Raises: InvalidArgument."""
+    return collection_parts(gid)[0]
+
+
+def collection_parts(gid: str) -> tuple[str, str, int | None]:
+    """Project, name and number of a collection as its id says. Raises: InvalidArgument."""
     parts = _parts(gid, _COLLECTION)
-    if len(parts) != 2:
+    is_numbered = len(parts) == 3 and parts[2].isdecimal() and len(parts[2]) < 19
+    if len(parts) != 2 and not is_numbered:
         raise InvalidArgument(repr(gid)[:60], "is not the id of a collection")
-    return parts[0], parts[1]
+    return parts[0], parts[1], int(parts[2]) if is_numbered else None
 
 
 def run_gid(run_id: str) -> str:

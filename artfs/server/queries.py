@@ -8,7 +8,7 @@ from typing import Any
 from artfs.errors import NotFound
 from artfs.server import ids, lists
 from artfs.server.artifact_nodes import ArtifactNode, CollectionNode
-from artfs.server.context import Context
+from artfs.server.context import Context, awaited
 from artfs.server.leaf_nodes import entity_value, user_value
 from artfs.server.project_nodes import PendingNode, ProjectNode
 
@@ -23,7 +23,9 @@ Without this one `list(artifact.files())` fails in clients of today.
 
 
 class Queries:
-    """Resolves the fields of `Query`; blocks on the store."""
+    """Resolves the fields of `Query` in one request; blocks on the store."""
+
+    _has_waited = False
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -74,14 +76,17 @@ class Queries:
         return find_artifact(self._context, ids.artifact_id(id))
 
     def artifact_collection(self, id: str) -> CollectionNode | None:  # noqa: A002 - as above
-        project, name = ids.collection_names(id)
-        if not self._context.access.reads(project):
-            return None
-        found = self._context.collection(project, name)
+        found = self._context.collection_by_id(id)
         return None if found is None else CollectionNode(self._context, found)
 
     def client_id_mapping(self, client_id: str) -> dict[str, str] | None:
-        found = self._context.repository.catalog.serving.mapped_client_id(client_id)
+        serving = self._context.repository.catalog.serving
+        # The artifact may be about to be made, by a request on another connection; of several in
+        # one query only the first is waited for.
+        if not self._has_waited:
+            self._has_waited = True
+            awaited(lambda: serving.mapped_client_id(client_id) is not None)
+        found = serving.mapped_client_id(client_id)
         with suppress(NotFound):
             if found is not None:
                 find_artifact(self._context, found)

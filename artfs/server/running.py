@@ -74,6 +74,30 @@ def parse_listen(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def made_options(
+    *,
+    listen: str,
+    public_url: str | None,
+    read_only: bool,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    access_log: bool,
+) -> ServeOptions:
+    """What the options of a command say together. Raises: InvalidArgument."""
+    if (tls_cert is None) != (tls_key is None):
+        raise InvalidArgument("--tls-cert and --tls-key", "belong together", hint="say both")
+    host, port = parse_listen(listen)
+    return ServeOptions(
+        host=host,
+        port=port,
+        public_url=public_url,
+        read_only=read_only,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        access_log=access_log,
+    )
+
+
 def run_application(
     application: ASGIApp, options: ServeOptions, *, on_ready: Callable[[str], None]
 ) -> None:

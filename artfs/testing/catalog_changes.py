@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from artfs.catalog.base import Catalog
-from artfs.catalog.records import VersionUpdate
+from artfs.catalog.records import ArtifactChange, VersionUpdate
 from artfs.errors import (
     AliasNotFound,
     ArtifactNotFound,
@@ -41,6 +41,61 @@ class ChangesContract:
         changed = catalog.update_version(second.id, VersionUpdate(add_aliases=("best", "new")))
         assert changed.aliases == ("best", "latest", "new")
         assert catalog.version_by_id(first.id).aliases == ()
+
+    def test_an_artifact_is_renamed_with_all_that_it_has(self, catalog: Catalog) -> None:
+        first = put(catalog, 1, aliases=("best",))
+        catalog.link(first.id, "team", "shelf", ["here"])
+        artifact = catalog.artifact("team", "data")
+        changed = catalog.change_artifact(artifact.id, ArtifactChange(name="corpus"))
+        assert (changed.id, changed.path, changed.version_count) == (artifact.id, "team/corpus", 1)
+        assert catalog.version("team", "corpus", "best").id == first.id
+        with pytest.raises(ArtifactNotFound):
+            catalog.artifact("team", "data")
+        linked = catalog.version("team", "shelf", "here")
+        assert (linked.source_name, linked.path) == ("corpus", "team/shelf:v0")
+        assert put(catalog, 2, name="corpus").index == 1
+        assert put(catalog, 2).path == "team/data:v0"
+
+    def test_a_name_that_another_artifact_has_is_not_taken(self, catalog: Catalog) -> None:
+        put(catalog, 1)
+        gone = put(catalog, 1, name="gone")
+        put(catalog, 1, name="other")
+        catalog.delete_artifact(catalog.artifact("team", gone.name).id)
+        artifact = catalog.artifact("team", "data")
+        with pytest.raises(VersionExists, match="team/other"):
+            catalog.change_artifact(artifact.id, ArtifactChange(name="other", description="x"))
+        assert catalog.artifact("team", "data") == artifact
+        catalog.change_artifact(artifact.id, ArtifactChange(name="gone"))
+        assert [each.name for each in catalog.artifacts()] == ["gone", "other"]
+
+    def test_an_artifact_gets_another_type_with_all_its_versions(self, catalog: Catalog) -> None:
+        version = put(catalog, 1)
+        catalog.link(version.id, "team", "shelf", [])
+        catalog.change_artifact(catalog.artifact("team", "data").id, ArtifactChange(type="model"))
+        assert catalog.version_by_id(version.id).type == "model"
+        assert [each.name for each in catalog.artifacts(type_name="model")] == ["data"]
+        with pytest.raises(Conflict, match="portfolio"):
+            catalog.change_artifact(
+                catalog.artifact("team", "shelf").id, ArtifactChange(type="model")
+            )
+
+    def test_what_is_said_of_an_artifact_is_in_copies_of_the_catalog(
+        self, catalog: Catalog
+    ) -> None:
+        put(catalog, 1, tags=("of the version",))
+        artifact = catalog.artifact("team", "data")
+        assert (artifact.description, artifact.tags) == (None, ())
+        change = ArtifactChange(description="Grüße", add_tags=("b", "a", "c"))
+        said = catalog.change_artifact(artifact.id, change)
+        assert (said.description, said.tags) == ("Grüße", ("a", "b", "c"))
+        (row,) = catalog.copy_names()["artifacts"]
+        assert (row["description"], row["tags"]) == ("Grüße", '["a","b","c"]')
+        change = ArtifactChange(add_tags=("d",), remove_tags=("a", "b", "c", "absent"))
+        assert catalog.change_artifact(artifact.id, change).tags == ("d",)
+        change = ArtifactChange(description=None, remove_tags=("d",))
+        assert catalog.change_artifact(artifact.id, change) == artifact
+        with pytest.raises(ArtifactNotFound):
+            catalog.change_artifact(2**31 - 1, ArtifactChange(description="x"))
 
     def test_a_removed_alias_is_gone(self, catalog: Catalog) -> None:
         version = put(catalog, 1, aliases=("a", "b"))

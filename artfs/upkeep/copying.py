@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from artfs.catalog.base import Catalog
 from artfs.catalog.blob_port import Lease
 from artfs.catalog.records import (
+    ArtifactChange,
     CommitRequest,
     LeaseKind,
     Origin,
@@ -140,6 +141,8 @@ class _Copying:
                 there.append((version, found.id))
         if self._request.aliases:
             self._copy_aliases(there, group, with_latest=known.is_mirror)
+        if there:
+            self.copy_description(group)
 
     def _note(
         self,
@@ -311,6 +314,16 @@ class _Copying:
                     f"{group.new_path}:{alias} -> {known.version}" for alias in missing
                 ]
 
+    def copy_description(self, group: Group) -> None:
+        """Say of an artifact or portfolio what the source says, where nothing is said of it yet."""
+        if self._target is None or self._report.dry_run:
+            return
+        said = self._source.catalog.artifact(group.project, group.name)
+        there = self._target.catalog.artifact(group.new_project, group.new_name)
+        if (said.description or said.tags) and not (there.description or there.tags):
+            change = ArtifactChange(description=said.description, add_tags=said.tags)
+            self._target.catalog.change_artifact(there.id, change)
+
     def copy_links(
         self, catalog: Catalog, portfolio: Group, members: Sequence[VersionRecord]
     ) -> None:
@@ -333,6 +346,7 @@ class _Copying:
                 self._report.failures.append(CopyFailure(version.path, error))
                 return
             self._report.links.append(linked.path)
+            self.copy_description(portfolio)
 
 
 class _Known:

@@ -15,6 +15,8 @@ from artfs.blobs.base import Namespace, ObjectKey, StoredObject, Transfer
 from artfs.blobs.temporaries import Temporaries
 from artfs.catalog.blob_port import Confirm, Lease
 from artfs.catalog.records import (
+    ArtifactChange,
+    ArtifactRecord,
     BlobRecord,
     CommitResult,
     Copy,
@@ -144,6 +146,10 @@ class WritesNothing:
         self._refuse()
 
     def expire_version(self, version_id: str, *, dry_run: bool = False) -> str | None:
+        """See Catalog."""
+        self._refuse()
+
+    def change_artifact(self, artifact_id: int, change: ArtifactChange) -> ArtifactRecord:
         """See Catalog."""
         self._refuse()
 

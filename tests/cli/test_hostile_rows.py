@@ -75,6 +75,8 @@ OTHERS: dict[str, tuple[str, tuple[object, ...]]] = {
     "no last number": ("DELETE FROM numbers", ()),
     "the last number is huge": ("UPDATE numbers SET last = ?", (2**63 - 1,)),
     "artifact's time is large": ("UPDATE artifacts SET created_at_ns = ?", (-(2**62),)),
+    "artifact's tags are a number": ("UPDATE artifacts SET tags = ?", ("[1]",)),
+    "artifact's description is a blob": ("UPDATE artifacts SET description = ?", (b"x",)),
     "artifact's project is none": ("UPDATE artifacts SET project_id = ?", (99,)),
     "a link leads nowhere": (f"UPDATE links SET version_id = ?{OF_V1}", ("0" * 32,)),
     "a link's version is a blob": (f"UPDATE links SET version_id = ?{OF_V1}", (b"x",)),

@@ -43,6 +43,12 @@ def test_an_unmodified_client_logs_uses_links_and_deletes(
     assert "data" in facts["collections"]
     assert facts["runs"] == [[facts["run"], "finished", "g", "train"]]
     assert facts["kept"] == [{"lr": 0.1}, 0.9, ["t1"], "n"]
+    if "saved" in facts:
+        assert facts["saved"] == [
+            ["corpus", "All of it", ["gone", "kept"]],
+            ["All of it", ["kept", "new"]],
+            ["Approved ones", []],
+        ]
     assert facts["after"] == ["v2", "v0"]
     assert facts["gone"]
     # What the client logged is a version like any other: the same bytes, the same digest.

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,13 @@ class Logger:
             if url is not None:
                 assert self.server.request("PUT", url, data, key="")[0] == 200
 
-    def manifest(self, kind: str = "FULL") -> None:
-        entries = {
+    def manifest(self, kind: str = "FULL", **references: str) -> None:
+        entries: dict[str, dict[str, Any]] = {
             path: {"digest": md5, "size": len(self.contents[path])}
             for path, md5 in self.md5s.items()
         }
+        for path, uri in references.items():
+            entries[path]["ref"] = uri
         policy = {"storagePolicy": "wandb-storage-policy-v1", "storagePolicyConfig": {}}
         text = json.dumps({"version": 1, **policy, "contents": entries}).encode()
         digest = base64.b64encode(hashlib.md5(text).digest()).decode()
@@ -142,6 +145,49 @@ def test_a_key_of_one_project_sees_nothing_of_others_and_a_reading_one_changes_n
     thief = Logger(server, "open", "theft", file=b"hidden")
     thief.create()
     assert thief.urls() != [None]
+
+
+def test_a_collection_is_changed_by_whoever_may_write_to_its_project(
+    server: RunningServer,
+) -> None:
+    for project in ("mine", "theirs"):
+        Logger(server, project, "data", file=BYTES).log()
+    find = """query Q($project: String!) { project(name: $project) {
+      artifactCollection(name: "data") { id } } }"""
+    ids = {
+        project: server.ask(find, project=project)[1]["data"]["project"]["artifactCollection"]["id"]
+        for project in ("mine", "theirs")
+    }
+    # The number of a row of the other project, in what is said to be of this one.
+    number = base64.b64decode(ids["theirs"]).rpartition(b":")[2]
+    forged = base64.b64encode(b"ArtifactCollection:mine:absent:" + number).decode()
+    update = """mutation U($input: UpdateArtifactSequenceInput!) {
+      updateArtifactSequence(input: $input) { artifactCollection { name } } }"""
+    move = """mutation M($input: MoveArtifactSequenceInput!) {
+      moveArtifactSequence(input: $input) { artifactCollection { name } } }"""
+    tag = """mutation T($input: CreateArtifactCollectionTagAssignmentsInput!) {
+      createArtifactCollectionTagAssignments(input: $input) { tags { name } } }"""
+    narrow = key(server, "writes-mine", "--project", "mine")
+    reader = key(server, "reads-mine", "--project", "mine", "--read-only")
+    named = {"entityName": "tester", "artifactCollectionName": "data"}
+    refused = ((narrow, "theirs", ids["theirs"]), (reader, "mine", ids["mine"]))
+    for chosen, project, gid in (*refused, (narrow, "theirs", forged)):
+        for query, wanted in (
+            (update, {"artifactSequenceID": gid, "name": "stolen"}),
+            (move, {"artifactSequenceID": gid, "destinationArtifactTypeName": "stolen"}),
+            (tag, {**named, "projectName": project, "tags": [{"tagName": "stolen"}]}),
+        ):
+            status, answer = server.ask(query, key=chosen, input=wanted)
+            assert status == 400, answer
+    said = {"artifactSequenceID": ids["mine"], "name": "called"}
+    assert server.ask(update, key=narrow, input=said)[0] == 200
+    # An id names the same artifact whatever it is called.
+    assert server.ask(update, key=narrow, input={**said, "name": "again"})[0] == 200
+    status, answer = server.ask(update, key=narrow, input={**said, "name": "../x"})
+    assert "not a valid artifact name" in answer["errors"][0]["message"]
+    for text in (b"mine:data:x", b"mine:data:-1", b"mine:data:" + b"9" * 40, b"mine"):
+        gid = base64.b64encode(b"ArtifactCollection:" + text).decode()
+        assert server.ask(update, input={"artifactSequenceID": gid, "name": "x"})[0] == 400
 
 
 def test_wrong_revoked_and_expired_keys_are_refused_and_guessing_is_slowed(tmp_path: Path) -> None:
@@ -302,3 +348,62 @@ def test_nobody_else_is_let_near_a_server_without_a_key(tmp_path: Path) -> None:
     assert [each["name"] for each in cli.ok("keys", "ls", "--json").json] == ["ada"]
     cli.ok("keys", "revoke", "ada")
     assert cli.ok("keys", "ls", "--json").json == []
+
+
+def test_an_artifact_may_refer_to_one_that_is_logged_beside_it(server: RunningServer) -> None:
+    first, same, view = (
+        Logger(server, "beside", "data", file=BYTES),
+        Logger(server, "beside", "data", file=BYTES),
+        Logger(server, "beside", "view", link=BYTES),
+    )
+    for each in (first, same, view):
+        assert each.create() == "PENDING"
+    for each in (first, same):
+        each.send()
+        each.manifest()
+    named = base64.b64decode(same.id).hex()
+    view.manifest(link=f"wandb-artifact://{named}/file")
+    # Clients come back later, for minutes.
+    status, answer = view.commit()
+    assert status == 503
+    assert "still being logged" in answer["errors"][0]["message"]
+    assert [each.commit()[0] for each in (first, same, view)] == [200, 200, 200]
+    # Both became one version, whose id is that of the first.
+    kept = server.cli.ok("manifest", "beside/view:latest").json["contents"]["link"]["ref"]
+    assert kept == f"wandb-artifact://{base64.b64decode(first.id).hex()}/file"
+    got = server.cli.directory / "beside"
+    server.cli.ok("get", "beside/view:latest", "--root", got)
+    assert (got / "link").read_bytes() == BYTES
+
+
+def test_a_client_may_ask_for_an_artifact_that_it_is_about_to_make(server: RunningServer) -> None:
+    query = """query Q($own: ID!, $other: ID!) {
+      own: clientIDMapping(clientID: $own) { serverID }
+      other: clientIDMapping(clientID: $other) { serverID } }"""
+    made = {
+        "artifactTypeName": "dataset",
+        "artifactCollectionName": "soon",
+        "projectName": "beside",
+        "digest": "0" * 32,
+        "clientID": "made-soon",
+    }
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(server.ask, query, own="made-soon", other="never-made")
+        _, answer = server.ask(CREATE, input=made)
+        found = asked.result()[1]["data"]
+    gid = answer["data"]["createArtifact"]["artifact"]["id"]
+    assert found == {"own": {"serverID": gid}, "other": None}
+
+
+def test_an_artifact_does_not_refer_to_itself_and_values_of_wrong_types_are_named(
+    server: RunningServer,
+) -> None:
+    own = Logger(server, "beside", "own", link=BYTES)
+    own.create()
+    own.manifest(link=f"wandb-artifact://{base64.b64decode(own.id).hex()}/link")
+    status, answer = own.commit()
+    assert status == 400
+    assert "not there" in answer["errors"][0]["message"]
+    status, answer = server.ask(CREATE, input={"aliases": "x", "digest": 1})
+    assert status == 400
+    assert "String cannot represent" in answer["errors"][0]["message"]

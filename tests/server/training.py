@@ -114,6 +114,8 @@ def asked(run: Any) -> dict[str, Any]:
     found["kept"] = [kept.config, dict(kept.summary).get("accuracy"), kept.tags, kept.notes]
     found["logged"] = sorted(each.name for each in kept.logged_artifacts())
     found["projects"] = [each.name for each in api.projects(run.entity)]
+    if not IS_OLD:
+        found["saved"] = saved(path)
     doomed = api.artifact(f"{path}/data:v1")
     doomed.delete(delete_aliases=True)
     found["after"] = [each.version for each in versions("dataset", f"{path}/data")]
@@ -122,6 +124,28 @@ def asked(run: Any) -> dict[str, Any]:
     except (ValueError, wandb.errors.CommError):
         found["gone"] = True
     return found
+
+
+def saved(path: str) -> list[Any]:
+    """Rename a collection, give it another type, and back; then what is said of it."""
+    api = wandb.Api()
+    collection = api.artifact_collection("dataset", f"{path}/data")
+    collection.description = "All of it"
+    collection.tags = ["gone", "kept"]
+    collection.name = "other-data"
+    collection.type = "corpus"
+    collection.save()
+    collection.tags = ["kept", "new"]
+    collection.name = "data"
+    collection.type = "dataset"
+    seen = api.artifact(f"{path}/other-data:v0")
+    seen = [seen.type, seen.collection.description, sorted(seen.collection.tags)]
+    collection.save()
+    portfolio = api.artifact_collection("dataset", f"{path}/portfolio")
+    portfolio.description = "Approved ones"
+    portfolio.save()
+    again = [api.artifact_collection("dataset", f"{path}/{each}") for each in ("data", "portfolio")]
+    return [seen, *[[each.description, sorted(each.tags)] for each in again]]
 
 
 began = time.monotonic()

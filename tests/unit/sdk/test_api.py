@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 import artfs
-from artfs.errors import ArtifactNotFound, RunNotFound, StoreNotFound, VersionNotFound
+from artfs.errors import (
+    ArtifactNotFound,
+    CommError,
+    RunNotFound,
+    StoreNotFound,
+    VersionExists,
+    VersionNotFound,
+)
 from tests.unit.sdk.helpers import logged
 
 
@@ -99,6 +106,32 @@ def test_collections_are_artifacts_and_portfolios(api: artfs.Api) -> None:
     assert not api.artifact_exists("data")
 
 
+def test_a_collection_keeps_what_is_saved_of_it(api: artfs.Api) -> None:
+    data = api.artifact_collection("dataset", "data")
+    data.description, data.tags = "All of it", ["good", "two words"]
+    data.save()
+    data.tags.append("new")
+    data.tags.remove("good")
+    data.name, data.type = "corpus", "text"
+    data.save()
+    again = api.artifact_collection("text", "corpus")
+    assert (again.id, again.description, again.tags) == (data.id, "All of it", ["new", "two words"])
+    assert [each.name for each in again.artifacts()] == ["corpus:v2", "corpus:v1", "corpus:v0"]
+    assert api.artifact("shelf:v0").source_name == "corpus:v1"
+    again.change_type("dataset")
+    assert api.artifact("corpus").collection.type == "dataset"
+    again.name, again.description = "net", "lost"
+    with pytest.raises(VersionExists, match="demo/net"):
+        again.save()
+    assert api.artifact_collection("dataset", "corpus").description == "All of it"
+    with pytest.raises(ValueError, match="letters"):
+        again.name = "a name"
+    with pytest.raises(ValueError, match="tag"):
+        again.tags = ["!"]
+    with pytest.raises(ValueError, match="portfolio"):
+        api.artifact_collection("dataset", "shelf").type = "model"
+
+
 def test_types_are_those_of_a_projects_artifacts(api: artfs.Api) -> None:
     assert [each.name for each in api.artifact_types("demo")] == ["dataset", "model"]
     models = api.artifact_type("model", "demo")
@@ -135,3 +168,28 @@ def test_an_api_looks_at_the_store_of_the_current_run(tmp_path: Path) -> None:
         chosen = artfs.Api(store=str(tmp_path / "store"))
         assert chosen.artifact("data:latest").get_path("x").read_bytes() == b"default store"
     assert artfs.Api().artifact("data:latest").get_path("x").read_bytes() == b"default store"
+
+
+def test_lists_of_versions_and_files_have_slices(api: artfs.Api) -> None:
+    versions = api.artifacts("dataset", "data")
+    assert [each.version for each in versions[:2]] == ["v2", "v1"]
+    assert [each.version for each in versions[-1:]] == ["v0"]
+    files = versions[0].files()
+    assert [each.name for each in files[:1]] == [files[0].name]
+
+
+def test_what_a_store_refuses_is_a_comm_error(api: artfs.Api) -> None:
+    with pytest.raises(CommError, match="has the type"):
+        api.artifact("data", type="model")
+    kept = api.artifact("data:v0")
+    kept.aliases.append("kept")
+    kept.save()
+    with pytest.raises(CommError, match="alias 'kept'"):
+        kept.delete()
+
+
+def test_a_project_need_not_hold_anything_yet(api: artfs.Api) -> None:
+    project = api.project("empty")
+    assert (project.name, project.entity) == ("empty", "team")
+    with pytest.raises(ValueError, match="project name"):
+        api.project("a/b")

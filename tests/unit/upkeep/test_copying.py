@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from artfs.catalog.records import CommitRequest, VersionRecord, VersionUpdate
+from artfs.catalog.records import ArtifactChange, CommitRequest, VersionRecord, VersionUpdate
 from artfs.errors import ArtfsError, IntegrityError, NotFound, VersionExists
 from artfs.manifest.directory import directory_digest, encode_directory
 from artfs.manifest.entries import DirectoryEntry, FileEntry
@@ -355,3 +355,19 @@ def test_two_copies_at_once_make_each_version_once(source: Repository, target: R
     assert [each.failures for each in reports] == [[], []]
     assert versions(target) == versions(source)
     assert_sound(target)
+
+
+def test_what_is_said_of_an_artifact_goes_where_nothing_is_said_of_it(
+    source: Repository, target: Repository
+) -> None:
+    commit(source, "p/a", {"f": File(b"1")})
+    commit(source, "p/b", {"f": File(b"2")})
+    for name in ("a", "b"):
+        change = ArtifactChange(description=f"of {name}", add_tags=("x",))
+        source.catalog.change_artifact(source.catalog.artifact("p", name).id, change)
+    commit(target, "p/b", {"f": File(b"2")})
+    own = ArtifactChange(description="its own")
+    target.catalog.change_artifact(target.catalog.artifact("p", "b").id, own)
+    copied(source, target, CopyRequest(all_versions=True, aliases=True))
+    said = [(each.description, each.tags) for each in target.catalog.artifacts()]
+    assert said == [("of a", ("x",)), ("its own", ())]
