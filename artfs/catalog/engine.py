@@ -62,10 +62,13 @@ _cut: set[str] = set()
 
 
 def now_ns(connection: Connection) -> int:
-    """Nanoseconds since the Unix epoch, by the server's clock; by that of this host without one."""
+    """Nanoseconds since the Unix epoch, by the server's clock; by that of this host without one.
+
+    A clock that stands before the epoch counts as the epoch: no record is of a time before it.
+    """
     if connection.dialect.name == "postgresql":
         return int(connection.execute(_SERVER_TIME).scalar_one())
-    return time.time_ns()
+    return max(time.time_ns(), 0)
 
 
 class Database:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Table, delete, exc, select, update
 
 from artfs.catalog.bulk import among
+from artfs.catalog.engine import now_ns
 from artfs.catalog.records import ArtifactChange, ArtifactRecord, VersionRecord, VersionUpdate
 from artfs.catalog.rowchecks import json_text
 from artfs.catalog.rows import (
@@ -258,7 +258,7 @@ def delete_artifact(connection: Connection, artifact_id: int) -> None:
     gone = connection.execute(
         update(artifacts)
         .where(artifacts.c.id == artifact_id, artifacts.c.deleted_at_ns.is_(None))
-        .values(deleted_at_ns=time.time_ns())
+        .values(deleted_at_ns=now_ns(connection))
     )
     if gone.rowcount == 0:
         raise ArtifactNotFound(f"artifact {artifact_id}", "the store has none of this id")

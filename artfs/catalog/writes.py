@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, func, select, update
@@ -10,6 +9,7 @@ from sqlalchemy import Connection, func, select, update
 from artfs.catalog.bulk import put_rows, upsert
 from artfs.catalog.checked import ArtifactKey
 from artfs.catalog.dangling import MAX_INDEX
+from artfs.catalog.engine import now_ns
 from artfs.catalog.rows import find_artifact
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags
 from artfs.errors import Unsupported, VersionExists
@@ -25,7 +25,7 @@ def ensure_project(connection: Connection, name: str) -> int:
     wanted = select(projects.c.id).where(projects.c.name == name)
     found: int | None = connection.execute(wanted).scalar_one_or_none()
     if found is None:
-        put_rows(connection, projects, [{"name": name, "created_at_ns": time.time_ns()}])
+        put_rows(connection, projects, [{"name": name, "created_at_ns": now_ns(connection)}])
         return int(connection.execute(wanted).scalar_one())
     return found
 
@@ -45,7 +45,7 @@ def lock_artifact(
             "type": type_name,
             "is_portfolio": is_portfolio,
             "next_index": 0,
-            "created_at_ns": time.time_ns(),
+            "created_at_ns": now_ns(connection),
         }
         put_rows(connection, artifacts, [row])
         key = find_artifact(connection, project, name, lock=True)

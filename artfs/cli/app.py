@@ -29,6 +29,7 @@ from artfs.errors import ArtfsError, UsageError
 
 DEBUG_VARIABLE = "ARTFS_DEBUG"
 USAGE_EXIT_CODE = 2
+_ANY_TEXT = "..\n" + 80 * "x" + "ö\N{CJK UNIFIED IDEOGRAPH-6570}"
 BROKEN_PIPE_EXIT_CODE = 141
 
 COMMANDS: dict[str, str] = {
@@ -163,7 +164,7 @@ def _run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # What the terminal's encoding lacks is shown as its number; nothing fails for it.
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(encoding=_printable(stream.encoding), errors="backslashreplace")
     try:
         code = _invoke(arguments)
         return _flushed(code)
@@ -188,6 +189,15 @@ def _run(arguments: Sequence[str]) -> int:
         _show_traceback_if_asked()
         _complain(_unexpected_text(error))
         return ArtfsError.exit_code
+
+
+def _printable(encoding: str) -> str:
+    """The encoding, or UTF-8 in place of one in which not every text can be shown somehow."""
+    try:
+        _ANY_TEXT.encode(encoding, "backslashreplace")
+    except UnicodeError:
+        return "utf-8"
+    return encoding
 
 
 def _flushed(code: int) -> int:

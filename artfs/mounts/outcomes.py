@@ -119,6 +119,12 @@ def outcome_of(
             hint = "`artfs staging ls` of its store tells what was kept, and what became a version"
     elif (again := _staged_again(last, mounted)) is not None:
         hint = f"everything is kept: it is staged on {again} again"
+    elif not last.area.parent.is_dir():
+        why = "its process ended, and the place of its work is gone"
+        hint = (
+            f"is the disk of {last.area.parent} mounted? Once it is, `artfs staging ls` tells what "
+            f"was kept of the area {area_id}"
+        )
     elif last.area.exists():
         hint = f"everything is kept: `artfs staging commit {area_id}` makes a version of it"
     else:

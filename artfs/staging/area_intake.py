@@ -10,13 +10,14 @@ from pathlib import Path
 import msgspec
 
 from artfs.blobs.base import Transfer
-from artfs.errors import PathNotFound, SourceChanged
+from artfs.errors import BackendUnavailable, PathNotFound, SourceChanged
 from artfs.model import SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.ignore import IsIgnored
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.staging.area import Area
 from artfs.staging.hasher import hash_node
 from artfs.staging.nodes import FileNode, StagedDirectory
+from artfs.staging.plain import ContentLost
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.progress import ProgressMeter
 
@@ -56,9 +57,10 @@ class AreaIntake:
         for node in self._waiting(is_ignored):
             try:
                 size_bytes = self._area.contents.status(node).size_bytes
-            except FileNotFoundError:
+            except (FileNotFoundError, ContentLost):
                 # Removed a moment ago: with `strict` nobody may do that.
                 if strict:
+                    self._check_there()
                     raise PathNotFound(node.path(), "its content is gone") from None
                 continue
             total_bytes += size_bytes
@@ -102,13 +104,21 @@ class AreaIntake:
             self._note(node, generation, stored)
             self._meter.advance(files=1, size_bytes=status.st_size)
 
+    def _check_there(self) -> None:
+        path = self._area.path
+        if not path.exists():
+            raise BackendUnavailable(
+                str(path), "the staging area is gone", hint="is its disk mounted?"
+            )
+
     def _take_large(self, node: FileNode, *, strict: bool) -> None:
         try:
             with self._area.contents.held(node):
                 self._take_held(node, strict=strict)
-        except FileNotFoundError:
+        except (FileNotFoundError, ContentLost):
             # Removed a moment ago, as above.
             if strict:
+                self._check_there()
                 raise SourceChanged(node.path(), "vanished while it was being committed") from None
 
     def _take_held(self, node: FileNode, *, strict: bool) -> None:

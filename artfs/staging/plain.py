@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 from contextlib import suppress
@@ -12,10 +13,21 @@ from artfs.system.files import copy_file, fsync_directory
 
 _FILE_MODE = 0o600
 _SCRATCH = ".scratch"
+_READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NAME = re.compile(r"[1-9a-f][0-9a-f]*")
 
 # The standard library has no syncfs(2).
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class ContentLost(OSError):
+    """A plain file is not where it has to be, or their directory is gone, with its disk perhaps.
+
+    That is EIO, and never ENOENT: the name is there.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(errno.EIO, "it is gone, or its disk is not mounted", path)
 
 
 class PlainFile:
@@ -32,7 +44,7 @@ class PlainFile:
 
 
 class PlainFiles:
-    """The directory `files` of an area. Thread-safe; methods raise OSError."""
+    """The directory `files` of an area. Thread-safe; methods raise OSError, ContentLost."""
 
     def __init__(self, root: Path, lost: Path) -> None:
         """`lost`: where those are set aside of which nobody knows what they are."""
@@ -47,19 +59,28 @@ class PlainFiles:
     def create(self, node_id: int) -> PlainFile:
         """A new empty plain file; one that a crash left behind gives way."""
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        return PlainFile(os.open(self.path(node_id), flags, _FILE_MODE))
+        return PlainFile(_opened(self.path(node_id), flags))
 
     def open(self, node_id: int) -> PlainFile:
-        """The plain file of a node, for reading and writing; reading alone where it is sealed."""
+        """The plain file of a node, for reading and writing.
+
+        For reading alone where it is sealed, or its disk takes nothing any more.
+        """
         path = self.path(node_id)
         try:
-            return PlainFile(os.open(path, os.O_RDWR | os.O_CLOEXEC))
-        except PermissionError:
-            return PlainFile(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            return PlainFile(_opened(path, os.O_RDWR | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            return PlainFile(_opened(path, os.O_RDONLY | os.O_CLOEXEC))
 
     def stat(self, node_id: int) -> os.stat_result:
         """The status of a node's plain file."""
-        return os.stat(self.path(node_id))  # noqa: PTH116 - on the way of every stat(2)
+        path = self.path(node_id)
+        try:
+            return os.stat(path)  # noqa: PTH116 - on the way of every stat(2)
+        except FileNotFoundError:
+            raise ContentLost(path) from None
 
     def remove(self, node_id: int) -> None:
         """Remove the plain file of a node, if there is one."""
@@ -84,6 +105,10 @@ class PlainFiles:
         """Where content is gathered that is to become the plain file of a node."""
         return self.root / f"{node_id:x}{_SCRATCH}"
 
+    def open_scratch(self, scratch: Path) -> int:
+        """A descriptor to gather content with."""
+        return _opened(scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+
     def install(self, node_id: int, scratch: Path, *, mtime_ns: int | None) -> None:
         """Make gathered content the node's plain file, durably.
 
@@ -101,10 +126,9 @@ class PlainFiles:
 
     def copy(self, node_id: int, scratch: Path) -> None:
         """Copy a node's plain file, sharing extents where the file system can."""
-        source = os.open(self.path(node_id), os.O_RDONLY | os.O_CLOEXEC)
+        source = _opened(self.path(node_id), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            target = os.open(scratch, flags, _FILE_MODE)
+            target = self.open_scratch(scratch)
             try:
                 copy_file(source, target)
             finally:
@@ -146,3 +170,10 @@ class PlainFiles:
     def space(self) -> os.statvfs_result:
         """What statvfs(3) says of the disk."""
         return os.statvfs(self.root)
+
+
+def _opened(path: str | Path, flags: int) -> int:
+    try:
+        return os.open(path, flags, _FILE_MODE)
+    except FileNotFoundError:
+        raise ContentLost(str(path)) from None

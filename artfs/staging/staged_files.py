@@ -7,6 +7,7 @@ and is copied in the same way before it is written again.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ import msgspec
 from artfs.content.base import Content
 from artfs.model import block_count, block_range, storable_time_ns
 from artfs.staging.nodes import BaseContent, FileNode, StagedDirectory, StagedNode, SymlinkNode
+from artfs.staging.plain import ContentLost
 from artfs.staging.staged_tree import StagedTree
 from artfs.staging.writers import Writers
 from artfs.system.files import pwrite_full
@@ -281,10 +283,18 @@ class StagedFiles:
 
     def _plain_status(self, node: FileNode) -> os.stat_result:
         plain = node.plain
-        return self._plain.stat(node.id) if plain is None else os.fstat(plain.fd)
+        if plain is not None:
+            return os.fstat(plain.fd)
+        try:
+            return self._plain.stat(node.id)
+        except ContentLost as error:
+            raise _if_named(node, error) from None
 
     def _open_plain(self, node: FileNode) -> None:
-        node.plain = self._plain.open(node.id)
+        try:
+            node.plain = self._plain.open(node.id)
+        except ContentLost as error:
+            raise _if_named(node, error) from None
         found = os.fstat(node.plain.fd)
         node.sealed = is_sealed(found)
         node.most_bytes = found.st_size
@@ -296,7 +306,7 @@ class StagedFiles:
             size_bytes = min(size_bytes, limit_bytes)
         scratch = self._plain.scratch(node.id)
         try:
-            fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            fd = self._plain.open_scratch(scratch)
             try:
                 for index in range(block_count(size_bytes)):
                     span = block_range(index, size_bytes)
@@ -331,6 +341,11 @@ class StagedFiles:
         node.generation += 1
         if node.opens:
             node.plain = opened
+
+
+def _if_named(node: FileNode, error: ContentLost) -> OSError:
+    """What is wrong where a file has no content: it was removed a moment ago, or it is lost."""
+    return error if node.link_count else FileNotFoundError(errno.ENOENT, "removed", error.filename)
 
 
 def stat_blocks(size_bytes: int) -> int:

@@ -102,3 +102,10 @@ def test_what_the_output_cannot_show_is_no_error(cli: Cli) -> None:
     cli.environment["PYTHONIOENCODING"] = "ascii"
     cli.fails(3, "ls", "demo/größe:v0", says="artfs: ")
     cli.fails(3, "put", "größe", "-n", "demo/data", says="artfs: ")
+
+
+@pytest.mark.parametrize("encoding", ["idna", "undefined"])
+def test_an_encoding_that_cannot_show_every_text_is_no_error(cli: Cli, encoding: str) -> None:
+    cli.environment["PYTHONIOENCODING"] = encoding
+    cli.fails(3, "ls", "demo/größe:v0")
+    cli.ok("--help")
