@@ -43,6 +43,7 @@ from artfs.blobs.sealed import (
     read_sealed,
     write_sealed,
 )
+from artfs.failpoints import reach
 from artfs.model import BLOCK_SIZE_BYTES, Buffer, ByteRange, Digest
 from artfs.system.files import (
     FileState,
@@ -336,6 +337,7 @@ class BlockCache:
         opened = SharedDescriptor(hold_new_file(temporary, mode=mode).detach())
         try:
             seal = write_sealed(opened.fd, data, proved_by)
+            reach("cache.written")
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

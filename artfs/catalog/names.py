@@ -28,6 +28,7 @@ from artfs.catalog.writes import (
     restore_latest,
 )
 from artfs.errors import AliasNotFound, ArtifactNotFound, Conflict, VersionNotFound
+from artfs.failpoints import reach
 from artfs.model import VersionState
 
 
@@ -65,6 +66,7 @@ def update_version(
             )
         )
     move_aliases(connection, artifact_id, changes.add_aliases, version_id)
+    reach("alias.moved")
     restore_latest(connection, [artifact_id])
     changed = linked_version(connection, artifact_id, version_id)
     assert changed is not None
@@ -93,6 +95,7 @@ def link(
     if linked_version(connection, key.id, version_id) is None:
         add_link(connection, key, version_id)
         moved.add(LATEST)
+    reach("alias.linked")
     move_aliases(connection, key.id, moved, version_id)
     record = linked_version(connection, key.id, version_id)
     assert record is not None
@@ -117,6 +120,7 @@ def unlink(connection: Connection, version_id: str, project: str, portfolio: str
     )
     if gone.rowcount == 0:
         raise VersionNotFound(key.path, "the version is not in this portfolio")
+    reach("delete.unlinked")
     restore_latest(connection, [key.id])
 
 
@@ -229,6 +233,7 @@ def _delete_versions(connection: Connection, version_ids: Sequence[str]) -> None
         holders |= set(_holders(connection, table, version_ids))
         for held in among(connection, table.c.version_id, version_ids):
             connection.execute(delete(table).where(held))
+    reach("delete.marked")
     restore_latest(connection, sorted(holders))
 
 
