@@ -13,6 +13,8 @@ class Told:
         """The contents that somebody may have stored, by artifact."""
         self.logged: dict[str, tuple[str, str, str]] = {}
         """Versions that somebody was told of: name, number and content, by id."""
+        self.closed: dict[str, set[str]] = {}
+        """The files that were closed in the staging area of an artifact."""
         self.was_lost = False
         """Whether the catalog was, and deletions with it."""
         self.ended: list[dict[str, Any]] = []
@@ -29,8 +31,10 @@ class Told:
             self.logged[said["id"]] = (step[1], said["version"], said["content"])
         elif event == "staged":
             self._areas[said["area"]] = (host, step[2], [])
+            self.closed[step[1]] = set()
         elif event == "closed":
             self._areas[said["area"]][2].append(said["path"])
+            self.closed[step[1]].add(said["path"])
         elif event == "ended":
             self.ended.append(said)
             if said["told"]:
