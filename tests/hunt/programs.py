@@ -101,6 +101,7 @@ def _step(random: Random, name: str) -> tuple[str, ...]:
         (("warm", artifact), 1),
         (("copy", artifact), 2),
         (("stage", f"s{name}", content, random.choice(["commit", "leave"])), 4),
+        (("restage", f"t{name}", content, str(random.randrange(CONTENTS))), 2),
         (("resume",), 1),
     ]
     return random.choices([each for each, _ in steps], [weight for _, weight in steps])[0]

@@ -20,7 +20,7 @@ from artfs import failpoints
 from artfs.cli.app import run
 from artfs.errors import ArtfsError
 from artfs.repository.stores import open_store
-from artfs.staging.area import Area
+from artfs.staging.area import Area, drop_area
 from artfs.staging.commit import CommitAttempt
 from artfs.staging.listing import staging_areas
 from tests.hunt.programs import Worker, tree
@@ -100,6 +100,7 @@ class Doer:
         own: dict[str, Callable[..., int]] = {
             "log": self._log,
             "stage": self._stage,
+            "restage": self._restage,
             "resume": self._resume,
             "lose": self._lose,
             "link": self._link,
@@ -183,13 +184,46 @@ class Doer:
                 area.close()
         return 0
 
+    def _restage(self, name: str, content: str, other: str) -> int:
+        """A version by an area, and upon it another one, whose files are written over."""
+        with open_store(self._place.store) as repository:
+            area = new_area(repository, name=name)
+            try:
+                fs = AreaFs(area)
+                for path, data in tree(int(content)).items():
+                    fs.put(path, data)
+                self._commit(area)
+            finally:
+                area.close()
+            drop_area(repository.info, area.id, ask=lambda: None)
+            area = new_area(repository, base="latest", name=name)
+            self.say("staged", area=area.id)
+            try:
+                self._write_over(area, tree(int(content)), tree(int(other)))
+                self._commit(area)
+            finally:
+                area.close()
+        return 0
+
+    def _write_over(self, area: Area, old: dict[str, bytes], new: dict[str, bytes]) -> None:
+        fs = AreaFs(area)
+        for path in old.keys() - new.keys():
+            fs.unlink(path)
+        for path, data in new.items():
+            if old.get(path):
+                # All of it is copied for that.
+                fs.write(path, 0, old[path][:1])
+            fs.put(path, data)
+            self.say("closed", area=area.id, path=path)
+
     def _resume(self) -> int:
         with open_store(self._place.store) as repository:
             for record in staging_areas(repository.info)[:3]:
                 if record.owner is None:
                     with Area.open(repository, record.meta.id) as area:
-                        area.contents.accept_unfinished()
-                        self._commit(area)
+                        # What nobody closed is half of something that nobody put.
+                        if not area.contents.unfinished():
+                            self._commit(area)
         return 0
 
     def _commit(self, area: Area) -> None:

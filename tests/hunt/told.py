@@ -30,7 +30,7 @@ class Told:
         elif event == "logged":
             self.logged[said["id"]] = (step[1], said["version"], said["content"])
         elif event == "staged":
-            self._areas[said["area"]] = (host, step[2], [])
+            self._areas[said["area"]] = (host, step[-1] if step[0] == "restage" else step[2], [])
             self.closed[step[1]] = set()
         elif event == "closed":
             self._areas[said["area"]][2].append(said["path"])
@@ -42,8 +42,8 @@ class Told:
                 self.logged[told["id"]] = (step[1], told["version"], step[2])
 
     def _begun(self, step: tuple[str, ...]) -> None:
-        if step[0] in {"put", "log", "stage"}:
-            contents = step[2:] if step[0] == "log" else step[2:3]
+        if step[0] in {"put", "log", "stage", "restage"}:
+            contents = step[2:] if step[0] in {"log", "restage"} else step[2:3]
             self.attempted.setdefault(step[1], set()).update(contents)
         elif step[0] == "remove":
             self._deleted.add(step[1:])
