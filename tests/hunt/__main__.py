@@ -85,7 +85,10 @@ def _report(programs: list[Program], servers: Servers | None, options: argparse.
     for program in programs:
         if options.minutes and time.monotonic() - began_s > options.minutes * 60:
             break
-        outcome = run_in_new_directory(program, servers)
+        try:
+            outcome = run_in_new_directory(program, servers)
+        except KeyboardInterrupt:
+            break
         steps += outcome.steps
         killed += outcome.killed
         done += 1

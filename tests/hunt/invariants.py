@@ -15,7 +15,7 @@ from artfs.manifest.entries import FileEntry
 from artfs.manifest.tree import walk
 from artfs.repository.facade import Repository
 from artfs.repository.stores import open_store
-from artfs.staging.area import Area
+from artfs.staging.area import Area, drop_area
 from artfs.staging.commit import commit_area
 from artfs.staging.listing import staging_areas
 from artfs.upkeep.doctor import Severity, examine
@@ -193,12 +193,13 @@ def _commit_areas(repository: Repository) -> Iterator[str]:
     for record in staging_areas(repository.info):
         try:
             with Area.open(repository, record.meta.id) as area:
-                if area.contents.unfinished():
-                    # What nobody closed is half of something that nobody put.
-                    area.drop()
-                    continue
-                commit_area(area)
-                commit_area(area)
+                is_half = bool(area.contents.unfinished())
+                if not is_half:
+                    commit_area(area)
+                    commit_area(area)
+            if is_half:
+                # What nobody closed is half of something that nobody put.
+                drop_area(repository.info, record.meta.id, ask=lambda: None)
         except ArtfsError as error:
             yield f"W3: the staging area {record.meta.id} cannot be committed: {error!r}"
 
