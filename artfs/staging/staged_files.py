@@ -134,10 +134,6 @@ class StagedFiles:
                 node.writers += 1
                 self.writers.add(node)
 
-    def created(self, node: FileNode) -> None:
-        """Take note of a file that was made open."""
-        self.writers.add(node)
-
     def close(self, node: FileNode, *, write: bool) -> None:
         """Count one open less; the last one lets a removed file go."""
         with self._tree.lock:
