@@ -56,7 +56,7 @@ def settle(store: str, told: Told, become: Become, lapse: Callable[[], None]) ->
     found = look(store, told, become)
     with open_store(store) as repository:
         for _ in _hosts(repository, become):
-            found += _commit_areas(repository)
+            found += _commit_areas(repository, told)
     found += look(store, told, become)
     lapse()
     with open_store(store) as repository:
@@ -189,7 +189,7 @@ def _areas(repository: Repository, told: Told, host: int | None) -> Iterator[str
                     yield f"W2: {path} of the staging area {area_id} was closed: {_shown(node)}"
 
 
-def _commit_areas(repository: Repository) -> Iterator[str]:
+def _commit_areas(repository: Repository, told: Told) -> Iterator[str]:
     for record in staging_areas(repository.info):
         try:
             with Area.open(repository, record.meta.id) as area:
@@ -200,6 +200,7 @@ def _commit_areas(repository: Repository) -> Iterator[str]:
             if is_half:
                 # What nobody closed is half of something that nobody put.
                 drop_area(repository.info, record.meta.id, ask=lambda: None)
+                told.forget(record.meta.id)
         except ArtfsError as error:
             yield f"W3: the staging area {record.meta.id} cannot be committed: {error!r}"
 

@@ -54,6 +54,10 @@ class Told:
         """Whether somebody has begun to delete it."""
         return bool(self._deleted & {(name,), (name, number), (name, "latest")})
 
+    def forget(self, area_id: str) -> None:
+        """A staging area was dropped."""
+        self._areas.pop(area_id, None)
+
     def areas(self, of_host: int | None) -> dict[str, tuple[str, list[str]]]:
         """Content and closed files of staging areas: those of a host, or all."""
         return {
