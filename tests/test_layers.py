@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"credentials", "forks"}),
+    frozenset({"credentials", "failpoints", "forks"}),
     frozenset({"decoding", "encoding"}),
     frozenset({"errors"}),
     frozenset({"model", "settings"}),

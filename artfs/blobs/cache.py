@@ -36,6 +36,7 @@ from artfs.blobs.cache_layout import (
     CacheLayout,
 )
 from artfs.blobs.sealed import Seal, read_seal, read_sealed, write_sealed
+from artfs.failpoints import reach
 from artfs.model import BLOCK_SIZE_BYTES, PART_BYTES, Buffer, ByteRange, Digest
 from artfs.system.files import (
     FileState,
@@ -335,6 +336,7 @@ class BlockCache:
         opened = SharedDescriptor(hold_new_file(temporary, mode=mode).detach())
         try:
             seal = write_sealed(opened.fd, data, proved_by)
+            reach("cache.written")
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ import msgspec
 
 from artfs import forks
 from artfs.blobs.cache_layout import CachedBlock, CacheLayout
+from artfs.failpoints import reach
 from artfs.model import Digest
 from artfs.system.locks import take_abandoned
 
@@ -98,6 +99,7 @@ def _evict(layout: CacheLayout, quota: Quota) -> int:
             break
         with suppress(FileNotFoundError):
             block.path.unlink()
+            reach("cache.evicted")
             freed += block.disk_bytes
             ghosts.append(layout.ghost(block.key, block.index))
     if ghosts:

@@ -24,6 +24,7 @@ from artfs.blobs.base import (
 )
 from artfs.blobs.temporaries import Temporaries
 from artfs.errors import BlobNotFound, IntegrityError
+from artfs.failpoints import reach
 from artfs.model import ByteRange, Digest
 from artfs.system.directories import DirectoryHandle
 from artfs.system.files import SharedDescriptor, copy_file, pread_full
@@ -134,6 +135,7 @@ class LocalObjectStore:
         with translate_os_errors(key):
             try:
                 with self._shard(key) as shard, shard.locked():
+                    reach("object.deleting")
                     shard.unlink(name)
             except FileNotFoundError:
                 self._require_layout(key.namespace)
@@ -177,6 +179,7 @@ class LocalObjectStore:
                         ownership = directory.ownership
                         ownership.claim(file.fileno(), ownership.sealed_mode)
                         os.fsync(file.fileno())
+                    reach("record.written")
                     os.rename(temporary, name, dst_dir_fd=directory.fd)
                 finally:
                     temporary.unlink(missing_ok=True)
@@ -265,6 +268,7 @@ class LocalObjectStore:
         try:
             executable = found.st_mode & _EXECUTABLE if transfer is Transfer.LINK else 0
             ownership.claim(fd, _sealed(ownership, executable))
+            reach("object.sealed")
             os.fsync(fd)
             _install(source, fd, target, transfer)
         except OSError as error:
@@ -291,6 +295,7 @@ class LocalObjectStore:
                 copy_file(source_fd, target_fd)
                 ownership = target.shard.ownership
                 ownership.claim(target_fd, ownership.sealed_mode)
+                reach("object.copied")
                 os.fsync(target_fd)
                 _install(temporary, target_fd, target, Transfer.MOVE)
             finally:
@@ -344,6 +349,7 @@ def _install(source: Path, source_fd: int, target: _ObjectPath, transfer: Transf
             os.link(f"/proc/self/fd/{source_fd}", name, dst_dir_fd=shard.fd, follow_symlinks=True)
         else:
             os.rename(source, name, dst_dir_fd=shard.fd)
+    reach("object.named")
     shard.sync()
 
 

@@ -33,9 +33,10 @@ from artfs.blobs.s3client import head_object
 from artfs.blobs.s3errors import WRONG_CHECKSUM_CODES, code_of, status_of, translate_s3_errors
 from artfs.blobs.s3reads import SignedReads, pieces_of
 from artfs.errors import BackendUnavailable, BlobNotFound, IntegrityError, SourceChanged
+from artfs.failpoints import reach
 from artfs.model import ByteRange, Digest
 from artfs.system.files import pread_full
-from artfs.system.oserrors import translate_os_errors
+from artfs.system.oserrors import reach_step, translate_os_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -152,6 +153,7 @@ class S3ObjectStore:
         OutOfSpace, PermissionDenied, BackendUnavailable.
         """
         with translate_os_errors(source), source.open("rb") as file:
+            reach("object.sending")
             with translate_s3_errors(self._url(key)):
                 size_bytes = os.fstat(file.fileno()).st_size
                 try:
@@ -161,6 +163,7 @@ class S3ObjectStore:
                         self._put_in_parts(key, file.fileno(), size_bytes)
                 except ContentDiffers:
                     raise SourceChanged(str(source), f"is not the content of {key}") from None
+            reach("object.sent")
             if transfer is Transfer.MOVE:
                 source.unlink(missing_ok=True)
 
@@ -183,6 +186,7 @@ class S3ObjectStore:
 
         Blocks: network. Raises: as `read`, at each piece.
         """
+        reach_step("object.reading", key)
         start, attempts = span.start, _READ_ATTEMPTS
         with translate_s3_errors(self._url(key)):
             while start < span.stop:
@@ -214,6 +218,7 @@ class S3ObjectStore:
 
         Raises: PermissionDenied, BackendUnavailable.
         """
+        reach_step("object.removing", key)
         with translate_s3_errors(self._url(key)):
             self._client.delete_object(Bucket=self._bucket, Key=self._name(key))
 

@@ -30,6 +30,7 @@ from artfs.catalog.schema import (
 )
 from artfs.catalog.writes import add_link, lock_artifact, move_aliases, put_tags
 from artfs.errors import AliasMoved
+from artfs.failpoints import reach
 from artfs.model import VersionState
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -63,6 +64,7 @@ def commit(connection: Connection, wanted: VersionCommit, confirm: Confirm | Non
         _heal(connection, wanted, confirm)
     else:
         version_id = _insert_version(connection, key, wanted, confirm, index=index)
+    reach("commit.in-transaction")
     # What is put in among others is not the newest.
     is_newest = created and index >= key.next_index
     names = {LATEST, *wanted.aliases} if is_newest else wanted.aliases

@@ -7,8 +7,10 @@ disk when it returns. PostgreSQL writers run READ COMMITTED and lock the rows th
 
 from __future__ import annotations
 
+import errno
 import os
 import random
+import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
-from artfs import forks
+from artfs import failpoints, forks
 from artfs.catalog.failures import from_sqlite, is_transient, translate
 from artfs.catalog.sqlite import (
     LOCK_TIMEOUT_S,
@@ -172,6 +174,8 @@ class Database:
             raise InvalidArgument(repr(error.object)[:80], "not valid Unicode text") from error
         except ArtfsError:
             raise
+        except OSError as error:
+            raise translated(error, self.subject) from error
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             # A row that no artfs wrote: text in place of a number, JSON that is none, bytes that
             # are no UTF-8. SQLite keeps whatever it is given.
@@ -217,6 +221,9 @@ class Database:
             yield connection
             # A child that came from in here has nothing to commit.
             self._check_whole()
+            if failpoints.active():
+                failpoints.reach("catalog.ending", drop=lambda: _break(connection))
+        failpoints.reach("catalog.ended")
 
     @contextmanager
     def _connection(self, engine: Engine) -> Iterator[Connection]:
@@ -245,6 +252,15 @@ class Database:
                 "this process was forked in the midst of a transaction",
                 hint="start it when no thread is writing, or not by fork (`spawn`)",
             )
+
+
+def _break(connection: Connection) -> None:
+    """Let a connection to a server be as if the network had dropped it."""
+    driver: Any = connection.connection.driver_connection
+    if not hasattr(driver, "fileno"):
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+    with socket.socket(fileno=os.dup(driver.fileno())) as copy:
+        copy.shutdown(socket.SHUT_RDWR)
 
 
 def _close_socket(connection: Connection) -> None:

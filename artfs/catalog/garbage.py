@@ -34,6 +34,7 @@ from artfs.catalog.leases import next_number
 from artfs.catalog.records import BlobRecord, PackRecord, StoreTotals
 from artfs.catalog.schema import artifacts, blobs, packs, projects, versions
 from artfs.errors import DamagedRecord
+from artfs.failpoints import reach
 from artfs.model import Digest, VersionState
 
 PAGE = 10_000
@@ -302,6 +303,7 @@ def sweep_blobs(
     for blob in locked:
         _require_locks(connection)
         delete_object(blob)
+        reach("gc.object-deleted")
     connection.execute(delete(blobs).where(blobs.c.sha256.in_([blob.sha256 for blob in locked])))
     return len(locked)
 
@@ -321,6 +323,7 @@ def sweep_pack(
         return 0
     _require_locks(connection)
     delete_object(pack_record(row))
+    reach("gc.pack-deleted")
     connection.execute(delete(blobs).where(blobs.c.pack_id == row_id))
     connection.execute(delete(packs).where(packs.c.id == row_id))
     return 1

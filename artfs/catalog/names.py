@@ -35,6 +35,7 @@ from artfs.errors import (
     VersionExists,
     VersionNotFound,
 )
+from artfs.failpoints import reach
 from artfs.model import VersionState
 
 
@@ -72,6 +73,7 @@ def update_version(
             )
         )
     move_aliases(connection, artifact_id, changes.add_aliases, version_id)
+    reach("alias.moved")
     restore_latest(connection, [artifact_id])
     changed = linked_version(connection, artifact_id, version_id)
     assert changed is not None
@@ -100,6 +102,7 @@ def link(
     if linked_version(connection, key.id, version_id) is None:
         add_link(connection, key, version_id)
         moved.add(LATEST)
+    reach("alias.linked")
     move_aliases(connection, key.id, moved, version_id)
     record = linked_version(connection, key.id, version_id)
     assert record is not None
@@ -124,6 +127,7 @@ def unlink(connection: Connection, version_id: str, project: str, portfolio: str
     )
     if gone.rowcount == 0:
         raise VersionNotFound(key.path, "the version is not in this portfolio")
+    reach("delete.unlinked")
     restore_latest(connection, [key.id])
 
 
@@ -283,6 +287,7 @@ def _delete_versions(connection: Connection, version_ids: Sequence[str]) -> None
         holders |= set(_holders(connection, table, version_ids))
         for held in among(connection, table.c.version_id, version_ids):
             connection.execute(delete(table).where(held))
+    reach("delete.marked")
     restore_latest(connection, sorted(holders))
 
 

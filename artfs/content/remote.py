@@ -27,6 +27,7 @@ from artfs.model import (
 from artfs.settings import CACHE_VARIABLE, cache_limit_bytes, cache_path, timeout_s
 from artfs.system.directories import own_directory
 from artfs.system.files import file_state
+from artfs.system.oserrors import reach_step
 
 _NOWHERE = Path("/proc/no-home/artfs")
 
@@ -376,6 +377,7 @@ class CachedContent(RemoteContent):
 
     def _keep(self, number: int, data: Buffer) -> None:
         # It may have come into the cache by the way, as a neighbour of something else.
+        reach_step("cache.fetched", "block")
         if not self._cache.has(self._key, number):
             proof = self._fetcher.expected(block_of(number))
             self._cache.put(self._key, number, data, proved_by=proof)

@@ -212,7 +212,14 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
         """Make a file and open it."""
         parent, text = self._directory(parent_inode), _text(name)
         await self.staged.change(parent)
-        node = self.tree.create(parent, text, mode=mode, uid=ctx.uid, gid=ctx.gid)
+        node = self.tree.create(
+            parent,
+            text,
+            mode=mode,
+            uid=ctx.uid,
+            gid=ctx.gid,
+            writers=self.staged.contents.writers,
+        )
         opened = self.staged.created(node)
         return self._reply_open(opened, flags), self._known(node)
 
@@ -224,7 +231,14 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
             raise pyfuse3.FUSEError(errno.EPERM)
         parent, text = self._directory(parent_inode), _text(name)
         await self.staged.change(parent)
-        node = self.tree.create(parent, text, mode=mode, uid=ctx.uid, gid=ctx.gid)
+        node = self.tree.create(
+            parent,
+            text,
+            mode=mode,
+            uid=ctx.uid,
+            gid=ctx.gid,
+            writers=self.staged.contents.writers,
+        )
         entry = self._known(node)
         self.staged.close(self.staged.created(node))
         return entry

@@ -111,7 +111,7 @@ def outcome_of(
         outcome, area_id = read_outcome(last.area), last.id
         if outcome is not None:
             return outcome
-    why = "its process was killed" if killed else "its process ended before the version was made"
+    why = "its process was killed" if killed else "its process ended, and did not say what it made"
     if last is None:
         why = "its process ended, and what became of the work is not known here"
         hint = f"`artfs staging ls` of its store tells of the area {area_id}".rstrip()
@@ -126,7 +126,11 @@ def outcome_of(
             f"was kept of the area {area_id}"
         )
     elif last.area.exists():
-        hint = f"everything is kept: `artfs staging commit {area_id}` makes a version of it"
+        # It may have made the version and died before it could say so.
+        hint = (
+            f"everything is kept: `artfs staging commit {area_id}` makes a version of it, "
+            "or finds the one that was made"
+        )
     else:
         why = "its process ended, and could not say what became of it"
         hint = "its area was committed or dropped: `artfs ls` shows the versions"

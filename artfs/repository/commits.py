@@ -27,6 +27,7 @@ from artfs.model import MAX_METADATA_KEYS, Digest, check_alias, check_name, chec
 from artfs.repository.ingest import Ingest, IngestResult
 from artfs.repository.recovery import Recovery
 from artfs.repository.reference_targets import ReferenceTargets
+from artfs.system.oserrors import reach_step
 
 
 def set_labels(
@@ -102,6 +103,7 @@ class Commits:
             lost=taken.lost,
             **msgspec.structs.asdict(request),
         )
+        reach_step("commit.begun", request.name)
         try:
             outcome = self._commit(commit)
         except BaseGone:
@@ -110,10 +112,12 @@ class Commits:
             reused = tuple(self._blobs_of(load, tree.sha256) - written)
             commit = msgspec.structs.replace(commit, base_ids=(), reused=reused)
             outcome = self._commit(commit)
+        reach_step("commit.made", request.name)
         if outcome.created and self._recovery is not None:
             self._recovery.note_commit(outcome.version, request)
         if not outcome.created and taken.blobs and self._heals:
             self._heal(load, outcome.version.tree, taken)
+        reach_step("commit.recorded", request.name)
         ingest.release()
         return outcome
 

@@ -32,7 +32,7 @@ from artfs.references.artifact import OWN_SCHEME, SCHEME, is_artifact_reference
 from artfs.repository.openpack import OpenPack, Workspace
 from artfs.repository.presence import Presence
 from artfs.system.files import FileState, read_whole, state_of
-from artfs.system.oserrors import translate_os_errors
+from artfs.system.oserrors import reach_step, translate_os_errors
 from artfs.system.paths import path_of
 
 _BATCH_BLOBS = 1024
@@ -123,6 +123,7 @@ class Ingest:
         with translate_os_errors(named):
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory_fd)
         try:
+            reach_step("put.file-opened", named)
             status = os.fstat(fd)
             if status.st_size < SMALL_BLOB_LIMIT_BYTES:
                 content = self._add_small(fd, named, status, on_bytes)
@@ -194,6 +195,7 @@ class Ingest:
             if stored:
                 named = {blob.pack for blob in stored}
                 packs = [pack for pack in self._packs if pack.sha256 in named]
+                reach_step("put.recording", "blobs")
                 try:
                     self._catalog.add_blobs(packs, stored, confirm=confirm)
                 except BlobsGone:
@@ -299,6 +301,7 @@ class Ingest:
             source = self._workspace.temporaries.new("large")
         try:
             hashed = self._hash_large(fd, path, source, on_bytes)
+            reach_step("put.large-hashed", path)
             blocks = self._keep_block_list(hashed)
             if self._is_new(hashed.sha256):
                 kept = Transfer.MOVE if transfer is Transfer.COPY else transfer
@@ -318,6 +321,7 @@ class Ingest:
         key = ObjectKey(Namespace.BLOBS, hashed.sha256)
         with self._noting_failure():
             self._objects.put(key, source, transfer=transfer)
+            reach_step("put.large-stored", key)
         with self._lock:
             self._blobs.append(BlobRecord(hashed.sha256, hashed.size_bytes, None, 0))
             self.stored_blobs += 1
@@ -405,10 +409,12 @@ class Ingest:
             return
         try:
             finished = pack.finish()
+            reach_step("put.pack-written", pack.path)
             # The same pack may be there, and be about to go.
             self._known([], packs=[finished.sha256])
             key = ObjectKey(Namespace.PACKS, finished.sha256)
             self._objects.put(key, pack.path, transfer=Transfer.MOVE)
+            reach_step("put.pack-stored", key)
         finally:
             pack.discard()
         self._packs.append(PackRecord(finished.sha256, finished.size_bytes))

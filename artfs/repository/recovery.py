@@ -40,6 +40,7 @@ from artfs.errors import (
     OutOfSpace,
 )
 from artfs.model import Metadata, VersionState, check_alias, check_name, check_type
+from artfs.system.oserrors import reach_step
 
 logger = logging.getLogger(__name__)
 
@@ -385,7 +386,9 @@ class Recovery:
         old, new = msgspec.json.encode(known).decode(), msgspec.json.encode(kept).decode()
         if not self._catalog.replace_setting(CHECKPOINTS_KEY, old, new):
             return False
+        reach_step("checkpoint.chosen", "checkpoint")
         self._records.put_record(RecordKind.CHECKPOINTS, checkpoint_name(number), data)
+        reach_step("checkpoint.written", "checkpoint")
         with self._lock:
             self._saved_changes = changes
             self._commits -= commits

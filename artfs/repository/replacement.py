@@ -27,6 +27,7 @@ from artfs.errors import (
     StoreFormatError,
     StoreNotFound,
 )
+from artfs.failpoints import reach
 from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo
 from artfs.repository.openpack import Workspace
 from artfs.repository.shared import (
@@ -47,7 +48,7 @@ from artfs.repository.stores import (
 )
 from artfs.settings import default_entity, expand_home, is_url
 from artfs.system.directories import DirectoryHandle
-from artfs.system.oserrors import translate_os_errors
+from artfs.system.oserrors import reach_step, translate_os_errors
 
 if TYPE_CHECKING:
     from artfs.catalog.records import Copy
@@ -168,10 +169,12 @@ class EmbeddedStore:
             self._refuse_beside_others()
             aside = f"{CATALOG_ASIDE}{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
             _keep_aside(root, aside)
+            reach("rebuild.aside")
             with built.open("rb+") as file:
                 root.ownership.claim(file.fileno(), root.ownership.file_mode)
                 os.fsync(file.fileno())
             os.rename(built, CATALOG_FILE, dst_dir_fd=root.fd)
+            reach("rebuild.installed")
             if not (self._root / STORE_FILE).exists():
                 write_store_file(root, entity=entity)
             root.sync()
@@ -259,6 +262,7 @@ class SharedStore:
         from artfs.catalog.sql import SqlCatalog  # noqa: PLC0415 - as above
 
         claim(self.location, self._place, self._new_id)
+        reach_step("rebuild.claimed", self.location)
         settings = {
             "id": self._new_id,
             "format": str(STORE_FORMAT),

@@ -32,6 +32,7 @@ from artfs.repository.commits import set_labels
 from artfs.repository.ingest import Ingest
 from artfs.server import ids
 from artfs.server.context import Context, awaited
+from artfs.system.oserrors import reach_step
 
 MAX_MANIFEST_BYTES = 512 * 1024 * 1024
 
@@ -169,7 +170,9 @@ def _commit(
     tree = builder.build(ingest.add_directory)
     if tree.size_bytes > _MAX_TOTAL_BYTES:
         raise InvalidManifest("the manifest", "its files are larger than any disk")
+    reach_step("serve.committing", request.name)
     outcome = repository.commit(ingest, tree, request)
+    reach_step("serve.committed", request.name)
     version = outcome.version
     if not outcome.created:
         version, _ = set_labels(repository.catalog, version, request)
@@ -177,6 +180,7 @@ def _commit(
     serving.remember(version.id, contents)
     if wanted.client_id:
         serving.map_client_id(wanted.client_id, version.id)
+    reach_step("serve.remembered", request.name)
     serving.drop_draft(draft.id)
     return version
 

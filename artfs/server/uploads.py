@@ -28,7 +28,7 @@ from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest, StoredContent
 from artfs.system.files import state_of
-from artfs.system.oserrors import translate_os_errors
+from artfs.system.oserrors import reach_step, translate_os_errors
 
 _SMALL_AT_ONCE = 48
 """Small files in memory, each below 1 MiB."""
@@ -221,6 +221,7 @@ class Uploads:
         try:
             taken = take_in(ingest)
             stored = ingest.finish()
+            reach_step("serve.upload-stored", "an upload")
             received = [
                 Received(_record(each[1]), each[0].draft_id, each[0].manifest_id)
                 for each in taken
@@ -233,6 +234,7 @@ class Uploads:
                 received,
                 confirm=repository.require_objects,
             )
+            reach_step("serve.upload-recorded", "an upload")
         finally:
             ingest.discard()
         return [

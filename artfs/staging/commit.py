@@ -29,6 +29,7 @@ from artfs.staging.area_intake import AreaIntake
 from artfs.staging.build import Builder, area_ignore_rules
 from artfs.staging.meta import AreaState
 from artfs.staging.rebase import rebase
+from artfs.system.oserrors import reach_step
 from artfs.system.progress import ProgressMeter
 
 logger = logging.getLogger(__name__)
@@ -87,12 +88,15 @@ class CommitAttempt:
         refuse_unfinished(area)
         refuse_writers(area)
         is_ignored = area_ignore_rules(area)
+        reach_step("staging-commit.begun", area.path)
         self._intake.take(is_ignored, strict=True)
+        reach_step("staging-commit.taken", area.path)
         builder = Builder(area, self._ingest, self._intake.stored, is_ignored)
         tree = builder.build()
         if tree.sha256 == (area.meta.base_tree or _EMPTY_TREE):
             return CommitReport(_unchanged(area), created=False)
         outcome = self._make_version(tree)
+        reach_step("staging-commit.made", area.path)
         try:
             rebase(area, outcome.version, is_ignored)
         except (ArtfsError, OSError) as error:

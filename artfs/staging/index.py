@@ -20,6 +20,7 @@ from typing import Any
 
 from artfs import forks
 from artfs.errors import BackendUnavailable, OutOfSpace, StoreFormatError
+from artfs.failpoints import reach
 from artfs.staging.checked import damaged_index
 from artfs.staging.journal import (
     RESERVE_BYTES,
@@ -145,7 +146,9 @@ class Index:
         """
         record = changes.record()
         with self._lock, _translated(self._path):
+            reach("staging.changing")
             self._journal.append(record)
+            reach("staging.changed")
 
     def sync(self) -> None:
         """Make every change so far survive the host.
@@ -155,6 +158,7 @@ class Index:
         with self._lock:
             unapplied = [*self._full, self._journal]
         with _translated(self._path):
+            reach("staging.syncing")
             for journal in unapplied:
                 journal.sync()
 
@@ -183,6 +187,7 @@ class Index:
         if not self._full:
             return
         self._write([(journal.number, journal.path) for journal in self._full])
+        reach("staging.journal-moved")
         with self._lock:
             done, self._full = self._full, []
         for journal in done:
@@ -285,6 +290,7 @@ class Index:
         with self._database_lock, _translated(self._path):
             # What a journal has would come back upon what is put here.
             self._checkpoint()
+            reach("staging.replacing")
             with self._transaction():
                 self._connection.execute("DELETE FROM nodes")
                 self._connection.execute("DELETE FROM links")

@@ -21,6 +21,7 @@ from artfs.staging.nodes import (
     StagedDirectory,
     StagedNode,
 )
+from artfs.system.oserrors import reach_step
 
 _LOOKUP_COST = 20
 
@@ -50,6 +51,7 @@ def rebase(area: Area, version: VersionRecord, is_ignored: IsIgnored) -> None:
         except BaseException:
             change.undo()
             raise
+    reach_step("staging-commit.rebased", area.path)
     for file in change.stored:
         area.plain.remove(file.id)
     with area.tree.lock:

@@ -16,6 +16,7 @@ from threading import Condition
 import msgspec
 
 from artfs.content.base import Content
+from artfs.failpoints import reach
 from artfs.model import block_count, block_range, storable_time_ns
 from artfs.staging.nodes import BaseContent, FileNode, StagedDirectory, StagedNode, SymlinkNode
 from artfs.staging.plain import ContentLost
@@ -135,10 +136,6 @@ class StagedFiles:
                 node.writers += 1
                 self.writers.add(node)
 
-    def created(self, node: FileNode) -> None:
-        """Take note of a file that was made open."""
-        self.writers.add(node)
-
     def close(self, node: FileNode, *, write: bool) -> None:
         """Count one open less; the last one lets a removed file go."""
         with self._tree.lock:
@@ -180,6 +177,7 @@ class StagedFiles:
         plain = node.plain
         assert plain is not None
         node.generation += 1
+        reach("staging.writing")
         written = os.pwrite(plain.fd, data, offset)
         node.most_bytes = max(node.most_bytes, offset + written)
         return written
@@ -314,6 +312,7 @@ class StagedFiles:
                     pwrite_full(fd, block[: span.length], span.start)
             finally:
                 os.close(fd)
+            reach("staging.copied")
             self._tree.expect_plain(node)
             self._plain.install(node.id, scratch, mtime_ns=node.mtime_ns)
         except BaseException:

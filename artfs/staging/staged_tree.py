@@ -17,6 +17,7 @@ from artfs.staging.checked import row_of
 from artfs.staging.journal import Changes
 from artfs.staging.nodes import BaseContent, FileNode, StagedDirectory, StagedNode, SymlinkNode
 from artfs.staging.view import TreeView
+from artfs.staging.writers import Writers
 
 
 class StagedTree(TreeView):
@@ -25,9 +26,20 @@ class StagedTree(TreeView):
     # --- making ------------------------------------------------------------------------------
 
     def create(
-        self, parent: StagedDirectory, name: str, *, mode: int, uid: int, gid: int
+        self,
+        parent: StagedDirectory,
+        name: str,
+        *,
+        mode: int,
+        uid: int,
+        gid: int,
+        writers: Writers,
     ) -> FileNode:
-        """Make an empty file, and leave its plain file open as with one open for writing."""
+        """Make an empty file, and leave its plain file open as with one open for writing.
+
+        `writers` notes it before its name is there: one whose process dies in between would seem
+        to be a file that somebody has closed.
+        """
         with self.lock:
             self._check_free(parent, name)
             node = FileNode(
@@ -40,8 +52,10 @@ class StagedTree(TreeView):
             )
             opened = self.plain.create(node.id)
             try:
+                writers.add(node)
                 self._add(parent, name, node)
             except BaseException:
+                writers.discard(node)
                 self.plain.remove(node.id)
                 raise
             node.plain, node.opens, node.writers = opened, 1, 1

@@ -6,6 +6,7 @@ import errno
 import os
 from types import TracebackType
 
+from artfs import failpoints
 from artfs.errors import (
     ArtfsError,
     BackendUnavailable,
@@ -121,6 +122,16 @@ class translate_os_errors:  # noqa: N801 - reads as a verb, like contextlib.supp
                 is_content=self._is_content,
                 variable=self._variable,
             ) from error
+
+
+def reach_step(name: str, subject: object) -> None:
+    """Be at a failpoint where no OSError is expected: as failpoints.reach, in artfs's errors.
+
+    Raises: as translate_os_errors, where a test asks for it.
+    """
+    if failpoints.active():
+        with translate_os_errors(subject):
+            failpoints.reach(name)
 
 
 class reading_content(translate_os_errors):  # noqa: N801 - as above

@@ -40,6 +40,7 @@ from artfs.manifest.directory import totals
 from artfs.manifest.entries import DirectoryEntry
 from artfs.manifest.wandb import TreeDigests, tree_digests
 from artfs.repository.facade import LATEST, Repository
+from artfs.system.oserrors import reach_step
 from artfs.system.progress import ProgressMeter
 from artfs.upkeep.copied_runs import copy_runs
 from artfs.upkeep.copy_selection import (
@@ -254,7 +255,9 @@ class _Copying:
                 load = ingest.directory_loader(target.directory)
                 digests = tree_digests(load, tree.sha256)
                 _check_digests(version, digests.digest == version.digest)
+            reach_step("copy.sent", version.path)
             outcome = target.commit(ingest, tree, request, digests=digests)
+            reach_step("copy.made", version.path)
             sent = (ingest.stored_blobs, ingest.stored_bytes)
         finally:
             ingest.discard()
@@ -309,6 +312,7 @@ class _Copying:
                 if alias not in known.aliases and (with_latest or alias != LATEST)
             )
             if missing:
+                reach_step("copy.aliasing", version.path)
                 catalog.update_version(target_id, VersionUpdate(add_aliases=missing))
                 self._report.aliases += [
                     f"{group.new_path}:{alias} -> {known.version}" for alias in missing
@@ -341,6 +345,7 @@ class _Copying:
             ):
                 continue
             try:
+                reach_step("copy.linking", version.path)
                 linked = catalog.link(target_id, portfolio.new_project, portfolio.new_name, wanted)
             except SKIPPED as error:
                 self._report.failures.append(CopyFailure(version.path, error))

@@ -47,6 +47,7 @@ from artfs.manifest.entries import DirectoryEntry, FileEntry, ReferenceEntry
 from artfs.model import Digest
 from artfs.repository.facade import Repository
 from artfs.repository.reference_targets import ReferenceTargets
+from artfs.system.oserrors import reach_step
 from artfs.upkeep.repack import PackContent, sparse_packs, write_anew
 
 logger = logging.getLogger(__name__)
@@ -195,17 +196,23 @@ class _Collection:
                 lease.release()
 
     def _collect(self) -> None:
+        reach_step("gc.begun", "gc")
         expired = self._expire()
+        reach_step("gc.expired", "gc")
         # Listed before the mark: what is committed meanwhile is not taken for unused.
         unused = {blob.sha256: blob.size_bytes for blob in self._catalog.blobs()}
         reachable = self._mark(expired)
         if not self.obstacles:
             for digest in reachable:
                 unused.pop(digest, None)
+            reach_step("gc.marked", "gc")
             self._condemn(reachable, unused)
+            reach_step("gc.condemned", "gc")
             self._doom(reachable, unused)
+            reach_step("gc.doomed", "gc")
             if not self._dry_run:
                 self._sweep(reachable)
+            reach_step("gc.swept", "gc")
         if self._dry_run and not self._report.leases:
             for size_bytes in self._orphans.values():
                 self._report.orphans.add(size_bytes)
@@ -319,6 +326,7 @@ class _Collection:
             if blob.sha256 not in reachable
         }
         self._doom_blobs([blob.sha256 for blob in stale.values() if blob.pack is None], unused)
+        reach_step("gc.blobs-doomed", "gc")
         packs = sparse_packs(self._catalog, stale)
         if not self._dry_run:
             # On a disk that is full all else needs the room of what goes.

@@ -52,6 +52,7 @@ from artfs.repository.recovery import (
     retained,
 )
 from artfs.repository.replacement import LostCatalog, entity_of
+from artfs.system.oserrors import reach_step
 from artfs.system.threads import in_parallel
 from artfs.upkeep.replay import Replayed, replay
 from artfs.upkeep.verify import Damage, Survey, damages_of, reading_anew
@@ -124,6 +125,7 @@ def rebuild_catalog(
         if not dry_run:
             rebuilding.save_checkpoint()
         rebuilding.close()
+        reach_step("rebuild.built", path)
         if not dry_run:
             report.aside = lost.install(path, entity=rebuilding.entity)
     return report
@@ -154,7 +156,9 @@ class _Rebuilding:
         copied = self._put_names(report)
         report.artifacts = sum(row["deleted_at_ns"] is None for row in copied["artifacts"])
         report.runs = len(copied["runs"])
+        reach_step("rebuild.named", "catalog")
         self._put_places(report)
+        reach_step("rebuild.placed", "catalog")
         versions = [version for version, _ in self._catalog.live_trees()]
         report.versions = len(versions)
         # What this user's cache has is not what the store has.

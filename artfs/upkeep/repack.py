@@ -16,6 +16,7 @@ from artfs.catalog.records import BlobRecord, PackRecord
 from artfs.errors import BlobNotFound, IntegrityError
 from artfs.model import Digest
 from artfs.repository.facade import Repository
+from artfs.system.oserrors import reach_step
 
 _SPARSE = 0.5
 """A pack is rewritten when less than this share of it is alive."""
@@ -87,7 +88,9 @@ def _install(repository: Repository, writer: PackWriter, group: list[PackContent
         if doomed := repository.catalog.reserve([], packs=[target.sha256]).doomed:
             # The same pack, of a gc that was killed, which another one is about to remove.
             repository.catalog.sweep(repository.delete_object, only=doomed)
+        reach_step("repack.written", key)
         repository.objects.put(key, writer.path, transfer=Transfer.MOVE)
+        reach_step("repack.stored", key)
     finally:
         writer.discard()
     places = {blob.sha256: blob.offset for blob in finished.blobs}
@@ -102,6 +105,7 @@ def _install(repository: Repository, writer: PackWriter, group: list[PackContent
             repository.catalog.move_blobs(
                 pack.record.sha256, target, moved, confirm=repository.require_objects
             )
+        reach_step("repack.moved", key)
 
 
 def _grouped(packs: Iterable[PackContent]) -> Iterator[list[PackContent]]:

@@ -14,6 +14,7 @@ from artfs.manifest.tree import walk
 from artfs.model import Digest, block_count, block_range
 from artfs.repository.facade import Repository
 from artfs.repository.path_filter import PathFilter
+from artfs.system.oserrors import reach_step
 from artfs.system.progress import ProgressMeter
 from artfs.system.threads import in_parallel
 
@@ -63,6 +64,7 @@ def warm(
     meter.expect(size_bytes=sum(entry.size_bytes or 0 for _, entry in entries))
     for _ in in_parallel(lambda job: job(), run.jobs(entries), workers=_THREADS):
         pass
+    reach_step("warm.filled", path)
     if pin is not None:
         _pin(repository, pin, [*run.keys, *_directories(repository, tree)])
     return run.report()
@@ -155,7 +157,7 @@ class _Warming:
             try:
                 if missing:
                     for _ in content.load_run(missing[0], missing[-1] - missing[0] + 1):
-                        pass
+                        reach_step("warm.fetched", path)
             except ArtfsError as error:
                 self._fail(path, error)
                 return

@@ -186,7 +186,6 @@ class StagedFiles:
 
     def created(self, node: FileNode) -> OpenStaged:
         """The open file that came with making it."""
-        self.contents.created(node)
         return OpenStaged(self, node, writes=True)
 
     def close(self, opened: OpenStaged) -> None:

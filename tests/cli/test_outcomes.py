@@ -123,6 +123,21 @@ def test_a_killed_mount_s_work_is_told_to_be_kept(cli: Cli, place: Path) -> None
     cli.fails(13, "status", place, says="nothing is mounted here")
 
 
+def test_a_mount_that_is_killed_when_its_version_is_made_is_not_said_to_have_made_none(
+    cli: Cli, place: Path
+) -> None:
+    cli.environment["ARTFS_FAILPOINTS"] = "staging-commit.made=kill"
+    area = cli.ok("stage", "p/data", place, "--json").json["staging"]["id"]
+    del cli.environment["ARTFS_FAILPOINTS"]
+    (place / "file").write_text("1")
+    done = cli.run("umount", place)
+    assert (done.code, done.out) == (13, f"{place} is unmounted\n")
+    assert f"`artfs staging commit {area}` makes a version of it, or finds" in done.err
+    assert len(cli.ok("ls", "p/data", "--json").json["versions"]) == 1
+    cli.ok("staging", "commit", area)
+    assert len(cli.ok("ls", "p/data", "--json").json["versions"]) == 1
+
+
 @needs_root
 @pytest.mark.parametrize("force", [False, True])
 def test_a_commit_that_fails_at_umount_says_that_the_disk_is_full(

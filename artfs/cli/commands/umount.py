@@ -138,7 +138,9 @@ def _end(place: Path, shown: Path, *, force: bool, timeout_s: float) -> _Ended:
         "area": outcome.id or None,
         "error": error_value(error),
     }
-    return _Ended(value, f"{shown} is unmounted, and no version was made", held, error)
+    # Without the word of its process nobody knows.
+    made = ", and no version was made" if outcome.artifact else ""
+    return _Ended(value, f"{shown} is unmounted{made}", held, error)
 
 
 def _print(done: list[_Ended], *, as_json: bool) -> None:

@@ -90,8 +90,8 @@ class AreaFs:
         """As open with O_CREAT | O_EXCL, write and close."""
         parent, name = self._parent(path)
         uid, gid = os.getuid(), os.getgid()
-        node = self.tree.create(parent, name, mode=0o644, uid=uid, gid=gid)
-        self.contents.created(node)
+        writers = self.contents.writers
+        node = self.tree.create(parent, name, mode=0o644, uid=uid, gid=gid, writers=writers)
         self.contents.write(node, 0, data)
         self.contents.close(node, write=True)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from artfs import failpoints
 from artfs.errors import StagingBusy
+from artfs.repository.stores import open_store
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
 from artfs.staging.nodes import FileNode, StagedDirectory, StagedNode
@@ -90,8 +93,8 @@ def test_w5_what_an_fsync_makes_durable_is_noted_durably(
 ) -> None:
     with new_store(tmp_path / "store") as repository, new_area(repository) as area:
         AreaFs(area).create("synced", b"synced")
-        node = area.tree.create(area.tree.root, "half", mode=0o644, uid=0, gid=0)
-        area.contents.created(node)
+        writers = area.contents.writers
+        area.tree.create(area.tree.root, "half", mode=0o644, uid=0, gid=0, writers=writers)
         note = (area.path / "writers").stat().st_ino
         synced: list[int] = []
         monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
@@ -99,6 +102,25 @@ def test_w5_what_an_fsync_makes_durable_is_noted_durably(
         area.sync()
         area.sync()
         assert synced.count(note) == 1
+
+
+def test_w5_a_file_whose_process_dies_while_it_is_made_is_not_committed_as_empty(
+    tmp_path: Path,
+) -> None:
+    store = tmp_path / "store"
+    with new_store(store) as repository, new_area(repository) as area:
+        area_id = area.id
+    child = os.fork()
+    if child == 0:
+        with open_store(str(store)) as repository, Area.open(repository, area_id) as area:
+            failpoints.use("staging.changed=kill")
+            AreaFs(area).put("half", b"all of it")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    with open_store(str(store)) as repository, Area.open(repository, area_id) as area:
+        assert AreaFs(area).read("half") == b""
+        with pytest.raises(StagingBusy, match="half"):
+            commit_area(area)
 
 
 def test_w5_a_file_whose_content_a_dying_host_lost_is_not_committed_as_empty(

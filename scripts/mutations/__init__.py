@@ -1,0 +1,1 @@
+"""Mechanisms broken on purpose, and the tests that have to notice."""
