@@ -16,6 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+)
 from botocore.config import Config
 from botocore.credentials import CredentialProvider, Credentials, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,6 +31,7 @@ from botocore.utils import parse_timestamp
 
 from artfs import forks
 from artfs.blobs.s3errors import CREDENTIAL_CODES, UNTOLD_CODES, code_of
+from artfs.system.heads import HeadInTime
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -78,8 +85,33 @@ def make_client(
     )
     client: S3Client = made
     credentials.attend(client)
+    _limit_heads(client)
     client.meta.events.register_first("needs-retry.s3.HeadBucket", _end_search)
     return client
+
+
+class _Connection(AWSHTTPConnection):
+    response_class = HeadInTime  # type: ignore[assignment]  # the stubs know one alone
+
+
+class _SecureConnection(AWSHTTPSConnection):
+    response_class = HeadInTime  # type: ignore[assignment]  # the stubs know one alone
+
+
+class _Pool(AWSHTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(AWSHTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+def _limit_heads(client: Any) -> None:
+    """Give each answer's head the time that botocore gives each piece of it."""
+    session = client._endpoint.http_session  # noqa: SLF001 - no public way to its connections
+    # Managers of proxies, which are made later, get them from the session.
+    session._pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}  # noqa: SLF001
+    session._manager.pool_classes_by_scheme = session._pool_classes_by_scheme  # noqa: SLF001
 
 
 def head_object(client: S3Client, **request: Any) -> HeadObjectOutputTypeDef:

@@ -18,8 +18,8 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from artfs.errors import PermissionDenied
-from artfs.references.heads import HeadInTime
 from artfs.settings import LINK_LOCAL_VARIABLE, allows_link_local
+from artfs.system.heads import HeadInTime
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address

@@ -18,12 +18,11 @@ import msgspec
 from artfs.errors import BackendUnavailable, DeadlineExceeded
 from artfs.references.base import TransientFailure
 from artfs.settings import TIMEOUT_VARIABLE, timeout_s
+from artfs.system.heads import MIN_BYTES_PER_S
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-MIN_BYTES_PER_S = 1024
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):

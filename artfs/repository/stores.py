@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import stat
 import tomllib
@@ -30,7 +31,7 @@ from artfs.model import check_name
 from artfs.repository.facade import STORE_FORMAT, Repository, StoreInfo, check_format
 from artfs.repository.permissions import group_id, group_name, mend, take_over
 from artfs.settings import default_entity, expand_home, is_url, store_variable
-from artfs.system.directories import DirectoryHandle, make_parents
+from artfs.system.directories import DirectoryHandle, half_made, make_parents
 from artfs.system.oserrors import translate_os_errors
 from artfs.system.user_places import is_remembered, remember_store
 from artfs.wandbstore.address import is_server_url
@@ -44,18 +45,19 @@ CATALOG_ASIDE = f"{CATALOG_FILE}.damaged-"
 LEASES = "leases"
 """Beside the catalog; see artfs/catalog/leases.py."""
 
+_DIRECTORIES = ("blobs", "packs", "tmp", *RecordKind)
 _UNFINISHED = frozenset(
     {
         f"{Path(STORE_FILE).stem}.new",
-        "blobs",
-        "packs",
-        "tmp",
-        *RecordKind,
+        *_DIRECTORIES,
+        *map(half_made, _DIRECTORIES),
         RESERVE_FILE,
         *(f"{CATALOG_FILE}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")),
     }
 )
 """What a creation that was interrupted leaves is no reason to refuse the next one."""
+_UNWRITTEN = re.compile(rf"(\.{re.escape(STORE_FILE)}|{RESERVE_FILE})\.[0-9a-f]+")
+"""The store file and the reserve before they have their names."""
 
 
 class StoreFile(msgspec.Struct, frozen=True):
@@ -195,13 +197,17 @@ def _fill_store(directory: DirectoryHandle, settings: StoreFile) -> None:
             "holds the contents of a store, and no store file",
             hint="`artfs doctor --rebuild-catalog` makes it again",
         )
-    strangers = [name for name in directory.names() if name not in _UNFINISHED]
+    names = directory.names()
+    unwritten = [name for name in names if _UNWRITTEN.fullmatch(name)]
+    strangers = [name for name in names if name not in {*_UNFINISHED, *unwritten}]
     if strangers:
         raise StoreFormatError(
             str(directory.path),
             f"not a store, and not empty ({strangers[0]})",
             hint="name another directory",
         )
+    for name in unwritten:
+        directory.unlink(name)
     gid = None if settings.group is None else group_id(settings.group)
     with take_over(directory, gid) as root:
         fill_layout(root)

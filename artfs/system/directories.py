@@ -29,7 +29,11 @@ from artfs.system.ownership import Ownership
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FOR_OTHERS = 0o077
 _WRITABLE_FOR_OTHERS = 0o022
-_NEW = ".new"
+
+
+def half_made(name: str) -> str:
+    """What a directory is called until it has its owner, group and mode."""
+    return f".{name}.new"
 
 
 class DirectoryHandle:
@@ -98,7 +102,7 @@ class DirectoryHandle:
         with suppress(FileNotFoundError):
             return self._open(name)
         # Nobody meets it before it has its owner, group and mode.
-        new = f".{name}{_NEW}"
+        new = half_made(name)
         with suppress(FileNotFoundError):
             os.rmdir(new, dir_fd=self.fd)
         os.mkdir(new, stat.S_IRWXU, dir_fd=self.fd)

@@ -103,3 +103,24 @@ def scripted(
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def trickling(beginning: bytes, piece: bytes) -> Iterator[str]:
+    """The URL of a server that begins so, and then goes on by pieces without end."""
+    over = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(beginning)
+                while not over.wait(0.01):
+                    self.request.sendall(piece)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            over.set()
+            server.shutdown()

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from artfs.blobs.base import Namespace, ObjectKey
 from artfs.blobs.s3 import S3ObjectStore
@@ -15,6 +16,7 @@ from artfs.blobs.s3client import make_client
 from artfs.errors import BackendUnavailable
 from artfs.model import Digest
 from tests.servers.lyings3 import BUCKET, LyingS3, lying_s3
+from tests.servers.scripted import trickling
 
 DATA = b"content"
 KEY = ObjectKey(Namespace.BLOBS, Digest(sha256(DATA).digest()))
@@ -53,3 +55,17 @@ def test_a_listing_that_does_not_say_where_it_goes_on_is_not_taken_for_whole(
     ).replace("<IsTruncated>false</IsTruncated>", "")
     with pytest.raises(BackendUnavailable, match="has no NextContinuationToken"):
         list(store.objects(Namespace.BLOBS))
+
+
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nX: "])
+def test_a_head_that_does_not_end_is_no_answer(
+    beginning: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "KEY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with trickling(beginning, b"H") as url:
+        client = make_client(endpoint_url=url, region="region", read_timeout_s=0.2, attempts=1)
+        for request in (client.list_objects_v2, client.head_bucket):
+            with pytest.raises(ReadTimeoutError):
+                request(Bucket=BUCKET)

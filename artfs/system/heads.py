@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from http.client import HTTPResponse
 from typing import TYPE_CHECKING, Any
 
-from artfs.references.retry import MIN_BYTES_PER_S
-
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+MIN_BYTES_PER_S = 1024
+"""A body that comes slower is worth no waiting."""
 
 
 class HeadInTime(HTTPResponse):

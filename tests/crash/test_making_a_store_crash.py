@@ -1,0 +1,35 @@
+"""A store whose making was killed is made by whoever tries again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artfs.repository.stores import create_store
+
+_KILLED = 9
+
+
+@pytest.mark.parametrize("renames", range(5))
+def test_a_store_that_was_half_made_is_made_again(renames: int, tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    child = os.fork()
+    if child == 0:
+        rename, left = os.rename, [renames]
+
+        def killed(*arguments: Any, **options: Any) -> None:
+            if left[0] == 0:
+                os._exit(_KILLED)
+            left[0] -= 1
+            rename(*arguments, **options)
+
+        os.rename = killed
+        create_store(root, entity="team")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == _KILLED
+    create_store(root, entity="team")
+    assert (root / "artfs.toml").exists()
+    assert not [path for path in root.iterdir() if path.name.startswith(".")]
