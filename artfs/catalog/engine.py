@@ -355,7 +355,13 @@ def postgresql_database(url: str) -> Database:
         ) from None
     try:
         engine = create_engine(
-            parsed, pool_size=4, max_overflow=12, pool_timeout=LOCK_TIMEOUT_S, pool_pre_ping=True
+            parsed,
+            pool_size=4,
+            max_overflow=12,
+            pool_timeout=LOCK_TIMEOUT_S,
+            pool_pre_ping=True,
+            # A pooler that gives each transaction another connection knows none of the others'.
+            connect_args={"prepare_threshold": None},
         )
     except ModuleNotFoundError:
         raise Unsupported(
