@@ -11,6 +11,11 @@ from typing import Any
 import pytest
 
 import artfs
+from artfs.foreign.finding import read_foreign
+from artfs.manifest.wandb import manifest_text, tree_entries
+from artfs.repository.stores import open_store
+from artfs.sdk.importing import import_tree
+from artfs.sdk.publish import PutRequest
 from tests.golden.fixtures import (
     CASES,
     DIVERGES,
@@ -20,6 +25,7 @@ from tests.golden.fixtures import (
     random_trees,
     text_sha256,
 )
+from tests.support.foreign import fill_md5_cache
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "golden"))
 trees = import_module("trees")
@@ -59,6 +65,29 @@ def test_random_trees_have_the_digests_and_manifests_of_wandb(first: int, tmp_pa
         text = artifact.manifest.to_manifest_text()
         assert hashlib.sha256(text.encode()).hexdigest() == wanted["manifest_sha256"], recipe["id"]
         assert text == wanted.get("manifest", text)
+
+
+@pytest.mark.parametrize("as_references", [False, True])
+def test_manifests_of_wandb_are_imported_with_their_digests(
+    tmp_path: Path, as_references: bool
+) -> None:
+    written = [recipe for recipe in random_trees() if "manifest" in recipe["expected"]]
+    assert len(written) > 40
+    with open_store(str(tmp_path / "store"), create=True) as repository:
+        for recipe in written[:: 3 if as_references else 1]:
+            place = tmp_path / recipe["id"]
+            trees.build(recipe, place / "files")
+            files = (each for each in place.rglob("*") if each.is_file())
+            fill_md5_cache(place / "cache", {str(each): each.read_bytes() for each in files})
+            (place / "manifest.json").write_text(recipe["expected"]["manifest"])
+            tree = read_foreign(place / "manifest.json", cache=place / "cache")
+            request = PutRequest(name=f"golden/{recipe['id']}")
+            done = import_tree(repository, tree, request, as_references=as_references)
+            version = done.outcome.version
+            assert version.digest == recipe["expected"]["digest"], recipe["id"]
+            if not as_references:
+                text = manifest_text(tree_entries(repository.directory, version.tree))
+                assert text == recipe["expected"]["manifest"]
 
 
 def test_there_are_a_thousand_random_trees_but_for_a_few_that_no_mount_can_show() -> None:
