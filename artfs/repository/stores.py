@@ -152,11 +152,15 @@ def _give_to_group(root: Path, settings: StoreFile, group: str) -> None:
     Raises: PermissionDenied where it is not all ours.
     """
     gid = group_id(group)
-    with translate_os_errors(root), DirectoryHandle.at(root) as directory, directory.locked():
-        with take_over(directory, gid) as shared:
-            left = mend(root)
-            # When all is done: who is killed before has it done by the next `init`.
-            _write_settings(shared, msgspec.structs.replace(settings, group=group))
+    with (
+        translate_os_errors(root),
+        DirectoryHandle.at(root) as directory,
+        directory.locked(),
+        take_over(directory, gid) as shared,
+    ):
+        left = mend(root)
+        # When all is done: who is killed before has it done by the next `init`.
+        _write_settings(shared, msgspec.structs.replace(settings, group=group))
     if left:
         raise PermissionDenied(
             str(left[0].path),

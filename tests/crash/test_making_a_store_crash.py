@@ -55,7 +55,7 @@ def test_a_store_that_was_half_given_to_a_group_is_given_by_the_next_init(
             left[0] -= 1
             chown(*arguments)
 
-        os.fchown = killed
+        os.fchown = killed  # type: ignore[assignment]
         make_store(str(root), blobs=None, entity=None, group=_GID)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == _KILLED
