@@ -210,9 +210,16 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
         ctx: pyfuse3.RequestContext,
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Make a file and open it."""
+        node = await self._created(parent_inode, name, mode, ctx)
+        opened = self.staged.created(node)
+        return self._reply_open(opened, flags), self._known(node)
+
+    async def _created(
+        self, parent_inode: int, name: bytes, mode: int, ctx: pyfuse3.RequestContext
+    ) -> FileNode:
         parent, text = self._directory(parent_inode), _text(name)
         await self.staged.change(parent)
-        node = self.tree.create(
+        return self.tree.create(
             parent,
             text,
             mode=mode,
@@ -220,8 +227,6 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
             gid=ctx.gid,
             writers=self.staged.contents.writers,
         )
-        opened = self.staged.created(node)
-        return self._reply_open(opened, flags), self._known(node)
 
     async def mknod(
         self, parent_inode: int, name: bytes, mode: int, _rdev: int, ctx: pyfuse3.RequestContext
@@ -229,16 +234,7 @@ class WriteOperations(MountOperations[OpenStaged, _OpenDirectory]):
         """Make a regular file; devices, fifos and sockets cannot be in a version."""
         if not stat.S_ISREG(mode):
             raise pyfuse3.FUSEError(errno.EPERM)
-        parent, text = self._directory(parent_inode), _text(name)
-        await self.staged.change(parent)
-        node = self.tree.create(
-            parent,
-            text,
-            mode=mode,
-            uid=ctx.uid,
-            gid=ctx.gid,
-            writers=self.staged.contents.writers,
-        )
+        node = await self._created(parent_inode, name, mode, ctx)
         entry = self._known(node)
         self.staged.close(self.staged.created(node))
         return entry

@@ -21,6 +21,7 @@ from artfs.repository.stores import make_store
 from artfs.testing.postgres import own_postgresql
 from artfs.testing.seaweedfs import ENVIRONMENT, REGION, SeaweedFS, running_seaweedfs
 from scripts.benchmarks.distance import distant
+from scripts.benchmarks.figures import memory, milliseconds, per_second, rate, seconds
 from scripts.benchmarks.harness import (
     Bench,
     drop_page_cache,
@@ -47,42 +48,22 @@ _SHARED, _REFS = "artfs, shared", "artfs, references"
 _REPLACED = Path("docs/benchmarks.md")
 
 
-def _large_rate(took_s: float) -> str:
-    return f"{LARGE_BYTES / took_s / 2**20:,.0f} MiB/s"
-
-
-def _ms(took_s: float) -> str:
-    return f"{took_s * 1000:,.{0 if took_s >= 0.01 else 2}f} ms"
-
-
-def _seconds(took_s: float) -> str:
-    return f"{took_s:.2f} s"
-
-
-def _each(took_s: float) -> str:
-    return f"{1 / took_s:,.0f}/s"
-
-
-def _mib(size: float) -> str:
-    return f"{size / 2**20:,.0f} MiB"
-
-
-_MOUNT = Work("mount until it answers", _ms)
-_FIRST = Work("first byte of 256 MiB, cold", _ms)
-_COLD_MEDIAN = Work("random 4 KiB, cold: median", _ms)
-_COLD_WORST = Work("random 4 KiB, cold: 99th percentile", _ms)
-_COLD_RATE = Work("random 4 KiB, cold: rate", _each)
-_STREAM = Work("stream of 256 MiB, cold", _large_rate)
-_PROCESSOR = Work("processor time of the daemon for that, per GiB", _seconds)
-_RESIDENT = Work("largest memory of the daemon for that", _mib)
-_STREAM_KEPT = Work("stream, from the cache's disk", _large_rate)
-_KEPT_RATE = Work("random 4 KiB, from the cache's disk: rate", _each)
-_KEPT_WORST = Work("random 4 KiB, from the cache's disk: 99th percentile", _ms)
-_ORDERED = Work(f"{SMALL_COUNT:,} x 32 KiB, cold, in order", _seconds)
-_SMALL_KEPT = Work(f"{SMALL_COUNT:,} x 32 KiB, from the cache's disk", _seconds)
-_SMALL_HOT = Work(f"{SMALL_COUNT:,} x 32 KiB, hot", _seconds)
-_SHUFFLED = Work(f"{SMALL_COUNT:,} x 32 KiB, cold, shuffled", _seconds)
-_CROWD = Work(f"256 of {MANY_COUNT:,} x 32 KiB, cold, shuffled, {READERS} readers", _seconds)
+_MOUNT = Work("mount until it answers", milliseconds)
+_FIRST = Work("first byte of 256 MiB, cold", milliseconds)
+_COLD_MEDIAN = Work("random 4 KiB, cold: median", milliseconds)
+_COLD_WORST = Work("random 4 KiB, cold: 99th percentile", milliseconds)
+_COLD_RATE = Work("random 4 KiB, cold: rate", per_second)
+_STREAM = Work("stream of 256 MiB, cold", partial(rate, LARGE_BYTES))
+_PROCESSOR = Work("processor time of the daemon for that, per GiB", seconds)
+_RESIDENT = Work("largest memory of the daemon for that", memory)
+_STREAM_KEPT = Work("stream, from the cache's disk", partial(rate, LARGE_BYTES))
+_KEPT_RATE = Work("random 4 KiB, from the cache's disk: rate", per_second)
+_KEPT_WORST = Work("random 4 KiB, from the cache's disk: 99th percentile", milliseconds)
+_ORDERED = Work(f"{SMALL_COUNT:,} x 32 KiB, cold, in order", seconds)
+_SMALL_KEPT = Work(f"{SMALL_COUNT:,} x 32 KiB, from the cache's disk", seconds)
+_SMALL_HOT = Work(f"{SMALL_COUNT:,} x 32 KiB, hot", seconds)
+_SHUFFLED = Work(f"{SMALL_COUNT:,} x 32 KiB, cold, shuffled", seconds)
+_CROWD = Work(f"256 of {MANY_COUNT:,} x 32 KiB, cold, shuffled, {READERS} readers", seconds)
 _NEAR = (
     *(_MOUNT, _FIRST, _COLD_MEDIAN, _COLD_WORST, _COLD_RATE),
     *(_STREAM, _PROCESSOR, _RESIDENT, _STREAM_KEPT, _KEPT_RATE, _KEPT_WORST),
@@ -136,9 +117,9 @@ def side_by_side(bench: Bench) -> None:
             standing = Standing(title, works)
             with setting.contestants(url, source) as contestants:
                 for number in range(count):
-                    for each in contestants:
+                    for contestant in contestants:
                         parts = _NEAR_PARTS if place is server else _FAR_PARTS
-                        _measure(standing, each, parts, setting.directory / f"r{number}")
+                        _measure(standing, contestant, parts, setting.directory / f"r{number}")
             standings.append(standing)
     shutil.rmtree(directory)
     _write(standings, rounds=bench.rounds)
@@ -215,17 +196,19 @@ def _child_pid(root: Path) -> int:
     return int((root.parent / PID_FILE).read_text())
 
 
-def _measure(standing: Standing, each: Contestant, parts: tuple[Part, ...], place: Path) -> None:
+def _measure(
+    standing: Standing, contestant: Contestant, parts: tuple[Part, ...], place: Path
+) -> None:
     for part in parts:
         drop_page_cache()
         with ExitStack() as stack:
             start = time.perf_counter()
-            context: AbstractContextManager[Path] = each.mount.mounted(fresh(place))
+            context: AbstractContextManager[Path] = contestant.mount.mounted(fresh(place))
             root = stack.enter_context(context)
             next(root.iterdir())
-            standing.note(each.mount.name, _MOUNT, time.perf_counter() - start)
-            for work, took in part(Mounted(root, each.pid(root))):
-                standing.note(each.mount.name, work, took)
+            standing.note(contestant.mount.name, _MOUNT, time.perf_counter() - start)
+            for work, took in part(Mounted(root, contestant.pid(root))):
+                standing.note(contestant.mount.name, work, took)
         shutil.rmtree(place)
 
 

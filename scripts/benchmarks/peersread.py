@@ -26,6 +26,7 @@ from artfs.testing.seaweedfs import (
     running_seaweedfs,
 )
 from scripts.benchmarks.distance import distant
+from scripts.benchmarks.figures import milliseconds, rate, seconds
 from scripts.benchmarks.harness import (
     Bench,
     drop_page_cache,
@@ -47,18 +48,7 @@ _PREFIX = "data"
 _UPLOADS = 8
 
 
-def _rate(took_s: float) -> str:
-    return f"{_LARGE_BYTES / took_s / 2**20:,.0f} MiB/s"
-
-
-def _ms(took_s: float) -> str:
-    return f"{took_s * 1000:{'.0f' if took_s >= 0.01 else '.2f'}} ms"
-
-
-def _seconds(took_s: float) -> str:
-    return f"{took_s:.2f} s"
-
-
+_rate: Callable[[float], str] = partial(rate, _LARGE_BYTES)
 _SMALL = f"{_SMALL_COUNT:,} x 32 KiB"
 _FIRST_BYTE = "first byte of 256 MiB"
 _RANDOM = f"random 4 KiB of 256 MiB, median of {_RANDOM_READS}"
@@ -71,15 +61,15 @@ _SMALL_AGAIN = f"{_SMALL} again, page cache dropped"
 _SMALL_WARM = f"{_SMALL} again"
 _FAR = f"first read of {_FAR_COUNT} x 32 KiB, {_ROUND_TRIP_S * 1000:.0f} ms away"
 _TEXTS = {
-    _FIRST_BYTE: _ms,
-    _RANDOM: _ms,
+    _FIRST_BYTE: milliseconds,
+    _RANDOM: milliseconds,
     _STREAM: _rate,
     _STREAM_AGAIN: _rate,
     _STREAM_WARM: _rate,
-    _WALK: _ms,
-    _SMALL_COLD: _seconds,
-    _SMALL_AGAIN: _seconds,
-    _SMALL_WARM: _seconds,
+    _WALK: milliseconds,
+    _SMALL_COLD: seconds,
+    _SMALL_AGAIN: seconds,
+    _SMALL_WARM: seconds,
 }
 
 
@@ -128,7 +118,7 @@ def far_away(bench: Bench) -> None:
             Mount("rclone", "rclone", partial(rclone, server)),
             Mount("s3fs", "s3fs", partial(s3fs, server)),
         ]
-        race = Race({_FAR: _seconds})
+        race = Race({_FAR: seconds})
         for number in range(bench.rounds):
             for mount in mounts:
                 if mount.is_installed:
