@@ -26,14 +26,35 @@ _FIRST = (
 """Long files, which mostly wait: begun first, they end while others are still running."""
 
 
+_CASES = {
+    "tests/cli/test_gc_beside_put.py::test_what_a_running_put_relies_on_stays_with_any_clock": (
+        *("shared-right", "shared-ahead", "shared-behind"),
+    ),
+    "tests/cli/test_hostile_rows.py::test_a_version_that_no_artfs_wrote_is_named_can_be_deleted_and"
+    "_hides_no_other": ("size is", "state is no", "tree is", "time", "count", "digest"),
+    "tests/cli/test_hostile_rows.py::test_a_row_that_no_artfs_wrote_is_one_line_with_a_documented"
+    "_exit_code": ("a blob's", "a run's", "a link's", "an alias is", "a pack's size"),
+    "tests/contract/test_failing_disk.py::test_every_adapter_tells_a_failing_disk_in_errors_of"
+    "_artfs": (
+        *("access", "fsyncdir", "getattr", "link", "lookup"),
+        *("mknod", "opendir", "readlink", "statfs", "symlink"),
+    ),
+    "tests/crash/test_forks.py::test_what_a_forked_child_is_told_is_logged_is_there": (
+        *("committing", "idle", "reading-forks twice"),
+    ),
+    "tests/crash/test_forks.py::test_the_same_holds_for_a_shared_store": (
+        *("forks twice", "is killed"),
+    ),
+    "tests/server/test_clients.py::test_an_offline_run_is_synced": ("0.15.0",),
+    "tests/server/test_clients.py::test_the_command_line_of_a_client_puts_and_gets": ("0.15.0",),
+}
 _LONG = (
-    "tests/cli/test_gc_beside_put.py::test_what_a_running_put_relies_on_stays_with_any_clock[shared-right",
-    "tests/cli/test_gc_beside_put.py::test_what_a_running_put_relies_on_stays_with_any_clock[shared-behind",
+    *(f"{test}[{case}" for test, cases in _CASES.items() for case in cases),
     "tests/cli/test_failing_disk.py::test_no_failure_of_a_disk_is_an_internal_error",
-    "tests/crash/test_forks.py::test_what_a_forked_child_is_told_is_logged_is_there[committing",
-    "tests/crash/test_forks.py::test_what_a_forked_child_is_told_is_logged_is_there[idle",
-    "tests/crash/test_forks.py::test_the_same_holds_for_a_shared_store[forks twice",
-    "tests/crash/test_forks.py::test_the_same_holds_for_a_shared_store[is killed",
+    "tests/cli/test_gc_beside_put.py::test_a_put_that_was_stopped_ends_well_or_in_a_clean_conflict[shared",
+    "tests/crash/test_put_is_killed.py::test_gc_may_be_killed_as_well",
+    "tests/crash/test_rebuild_is_killed.py::test_c4_a_rebuild_that_is_killed_begins_anew[False",
+    "tests/hunt/test_programs.py::test_no_program_over_a_shared_store_breaks_a_promise",
     "tests/model/test_staging_mount.py::TestLongStagingMount",
     "tests/unit/filesystem/test_datasets.py",
     "tests/mount/test_shared.py::test_a_version_is_read_and_the_next_one_is_staged",

@@ -12,6 +12,7 @@ import artfs.errors
 from artfs.system.mountinfo import mounted_at
 from tests.cli.conftest import ROOT, Cli
 from tests.cli.test_help import commands
+from tests.support.foreign import hub_repository
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00")
 _LINE = re.compile(r"^\| (`[^|]+) \|", re.MULTILINE)
@@ -79,9 +80,13 @@ def test_the_documented_shapes_are_complete(filled: Cli) -> None:
 def spoken(cli: Cli, place: Path) -> Iterator[tuple[str, list[str | Path]]]:
     """A command line of each command, in an order in which they work."""
     v0, v1 = "demo/data:v0", "demo/data:v1"
+    hub = hub_repository(
+        cli.directory / "hub", "datasets--me--few", {"a": b"a"}, large=frozenset(), revision="main"
+    )
     lines: list[tuple[str, list[str | Path]]] = [
         ("init", ["--store", "other-store"]),
         ("put", ["data-files", "-n", "demo/more", "-r", f"refs=file://{cli.directory}/data-files"]),
+        ("import", [hub, "-n", "demo/hub"]),
         ("ls", []),
         ("ls", ["demo"]),
         ("ls", ["-r", "demo"]),
