@@ -284,7 +284,8 @@ def fill_juicefs(
         *(program("juicefs") or "", "format", "--storage", "s3"),
         *("--bucket", f"{server.endpoint_url}/{server.bucket}"),
         *("--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY),
-        *(_juicefs_metadata(directory), "juicefs"),
+        # Volumes of one bucket are told apart by their names.
+        *(_juicefs_metadata(directory), directory.name),
     ]
     subprocess.run(command, check=True, capture_output=True)
     place = fresh(directory / "juicefs-fill")
