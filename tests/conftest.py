@@ -11,6 +11,7 @@ from tests.servers.gcs import gcs
 from tests.servers.nginx import nginx
 from tests.servers.postgres import postgresql
 from tests.servers.seaweedfs import seaweedfs
+from tests.support import daemons
 
 __all__ = ["gcs", "nginx", "postgresql", "seaweedfs"]
 
@@ -93,6 +94,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_configure() -> None:
     """Keep what artfs remembers of stores out of the home of whoever runs the tests."""
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="artfs-test-state-")
+    daemons.start_here()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.starter import Done, starter
+from tests.support.daemons import daemons_for
+from tests.support.starter import Done, Request, starter
 
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 60
@@ -80,12 +81,13 @@ class Cli:
     def _done(self, arguments: list[str], environment: dict[str, str]) -> Done:
         ready = starter(str(ROOT))
         if not self.prefix and ready.fits(environment):
-            return ready.run(
-                arguments,
+            request = Request(
+                arguments=arguments,
                 environment=environment,
-                directory=self.directory,
-                timeout_s=_TIMEOUT_S,
+                directory=str(self.directory),
+                daemons=daemons_for(arguments, environment),
             )
+            return ready.run(request, timeout_s=_TIMEOUT_S)
         done = subprocess.run(
             self.command(*arguments),
             env=environment,

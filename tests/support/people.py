@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tests.support.starter import User, starter, starter_for_others
+from tests.support.starter import Request, User, starter, starter_for_others
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 60
@@ -63,14 +63,14 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         ready = starter_for_others(str(_ROOT)) if self.uid else starter(str(_ROOT))
         if ready is None or not ready.fits(environment):
             return self.run(sys.executable, "-m", "artfs", *arguments)
-        done = ready.run(
-            list(arguments),
+        request = Request(
+            arguments=list(arguments),
             environment=environment,
-            directory=_ROOT,
-            timeout_s=_TIMEOUT_S,
+            directory=str(_ROOT),
             umask=self.umask,
             user=User(uid=self.uid, gid=self.gid, groups=self.groups),
         )
+        done = ready.run(request, timeout_s=_TIMEOUT_S)
         return subprocess.CompletedProcess(
             arguments, done.code, done.out.decode(), done.err.decode()
         )

@@ -1,7 +1,8 @@
-"""Command lines of `artfs` in children of one process that has imported it already.
+"""Command lines of `artfs`, and its mounts, in children of processes that have imported it already.
 
-What is run is what `python -m artfs` runs, in a process of its own with its own environment,
-directory and output. Only the imports are shared: they take longer than most commands.
+What is run is what `python -m artfs` runs, or `python -m artfs.daemon`, in a process of its own
+with its own environment, directory and output. Only the imports are shared: they take longer than
+most commands.
 """
 
 from __future__ import annotations
@@ -13,20 +14,37 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
-_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_")
-"""What the interpreter reads of the environment, and a child can no longer be told."""
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "ARTFS_FAILPOINTS")
+"""What the interpreter, and artfs, read when they start; a child can no longer be told."""
 
-_PROGRAM = """
-import ctypes, json, os, signal, site, socket, sys
-site.addsitedir(sys.argv[2])
+COMMAND = """
 import botocore.session
 import artfs.blobs.s3, artfs.catalog.sql, artfs.cli.app, artfs.repository.shared
+import tests.support.daemons
 from artfs.cli.main import main
+NAME = "artfs"
+"""
+"""What is run: `python -m artfs`."""
+
+DAEMON = """
+import botocore.session
+import artfs.blobs.s3, artfs.catalog.sql, artfs.repository.shared
+import artfs.daemon.read_only_mount, artfs.daemon.staging_mount
+from artfs.daemon.__main__ import main
+NAME = "artfs.daemon"
+"""
+"""What is run: `python -m artfs.daemon`."""
+
+_PROGRAM = """
+import ctypes, gc, json, os, signal, site, socket, sys
+site.addsitedir(sys.argv[2])
+{imports}
 
 def asked(listener):
     # Only a child leaves this function; its parent tells what becomes of it.
@@ -42,8 +60,12 @@ def asked(listener):
     if child:
         for fd in fds:
             os.close(fd)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        connection.sendall(str(status).encode())
+        try:
+            connection.sendall(b"%d\\n" % child)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            connection.sendall(b"%d\\n" % status)
+        except OSError:
+            pass  # nobody waits any more
         os._exit(0)
     connection.close()
     with open(fds.pop(), "rb") as file:
@@ -60,16 +82,21 @@ def become(user):
     # As after an exec: its /proc/self is its own (PR_SET_DUMPABLE).
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
 
+gc.freeze()
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 request = asked(socket.socket(fileno=int(sys.argv[1])))
 os.umask(request["umask"])
 if request["user"]:
     become(request["user"])
+if request["new_session"]:
+    os.setsid()
 os.environ.clear()
 os.environ.update(request["environment"])
 os.chdir(request["directory"])
-sys.argv = ["artfs", *request["arguments"]]
-main()
+sys.argv = [NAME, *request["arguments"]]
+if request["daemons"]:
+    tests.support.daemons.start_through(request["daemons"])
+sys.exit(main())
 """
 
 
@@ -81,6 +108,19 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[int, ...] = ()
 
 
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run, and as what."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    directory: str
+    umask: int = 0o022
+    user: User | None = None
+    new_session: bool = False
+    daemons: str | None = None
+    """Of a command line: the socket of who starts its mounts."""
+
+
 class Done(msgspec.Struct, frozen=True):
     """What came of one command line."""
 
@@ -90,19 +130,52 @@ class Done(msgspec.Struct, frozen=True):
     err: bytes
 
 
-class Starter:
-    """A process that forks for each command line."""
+class Running:
+    """A process that was started."""
 
-    def __init__(self, environment: dict[str, str], *, python: str = sys.executable) -> None:
-        self._base = _at_start(environment)
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._told = connection.makefile("rb")
+        self.pid = int(self._told.readline())
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Its exit code, once it has ended. Raises: TimeoutError."""
+        self._connection.settimeout(timeout_s)
+        return int(self._told.readline())
+
+    def leave(self) -> None:
+        """Wait for it no more."""
+        self._told.close()
+        self._connection.close()
+
+
+def start(path: str, request: Request, *, streams: Sequence[int]) -> Running:
+    """Have the starter behind a socket run something with these standard streams."""
+    with tempfile.TemporaryFile() as asked:
+        asked.write(msgspec.json.encode(request))
+        asked.seek(0)
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(path)
+        socket.send_fds(connection, [b"?"], [*streams, asked.fileno()])
+        return Running(connection)
+
+
+class Starter:
+    """A process that forks for each request."""
+
+    def __init__(
+        self, environment: dict[str, str], *, python: str = sys.executable, imports: str = COMMAND
+    ) -> None:
+        self._base = at_start(environment)
         self._directory = tempfile.TemporaryDirectory(prefix="artfs-starter-")
-        self._path = str(Path(self._directory.name, "socket"))
+        self.path = str(Path(self._directory.name, "socket"))
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(self._path)
+            listener.bind(self.path)
             listener.listen(64)
             fd = listener.fileno()
+            program = _PROGRAM.format(imports=imports)
             self._process = subprocess.Popen(
-                [python, "-c", _PROGRAM, str(fd), sysconfig.get_path("purelib")],
+                [python, "-c", program, str(fd), sysconfig.get_path("purelib")],
                 env=environment,
                 pass_fds=[fd],
             )
@@ -110,40 +183,21 @@ class Starter:
 
     def fits(self, environment: dict[str, str]) -> bool:
         """Whether an interpreter would start in this environment as it has."""
-        return _at_start(environment) == self._base
+        return at_start(environment) == self._base
 
-    def run(
-        self,
-        arguments: list[str],
-        *,
-        environment: dict[str, str],
-        directory: Path,
-        timeout_s: float,
-        umask: int = 0o022,
-        user: User | None = None,
-    ) -> Done:
+    def run(self, request: Request, *, timeout_s: float) -> Done:
         """Run to the end, with an empty standard input. Raises: TimeoutError."""
-        request = {
-            "arguments": arguments,
-            "environment": environment,
-            "directory": str(directory),
-            "umask": umask,
-            "user": user,
-        }
         with (
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
             open(os.devnull, "rb") as nothing,  # noqa: PTH123 - a device
-            tempfile.TemporaryFile() as asked,
-            socket.socket(socket.AF_UNIX) as connection,
         ):
-            asked.write(msgspec.json.encode(request))
-            asked.seek(0)
-            connection.settimeout(timeout_s)
-            connection.connect(self._path)
-            fds = [file.fileno() for file in (nothing, out, err, asked)]
-            socket.send_fds(connection, [b"?"], fds)
-            code = int(connection.recv(16))
+            streams = [file.fileno() for file in (nothing, out, err)]
+            running = start(self.path, request, streams=streams)
+            try:
+                code = running.wait(timeout_s)
+            finally:
+                running.leave()
             out.seek(0)
             err.seek(0)
             return Done(code, out.read(), err.read())
@@ -154,7 +208,8 @@ class Starter:
         self._directory.cleanup()
 
 
-def _at_start(environment: dict[str, str]) -> dict[str, str]:
+def at_start(environment: dict[str, str]) -> dict[str, str]:
+    """What the interpreter reads of an environment when it starts."""
     return {name: value for name, value in environment.items() if name.startswith(_READ_AT_START)}
 
 
@@ -162,6 +217,16 @@ def _at_start(environment: dict[str, str]) -> dict[str, str]:
 def starter(python_path: str) -> Starter:
     """The one of this test process."""
     return Starter(_environment(python_path))
+
+
+def daemon_starter(environment: dict[str, str]) -> Starter:
+    """The one of this test process for mounts that start with such an environment."""
+    return _daemon_starter(frozenset(at_start(environment).items()))
+
+
+@cache
+def _daemon_starter(wanted: frozenset[tuple[str, str]]) -> Starter:
+    return Starter({"PATH": os.environ["PATH"], **dict(wanted)}, imports=DAEMON)
 
 
 @cache
