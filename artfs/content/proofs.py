@@ -31,7 +31,8 @@ _FIRST_BLOCKS = 8
 _MOST_BLOCKS = 64
 """Of how many blocks the digests of leaves come with one request, at first and at most."""
 _MAX_PROOFS = 256
-_MAX_SECTIONS = 4096
+_MAX_SECTIONS = 8192
+"""Of 2 KiB each, of all contents together."""
 
 
 class Lists(Protocol):
@@ -55,6 +56,8 @@ class Proofs:
         self._cache = cache
         self._lock = forks.lock()
         self._known: LRUCache[tuple[bytes, int], Proof] = LRUCache(_MAX_PROOFS)
+        self._leaves: LRUCache[tuple[Digest, int], bytes] = LRUCache(_MAX_SECTIONS)
+        """Of each block of a list, the digests of its leaves, which its root has proved."""
 
     def of(self, entry: FileEntry) -> Proof:
         """What proves a file's content. Blocks and raises as BlobReader.content does."""
@@ -105,6 +108,17 @@ class Proofs:
                 if kept is not None:
                     return bytes(kept)
         return self._blobs.read_span(name, span)
+
+    def known_leaves(self, name: Digest, index: int) -> bytes | None:
+        """The digests of the leaves of one block, where they were read before."""
+        with self._lock:
+            found: bytes | None = self._leaves.get((name, index))
+        return found
+
+    def keep_leaves(self, name: Digest, found: dict[int, bytes]) -> None:
+        """Remember those of some blocks, by the block's index."""
+        with self._lock:
+            self._leaves.update({(name, index): digests for index, digests in found.items()})
 
 
 class Proof:
@@ -174,12 +188,15 @@ class _Sections:
         self._text = text
         self._turn = forks.turn()
         self._lot = _FIRST_BLOCKS
-        self._found: LRUCache[int, bytes] = LRUCache(_MAX_SECTIONS)
 
     def of(self, index: int) -> bytes | None:
         """Of one block; None where the list is damaged there."""
+        found = self._proofs.known_leaves(self._name, index)
+        if found is not None:
+            return found
         with self._turn:
-            found: bytes | None = self._found.get(index)
+            # Another reader may have brought it meanwhile.
+            found = self._proofs.known_leaves(self._name, index)
             return self._load(index) if found is None else found
 
     def _load(self, index: int) -> bytes | None:
@@ -192,9 +209,11 @@ class _Sections:
         else:
             text = self._proofs.span(self._name, span)
             self._lot = min(2 * lot, _MOST_BLOCKS)
+        found = {}
         for number in blocks:
             own = self._layout.leaves(range(number, number + 1))
             digests = text[own.start - span.start :][: own.length]
             if root_of(digests) == self._blocks.expected(number):
-                self._found[number] = digests
-        return self._found.get(index)
+                found[number] = digests
+        self._proofs.keep_leaves(self._name, found)
+        return found.get(index)

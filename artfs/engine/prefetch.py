@@ -12,8 +12,11 @@ TOLERANCE_BYTES = 8 * 1024 * 1024
 kernel reads ahead by some MiB, with several requests at once that arrive in any order."""
 
 _STEP_BYTES = 1024 * 1024
-"""As much as one request where root has tuned the mount, and eight of 128 KiB elsewhere: one read
-of a MiB is no stream in either."""
+"""As much as one request where root has tuned the mount, and eight of 128 KiB elsewhere."""
+
+_NO_STREAM_BYTES = _STEP_BYTES + 256 * 1024
+"""One read of a MiB is no stream, though the kernel reads ahead behind it: 128 KiB of its own
+accord, and as much again when its pages are asked for in another order."""
 
 STREAMING_BYTES = 64 * 1024
 """Requests of this size come from the kernel's read-ahead, which has seen a stream itself."""
@@ -22,9 +25,9 @@ STREAMING_BYTES = 64 * 1024
 class ReadPattern:
     """Watches the reads of one handle; says how many blocks to load ahead of them.
 
-    The window opens when large requests of a stream have gone on for a MiB, doubles with each
-    further one, and closes when a read lands elsewhere. Small reads in a row open it where they
-    enter a block; small reads here and there never do.
+    The window opens when large requests of a stream have gone on for more than a MiB, doubles
+    with each further one, and closes when a read lands elsewhere. Small reads in a row open it
+    where they enter a block; small reads here and there never do.
     """
 
     __slots__ = ("_began", "_end", "_streamed_bytes", "_window")
@@ -45,12 +48,14 @@ class ReadPattern:
         near = abs(offset - self._end) <= TOLERANCE_BYTES
         if self._end < 0 or not (offset == self._end or (large and near)):
             self._began, self._end = offset, stop
-            self._streamed_bytes = self._window = 0
+            self._streamed_bytes = length if large else 0
+            self._window = 0
         elif stop > self._end:
             entered = (stop - 1) // BLOCK_SIZE_BYTES > (self._end - 1) // BLOCK_SIZE_BYTES
             self._streamed_bytes += stop - self._end if large else 0
             self._end = stop
-            if self._streamed_bytes >= _STEP_BYTES or (entered and not large):
+            enough_bytes = _STEP_BYTES if self._window else _NO_STREAM_BYTES + 1
+            if self._streamed_bytes >= enough_bytes or (entered and not large):
                 self._streamed_bytes = 0
                 self._window = min(self._window * 2 or 1, most)
         return self._window
