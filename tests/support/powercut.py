@@ -88,12 +88,14 @@ class PowerCut:
 
     def _note(self, fd: int) -> None:
         found = os.fstat(fd)
+        link = Path(f"/proc/self/fd/{fd}")
         if stat.S_ISDIR(found.st_mode):
             for directory in self._names:
                 if directory.stat().st_ino == found.st_ino:
                     self._sync_directory(directory)
-        else:
-            self._bytes[found.st_ino] = Path(f"/proc/self/fd/{fd}").read_bytes()
+        elif link.readlink().is_relative_to(self._root):
+            self._keep_open(found.st_ino, link)
+            self._bytes[found.st_ino] = link.read_bytes()
 
     def _sync_directory(self, directory: Path) -> None:
         self._names[directory] = self._present(directory)
@@ -102,9 +104,11 @@ class PowerCut:
         names = {}
         for entry in os.scandir(directory):
             if entry.is_file():
-                inode = entry.inode()
-                names[entry.name] = inode
-                if inode not in self._opened:
-                    # Kept open, so that no other file gets its number.
-                    self._opened[inode] = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC)
+                names[entry.name] = entry.inode()
+                self._keep_open(entry.inode(), Path(entry.path))
         return names
+
+    def _keep_open(self, inode: int, path: Path) -> None:
+        # No other file gets its number then.
+        if inode not in self._opened:
+            self._opened[inode] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
