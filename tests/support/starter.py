@@ -42,7 +42,7 @@ NAME = "artfs.daemon"
 """What is run: `python -m artfs.daemon`."""
 
 _PROGRAM = """
-import ctypes, gc, json, os, signal, site, socket, sys
+import atexit, ctypes, gc, json, os, signal, site, socket, sys, threading
 site.addsitedir(sys.argv[2])
 {imports}
 
@@ -96,7 +96,22 @@ os.chdir(request["directory"])
 sys.argv = [NAME, *request["arguments"]]
 if request["daemons"]:
     tests.support.daemons.start_through(request["daemons"])
-sys.exit(main())
+try:
+    status = main()
+except SystemExit as ended:
+    status = ended.code
+if isinstance(status, str):
+    print(status, file=sys.stderr)
+    status = 1
+# As the interpreter ends, but for what it takes apart: that has more than the command did.
+threading._shutdown()
+atexit._run_exitfuncs()
+for stream in (sys.stdout, sys.stderr):
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        status = 120
+os._exit((status or 0) & 0xFF)
 """
 
 
