@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import tempfile
 
@@ -112,11 +111,6 @@ def pytest_configure() -> None:
     """Keep what artfs remembers of stores out of the home of whoever runs the tests."""
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="artfs-test-state-")
     daemons.start_here()
-
-
-def pytest_collection_finish() -> None:
-    """What was collected is there to the end: it is not looked through again and again."""
-    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -86,6 +86,7 @@ def check_schema(database: Database) -> None:
         if database.is_shared:
             with database.reading() as connection:
                 _check_encoding(connection, database)
+                _check_there(connection, database)
         raise StoreFormatError(
             database.subject,
             "not a catalog of artfs, or damaged",
@@ -163,6 +164,23 @@ def _check_encoding(connection: Connection, database: Database) -> None:
             database.subject,
             f"a database in the encoding {encoding}, which cannot keep all names",
             hint="make another with `createdb -E UTF8 -T template0 NAME`",
+        )
+
+
+def _check_there(connection: Connection, database: Database) -> None:
+    """Tell a database, or a schema of it, that has nothing of a catalog from a damaged one."""
+    if connection.dialect.name != "postgresql":
+        return
+    schemas = connection.execute(text("SELECT current_schemas(false)")).scalar_one()
+    tables = {
+        name for schema in schemas for name in inspect(connection).get_table_names(schema=schema)
+    }
+    if not tables & metadata.tables.keys():
+        where = ", ".join(schemas) or "none that is there"
+        raise StoreFormatError(
+            database.subject,
+            f"not a catalog of artfs: its schema ({where}) has no tables of one",
+            hint="`artfs init` makes one, or name another: `?options=-csearch_path%3DSCHEMA`",
         )
 
 

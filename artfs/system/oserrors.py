@@ -32,6 +32,8 @@ _HINTS = {
     errno.ENAMETOOLONG: "a name has up to 255 bytes, on some file systems fewer, and a path that "
     "is given up to 4,096: choose another place, or `cd` nearer to it",
     errno.EROFS: "it can only be read",
+    errno.EFBIG: "let a process write larger files (`ulimit -f`), or use a file system that holds "
+    "them",
     errno.EMFILE: "let a process have more files open: `ulimit -n`",
     errno.ENFILE: "root can let this machine have more files open: sysctl fs.file-max",
     errno.ESTALE: "its server has exported it again: mount it again",
@@ -68,6 +70,9 @@ def translated(
         return InvalidName(subject, "the name is too long for its file system", hint=hint)
     if error.errno in _FULL:
         return OutOfSpace(subject, reason, hint=hint)
+    if error.errno == errno.EFBIG:
+        # Only a write says so, and the subject may be what was read.
+        return OutOfSpace(subject, "larger than a file may be where it is written", hint=hint)
     if error.errno in _REFUSED:
         return PermissionDenied(subject, reason, hint=hint)
     return BackendUnavailable(subject, reason, hint=hint)

@@ -65,6 +65,18 @@ def test_creating_is_explicit(postgresql: PostgreSQL) -> None:
         SqlCatalog.connect(url)
 
 
+def test_a_schema_without_a_catalog_is_named_and_not_called_damaged(
+    catalog: SqlCatalog, url: str, postgresql: PostgreSQL
+) -> None:
+    elsewhere = postgresql.new_schema()
+    name = elsewhere.rpartition("%3D")[2]
+    with pytest.raises(StoreFormatError, match=f"its schema \\({name}\\) has no tables"):
+        SqlCatalog.connect(elsewhere)
+    execute(url, "DROP TABLE settings")
+    with pytest.raises(StoreFormatError, match="or damaged"):
+        SqlCatalog.connect(url)
+
+
 def test_creating_keeps_what_is_there(catalog: SqlCatalog, url: str) -> None:
     with closing(SqlCatalog.connect(url, create=True)) as other:
         assert other.artifact("team", "data").version_count == 1

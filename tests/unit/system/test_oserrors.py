@@ -25,6 +25,7 @@ from artfs.system.oserrors import translate_os_errors
         (errno.EACCES, PermissionDenied),
         (errno.EPERM, PermissionDenied),
         (errno.EROFS, PermissionDenied),
+        (errno.EFBIG, OutOfSpace),
         (errno.EIO, BackendUnavailable),
         (errno.ESTALE, BackendUnavailable),
         (errno.EMFILE, BackendUnavailable),
