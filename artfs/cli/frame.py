@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from artfs.cli.output import escaped, iso_time
+from artfs.cli.output import escaped, format_size, iso_time, plural
 from artfs.errors import UNDECODABLE, ArtfsError, InvalidArgument
 from artfs.model import Metadata
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-    from artfs.catalog.records import ArtifactRecord, RunRecord, VersionRecord
+    from artfs.catalog.records import ArtifactRecord, CommitResult, RunRecord, VersionRecord
     from artfs.repository.facade import Repository, StoreInfo
 
 _UNITS_S = {"": 1, "s": 1, "min": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -90,6 +90,11 @@ tag_option = click.option(
 )
 ttl_option = click.option(
     "--ttl", "ttl_s", type=TimeToLive(), metavar="TIME", help="How long it is kept: 12h, 30d."
+)
+link_option = click.option(
+    "--link",
+    is_flag=True,
+    help="Hard-link large files in place of copying them; they become read-only.",
 )
 # How it is committed.
 expect_option = click.option(
@@ -258,6 +263,26 @@ def version_value(version: VersionRecord) -> dict[str, Any]:
         "source": f"{version.source_project}/{version.source_name}:v{version.source_index}",
         "ttl_s": version.ttl_s,
     }
+
+
+def stored_value(outcome: CommitResult, *, store_created: bool) -> dict[str, Any]:
+    """What came of storing something, as JSON shows it."""
+    return version_value(outcome.version) | {
+        "created": outcome.created,
+        "changed": list(outcome.changed),
+        "store_created": store_created,
+    }
+
+
+def stored_text(outcome: CommitResult, more: str = "") -> str:
+    """What came of storing something, in a line; `more` is about its content."""
+    version = outcome.version
+    size = format_size(version.size_bytes)
+    content = f"{version.path}: {plural(version.file_count, 'file')}, {size}{more}"
+    if outcome.created:
+        return content
+    set_now = f"; {' and '.join(outcome.changed)} set" if outcome.changed else ""
+    return f"{content}: the same content, so no new version{set_now}"
 
 
 def run_value(run: RunRecord) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from artfs.errors import (
 RUNTIME_VARIABLE = "XDG_RUNTIME_DIR"
 """Names where control sockets live, and HOME never does."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _BROKEN = frozenset({errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODATA, errno.EREMOTEIO})
 """What disks and file systems say of a place that they cannot read: ext4 and XFS in other words."""
@@ -56,6 +56,9 @@ def translated(
     where the subject is, so that another place can be named.
     """
     reason = error.strerror or str(error) or type(error).__name__
+    if error.errno == errno.EFBIG:
+        # Only a write says so, and the subject may be what was read.
+        reason = "larger than a file may be where it is written"
     elsewhere = "" if variable is None else another_place(variable)
     hint = "; ".join(filter(None, (_HINTS.get(error.errno or 0, ""), elsewhere)))
     if error.errno == errno.ENOENT:
@@ -70,9 +73,6 @@ def translated(
         return InvalidName(subject, "the name is too long for its file system", hint=hint)
     if error.errno in _FULL:
         return OutOfSpace(subject, reason, hint=hint)
-    if error.errno == errno.EFBIG:
-        # Only a write says so, and the subject may be what was read.
-        return OutOfSpace(subject, "larger than a file may be where it is written", hint=hint)
     if error.errno in _REFUSED:
         return PermissionDenied(subject, reason, hint=hint)
     return BackendUnavailable(subject, reason, hint=hint)

@@ -17,6 +17,7 @@ from artfs.cli.frame import (
     exclude_option,
     include_option,
     json_option,
+    link_option,
     open_repository,
     store_option,
     version_value,
@@ -47,11 +48,7 @@ if TYPE_CHECKING:
 @include_option
 @exclude_option
 @click.option("--exact", is_flag=True, help="Remove what is below DIR and not in the version.")
-@click.option(
-    "--link",
-    is_flag=True,
-    help="Hard-link large files in place of copying them; they are read-only.",
-)
+@link_option
 @dry_run_option
 @yes_option
 @store_option

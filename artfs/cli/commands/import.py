@@ -19,13 +19,15 @@ from artfs.cli.frame import (
     include_option,
     json_object,
     json_option,
+    link_option,
     metadata_option,
     open_repository,
     store_option,
+    stored_text,
+    stored_value,
     tag_option,
     ttl_option,
     type_option,
-    version_value,
 )
 from artfs.cli.output import format_size, plural, print_json, print_line
 from artfs.cli.progress import ProgressLine
@@ -60,11 +62,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Refer to the files where they are, and store no bytes.",
 )
-@click.option(
-    "--link",
-    is_flag=True,
-    help="Hard-link large files in place of copying them; they become read-only.",
-)
+@link_option
 @click.option(
     "--revision",
     metavar="REV",
@@ -171,11 +169,8 @@ def _store(
         print_line(_summary(done))
         return
     print_json(
-        version_value(done.outcome.version)
+        stored_value(done.outcome, store_created=repository.is_new)
         | {
-            "created": done.outcome.created,
-            "changed": list(done.outcome.changed),
-            "store_created": repository.is_new,
             "imported": _origin_value(tree)
             | {"proven_count": done.proven, "reference_count": done.referred},
         }
@@ -187,16 +182,10 @@ def _origin_value(tree: ForeignTree) -> dict[str, str | int | None]:
 
 
 def _summary(done: Imported) -> str:
-    version = done.outcome.version
-    size = format_size(version.size_bytes)
-    text = f"{version.path}: {plural(version.file_count, 'file')}, {size}; {done.proven} proven"
+    proven = f"; {done.proven} proven"
     if done.referred:
-        text += f", {plural(done.referred, 'reference')}"
-    if done.outcome.created:
-        return text
-    changed = done.outcome.changed
-    set_now = f"; {' and '.join(changed)} set" if changed else ""
-    return f"{text}: the same content, so no new version{set_now}"
+        proven += f", {plural(done.referred, 'reference')}"
+    return stored_text(done.outcome, proven)
 
 
 def _print_plan(

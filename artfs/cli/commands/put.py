@@ -18,13 +18,15 @@ from artfs.cli.frame import (
     exclude_option,
     json_object,
     json_option,
+    link_option,
     metadata_option,
     open_repository,
     store_option,
+    stored_text,
+    stored_value,
     tag_option,
     ttl_option,
     type_option,
-    version_value,
 )
 from artfs.cli.output import format_size, plural, print_json, print_line, print_note
 from artfs.cli.progress import ProgressLine
@@ -50,11 +52,7 @@ if TYPE_CHECKING:
 @alias_option
 @description_option
 @metadata_option
-@click.option(
-    "--link",
-    is_flag=True,
-    help="Hard-link large files in place of copying them; they become read-only.",
-)
+@link_option
 @click.option(
     "-r",
     "--ref",
@@ -193,19 +191,11 @@ def _checked_name(name: str | None, paths: tuple[str, ...]) -> str:
 
 
 def _print_json(outcome: CommitResult, skipped: list[Skipped], *, store_created: bool) -> None:
-    print_json(
-        version_value(outcome.version)
-        | {
-            "created": outcome.created,
-            "changed": list(outcome.changed),
-            "store_created": store_created,
-        }
-        | _skipped_value(skipped)
-    )
+    print_json(stored_value(outcome, store_created=store_created) | _skipped_value(skipped))
 
 
 def _print(outcome: CommitResult, skipped: list[Skipped]) -> None:
-    print_line(_summary(outcome))
+    print_line(stored_text(outcome))
     if skipped:
         print_line(f"left out {plural(len(skipped), 'key')} that cannot be paths:")
     for each in skipped:
@@ -280,13 +270,3 @@ def _skipped_value(skipped: list[Skipped]) -> dict[str, object]:
     return {
         "skipped": [{"uri": each.uri, "key": each.key, "reason": each.reason} for each in skipped]
     }
-
-
-def _summary(outcome: CommitResult) -> str:
-    version = outcome.version
-    size = format_size(version.size_bytes)
-    content = f"{version.path}: {plural(version.file_count, 'file')}, {size}"
-    if outcome.created:
-        return content
-    set_now = f"; {' and '.join(outcome.changed)} set" if outcome.changed else ""
-    return f"{content}: the same content, so no new version{set_now}"
