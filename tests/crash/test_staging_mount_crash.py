@@ -50,7 +50,8 @@ class Writer(threading.Thread):
 
     def __init__(self, root: Path, seed: int) -> None:
         super().__init__()
-        self._root = root
+        # Never the directory below, though it does nothing until the mount is gone.
+        self._root = os.open(root, os.O_PATH | os.O_DIRECTORY)
         self._random = random.Random(seed)
         self.closed: dict[str, bytes] = {}
 
@@ -62,10 +63,14 @@ class Writer(threading.Thread):
                 name = f"file{number % 40}"
                 data = self._random.randbytes(self._random.choice([10, 5_000, 2_000_000]))
                 self.closed.pop(name, None)
-                (self._root / name).write_bytes(data)
+                fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=self._root)
+                with os.fdopen(fd, "wb") as file:
+                    file.write(data)
                 self.closed[name] = data
         except OSError:
             return
+        finally:
+            os.close(self._root)
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
