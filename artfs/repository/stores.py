@@ -98,11 +98,7 @@ def open_store(
     if create and not _is_store(root):
         # Another process may be making it at this moment.
         if is_remembered(root) and not _is_store(root):
-            raise StoreNotFound(
-                str(root),
-                "the store that you have used here is gone",
-                hint=f"is its disk mounted? `artfs init --store {root}` makes a new one",
-            )
+            raise _not_there(root)
         entity = entity or default_entity()
         create_store(root, entity=entity)
         logger.warning("%s: a new store of %s was made here", root, entity)
@@ -258,13 +254,24 @@ def read_store_file(root: Path) -> StoreFile:
             text = path.read_text("utf-8")
         settings = msgspec.convert(tomllib.loads(text), analysed(StoreFile))
     except PathNotFound:
-        raise StoreNotFound(
-            str(root), "there is no store here", hint="`artfs put` makes one, or name another"
-        ) from None
+        raise _not_there(root) from None
     except UNDECODABLE as error:
         raise StoreFormatError(str(path), f"damaged ({error})") from None
     check_format(str(root), settings.format)
     return settings
+
+
+def _not_there(root: Path) -> StoreNotFound:
+    """What is said where no store is, or none any more."""
+    if is_remembered(root):
+        return StoreNotFound(
+            str(root),
+            "the store that you have used here is gone",
+            hint=f"is its disk mounted? `artfs init --store {root}` makes a new one",
+        )
+    return StoreNotFound(
+        str(root), "there is no store here", hint="`artfs put` makes one, or name another"
+    )
 
 
 def check_catalog(root: DirectoryHandle) -> None:

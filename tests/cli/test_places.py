@@ -55,6 +55,8 @@ def test_a_store_that_was_used_before_is_not_made_again_without_being_asked(
     mountpoint.mkdir()
     cli.fails(GONE, "stage", "p/a", mountpoint, says=says)
     cli.fails(GONE, "run", "--project", "p", "--", "true", says=says)
+    for command in (["ls"], ["get", "p/a"], ["mount", "p/a", mountpoint], ["gc"], ["verify"]):
+        cli.fails(GONE, *command, says=says)
     script = tmp_path / "log.py"
     script.write_text(
         "import artfs\n"
