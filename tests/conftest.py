@@ -12,6 +12,7 @@ from tests.servers.nginx import nginx
 from tests.servers.postgres import postgresql
 from tests.servers.seaweedfs import seaweedfs
 from tests.support import daemons
+from tests.support.statements import share_statements
 
 __all__ = ["gcs", "nginx", "postgresql", "seaweedfs"]
 
@@ -111,6 +112,7 @@ def pytest_configure() -> None:
     """Keep what artfs remembers of stores out of the home of whoever runs the tests."""
     os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="artfs-test-state-")
     daemons.start_here()
+    share_statements()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -45,6 +45,8 @@ _PROGRAM = """
 import atexit, ctypes, gc, json, os, signal, site, socket, sys, threading
 site.addsitedir(sys.argv[2])
 {imports}
+from tests.support.statements import share_statements, warm_up
+
 
 def asked(listener):
     # Only a child leaves this function; its parent tells what becomes of it.
@@ -82,6 +84,8 @@ def become(user):
     # As after an exec: its /proc/self is its own (PR_SET_DUMPABLE).
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
 
+share_statements()
+warm_up()
 gc.freeze()
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 request = asked(socket.socket(fileno=int(sys.argv[1])))
