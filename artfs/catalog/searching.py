@@ -128,6 +128,9 @@ def _looked_through(
 ) -> Iterator[VersionRecord]:
     """Versions newest first, page by page."""
     after: tuple[int, str] | None = None
+    columns = (versions.c.created_at_ns, versions.c.id)
+    is_everywhere = len(scope) > 1
+    query = select(*columns) if is_everywhere else _ids(*columns)
     while True:
         more = list(conditions)
         if after is not None:
@@ -139,8 +142,7 @@ def _looked_through(
                 )
             )
         keys = connection.execute(
-            _ids(versions.c.created_at_ns, versions.c.id)
-            .where(*more)
+            query.where(_everywhere(more) if is_everywhere else and_(true(), *more))
             .order_by(versions.c.created_at_ns.desc(), versions.c.id)
             .limit(_PAGE)
         ).all()
@@ -152,6 +154,17 @@ def _looked_through(
         if len(keys) < _PAGE:
             return
         after = (keys[-1][0], keys[-1][1])
+
+
+def _everywhere(conditions: list[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Conditions that let databases begin with the newest version, where most are looked at."""
+    return exists(
+        select(links.c.version_id)
+        .join(artifacts, artifacts.c.id == links.c.artifact_id)
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .where(links.c.version_id == versions.c.id, *conditions)
+        .correlate(versions)
+    )
 
 
 def _scope(connection: Connection, wanted: Search) -> list[ColumnElement[bool]]:
@@ -282,7 +295,17 @@ def _inside(term: Term, dialect: str) -> ColumnElement[bool] | None:
         return or_(column.contains(json.dumps(term.path[-1])[1:-1], autoescape=True), *dotted)
     path = "$" + "".join(f'."{part}"' for part in term.path)
     looked = _in_postgresql(term, path) if dialect == "postgresql" else _in_sqlite(term, path)
-    return or_(looked, *dotted)
+    return and_(or_(looked, *dotted), *_written(term))
+
+
+def _written(term: Term) -> list[ColumnElement[bool]]:
+    """Text that stands in the metadata in one way only, whatever the value of a term is."""
+    parts = re.split(r"[*?]", term.text) if term.operator is Operator.IS else [term.text]
+    is_text = term.operator is Operator.IS and isinstance(term.value, str)
+    if not is_text and term.operator is not Operator.CONTAINS:
+        return []
+    plain = [part for part in map(str.strip, parts) if _PLAIN.fullmatch(part)]
+    return [versions.c.metadata.icontains(part, autoescape=True) for part in plain]
 
 
 _COMPARISONS = frozenset((Operator.GREATER, Operator.AT_LEAST, Operator.LESS, Operator.AT_MOST))
