@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from artfs.catalog.bulk import among, upsert
 from artfs.catalog.queries import Term
@@ -136,7 +136,9 @@ def _put_segment(
         "newest_ns": max(-key[0] for key in keys),
         "versions": b"".join(_POSITION.pack(-at, bytes.fromhex(each)) for at, each in keys),
     }
-    segment = connection.execute(insert(search_segments).values(row)).inserted_primary_key[0]
+    key = connection.execute(insert(search_segments).values(row)).inserted_primary_key
+    assert key is not None
+    segment = key[0]
     connection.execute(
         insert(search_slices),
         [
@@ -235,11 +237,8 @@ def _numbered(connection: Connection, path: str, least: float, most: float) -> d
 
 def _positions(connection: Connection, narrowed: dict[int, int]) -> Iterator[Key]:
     """The versions of positions, newest first."""
-    segments = [
-        (newest, segment)
-        for segment, newest in connection.execute(_newest())
-        if narrowed.get(segment)
-    ]
+    everything = select(search_segments.c.newest_ns, search_segments.c.id)
+    segments = [(row[0], row[1]) for row in connection.execute(everything) if narrowed.get(row[1])]
     segments.sort(reverse=True)
     held: list[Key] = []
     for start in range(0, len(segments), _LOADED):
@@ -253,10 +252,6 @@ def _positions(connection: Connection, narrowed: dict[int, int]) -> Iterator[Key
         ready = sum(-at > following[0][0] for at, _ in held) if following else len(held)
         yield from held[:ready]
         del held[:ready]
-
-
-def _newest() -> Select[tuple[int, int]]:
-    return select(search_segments.c.id, search_segments.c.newest_ns)
 
 
 def _unpacked(packed: bytes, bits: int) -> Iterator[Key]:
