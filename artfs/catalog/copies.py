@@ -42,7 +42,7 @@ from artfs.catalog.schema import (
     tags,
     versions,
 )
-from artfs.catalog.searchindex import mark
+from artfs.catalog.searchindex import mark_all
 from artfs.errors import InvalidManifest
 from artfs.model import VersionState
 
@@ -99,7 +99,7 @@ def put_copy(connection: Connection, copied: Copy) -> None:
             raise InvalidManifest(
                 "copy of the catalog", f"rows of {table.name} contradict each other"
             ) from error
-    mark(connection, connection.scalars(select(links.c.version_id).distinct()))
+    mark_all(connection)
 
 
 def _put_settings(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:

@@ -193,6 +193,7 @@ search_pending = Table(
     "search_pending",
     metadata,
     Column("version_id", String(32), primary_key=True),
+    Column("created_at_ns", BigInteger, nullable=False, index=True, comment="as in versions"),
     Column("changes", Integer, nullable=False, comment="counted so that each writes the row"),
     comment="versions of which no segment has the text as it is now; a search looks at each",
 )

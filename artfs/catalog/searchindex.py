@@ -11,9 +11,8 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select
 
 from artfs.catalog.bulk import among, upsert
 from artfs.catalog.queries import Term
@@ -47,29 +46,40 @@ Key = tuple[int, str]
 
 def mark(connection: Connection, version_ids: Iterable[str]) -> None:
     """Let versions be pending: something that can be searched has changed."""
-    rows = [{"version_id": each, "changes": 0} for each in sorted(set(version_ids))]
-    if rows:
-        # A row that is there is written as well: who makes a segment of it now, or waits here,
-        # has seen the change.
-        connection.execute(_marking(connection), rows)
+    for some in among(connection, versions.c.id, version_ids):
+        _mark(connection, some)
 
 
 def mark_artifact(connection: Connection, artifact_id: int) -> None:
     """Let all versions of an artifact be pending."""
-    mark(
-        connection,
-        connection.scalars(
-            select(versions.c.id)
-            .join(links, links.c.version_id == versions.c.id)
-            .where(links.c.artifact_id == artifact_id, versions.c.artifact_id == artifact_id)
-        ),
+    _mark(connection, and_(versions.c.artifact_id == artifact_id, _is_linked()))
+
+
+def mark_all(connection: Connection) -> None:
+    """Let all versions be pending."""
+    _mark(connection, _is_linked())
+
+
+def _is_linked() -> ColumnElement[bool]:
+    return versions.c.id.in_(select(links.c.version_id))
+
+
+def _mark(connection: Connection, condition: ColumnElement[bool]) -> None:
+    # In one order, so that two writers do not wait for each other. A row that is there is written
+    # as well: who makes a segment of it now, or waits here, has seen the change.
+    meant = (
+        select(versions.c.id, versions.c.created_at_ns, literal(0))
+        .where(condition)
+        .order_by(versions.c.id)
     )
-
-
-def _marking(connection: Connection) -> Any:
-    return upsert(connection, search_pending).on_conflict_do_update(
-        index_elements=[search_pending.c.version_id],
-        set_={"changes": search_pending.c.changes + 1},
+    statement = upsert(connection, search_pending).from_select(
+        ["version_id", "created_at_ns", "changes"], meant
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[search_pending.c.version_id],
+            set_={"changes": search_pending.c.changes + 1},
+        )
     )
 
 
@@ -87,11 +97,10 @@ def make_segment(connection: Connection) -> bool:
     """Make a segment of what is pending, the oldest first; whether there is another to be made."""
     ids = connection.scalars(
         select(search_pending.c.version_id)
-        .outerjoin(versions, versions.c.id == search_pending.c.version_id)
-        .order_by(versions.c.created_at_ns, search_pending.c.version_id)
+        .order_by(search_pending.c.created_at_ns)
         .limit(SEGMENT)
         # What another transaction is changing, or making a segment of, is left to later ones.
-        .with_for_update(of=search_pending, skip_locked=True)
+        .with_for_update(skip_locked=True)
     ).all()
     found = list_linked(
         connection, ids, [links.c.artifact_id == versions.c.artifact_id], _leave_damaged
@@ -110,9 +119,7 @@ def _leave_damaged(_error: Exception) -> None:
 def _living(connection: Connection, ids: Sequence[str]) -> list[Key]:
     keys: list[Key] = []
     for some in among(connection, versions.c.id, ids):
-        query = select(versions.c.created_at_ns, versions.c.id).where(
-            some, versions.c.id.in_(select(links.c.version_id))
-        )
+        query = select(versions.c.created_at_ns, versions.c.id).where(some, _is_linked())
         keys += [(-at, version_id) for at, version_id in connection.execute(query)]
     return keys
 
@@ -170,7 +177,7 @@ def start_over(connection: Connection) -> None:
     """Drop all segments: every version is pending."""
     for table in (search_slices, search_numbers, search_segments):
         connection.execute(delete(table))
-    mark(connection, connection.scalars(select(links.c.version_id).distinct()))
+    mark_all(connection)
 
 
 def candidates(connection: Connection, terms: Iterable[Term]) -> Iterator[Key] | None:

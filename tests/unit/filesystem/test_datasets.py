@@ -235,7 +235,7 @@ def _serve(nginx: Nginx, source: Path, directory: Path) -> Served:
         sizes[name] = path.stat().st_size
         entries[str(path.relative_to(source))] = f"{nginx.url}/{name}"
     repository = open_store(str(directory / "store"), create=True)
-    commit_references(repository, "demo/data", **entries)
+    commit_references(repository, "demo/data", checksum=True, **entries)
     repository.close()
     return Served(nginx, sizes)
 
