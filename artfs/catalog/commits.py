@@ -28,6 +28,7 @@ from artfs.catalog.schema import (
     links,
     versions,
 )
+from artfs.catalog.searchindex import mark
 from artfs.catalog.writes import add_link, lock_artifact, move_aliases, put_tags
 from artfs.errors import AliasMoved
 from artfs.failpoints import reach
@@ -181,6 +182,7 @@ def _insert_version(
     )
     add_link(connection, key, version_id, index=index)
     put_tags(connection, version_id, wanted.tags)
+    mark(connection, [version_id])
     return version_id
 
 

@@ -42,6 +42,7 @@ from artfs.catalog.schema import (
     tags,
     versions,
 )
+from artfs.catalog.searchindex import mark_all
 from artfs.errors import InvalidManifest
 from artfs.model import VersionState
 
@@ -98,6 +99,7 @@ def put_copy(connection: Connection, copied: Copy) -> None:
             raise InvalidManifest(
                 "copy of the catalog", f"rows of {table.name} contradict each other"
             ) from error
+    mark_all(connection)
 
 
 def _put_settings(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:

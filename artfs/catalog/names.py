@@ -20,6 +20,7 @@ from artfs.catalog.rows import (
     version_by_id,
 )
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags, versions
+from artfs.catalog.searchindex import mark, mark_artifact
 from artfs.catalog.writes import (
     add_link,
     lock_artifact,
@@ -75,6 +76,7 @@ def update_version(
     move_aliases(connection, artifact_id, changes.add_aliases, version_id)
     reach("alias.moved")
     restore_latest(connection, [artifact_id])
+    mark(connection, [version_id])
     changed = linked_version(connection, artifact_id, version_id)
     assert changed is not None
     return changed
@@ -235,6 +237,8 @@ def change_artifact(
     except exc.IntegrityError:
         # Another one has got the name meanwhile.
         raise _name_taken(current.project, str(values["name"])) from None
+    if "name" in values:
+        mark_artifact(connection, artifact_id)
     return _artifact_by_id(connection, artifact_id)
 
 

@@ -78,7 +78,7 @@ def matches(terms: Iterable[Term], version: VersionRecord) -> bool:
 
 def _holds(term: Term, version: VersionRecord) -> bool:
     if term.field == "text":
-        return any(term.text.lower() in each.lower() for each in _texts(version))
+        return any(term.text.lower() in each.lower() for each in texts_of(version))
     if term.field == "description":
         return term.text.lower() in (version.description or "").lower()
     if term.field == "metadata":
@@ -88,7 +88,8 @@ def _holds(term: Term, version: VersionRecord) -> bool:
     return any(_compared(term, each) for each in _names(term.field, version))
 
 
-def _texts(version: VersionRecord) -> Iterable[str]:
+def texts_of(version: VersionRecord) -> Iterable[str]:
+    """Where text is looked for."""
     yield version.path
     yield version.description or ""
     yield from version.tags

@@ -23,7 +23,7 @@ from sqlalchemy import (
     false,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised by every change that an older artfs must not write to."""
 
 SCHEMA_KEY = "artfs_schema"
@@ -111,6 +111,7 @@ versions = Table(
     UniqueConstraint("artifact_id", "index"),
 )
 Index("versions_by_digest", versions.c.artifact_id, versions.c.digest)
+Index("versions_by_time", versions.c.created_at_ns.desc(), versions.c.id)
 Index("versions_by_content", versions.c.artifact_id, versions.c.content_digest)
 
 links = Table(
@@ -149,6 +150,52 @@ commit_keys = Table(
     metadata,
     Column("key", Text, primary_key=True, comment="chosen by the writer, one for each commit"),
     Column("version_id", ForeignKey("versions.id"), nullable=False, comment="what it got"),
+)
+
+search_segments = Table(
+    "search_segments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("count", Integer, nullable=False, comment="of versions that have a position in it"),
+    Column("newest_ns", BigInteger, nullable=False, comment="when the newest of them was created"),
+    Column("versions", Raw, nullable=False, comment="of each position its time and id, 24 bytes"),
+    comment="versions that searches find by an index; deleted and changed ones stay in it",
+)
+
+search_slices = Table(
+    "search_slices",
+    metadata,
+    Column("slice", Integer, primary_key=True, autoincrement=False, comment="a kind of grams"),
+    Column(
+        "segment",
+        ForeignKey("search_segments.id", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    Column("bits", Raw, nullable=False, comment="the positions whose text has such grams"),
+    sqlite_with_rowid=False,
+)
+
+search_numbers = Table(
+    "search_numbers",
+    metadata,
+    Column("path", Text, primary_key=True, comment="keys of metadata, with dots"),
+    Column(
+        "segment",
+        ForeignKey("search_segments.id", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+    Column("numbers", Raw, nullable=False, comment="in order, 8 bytes; then positions, 2 bytes"),
+)
+
+search_pending = Table(
+    "search_pending",
+    metadata,
+    Column("version_id", String(32), primary_key=True),
+    Column("created_at_ns", BigInteger, nullable=False, index=True, comment="as in versions"),
+    Column("changes", Integer, nullable=False, comment="counted so that each writes the row"),
+    comment="versions of which no segment has the text as it is now; a search looks at each",
 )
 
 runs = Table(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     case,
     exc,
@@ -24,8 +27,10 @@ from sqlalchemy import (
     true,
 )
 
+from artfs.catalog import searchindex
 from artfs.catalog.blob_port import OnDamage
-from artfs.catalog.queries import NAMES, Found, Operator, Search, Term, filtered
+from artfs.catalog.bulk import among
+from artfs.catalog.queries import NAMES, NUMBERS, Found, Operator, Search, Term, filtered
 from artfs.catalog.records import VersionRecord
 from artfs.catalog.rows import list_linked
 from artfs.catalog.schema import aliases, artifacts, links, projects, tags, versions
@@ -33,6 +38,7 @@ from artfs.catalog.schema import aliases, artifacts, links, projects, tags, vers
 _PAGE = 1000
 _FEW = 200
 _MANY = 5000
+_OF_COLUMNS = frozenset((*NAMES, *NUMBERS))
 _OF_ARTIFACTS = frozenset(("name", "project", "type"))
 _PLAIN = re.compile(r"[A-Za-z0-9_ /-]+")
 _NUMERIC = {"size": versions.c.size_bytes, "files": versions.c.file_count} | {
@@ -51,6 +57,20 @@ def search(connection: Connection, wanted: Search, on_damage: OnDamage | None) -
         for term in wanted.terms
         if (each := _inside(term, connection.dialect.name)) is not None
     ]
+    if wanted.artifact_id is None and not _is_led(wanted):
+        with suppress(ValueError, TypeError):
+            # Other rows than artfs writes: everything is looked through, as without an index.
+            keys = searchindex.candidates(connection, wanted.terms)
+            if keys is not None:
+                # What text is left is decided by more than the database knows.
+                simple = [
+                    each
+                    for term in wanted.terms
+                    if term.field in _OF_COLUMNS and (each := _condition(term)) is not None
+                ]
+                return filtered(
+                    _named_by_index(connection, keys, scope, [*scope, *simple], on_damage), wanted
+                )
     try:
         with connection.begin_nested():
             return _search(connection, wanted, scope, [*scope, *simple, *inside], on_damage)
@@ -68,10 +88,39 @@ def _search(
     conditions: list[ColumnElement[bool]],
     on_damage: OnDamage | None,
 ) -> Found:
-    return filtered(_candidates(connection, scope, conditions, on_damage), wanted)
+    return filtered(_looked_through(connection, scope, conditions, on_damage), wanted)
 
 
-def _candidates(
+def _named_by_index(
+    connection: Connection,
+    keys: Iterator[searchindex.Key],
+    scope: list[ColumnElement[bool]],
+    conditions: list[ColumnElement[bool]],
+    on_damage: OnDamage | None,
+) -> Iterator[VersionRecord]:
+    """Those of some versions that the conditions allow, in their order."""
+    size = _FEW
+    while ids := [version_id for _, version_id in islice(keys, size)]:
+        left = set()
+        for some in among(connection, versions.c.id, ids):
+            left |= set(connection.scalars(_ids(versions.c.id).where(some, *conditions)))
+        ids = [each for each in ids if each in left]
+        records = list_linked(connection, ids, scope, on_damage)
+        yield from (records[each] for each in ids if each in records)
+        size = _PAGE
+
+
+def _ids(*columns: ColumnElement[Any]) -> Select[Any]:
+    return (
+        select(*columns)
+        .select_from(versions)
+        .join(links, versions.c.id == links.c.version_id)
+        .join(artifacts, artifacts.c.id == links.c.artifact_id)
+        .join(projects, projects.c.id == artifacts.c.project_id)
+    )
+
+
+def _looked_through(
     connection: Connection,
     scope: list[ColumnElement[bool]],
     conditions: list[ColumnElement[bool]],
@@ -79,6 +128,9 @@ def _candidates(
 ) -> Iterator[VersionRecord]:
     """Versions newest first, page by page."""
     after: tuple[int, str] | None = None
+    columns = (versions.c.created_at_ns, versions.c.id)
+    is_everywhere = len(scope) > 1
+    query = select(*columns) if is_everywhere else _ids(*columns)
     while True:
         more = list(conditions)
         if after is not None:
@@ -90,12 +142,7 @@ def _candidates(
                 )
             )
         keys = connection.execute(
-            select(versions.c.created_at_ns, versions.c.id)
-            .select_from(links)
-            .join(versions, versions.c.id == links.c.version_id)
-            .join(artifacts, artifacts.c.id == links.c.artifact_id)
-            .join(projects, projects.c.id == artifacts.c.project_id)
-            .where(*more)
+            query.where(_everywhere(more) if is_everywhere else and_(true(), *more))
             .order_by(versions.c.created_at_ns.desc(), versions.c.id)
             .limit(_PAGE)
         ).all()
@@ -107,6 +154,17 @@ def _candidates(
         if len(keys) < _PAGE:
             return
         after = (keys[-1][0], keys[-1][1])
+
+
+def _everywhere(conditions: list[ColumnElement[bool]]) -> ColumnElement[bool]:
+    """Conditions that let databases begin with the newest version, where most are looked at."""
+    return exists(
+        select(links.c.version_id)
+        .join(artifacts, artifacts.c.id == links.c.artifact_id)
+        .join(projects, projects.c.id == artifacts.c.project_id)
+        .where(links.c.version_id == versions.c.id, *conditions)
+        .correlate(versions)
+    )
 
 
 def _scope(connection: Connection, wanted: Search) -> list[ColumnElement[bool]]:
@@ -129,11 +187,17 @@ def _scope(connection: Connection, wanted: Search) -> list[ColumnElement[bool]]:
     ).all()
     if len(ids) <= _FEW:
         return [links.c.artifact_id.in_(ids)]
-    is_led = any(term.field in {"tag", "alias"} and not term.negated for term in wanted.terms)
-    if is_led and len(ids) <= _MANY:
+    if _is_led(wanted) and len(ids) <= _MANY:
         # Few versions have the label: each is looked at, and no artifact's are gone through.
         return [(links.c.artifact_id + 0).in_(ids)]
     return conditions
+
+
+def _is_led(wanted: Search) -> bool:
+    return any(
+        term.field in {"tag", "alias"} and not term.negated and _condition(term) is not None
+        for term in wanted.terms
+    )
 
 
 def _condition(term: Term) -> ColumnElement[bool] | None:
@@ -231,7 +295,17 @@ def _inside(term: Term, dialect: str) -> ColumnElement[bool] | None:
         return or_(column.contains(json.dumps(term.path[-1])[1:-1], autoescape=True), *dotted)
     path = "$" + "".join(f'."{part}"' for part in term.path)
     looked = _in_postgresql(term, path) if dialect == "postgresql" else _in_sqlite(term, path)
-    return or_(looked, *dotted)
+    return and_(or_(looked, *dotted), *_written(term))
+
+
+def _written(term: Term) -> list[ColumnElement[bool]]:
+    """Text that stands in the metadata in one way only, whatever the value of a term is."""
+    parts = re.split(r"[*?]", term.text) if term.operator is Operator.IS else [term.text]
+    is_text = term.operator is Operator.IS and isinstance(term.value, str)
+    if not is_text and term.operator is not Operator.CONTAINS:
+        return []
+    plain = [part for part in map(str.strip, parts) if _PLAIN.fullmatch(part)]
+    return [versions.c.metadata.icontains(part, autoescape=True) for part in plain]
 
 
 _COMPARISONS = frozenset((Operator.GREATER, Operator.AT_LEAST, Operator.LESS, Operator.AT_MOST))

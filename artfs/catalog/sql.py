@@ -8,13 +8,15 @@ sqlblobs.py. Names, types and aliases are checked by the callers (artfs/model.py
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, select, update
 
 from artfs import forks
-from artfs.catalog import commits, copies, names, rows, runs, searching
+from artfs.catalog import commits, copies, names, rows, runs, searchindex, searching
 from artfs.catalog.blob_port import Confirm, Lease, OnDamage
 from artfs.catalog.bulk import put_rows
 from artfs.catalog.checked import setting
@@ -40,10 +42,14 @@ from artfs.catalog.rowleases import RowLeases
 from artfs.catalog.schema import artifacts, projects, settings
 from artfs.catalog.serving import SqlServingState
 from artfs.catalog.sqlblobs import SqlBlobs
+from artfs.errors import ArtfsError
 from artfs.model import Metadata, RunState, VersionState
 
 LEASES_DIRECTORY = "leases"
 """Beside a catalog that is a file."""
+
+_SEGMENTS_AT_ONCE = 4
+"""Of the index of searches: so many a change makes, where there is much to do."""
 
 T = TypeVar("T")
 
@@ -106,6 +112,23 @@ class SqlCatalog(SqlBlobs):
         self._changes += 1
         return done
 
+    def _change_texts(self, work: Callable[[Connection], T], *, frees_space: bool = False) -> T:
+        """Do in one transaction what may change what is searched."""
+        done, is_due = self._change(
+            lambda connection: (work(connection), searchindex.is_due(connection)),
+            frees_space=frees_space,
+        )
+        if is_due:
+            # What is pending is found as well: who has changed something has no need of this.
+            with suppress(ArtfsError):
+                self._make_segments(_SEGMENTS_AT_ONCE)
+        return done
+
+    def _make_segments(self, most: int | None = None) -> None:
+        for _ in count() if most is None else range(most):
+            if not self._database.write(searchindex.make_segment):
+                return
+
     # --- settings --------------------------------------------------------------------------
 
     def settings(self) -> dict[str, str]:
@@ -131,6 +154,8 @@ class SqlCatalog(SqlBlobs):
 
     def put_copy(self, copied: Copy) -> None:
         self._database.write(lambda connection: copies.put_copy(connection, copied))
+        with suppress(ArtfsError):
+            self._make_segments()
 
     def changes(self) -> int:
         return self._changes
@@ -222,7 +247,7 @@ class SqlCatalog(SqlBlobs):
     # --- changes ---------------------------------------------------------------------------
 
     def commit(self, commit: VersionCommit, *, confirm: Confirm | None = None) -> CommitResult:
-        return self._change(lambda connection: commits.commit(connection, commit, confirm))
+        return self._change_texts(lambda connection: commits.commit(connection, commit, confirm))
 
     def update_version(
         self,
@@ -231,12 +256,12 @@ class SqlCatalog(SqlBlobs):
         *,
         portfolio: tuple[str, str] | None = None,
     ) -> VersionRecord:
-        return self._change(
+        return self._change_texts(
             lambda connection: names.update_version(connection, version_id, update, portfolio)
         )
 
     def delete_version(self, version_id: str, *, delete_aliases: bool) -> None:
-        self._change(
+        self._change_texts(
             lambda connection: names.delete_version(
                 connection, version_id, delete_aliases=delete_aliases
             ),
@@ -253,24 +278,24 @@ class SqlCatalog(SqlBlobs):
             return work(connection)
 
     def change_artifact(self, artifact_id: int, change: ArtifactChange) -> ArtifactRecord:
-        return self._change(
+        return self._change_texts(
             lambda connection: names.change_artifact(connection, artifact_id, change)
         )
 
     def delete_artifact(self, artifact_id: int) -> None:
-        self._change(
+        self._change_texts(
             lambda connection: names.delete_artifact(connection, artifact_id), frees_space=True
         )
 
     def link(
         self, version_id: str, project: str, portfolio: str, aliases: Sequence[str]
     ) -> VersionRecord:
-        return self._change(
+        return self._change_texts(
             lambda connection: names.link(connection, version_id, project, portfolio, aliases)
         )
 
     def unlink(self, version_id: str, project: str, portfolio: str) -> None:
-        self._change(
+        self._change_texts(
             lambda connection: names.unlink(connection, version_id, project, portfolio),
             frees_space=True,
         )

@@ -12,6 +12,7 @@ from artfs.catalog.dangling import MAX_INDEX
 from artfs.catalog.engine import now_ns
 from artfs.catalog.rows import find_artifact
 from artfs.catalog.schema import LATEST, aliases, artifacts, links, projects, tags
+from artfs.catalog.searchindex import mark
 from artfs.errors import Unsupported, VersionExists
 
 
@@ -112,6 +113,7 @@ def move_aliases(
             ),
             rows,
         )
+        mark(connection, [version_id])
 
 
 def restore_latest(connection: Connection, artifact_ids: Iterable[int]) -> None:
@@ -128,3 +130,4 @@ def restore_latest(connection: Connection, artifact_ids: Iterable[int]) -> None:
         if version_id is not None:
             row = {"artifact_id": artifact_id, "name": LATEST, "version_id": version_id}
             put_rows(connection, aliases, [row])
+            mark(connection, [version_id])

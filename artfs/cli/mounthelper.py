@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getopt
 import os
+import re
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -62,6 +63,7 @@ _OF_MOUNT = frozenset(
     ]
 )
 """What mount(8), systemd or the kernel understand: of no meaning to who is mounted."""
+_PLAIN = re.compile(r"[/\w.:@#+~=%?&-]{1,1000}")
 _WITH_VALUES = ("x-", "X-", "comment=", "user=", "fsname=", "subtype=", "helper=", "context")
 
 
@@ -104,12 +106,21 @@ def _mount(source: str, place: str, options: list[str], *, is_sloppy: bool, is_f
         target=named.names or None,
         mountpoint=Path(place),
         options=client.parse_options(_ours(options, is_sloppy=is_sloppy)),
+        source=_told(source),
     )
     if is_fake:
         return
     # mount(8) and systemd start us in places of theirs, which nobody should keep in use.
     os.chdir("/")
     client.start(request)
+
+
+def _told(source: str) -> str | None:
+    """What mount(8) knows the mount by, in a second `mount -a` and for `users`; None for secrets.
+
+    What separates options is left out as well.
+    """
+    return source if _PLAIN.fullmatch(source) and shown(source) == source else None
 
 
 def _ours(options: list[str], *, is_sloppy: bool) -> list[str]:

@@ -196,7 +196,8 @@ class Serving:
 
     def _mount(self, operations: pyfuse3.Operations, session: MountSession) -> None:
         mountpoint = str(self._request.mountpoint)
-        every = {"noatime", f"fsname={source_of(session.area_id)}", "subtype=artfs"}
+        source = self._request.source or source_of(session.area_id)
+        every = {"noatime", f"fsname={source}", "subtype=artfs"}
         if self._request.options.allow_other:
             every.add("allow_other")
         said: list[str] = []

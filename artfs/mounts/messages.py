@@ -73,6 +73,8 @@ class MountRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Set: a writable mount of a staging area."""
     users: Path | None = None
     """A file that is locked, shared, by processes that use the mount: it is not idle meanwhile."""
+    source: str | None = None
+    """What the kernel is told that is mounted, for everybody to see; None: that it is of artfs."""
 
 
 class MountState(StrEnum):

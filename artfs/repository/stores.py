@@ -255,6 +255,11 @@ def read_store_file(root: Path) -> StoreFile:
         settings = msgspec.convert(tomllib.loads(text), analysed(StoreFile))
     except PathNotFound:
         raise _not_there(root) from None
+    except PermissionDenied as error:
+        by_owner = "its owner lets the members of a group in with `artfs init --group GROUP`"
+        raise PermissionDenied(
+            str(root), "you may not look into this store", hint=error.hint or by_owner
+        ) from None
     except UNDECODABLE as error:
         raise StoreFormatError(str(path), f"damaged ({error})") from None
     check_format(str(root), settings.format)
