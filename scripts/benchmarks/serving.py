@@ -9,13 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.benchmarks.harness import Bench, fresh, write_files, write_large
 
 _CLIENT = Path(__file__).resolve().parents[2] / ".venv/wandb-0.31.0/bin/python"
+SERVE = ("artfs", "serve", "--listen", "127.0.0.1:0", "--json")
+_DISCARD = ("scripts.benchmarks.discarding",)
 _TARGET = 1.3
 _TARGET_MIB = 300
 
@@ -62,9 +64,18 @@ def _server(bench: Bench, kind: str) -> Iterator[tuple[subprocess.Popen[str], st
     # One of its own: what a store has is not sent again.
     store = Path(tempfile.mkdtemp(prefix="served-", dir=bench.directory))
     environment = {**bench.environment, "ARTFS_STORE": str(store / "store")}
-    module = ["artfs", "serve", "--listen", "127.0.0.1:0", "--json"]
-    if kind == "discard":
-        module = ["scripts.benchmarks.discarding"]
+    try:
+        with running(SERVE if kind == "serve" else _DISCARD, environment) as server:
+            yield server
+    finally:
+        shutil.rmtree(store)
+
+
+@contextmanager
+def running(
+    module: Sequence[str], environment: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """A server that says where it is, by that address and with its key."""
     process = subprocess.Popen(
         [sys.executable, "-m", *module], env=environment, stdout=subprocess.PIPE, text=True
     )
@@ -75,7 +86,6 @@ def _server(bench: Bench, kind: str) -> Iterator[tuple[subprocess.Popen[str], st
     finally:
         process.terminate()
         process.wait()
-        shutil.rmtree(store)
 
 
 def _logged(bench: Bench, data: Path, name: str, url: str, key: str) -> float:
