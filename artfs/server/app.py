@@ -27,7 +27,7 @@ from artfs.errors import (
 )
 from artfs.model import VersionState
 from artfs.repository.facade import Repository
-from artfs.server import answering, ids, tokens
+from artfs.server import answering, graphql, ids, tokens
 from artfs.server.auth import Access, Gate
 from artfs.server.bodies import Bodies
 from artfs.server.changing import ChangeMutations
@@ -85,6 +85,8 @@ class Server:
         self._bodies = Bodies()
         self._room = BlockRoom()
         self._counts = Counts()
+        # Before the first request, which would wait for it.
+        graphql.schema()
 
     def application(self, pages: Starlette) -> Starlette:
         """The ASGI application; `pages` answer what is none of its own addresses."""
