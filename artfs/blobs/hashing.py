@@ -185,6 +185,7 @@ class StreamHash:
         self._md5_thread.shutdown()
         self._sha256_thread.shutdown()
         self._write_thread.shutdown()
+        self._file.close()
 
     def _wait(self) -> None:
         pending, self._pending = self._pending, ()

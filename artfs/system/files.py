@@ -310,7 +310,7 @@ class DirectWriter:
     """
 
     def __init__(self, fd: int) -> None:
-        """`fd` is open for writing; the caller's to close and to sync."""
+        """`fd` is open for writing, and the caller's to close and to sync."""
         self._fd = fd
         self._direct: SharedDescriptor | None = None
         with suppress(OSError):
@@ -330,6 +330,10 @@ class DirectWriter:
             else:
                 view, offset = view[written:], offset + written
         pwrite_full(self._fd, view, offset)
+
+    def close(self) -> None:
+        """Let go of the file, so that it takes no space once it has no name."""
+        self._direct = None
 
 
 class DirectFile:
