@@ -29,13 +29,18 @@ run = wandb.init(project="bench")
 artifact = wandb.Artifact(name, "dataset")
 artifact.add_dir(directory, **OPTIONS)
 began = time.perf_counter()
-run.log_artifact(artifact).wait()
+logged = run.log_artifact(artifact)
+if OPTIONS:
+    logged.wait()
+else:
+    # It would ask for the manifest, which is thrown away, too.
+    run.finish()
 print("SECONDS", time.perf_counter() - began)
 run.finish()
 """
 
 
-# The oldest client copies what it sends into its cache, and cannot be told not to.
+# The oldest client has none; until its run has ended is the time that is taken of it.
 _OPTIONS = {_NEWEST: {"skip_cache": True, "policy": "immutable"}, _OLDEST: {}}
 
 
