@@ -17,6 +17,7 @@ import msgspec
 from artfs.blobs.blocklists import BlockListWriter, block_list_key
 from artfs.model import BLOCK_SIZE_BYTES, BlockList, Buffer, Digest, block_count
 from artfs.system.files import (
+    DirectWriter,
     check_unchanged,
     clone_file,
     file_name,
@@ -139,15 +140,18 @@ class StreamHash:
     """The digests of content that comes piece by piece, and is written to a file as it comes.
 
     For one writer. md5 and SHA-256 are computed, and the file written, by threads of its own while
-    the next piece comes; one that is `BLOCK_SIZE_BYTES` long at most waits for them.
+    the next piece comes; one that is `BLOCK_SIZE_BYTES` long at most waits for them. Blocks of
+    `page_buffer` are written past the page cache.
     """
 
     def __init__(self, fd: int) -> None:
         """`fd` is an empty file, open for writing."""
         self._fd = fd
+        self._file = DirectWriter(fd)
         self._md5, self._proofs = md5(), _Proofs()
         self._md5_thread = ThreadPoolExecutor(1, "artfs-md5")
         self._sha256_thread = ThreadPoolExecutor(1, "artfs-sha256")
+        self._write_thread = ThreadPoolExecutor(1, "artfs-write")
         self._pending: tuple[Future[None], ...] = ()
         self.size_bytes = 0
 
@@ -161,7 +165,8 @@ class StreamHash:
         self.size_bytes += len(block)
         self._pending = (
             self._md5_thread.submit(self._md5.update, view),
-            self._sha256_thread.submit(self._keep, view, offset),
+            self._sha256_thread.submit(self._proofs.update, view),
+            self._write_thread.submit(self._file.write, view, offset),
         )
 
     def finish(self) -> ContentHash:
@@ -179,10 +184,8 @@ class StreamHash:
         """Let go of the threads."""
         self._md5_thread.shutdown()
         self._sha256_thread.shutdown()
-
-    def _keep(self, view: memoryview, offset: int) -> None:
-        self._proofs.update(view)
-        pwrite_full(self._fd, view, offset)
+        self._write_thread.shutdown()
+        self._file.close()
 
     def _wait(self) -> None:
         pending, self._pending = self._pending, ()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Connection,
+    Dialect,
     Table,
     any_,
     bindparam,
@@ -21,6 +23,8 @@ T = TypeVar("T")
 
 _IN_LIST = 1000
 """Values in one IN list."""
+_STATEMENTS = 32
+"""Statements that are kept as text."""
 
 
 def chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -47,11 +51,16 @@ def among(
 
 
 def upsert(connection: Connection, table: Table) -> sqlite.Insert:
-    """An INSERT for this database that takes `on_conflict_do_…`.
+    """An INSERT for this database that takes `on_conflict_do_…`."""
+    return upsert_for(connection.dialect.name, table)
+
+
+def upsert_for(dialect: str, table: Table) -> sqlite.Insert:
+    """As `upsert`, for a dialect by its name.
 
     PostgreSQL's has the same methods and arguments, but a class of its own.
     """
-    if connection.dialect.name == "sqlite":
+    if dialect == "sqlite":
         return sqlite.insert(table)
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - 50 ms that SQLite need not pay
 
@@ -69,7 +78,8 @@ def put_columns(
 ) -> None:
     """Execute an `upsert` without parameters of its own for thousands of rows, fast.
 
-    The rows come as columns of equal length, whose values need no conversion by SQLAlchemy.
+    The rows come as columns of equal length, whose values need no conversion by SQLAlchemy. A
+    statement that is the same object as before is not compiled again, which takes milliseconds.
     """
     if connection.dialect.name == "postgresql":
         table = statement.table
@@ -80,8 +90,16 @@ def put_columns(
         connection.execute(statement.from_select(list(columns), select(*arrays)))
         return
     # SQLAlchemy would spend as long on each row's parameters as SQLite does on the row.
-    compiled = statement.compile(connection, column_keys=list(columns))
-    names = cast("Any", compiled).positiontup
+    text, names = _compiled(statement, connection.dialect, tuple(columns))
     rows = list(zip(*(columns[name] for name in names), strict=True))
     if rows:
-        connection.exec_driver_sql(compiled.string, rows)
+        connection.exec_driver_sql(text, rows)
+
+
+@lru_cache(_STATEMENTS)
+def _compiled(
+    statement: sqlite.Insert, dialect: Dialect, names: tuple[str, ...]
+) -> tuple[str, tuple[str, ...]]:
+    """The text of a statement, and the names of its parameters in their order."""
+    compiled = statement.compile(dialect=dialect, column_keys=list(names))
+    return compiled.string, tuple(cast("Any", compiled).positiontup)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from sqlalchemy import Column, Connection, Select, Table, delete, func, select, update
+from sqlalchemy.dialects import sqlite
 
 from artfs.catalog import inventory
 from artfs.catalog.blob_port import BlobsGone, Confirm, OnDamage
-from artfs.catalog.bulk import among, put_columns, upsert
+from artfs.catalog.bulk import among, put_columns, upsert_for
 from artfs.catalog.checked import (
     content_record,
     draft_manifest_record,
@@ -288,16 +290,22 @@ def _put_contents(
         "size_bytes": [unique[key].size_bytes for key in ordered],
         "blocks": [unique[key].blocks for key in ordered],
     }
-    changed = ["sha256", "size_bytes", "blocks"]
+    changed: tuple[str, ...] = ("sha256", "size_bytes", "blocks")
     if version_id is not None:
         columns["version_id"] = [version_id] * len(ordered)
-        changed.append("version_id")
-    statement = upsert(connection, table)
-    statement = statement.on_conflict_do_update(
+        changed = (*changed, "version_id")
+    put_columns(connection, _contents_put(connection.dialect.name, table, owner, changed), columns)
+
+
+@lru_cache(8)
+def _contents_put(
+    dialect: str, table: Table, owner: str, changed: tuple[str, ...]
+) -> sqlite.Insert:
+    statement = upsert_for(dialect, table)
+    return statement.on_conflict_do_update(
         index_elements=[table.c[owner], table.c.md5],
         set_={name: statement.excluded[name] for name in changed},
     )
-    put_columns(connection, statement, columns)
 
 
 # --- upkeep ----------------------------------------------------------------------------------

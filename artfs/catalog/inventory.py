@@ -7,6 +7,7 @@ first one and never wait for each other in a circle.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -26,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 
 from artfs.catalog.blob_port import BlobsGone
-from artfs.catalog.bulk import among, put_columns, upsert
+from artfs.catalog.bulk import among, put_columns, upsert_for
 from artfs.catalog.checked import blob_record
 from artfs.catalog.leases import next_number
 from artfs.catalog.records import BlobRecord, PackRecord, Reserved
@@ -132,7 +133,8 @@ def _put_packs(
         }
         for pack in sorted(stored, key=lambda pack: pack.sha256)
     ]
-    connection.execute(_on_conflict(upsert(connection, packs), packs, condemned_at_ns), rows)
+    put = _put_statement(connection.dialect.name, packs, condemned_at_ns is not None)
+    connection.execute(put, rows)
 
 
 def hold_packs(connection: Connection, wanted: Collection[Digest]) -> dict[Digest, int]:
@@ -253,16 +255,15 @@ def _put_blobs(
     }
     if condemned_at_ns is not None:
         columns["condemned_in"] = [next_number(connection)] * len(ordered)
-    put_columns(
-        connection, _on_conflict(upsert(connection, blobs), blobs, condemned_at_ns), columns
-    )
+    put = _put_statement(connection.dialect.name, blobs, condemned_at_ns is not None)
+    put_columns(connection, put, columns)
 
 
-def _on_conflict(
-    statement: sqlite.Insert, table: Table, condemned_at_ns: int | None
-) -> sqlite.Insert:
+@lru_cache(8)
+def _put_statement(dialect: str, table: Table, is_condemned: bool) -> sqlite.Insert:
     """A row that is there already keeps its place; what was stored for use is wanted again."""
-    if condemned_at_ns is not None:
+    statement = upsert_for(dialect, table)
+    if is_condemned:
         return statement.on_conflict_do_nothing()
     return statement.on_conflict_do_update(
         index_elements=[table.c.sha256],

@@ -27,7 +27,7 @@ from artfs.errors import (
 )
 from artfs.model import VersionState
 from artfs.repository.facade import Repository
-from artfs.server import answering, ids, tokens
+from artfs.server import answering, graphql, ids, tokens
 from artfs.server.auth import Access, Gate
 from artfs.server.bodies import Bodies
 from artfs.server.changing import ChangeMutations
@@ -85,6 +85,8 @@ class Server:
         self._bodies = Bodies()
         self._room = BlockRoom()
         self._counts = Counts()
+        # Before the first request, which would wait for it.
+        graphql.schema()
 
     def application(self, pages: Starlette) -> Starlette:
         """The ASGI application; `pages` answer what is none of its own addresses."""
@@ -142,9 +144,7 @@ class Server:
 
     def _entered(self, request: Request) -> Context:
         """What a request may do. Blocks: on the catalog. Raises: as Gate.enter."""
-        address = request.client.host if request.client else ""
-        access = self.gate.enter(request.headers.get("authorization"), address)
-        return self._context(request, access)
+        return self._context(request, self.gate.enter(*_who(request)))
 
     def _context(self, request: Request, access: Access) -> Context:
         base = self._public_url or str(request.base_url).rstrip("/")
@@ -237,9 +237,14 @@ class Server:
         path = request.path_params["path"]
 
         def find() -> ContentRecord:
-            return _found_by_md5(self._entered(request), path)
+            access = self.gate.entered_lately(*_who(request))
+            return _found_by_md5(self._context(request, access), path)
 
         return await content_response(request, self._repository, find, self._room)
+
+
+def _who(request: Request) -> tuple[str | None, str]:
+    return request.headers.get("authorization"), request.client.host if request.client else ""
 
 
 class _NotThere(NotFound):

@@ -61,6 +61,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._leave_timers()
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.body:
+            # What comes becomes the body, and is handed on: a bytearray would copy it twice.
+            cycle.body = b""  # type: ignore[assignment]
+        super().on_body(body)
+
     def on_response_complete(self) -> None:
         self._head_bytes = 0
         super().on_response_complete()

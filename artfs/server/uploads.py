@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,14 +27,18 @@ from artfs.errors import ArtfsError, Conflict, IntegrityError, InvalidArgument, 
 from artfs.model import BLOCK_SIZE_BYTES, SMALL_BLOB_LIMIT_BYTES
 from artfs.repository.facade import Repository
 from artfs.repository.ingest import Ingest, StoredContent
-from artfs.system.files import state_of
+from artfs.system.files import page_buffer, state_of
 from artfs.system.oserrors import reach_step, translate_os_errors
 
-_SMALL_AT_ONCE = 48
+_SMALL_AT_ONCE = 32
 """Small files in memory, each below 1 MiB."""
 
+_TINY_BYTES = 64 * 1024
+_TINY_AT_ONCE = 256
+"""Files in memory that are smaller still: a client sends 128 at once, which are few packs then."""
+
 _LARGE_AT_ONCE = 4
-"""Large files under way, each with three blocks of 4 MiB."""
+"""Large files under way, each with two blocks of 4 MiB."""
 
 _BATCH_BYTES = 16 * 1024 * 1024
 
@@ -51,14 +55,16 @@ class Target(msgspec.Struct, frozen=True):
 class _Waiting(msgspec.Struct, frozen=True):
     target: Target
     data: bytes
-    done: Future[ContentRecord]
+    done: asyncio.Future[ContentRecord]
 
 
 class Uploads:
-    """Takes content in, from one event loop."""
+    """Takes content in, from the event loop that runs when it is made."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
+        self._loop = asyncio.get_running_loop()
+        self._tiny = asyncio.Semaphore(_TINY_AT_ONCE)
         self._small = asyncio.Semaphore(_SMALL_AT_ONCE)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
@@ -81,7 +87,7 @@ class Uploads:
         OutOfSpace, PermissionDenied, BackendUnavailable.
         """
         if length is not None and length < SMALL_BLOB_LIMIT_BYTES:
-            async with self._small:
+            async with self._tiny if length <= _TINY_BYTES else self._small:
                 return await self._receive_small(body, length, target)
         async with self._large:
             return await self._receive_large(body, length, target)
@@ -93,9 +99,9 @@ class Uploads:
     ) -> ContentRecord:
         data = b"".join([chunk async for chunk in body])
         _require_length(len(data), length)
-        waiting = _Waiting(target, data, Future())
+        waiting = _Waiting(target, data, self._loop.create_future())
         self._queue.put(waiting)
-        return await asyncio.wrap_future(waiting.done)
+        return await waiting.done
 
     def _write(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -112,21 +118,13 @@ class Uploads:
                 return
 
     def _store_batch(self, batch: Sequence[_Waiting]) -> None:
+        answers: Sequence[ContentRecord | Exception]
         try:
             answers = self._stored_small(batch)
         except Exception as error:  # noqa: BLE001 - each of those who wait hears of it
-            for waiting in batch:
-                if waiting.done.set_running_or_notify_cancel():
-                    waiting.done.set_exception(error)
-            return
-        for waiting, answer in zip(batch, answers, strict=True):
-            if not waiting.done.set_running_or_notify_cancel():
-                # Whoever sent it was told to go, for the server ends.
-                continue
-            if isinstance(answer, ContentRecord):
-                waiting.done.set_result(answer)
-            else:
-                waiting.done.set_exception(answer)
+            answers = [error] * len(batch)
+        # All at once: each call wakes the loop, which then wants the interpreter, too.
+        self._loop.call_soon_threadsafe(_tell, batch, answers)
 
     def _stored_small(self, batch: Sequence[_Waiting]) -> list[ContentRecord | ArtfsError]:
         def take_in(ingest: Ingest) -> list[tuple[Target, StoredContent] | ArtfsError]:
@@ -168,15 +166,20 @@ class Uploads:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         stream = StreamHash(fd)
         try:
-            block = bytearray()
+            block, other = (page_buffer(BLOCK_SIZE_BYTES) for _ in range(2))
+            filled = 0
             async for chunk in body:
-                block += chunk
-                while len(block) >= BLOCK_SIZE_BYTES:
-                    whole = bytes(memoryview(block)[:BLOCK_SIZE_BYTES])
-                    del block[:BLOCK_SIZE_BYTES]
-                    await loop.run_in_executor(self._threads, stream.feed, whole)
-            if block:
-                await loop.run_in_executor(self._threads, stream.feed, block)
+                rest = memoryview(chunk)
+                while rest:
+                    count = min(len(rest), BLOCK_SIZE_BYTES - filled)
+                    block[filled : filled + count] = rest[:count]
+                    filled, rest = filled + count, rest[count:]
+                    if filled == BLOCK_SIZE_BYTES:
+                        await loop.run_in_executor(self._threads, stream.feed, block)
+                        # Once a block was taken, the one before is done with.
+                        block, other, filled = other, block, 0
+            if filled:
+                await loop.run_in_executor(self._threads, stream.feed, block[:filled])
             return await loop.run_in_executor(self._threads, stream.finish)
         finally:
             stream.close()
@@ -241,6 +244,17 @@ class Uploads:
             each if isinstance(each, ArtfsError) else _answer(each[0], each[1], gone)
             for each in taken
         ]
+
+
+def _tell(batch: Sequence[_Waiting], answers: Sequence[ContentRecord | Exception]) -> None:
+    for waiting, answer in zip(batch, answers, strict=True):
+        if waiting.done.done():
+            # Whoever sent it was told to go, for the server ends.
+            continue
+        if isinstance(answer, ContentRecord):
+            waiting.done.set_result(answer)
+        else:
+            waiting.done.set_exception(answer)
 
 
 def _answer(target: Target, content: StoredContent, gone: set[str]) -> ContentRecord | ArtfsError:

@@ -41,7 +41,7 @@ class FileState(msgspec.Struct, frozen=True, gc=False):
 
 
 class SharedDescriptor:
-    """A read-only file descriptor that lives as long as somebody refers to it."""
+    """A file descriptor that lives as long as somebody refers to it."""
 
     __slots__ = ("fd",)
 
@@ -294,6 +294,48 @@ def _copy_range(source_fd: int, target_fd: int, size_bytes: int) -> int:
     return offset
 
 
+def page_buffer(size_bytes: int) -> memoryview:
+    """A buffer of huge pages, if there are any: what is read and written directly."""
+    pages = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with suppress(OSError):
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(pages)
+
+
+class DirectWriter:
+    """Writes a file of ours past the page cache, as far as its file system and the buffers allow.
+
+    What is written once, and synced then, gains nothing by a copy of it in the page cache, which
+    costs as much as hashing it where memory has to be found first.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """`fd` is open for writing, and the caller's to close and to sync."""
+        self._fd = fd
+        self._direct: SharedDescriptor | None = None
+        with suppress(OSError):
+            flags = os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC
+            self._direct = SharedDescriptor(os.open(f"/proc/self/fd/{fd}", flags))
+
+    def write(self, data: Buffer, offset: int) -> None:
+        """Write all of `data` at `offset`. Blocks: on disk. Raises: OSError."""
+        view = memoryview(data)
+        if self._direct is not None and offset % _ALIGNMENT_BYTES == 0:
+            whole = len(view) - len(view) % _ALIGNMENT_BYTES
+            try:
+                written = os.pwrite(self._direct.fd, view[:whole], offset)
+            except OSError:
+                # A buffer that is not aligned, or a full disk, which is told below.
+                self._direct = None
+            else:
+                view, offset = view[written:], offset + written
+        pwrite_full(self._fd, view, offset)
+
+    def close(self) -> None:
+        """Let go of the file, so that it takes no space once it has no name."""
+        self._direct = None
+
+
 class DirectFile:
     """A local file, read into buffers of huge pages; from the page cache only what is there."""
 
@@ -310,11 +352,7 @@ class DirectFile:
 
         Blocks: on disk. Raises: OSError.
         """
-        space = -(-length // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES
-        pages = mmap.mmap(-1, space, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        with suppress(OSError):
-            pages.madvise(mmap.MADV_HUGEPAGE)
-        buffer = memoryview(pages)
+        buffer = page_buffer(-(-length // _ALIGNMENT_BYTES) * _ALIGNMENT_BYTES)
         if self._direct is not None and offset % _ALIGNMENT_BYTES == 0 and not self._has(offset):
             # Not every file system that opens a file so also reads it so.
             with suppress(OSError):

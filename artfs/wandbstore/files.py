@@ -42,6 +42,8 @@ from artfs.references.base import (
     described,
     limit_error,
 )
+from artfs.system import httpget
+from artfs.system.httpget import RawBody
 from artfs.wandbstore.address import FileAddress, ServerAddress, parse_file
 from artfs.wandbstore.client import WandbServer
 from artfs.wandbstore.manifests import LAYOUT, REGION
@@ -198,22 +200,59 @@ class FileSource:
     def read(self, span: ByteRange, *, timeout_s: float) -> Body:
         """See Source."""
         subject = self._entry.uri
+        asked = {"Range": f"bytes={span.start}-{span.stop - 1}"}
+        answer = self._answered(asked, timeout_s)
+        if answer is not None:
+            return self._body(span, answer.raw, status=answer.status, headers=answer.headers)
         response = web.not_a_coded_part(
-            self._get({"Range": f"bytes={span.start}-{span.stop - 1}"}, timeout_s),
-            lambda: self._get({}, timeout_s),
-            subject=subject,
+            self._get(asked, timeout_s), lambda: self._get({}, timeout_s), subject=subject
         )
+        status, headers = response.status_code, response.headers
+        if not web.is_coded(status, headers):
+            return self._body(span, response.raw, status=status, headers=headers)
         try:
-            if web.is_coded(response.status_code, response.headers):
-                return bodies.decoded_body(response.raw, subject=subject)
-            found = web.extent(response.status_code, response.headers, subject=subject)
-            self._check_size(found.total)
-            web.check_span(found, span, subject=subject)
-            whole = response.status_code == 200
-            return bodies.body(response.raw, found, subject=subject, whole=whole)
+            return bodies.decoded_body(response.raw, subject=subject)
         except BaseException:
             response.close()
             raise
+
+    def _body(
+        self, span: ByteRange, raw: RawBody, *, status: int, headers: Mapping[str, str]
+    ) -> Body:
+        subject = self._entry.uri
+        try:
+            found = web.extent(status, headers, subject=subject)
+            self._check_size(found.total)
+            web.check_span(found, span, subject=subject)
+            return bodies.body(raw, found, subject=subject, whole=status == 200)
+        except BaseException:
+            raw.close()
+            raise
+
+    def _answered(self, asked: Mapping[str, str], timeout_s: float) -> httpget.Answer | None:
+        """What the server answers at once; None where the session has to ask."""
+        if self._elsewhere is not None:
+            return None
+        connection = self._handler.connection(self._address.server)
+        if self._path is None:
+            self._path = self._located(connection)
+        subject = self._entry.uri
+        answer = connection.server.read(self._path, {**asked, **_IDENTITY}, timeout_s=timeout_s)
+        if answer is None:
+            return None
+        if answer.status >= 400:
+            answer.raw.close()
+            pause = answer.headers.get("Retry-After")
+            raise web.status_error(subject, answer.status, retry_after=pause)
+        try:
+            codings.check_transfer(answer.headers, subject=subject)
+        except BaseException:
+            answer.raw.close()
+            raise
+        if web.is_coded(answer.status, answer.headers):
+            answer.raw.close()
+            return None
+        return answer
 
     def open_local(self) -> None:
         """See Source."""
@@ -260,7 +299,8 @@ class FileSource:
         except PermissionDenied as error:
             hint = server.key_hint if "refused (" in error.reason else error.hint
             raise PermissionDenied(self._entry.uri, error.reason, hint=hint) from None
-        if _origin(response.url) != _origin(server.base_url):
+        server.answers_itself = _origin(response.url) == _origin(server.base_url)
+        if not server.answers_itself:
             self._elsewhere = response.url
         return response
 

@@ -20,6 +20,7 @@ from scripts.benchmarks import (
     peersstage,
     publishing,
     reading,
+    servedmount,
     serving,
     staging,
     tables,
@@ -55,6 +56,7 @@ def main() -> int:
         "peers-stage": peersstage.writing,
         "commands": commands.answers,
         "serve": serving.logging,
+        "serve-mount": servedmount.mounting,
         "tables": partial(tables.small_and_large, wandb_python=arguments.wandb_python),
     }
     unknown = set(arguments.only) - parts.keys()

@@ -14,11 +14,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from artfs.catalog.serving_records import ContentRecord
+from artfs.catalog.serving_records import ContentRecord, Draft
 from artfs.model import Digest, Metadata
 from artfs.repository.stores import create_store, open_store
 from artfs.server import app, ids
 from artfs.server.auth import new_key
+from artfs.server.context import Context
 from artfs.server.project_nodes import PendingNode
 from artfs.server.running import ServeOptions
 from artfs.server.uploads import Target, Uploads
@@ -40,6 +41,11 @@ class _Done(PendingNode):
     state = "COMMITTED"
     version_index: Any = 0
 
+    def __init__(self, context: Context, draft: Draft) -> None:
+        super().__init__(context, draft, None)
+        # The oldest client takes its name from the first one.
+        self.aliases = [{"alias": "v0", "artifactCollectionName": draft.name, "id": "v0"}]
+
 
 class _Root(app.Root):
     def commit_artifact(self, input: Metadata) -> dict[str, Any]:  # noqa: A002 - a field's argument
@@ -48,7 +54,7 @@ class _Root(app.Root):
     def artifact(self, id: str) -> Any:  # noqa: A002 - as above
         draft = self._context.repository.catalog.serving.draft(ids.artifact_id(id))
         assert draft is not None
-        return _Done(self._context, draft, None)
+        return _Done(self._context, draft)
 
 
 def main() -> None:

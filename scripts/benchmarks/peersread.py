@@ -86,7 +86,7 @@ def reading(bench: Bench) -> None:
     source = fresh(directory / "source")
     write_large(source / "large.bin", _LARGE_BYTES)
     write_files(source / "small", count=_SMALL_COUNT, size_bytes=_SMALL_BYTES, per_directory=100)
-    with _served(bench, weed, source, directory) as server:
+    with served(bench, weed, source, directory) as server:
         mounts = [mount for mount in _mounts(bench, server, directory) if mount.is_installed]
         if program("juicefs") is not None:
             fill_juicefs(server, source, directory)
@@ -108,12 +108,12 @@ def far_away(bench: Bench) -> None:
     source = fresh(directory / "source")
     write_files(source, count=_FAR_COUNT, size_bytes=_SMALL_BYTES, per_directory=100)
     with (
-        _served(bench, weed, source, directory) as near,
+        served(bench, weed, source, directory) as near,
         distant(near.endpoint_url, round_trip_s=_ROUND_TRIP_S) as url,
     ):
         server = msgspec.structs.replace(near, endpoint_url=url)
         bench.environment |= _artfs_environment(server)
-        mounts = [Mount(ARTFS, "", partial(_artfs, bench))]
+        mounts = [Mount(ARTFS, "", partial(through_artfs, bench))]
         mounts += [
             Mount("rclone", "rclone", partial(rclone, server)),
             Mount("s3fs", "s3fs", partial(s3fs, server)),
@@ -133,7 +133,7 @@ def far_away(bench: Bench) -> None:
 
 
 @contextmanager
-def _served(bench: Bench, weed: str, source: Path, directory: Path) -> Iterator[SeaweedFS]:
+def served(bench: Bench, weed: str, source: Path, directory: Path) -> Iterator[SeaweedFS]:
     """A server that has the files of `source`, which artfs knows as `bench/peers`."""
     os.environ.update(ENVIRONMENT)
     with running_seaweedfs(weed, fresh(directory / "server"), bucket="bench") as server:
@@ -200,7 +200,7 @@ def _walk(root: Path) -> None:
 
 def _mounts(bench: Bench, server: SeaweedFS, directory: Path) -> list[Mount]:
     return [
-        Mount(ARTFS, "", partial(_artfs, bench)),
+        Mount(ARTFS, "", partial(through_artfs, bench)),
         Mount("rclone", "rclone", partial(rclone, server)),
         Mount("s3fs", "s3fs", partial(s3fs, server)),
         Mount("JuiceFS", "juicefs", lambda place: juicefs(place, directory, "--read-only")),
@@ -209,7 +209,7 @@ def _mounts(bench: Bench, server: SeaweedFS, directory: Path) -> list[Mount]:
 
 
 @contextmanager
-def _artfs(bench: Bench, place: Path) -> Iterator[Path]:
+def through_artfs(bench: Bench, place: Path) -> Iterator[Path]:
     alone = Bench(place, rounds=1)
     alone.environment = {**bench.environment, "XDG_CACHE_HOME": str(place / "cache")}
     with alone.mounted("bench/peers:latest") as mountpoint:

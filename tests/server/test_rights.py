@@ -194,7 +194,8 @@ def test_wrong_revoked_and_expired_keys_are_refused_and_guessing_is_slowed(tmp_p
     repository = new_store(tmp_path / "store")
     state: ServingState = repository.catalog.serving
     clock = 0
-    gate = Gate(state, read_only=False, now_ns=lambda: clock, clock=lambda: 0.0)
+    host_s = 0.0
+    gate = Gate(state, read_only=False, now_ns=lambda: clock, clock=lambda: host_s)
     text, made = new_key("ada", expires_at_ns=100)
     state.add_key(made)
     enter: Callable[[str], object] = lambda key: gate.enter(f"Bearer {key}", "host")  # noqa: E731
@@ -206,9 +207,16 @@ def test_wrong_revoked_and_expired_keys_are_refused_and_guessing_is_slowed(tmp_p
     with pytest.raises(Unauthorized, match="expired"):
         enter(text)
     clock = 0
+    gate.entered_lately(f"Bearer {text}", "host")
     state.revoke_key("ada")
     with pytest.raises(Unauthorized, match="revoked"):
         enter(text)
+    gate.entered_lately(f"Bearer {text}", "host")
+    with pytest.raises(Unauthorized):
+        gate.entered_lately(f"Bearer {text[:-1]}", "host")
+    host_s = 1.0
+    with pytest.raises(Unauthorized, match="revoked"):
+        gate.entered_lately(f"Bearer {text}", "host")
     other, made = new_key("bob")
     state.add_key(made)
     for _ in range(100):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from artfs.system.files import DirectFile, SharedDescriptor
+from artfs.system.files import DirectFile, DirectWriter, SharedDescriptor, page_buffer
 
 DATA = random.Random(3).randbytes(3 * 1024 * 1024 + 777)
 
@@ -39,3 +39,37 @@ def test_a_file_that_cannot_be_read_directly_is_read_all_the_same() -> None:
     fd = os.memfd_create("blob")
     os.write(fd, DATA)
     assert bytes(DirectFile(SharedDescriptor(fd)).read(len(DATA), 0)) == DATA
+
+
+def written(fd: int, *, aligned: bool) -> bytes:
+    """What a file has that was written in pieces of 1 MiB, the last one shorter."""
+    size = 1024 * 1024
+    buffer = page_buffer(size + 4096)[(0 if aligned else 16) :][:size]
+    writer = DirectWriter(fd)
+    for start in range(0, len(DATA), size):
+        piece = DATA[start : start + size]
+        buffer[: len(piece)] = piece
+        writer.write(buffer[: len(piece)], start)
+    return Path(f"/proc/self/fd/{fd}").read_bytes()
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+def test_what_is_written_directly_is_there(tmp_path: Path, aligned: bool) -> None:
+    with (tmp_path / "file").open("xb") as file:
+        assert written(file.fileno(), aligned=aligned) == DATA
+
+
+def test_a_file_that_cannot_be_written_directly_is_written_all_the_same() -> None:
+    fd = os.memfd_create("file")
+    try:
+        assert written(fd, aligned=True) == DATA
+    finally:
+        os.close(fd)
+
+
+def test_what_is_written_directly_is_not_in_the_page_cache(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("xb+") as file:
+        buffer = page_buffer(8192)
+        DirectWriter(file.fileno()).write(buffer, 0)
+        with pytest.raises(BlockingIOError):
+            os.preadv(file.fileno(), [bytearray(1)], 0, os.RWF_NOWAIT)

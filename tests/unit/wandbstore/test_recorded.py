@@ -214,6 +214,36 @@ def test_a_signed_address_is_used_until_it_expires_and_then_renewed(
     assert server.signed == 2
 
 
+def test_a_server_that_sends_content_itself_is_asked_once_for_each_and_may_do_otherwise_later(
+    server: RecordedServer, store: Repository
+) -> None:
+    names = [f"f{number}" for number in range(4)]
+    server.files.update((name, f"content of {name}".encode()) for name in names)
+    by_md5 = {md5_text(data): data for data in server.files.values()}
+    usual, busy = server.server.script, iter([False, False, True])
+
+    def itself(asked: Asked) -> bytes:
+        if not asked.path.startswith("/artifactsV2/"):
+            return usual(asked)
+        assert asked.headers["authorization"].startswith("Basic ")
+        assert asked.headers["accept-encoding"] == "identity"
+        if next(busy, False):
+            return answer(503, retry_after="0", content_length="0")
+        digest = bytes.fromhex(asked.path.rpartition("/")[2])
+        return server.serve(by_md5[b64encode(digest).decode()], asked)
+
+    def asked_for() -> int:
+        return sum(each.path.startswith("/artifactsV2/") for each in server.server.asked)
+
+    server.server.script = itself
+    for count, name in enumerate(names[:3], 1):
+        assert read(store, name) == server.files[name]
+        assert asked_for() == count + (count == 3)
+    server.server.script = usual
+    assert read(store, names[3]) == server.files[names[3]]
+    assert server.signed
+
+
 def test_the_address_of_a_manifest_that_has_expired_is_asked_for_again(
     server: RecordedServer, store: Repository
 ) -> None:
