@@ -32,8 +32,9 @@ import artfs.cli.commands.warm
 import artfs.upkeep.copying
 import artfs.upkeep.rebuild  # noqa: F401 - as above
 from artfs.testing.seaweedfs import ENVIRONMENT, SeaweedFS, running_seaweedfs
-from tests.hunt.driver import Servers, run_in_new_directory
+from tests.hunt.driver import Servers, run_in_new_directory, warm_up
 from tests.hunt.programs import Program, random_program
+from tests.hunt.warmth import share_statements
 from tests.servers.postgres import PostgreSQL, own_postgresql
 
 
@@ -42,6 +43,9 @@ def main() -> int:
     options = _options()
     with ExitStack() as stack:
         servers = _servers(options, stack)
+        share_statements()
+        for is_shared in {False, servers is not None}:
+            warm_up(servers, is_shared=is_shared)
         if options.replay:
             return _report([msgspec.json.decode(options.replay, type=Program)], servers, options)
         programs = [

@@ -38,6 +38,7 @@ class Program(msgspec.Struct, frozen=True):
     rounds: tuple[tuple[Worker, ...], ...]
 
 
+@cache
 def tree(number: int) -> dict[str, bytes]:
     """What one content holds, by path; contents have files in common."""
     random = Random(number)
