@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+from importlib import import_module
 
 import pytest
 
@@ -116,6 +117,8 @@ def pytest_configure() -> None:
 
 def pytest_collection_finish() -> None:
     """What was collected is there to the end: it is not looked through again and again."""
+    # Its plugin imports it at the end, and then asks the collector who holds a generator of trio.
+    import_module("hypothesis")
     gc.freeze()
 
 

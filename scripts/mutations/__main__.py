@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import msgspec
 ROOT = Path(__file__).resolve().parents[2]
 MUTANTS = Path(__file__).with_name("mutants.toml")
 _PATIENCE_S = 300
+_FAILED = re.compile(r"^(?:=+ )?\d+ (?:failed|error)", re.MULTILINE)
 
 
 class Mutant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,9 +99,17 @@ def _outcome(copy: Path, mutant: Mutant) -> str:
         )
     except subprocess.TimeoutExpired:
         return "killed"
-    # 1: tests failed. Anything else says nothing of the mutant, or that it lives.
-    outcomes = {0: "SURVIVED", 1: "killed"}
-    return outcomes.get(done.returncode, f"COULD NOT BE TRIED\n{done.stdout.decode()[-2000:]}\n")
+    return judged(done.returncode, done.stdout.decode(errors="replace"))
+
+
+def judged(code: int, said: str) -> str:
+    """What an exit code of pytest and what it said mean for a mutant."""
+    if code == 0:
+        return "SURVIVED"
+    # pytest ends with 1 as well where it dies itself: that kills nothing.
+    if code == 1 and _FAILED.search(said):
+        return "killed"
+    return f"COULD NOT BE TRIED\n{said[-2000:]}\n"
 
 
 if __name__ == "__main__":
