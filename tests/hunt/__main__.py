@@ -33,6 +33,7 @@ import artfs.upkeep.copying
 import artfs.upkeep.rebuild  # noqa: F401 - as above
 from artfs.testing.seaweedfs import ENVIRONMENT, SeaweedFS, running_seaweedfs
 from tests.hunt.driver import Servers, run_in_new_directory, warm_up
+from tests.hunt.mounted import start_daemons_by_fork
 from tests.hunt.programs import Program, random_program
 from tests.hunt.warmth import share_statements
 from tests.servers.postgres import PostgreSQL, own_postgresql
@@ -43,6 +44,7 @@ def main() -> int:
     options = _options()
     with ExitStack() as stack:
         servers = _servers(options, stack)
+        start_daemons_by_fork({"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"})
         share_statements()
         for is_shared in {False, servers is not None}:
             warm_up(servers, is_shared=is_shared)

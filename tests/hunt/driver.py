@@ -18,6 +18,7 @@ import msgspec
 from artfs.repository.shared import create_shared
 from artfs.testing.seaweedfs import REGION, SeaweedFS
 from tests.hunt import invariants, warmth
+from tests.hunt.mounted import end_mounts
 from tests.hunt.programs import CONTENTS, Program, Worker, tree
 from tests.hunt.steps import Place, start
 from tests.hunt.told import Told
@@ -123,6 +124,7 @@ class _Running:
         os.close(write)
         said = _read_all(read, pids)
         statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        end_mounts(self.place.root)
         for line in said.splitlines():
             heard = msgspec.json.decode(line)
             self._told.hear(heard, workers[heard["worker"]].host)

@@ -31,6 +31,8 @@ _STEPS = (
     ("stage", "s2", "1", "leave"),
     ("restage", "t", "1", "2"),
     ("resume",),
+    ("read",),
+    ("serve", "b", "2"),
     ("copy", "a"),
     ("get", "a"),
     ("warm", "a"),
