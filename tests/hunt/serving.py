@@ -47,7 +47,7 @@ def _running(*arguments: str) -> Iterator[IO[bytes]]:
         try:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             os.close(read)
-            os.dup2(write, 1)
+            sys.stdout = os.fdopen(write, "w")
             status = run(arguments)
             sys.stdout.flush()
         finally:
