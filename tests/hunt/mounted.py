@@ -33,13 +33,14 @@ def read_mounted(store: str, project: str, *, home: Path, name: str) -> list[str
     try:
         for _ in range(_PASSES):
             for artifact in ARTIFACTS:
-                found += _wrong_in(mountpoint / artifact)
+                found += wrong_in(mountpoint / artifact)
     finally:
         client.stop(mountpoint, force=True)
     return found
 
 
-def _wrong_in(artifact: Path) -> list[str]:
+def wrong_in(artifact: Path) -> list[str]:
+    """Which versions and aliases in the directory of an artifact show what nobody has put."""
     wrong = []
     for name in _names(artifact):
         files, is_all = _content(artifact / name)
