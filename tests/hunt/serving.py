@@ -65,10 +65,13 @@ def log_over_http(project: str, artifact: str, content: int) -> tuple[str, str] 
     """Id and number of the version that a server made of a content; None where it has it."""
     with own_server() as server:
         logger = Logger(server, project, artifact, **tree(content))
-        if logger.create() != "PENDING":
-            return None
-        logger.send()
-        logger.manifest()
+        try:
+            if logger.create() != "PENDING":
+                return None
+            logger.send()
+            logger.manifest()
+        except AssertionError as refusal:
+            raise RefusedError(*refusal.args) from refusal
         found = _committed(logger)
         # A client that did not hear the answer asks again.
         again = _committed(logger)

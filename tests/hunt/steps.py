@@ -27,7 +27,7 @@ from artfs.staging.commit import CommitAttempt
 from artfs.staging.listing import staging_areas
 from tests.hunt.mounted import read_mounted
 from tests.hunt.programs import Worker, tree
-from tests.hunt.serving import log_over_http
+from tests.hunt.serving import RefusedError, log_over_http
 from tests.unit.staging.areafs import AreaFs, new_area
 
 PROJECT = "p"
@@ -259,7 +259,11 @@ class Doer:
         return 0
 
     def _serve(self, artifact: str, content: str) -> int:
-        made = log_over_http(PROJECT, artifact, int(content))
+        try:
+            made = log_over_http(PROJECT, artifact, int(content))
+        except RefusedError as error:
+            os.write(2, f"refused: {error!r}\n".encode())
+            return 9
         if made is not None:
             self.say("logged", id=made[0], version=made[1], content=content)
         return 0
