@@ -38,22 +38,26 @@ from tests.hunt.programs import Program, random_program
 from tests.hunt.warmth import share_statements
 from tests.servers.postgres import PostgreSQL, own_postgresql
 
+_MANY = 5
+"""Programs for which it is worth while to do everything once before."""
+
 
 def main() -> int:
     """Run what the command line says; 1 where something was found."""
     options = _options()
     with ExitStack() as stack:
         servers = _servers(options, stack)
-        start_daemons_by_fork({"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"})
-        share_statements()
-        for is_shared in {False, servers is not None}:
-            warm_up(servers, is_shared=is_shared)
         if options.replay:
             return _report([msgspec.json.decode(options.replay, type=Program)], servers, options)
         programs = [
             random_program(seed, is_shared=servers is not None and seed % 2 == 1)
             for seed in range(options.seed, options.seed + options.programs)
         ]
+        if len(programs) >= _MANY:
+            start_daemons_by_fork({"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"})
+            share_statements()
+            for is_shared in {False, servers is not None}:
+                warm_up(servers, is_shared=is_shared)
         return _report(programs, servers, options)
 
 
