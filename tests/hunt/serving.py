@@ -32,7 +32,8 @@ def own_server() -> Iterator[ServerAt]:
         key = said.read().decode().strip()
     with _running("serve", "--listen", "127.0.0.1:0", "--json") as said:
         line = said.readline()
-        if not line:
+        # What went wrong is told in several lines.
+        if not line.endswith(b"}\n"):
             raise ServerDiedError("the server ended before it was ready")
         yield ServerAt(json.loads(line)["url"], key)
 
