@@ -120,6 +120,12 @@ def use(text: str) -> None:
     _points = _parsed(text)
 
 
+def use_environment() -> None:
+    """The same with what the environment says by now; exits as at the import."""
+    global _points  # noqa: PLW0603 - as above
+    _points = _from_environment()
+
+
 def _parsed(text: str) -> _Points | None:
     return _Points(text) if text.strip() else None
 

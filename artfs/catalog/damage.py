@@ -77,11 +77,14 @@ def _sqlite_damage(connection: Connection) -> Iterator[str]:
     for table, _, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
         yield f"a row of {table} refers to one of {parent} that is not there"
     for table in metadata.tables.values():
-        for column in table.columns:
-            # What no record is made of is asked here: SQLite keeps anything in any column.
-            kind = func.typeof(column)
-            query = select(func.count()).select_from(table).where(kind.not_in(_kinds_of(column)))
-            if count := connection.execute(query).scalar_one():
+        # What no record is made of is asked here: SQLite keeps anything in any column.
+        counts = [
+            func.count().filter(func.typeof(column).not_in(_kinds_of(column)))
+            for column in table.columns
+        ]
+        row = connection.execute(select(*counts).select_from(table)).one()
+        for column, count in zip(table.columns, row, strict=True):
+            if count:
                 yield f"{table.name}.{column.name}: {count} rows are of another type"
 
 

@@ -32,9 +32,14 @@ import artfs.cli.commands.warm
 import artfs.upkeep.copying
 import artfs.upkeep.rebuild  # noqa: F401 - as above
 from artfs.testing.seaweedfs import ENVIRONMENT, SeaweedFS, running_seaweedfs
-from tests.hunt.driver import Servers, run_in_new_directory
+from tests.hunt.driver import Servers, run_in_new_directory, warm_up
+from tests.hunt.mounted import start_daemons_by_fork
 from tests.hunt.programs import Program, random_program
 from tests.servers.postgres import PostgreSQL, own_postgresql
+from tests.support.statements import share_statements
+
+_MANY = 5
+"""Programs for which it is worth while to do everything once before."""
 
 
 def main() -> int:
@@ -48,6 +53,11 @@ def main() -> int:
             random_program(seed, is_shared=servers is not None and seed % 2 == 1)
             for seed in range(options.seed, options.seed + options.programs)
         ]
+        if len(programs) >= _MANY:
+            start_daemons_by_fork({"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"})
+            share_statements()
+            for is_shared in {False, servers is not None}:
+                warm_up(servers, is_shared=is_shared)
         return _report(programs, servers, options)
 
 

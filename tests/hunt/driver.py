@@ -17,7 +17,8 @@ import msgspec
 
 from artfs.repository.shared import create_shared
 from artfs.testing.seaweedfs import REGION, SeaweedFS
-from tests.hunt import invariants
+from tests.hunt import invariants, warmth
+from tests.hunt.mounted import end_mounts
 from tests.hunt.programs import CONTENTS, Program, Worker, tree
 from tests.hunt.steps import Place, start
 from tests.hunt.told import Told
@@ -58,6 +59,13 @@ def run_program(program: Program, root: Path, servers: Servers | None) -> Outcom
     return running.outcome
 
 
+def warm_up(servers: Servers | None, *, is_shared: bool) -> None:
+    """Do everything once in this process, so that those it forks need not compile it anew."""
+    with tempfile.TemporaryDirectory(prefix="artfs-hunt-warm-") as directory:
+        running = _Running(Program(0, is_shared, ()), Path(directory), servers)
+        warmth.warm_up(running.place)
+
+
 class _Running:
     def __init__(self, program: Program, root: Path, servers: Servers | None) -> None:
         self._told = Told()
@@ -76,10 +84,10 @@ class _Running:
                 f"?endpoint={server.endpoint_url}&region={REGION}"
             )
             environment |= servers.environment
-            self._place = Place(root, store, root / "contents", environment)
+            self.place = Place(root, store, root / "contents", environment)
             self._look(lambda: [] if create_shared(store, blobs=blobs) else ["it was there"])
-        self._place = Place(root, store, root / "contents", environment)
-        _write_contents(self._place.contents)
+        self.place = Place(root, store, root / "contents", environment)
+        _write_contents(self.place.contents)
 
     def run_round(self, number: int, workers: tuple[Worker, ...]) -> None:
         """Run processes beside each other, and look at what they leave."""
@@ -97,7 +105,7 @@ class _Running:
 
     def settle(self) -> None:
         """Look for the last time."""
-        place, told = self._place, self._told
+        place, told = self.place, self._told
 
         def look() -> list[str]:
             if self._is_there():
@@ -108,14 +116,15 @@ class _Running:
 
     def _is_there(self) -> bool:
         """Whether somebody has made the store."""
-        return self._is_shared or (self._place.root / "store" / "artfs.toml").exists()
+        return self._is_shared or (self.place.root / "store" / "artfs.toml").exists()
 
     def _run(self, workers: tuple[Worker, ...]) -> list[int]:
         read, write = os.pipe()
-        pids = [start(self._place, each, number, write) for number, each in enumerate(workers)]
+        pids = [start(self.place, each, number, write) for number, each in enumerate(workers)]
         os.close(write)
         said = _read_all(read, pids)
         statuses = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        end_mounts(self.place.root)
         for line in said.splitlines():
             heard = msgspec.json.decode(line)
             self._told.hear(heard, workers[heard["worker"]].host)
@@ -135,7 +144,7 @@ class _Running:
         return found
 
     def _after(self, workers: tuple[Worker, ...]) -> list[str]:
-        place, told = self._place, self._told
+        place, told = self.place, self._told
 
         def look() -> list[str]:
             if not self._is_there():
@@ -160,7 +169,7 @@ class _Running:
         pid = os.fork()
         if pid == 0:
             try:
-                self._place.become(0)
+                self.place.become(0)
                 try:
                     found = look()
                 except Exception:  # noqa: BLE001 - what cannot be looked at is a finding

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 
 from sqlalchemy import select
 
@@ -27,15 +28,18 @@ from tests.unit.staging.areafs import AreaFs
 
 Become = Callable[[int], None]
 """Lets this process be one of a host, by its number."""
+_ContentOf = Callable[[str], dict[str, bytes]]
+"""What a version holds, by its id."""
 
 
 def look(store: str, told: Told, become: Become, *, is_copy: bool = False) -> list[str]:
     """Which promises a store does not keep."""
     with open_store(store) as repository:
+        content = cache(partial(_content, repository))
         found = [*_damages(repository), *_names(repository, told, is_copy=is_copy)]
-        found += _contents(repository, told)
+        found += _contents(repository, told, content)
         if not is_copy:
-            found += _told(repository, told)
+            found += _told(repository, told, content)
             for host in _hosts(repository, become):
                 found += _areas(repository, told, host)
         return found
@@ -53,7 +57,7 @@ def _hosts(repository: Repository, become: Become) -> Iterator[int | None]:
 
 def settle(store: str, told: Told, become: Become, lapse: Callable[[], None]) -> list[str]:
     """The same once all areas are committed and everything that nothing needs is gone."""
-    found = look(store, told, become)
+    found: list[str] = []
     with open_store(store) as repository:
         for _ in _hosts(repository, become):
             found += _commit_areas(repository, told)
@@ -125,9 +129,9 @@ def _names(repository: Repository, told: Told, *, is_copy: bool) -> Iterator[str
             yield f"C2: {row.name}: latest is on v{latest.get(row.id)}, the newest is v{newest}"
 
 
-def _contents(repository: Repository, told: Told) -> Iterator[str]:
+def _contents(repository: Repository, told: Told, content_of: _ContentOf) -> Iterator[str]:
     for version, _ in repository.catalog.live_trees():
-        content = _content(repository, version.id)
+        content = content_of(version.id)
         wanted = [tree(int(each)) for each in told.attempted.get(version.name, ())]
         if version.name.startswith("t"):
             # Its process may have died while it wrote one content over the other.
@@ -152,7 +156,7 @@ def _content(repository: Repository, version_id: str) -> dict[str, bytes]:
     }
 
 
-def _told(repository: Repository, told: Told) -> Iterator[str]:
+def _told(repository: Repository, told: Told, content_of: _ContentOf) -> Iterator[str]:
     live = {version.id: version for version, _ in repository.catalog.live_trees()}
     for version_id, (name, number, content) in told.logged.items():
         version = live.get(version_id)
@@ -161,7 +165,7 @@ def _told(repository: Repository, told: Told) -> Iterator[str]:
                 yield f"C4: {name}:{number} ({version_id}) was told to be logged, and is not there"
         elif (version.name, version.version) != (name, number):
             yield f"C1: {name}:{number} ({version_id}) is {version.path} now"
-        elif _content(repository, version_id) != tree(int(content)):
+        elif content_of(version_id) != tree(int(content)):
             yield f"R1: {name}:{number} does not hold content {content}"
 
 

@@ -28,6 +28,8 @@ class Worker(msgspec.Struct, frozen=True):
     host: int
     failpoints: str
     steps: tuple[tuple[str, ...], ...]
+    clock_s: int = 0
+    """How far its clock is ahead."""
 
 
 class Program(msgspec.Struct, frozen=True):
@@ -38,6 +40,7 @@ class Program(msgspec.Struct, frozen=True):
     rounds: tuple[tuple[Worker, ...], ...]
 
 
+@cache
 def tree(number: int) -> dict[str, bytes]:
     """What one content holds, by path; contents have files in common."""
     random = Random(number)
@@ -79,7 +82,8 @@ def random_program(seed: int, *, is_shared: bool) -> Program:
 
 def _worker(random: Random, name: str) -> Worker:
     steps = [_step(random, f"{name}{number}") for number in range(random.randint(1, 4))]
-    return Worker(random.randrange(HOSTS), _failpoints(random), tuple(steps))
+    clock_s = random.choices([0, 30 * 86_400, 600, -600, -30 * 86_400], [12, 1, 1, 1, 1])[0]
+    return Worker(random.randrange(HOSTS), _failpoints(random), tuple(steps), clock_s)
 
 
 def _step(random: Random, name: str) -> tuple[str, ...]:
@@ -103,6 +107,8 @@ def _step(random: Random, name: str) -> tuple[str, ...]:
         (("stage", f"s{name}", content, random.choice(["commit", "leave"])), 4),
         (("restage", f"t{name}", content, str(random.randrange(CONTENTS))), 2),
         (("resume",), 1),
+        (("read",), 3),
+        (("serve", artifact, content), 2),
     ]
     return random.choices([each for each, _ in steps], [weight for _, weight in steps])[0]
 

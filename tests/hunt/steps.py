@@ -8,8 +8,10 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ from artfs.repository.stores import open_store
 from artfs.staging.area import Area, drop_area
 from artfs.staging.commit import CommitAttempt
 from artfs.staging.listing import staging_areas
+from tests.hunt.mounted import read_mounted
 from tests.hunt.programs import Worker, tree
+from tests.hunt.serving import RefusedError, log_over_http
 from tests.unit.staging.areafs import AreaFs, new_area
 
 PROJECT = "p"
@@ -81,6 +85,9 @@ class Doer:
     def work(self, worker: Worker) -> None:
         """Do all steps."""
         failpoints.use(worker.failpoints)
+        # What it starts by an exec, or as if, has them as well.
+        os.environ[failpoints.VARIABLE] = worker.failpoints
+        _set_clock(worker.clock_s)
         for self._step in worker.steps:
             self.say("begun")
             with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
@@ -104,6 +111,8 @@ class Doer:
             "resume": self._resume,
             "lose": self._lose,
             "link": self._link,
+            "read": self._read,
+            "serve": self._serve,
         }
         if name not in own:
             return run(self._command(name, *arguments))
@@ -112,7 +121,7 @@ class Doer:
         except ArtfsError as error:
             os.write(2, f"artfs: {error}\n".encode())
             return error.exit_code
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             os.write(2, f"artfs: {error!r}\n".encode())
             return 7
         except Exception as error:  # noqa: BLE001 - a bug that has been found
@@ -242,10 +251,35 @@ class Doer:
             repository.catalog.link(found.id, PROJECT, "portfolio", [])
         return 0
 
+    def _read(self) -> int:
+        name = f"{os.getpid()}-{time.monotonic_ns()}"
+        wrong = read_mounted(self._place.store, PROJECT, home=Path.cwd(), name=name)
+        if wrong:
+            raise RuntimeError(f"R1: {wrong}")
+        return 0
+
+    def _serve(self, artifact: str, content: str) -> int:
+        try:
+            made = log_over_http(PROJECT, artifact, int(content))
+        except RefusedError as error:
+            os.write(2, f"refused: {error!r}\n".encode())
+            return 9
+        if made is not None:
+            self.say("logged", id=made[0], version=made[1], content=content)
+        return 0
+
     def _lose(self) -> int:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._place.store}/catalog.sqlite{suffix}").unlink(missing_ok=True)
         return run(self._command("rebuild"))
+
+
+def _set_clock(ahead_s: int) -> None:
+    """Let the clock of this process be ahead; all of artfs reads it by these two."""
+    if ahead_s:
+        now_s, now_ns = time.time, time.time_ns
+        time.time = lambda: now_s() + ahead_s
+        time.time_ns = lambda: now_ns() + ahead_s * 10**9
 
 
 def start(place: Place, worker: Worker, number: int, said_fd: int) -> int:

@@ -42,7 +42,7 @@ class Told:
                 self.logged[told["id"]] = (step[1], told["version"], step[2])
 
     def _begun(self, step: tuple[str, ...]) -> None:
-        if step[0] in {"put", "log", "stage", "restage"}:
+        if step[0] in {"put", "log", "serve", "stage", "restage"}:
             contents = step[2:] if step[0] in {"log", "restage"} else step[2:3]
             self.attempted.setdefault(step[1], set()).update(contents)
         elif step[0] == "remove":

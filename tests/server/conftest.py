@@ -19,24 +19,12 @@ from tests.cli.conftest import ROOT, Cli
 CLIENTS = ("0.15.0", "0.31.0")
 
 
-class RunningServer:
-    """`artfs serve` over the store of a `Cli`."""
+class ServerAt:
+    """A server that answers at an address."""
 
-    def __init__(self, cli: Cli, *options: str) -> None:
-        self.cli = cli
-        self.process = cli.popen("serve", "--listen", "127.0.0.1:0", "--json", *options)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, self.process.communicate()[1]
-        ready = json.loads(line)
-        self.url: str = ready["url"]
-        self.key: str = ready["key"] or ""
-
-    def stop(self) -> int:
-        """End it as systemd would; its exit code."""
-        self.process.terminate()
-        self.process.communicate(timeout=30)
-        return self.process.returncode
+    def __init__(self, url: str, key: str) -> None:
+        self.url = url
+        self.key = key
 
     def request(
         self,
@@ -69,6 +57,25 @@ class RunningServer:
         body = json.dumps({"query": query, "variables": variables}).encode()
         status, _, text = self.request("POST", "/graphql", body, key=key)
         return status, json.loads(text)
+
+
+class RunningServer(ServerAt):
+    """`artfs serve` over the store of a `Cli`."""
+
+    def __init__(self, cli: Cli, *options: str) -> None:
+        self.cli = cli
+        self.process = cli.popen("serve", "--listen", "127.0.0.1:0", "--json", *options)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.communicate()[1]
+        ready = json.loads(line)
+        super().__init__(ready["url"], ready["key"] or "")
+
+    def stop(self) -> int:
+        """End it as systemd would; its exit code."""
+        self.process.terminate()
+        self.process.communicate(timeout=30)
+        return self.process.returncode
 
 
 def client_python(version: str) -> Path:

@@ -18,7 +18,7 @@ from artfs.model import Digest
 from artfs.server.auth import Gate, TooManyWrongKeys, Unauthorized, new_key
 from artfs.server.tokens import ContentDownload, RunFileUpload, Tokens
 from tests.cli.conftest import Cli
-from tests.server.conftest import RunningServer
+from tests.server.conftest import RunningServer, ServerAt
 from tests.support.stores import new_store
 
 BYTES = b"some bytes"
@@ -39,7 +39,7 @@ FIND = """query Q($project: String!, $name: String!) { project(name: $project) {
 class Logger:
     """Logs one file step by step, as a client does."""
 
-    def __init__(self, server: RunningServer, project: str, name: str, **contents: bytes) -> None:
+    def __init__(self, server: ServerAt, project: str, name: str, **contents: bytes) -> None:
         self.server, self.project, self.name = server, project, name
         md5s = {path: hashlib.md5(data).digest() for path, data in contents.items()}
         self.contents = contents

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import msgspec
 
-_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_", "ARTFS_FAILPOINTS")
-"""What the interpreter, and artfs, read when they start; a child can no longer be told."""
+_READ_AT_START = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC_")
+"""What the interpreter reads when it starts; a child can no longer be told."""
 
 COMMAND = """
 import botocore.session
@@ -44,6 +44,7 @@ NAME = "artfs.daemon"
 _PROGRAM = """
 import atexit, ctypes, gc, json, os, signal, site, socket, sys, threading
 site.addsitedir(sys.argv[2])
+import artfs.failpoints
 {imports}
 from tests.support.statements import share_statements, warm_up
 
@@ -101,6 +102,7 @@ sys.argv = [NAME, *request["arguments"]]
 if request["daemons"]:
     tests.support.daemons.start_through(request["daemons"])
 try:
+    artfs.failpoints.use_environment()
     status = main()
 except SystemExit as ended:
     status = ended.code

@@ -55,6 +55,11 @@ class Refusing(GuardedOperations, refused=dict.fromkeys(MUTATIONS, errno.EROFS))
     """Of the requests that a read-only mount refuses, all."""
 
 
+def test_r7_every_request_that_changes_something_is_among_those_that_are_refused() -> None:
+    changes = {"create", "link", "mkdir", "mknod", "removexattr", "rename", "rmdir", "setattr"}
+    assert set(MUTATIONS) == changes | {"setxattr", "symlink", "unlink", "write"}
+
+
 @pytest.mark.parametrize("kind", [Refusing, ReadOperations])
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_r7_every_mutation_of_a_read_only_mount_is_refused_and_nothing_else_is_asked(

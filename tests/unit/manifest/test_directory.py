@@ -169,11 +169,14 @@ def test_a_directory_that_is_too_large_is_told_with_the_cure(
         encode_directory(listing)
 
 
-def test_unsorted_entries_are_refused() -> None:
+@pytest.mark.parametrize("name", ["xx", "bb"], ids=["unsorted", "twice"])
+def test_r8_entries_of_a_hostile_store_that_are_unsorted_or_stand_twice_are_refused(
+    name: str,
+) -> None:
     good = encode_directory([file_entry("aa"), file_entry("bb")])
-    swapped = good.replace(b"\xa2aa", b"\xa2xx")
+    hostile = good.replace(b"\xa2aa", b"\xa2" + name.encode())
     with pytest.raises(InvalidManifest, match="sorted"):
-        list(Directory(swapped).entries())
+        list(Directory(hostile).entries())
 
 
 def test_a_newer_format_is_refused_by_name() -> None:
