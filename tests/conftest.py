@@ -29,6 +29,19 @@ _FIRST = (
 
 
 _CASES = {
+    "tests/cli/test_help_examples.py::test_an_example_of_the_help_works": (
+        *("staging resume", "staging salvage"),
+    ),
+    "tests/contract/test_search_index.py::test_an_index_of_what_is_no_more_is_made_anew": (
+        "sqlite",
+    ),
+    "tests/contract/test_search_index.py::test_what_is_renamed_or_deleted_is_found_as_it_is_now": (
+        "sqlite",
+    ),
+    "tests/contract/test_search_index.py::test_without_a_sound_index_everything_is_looked"
+    "_through": ("postgresql-\\xff", "sqlite-]"),
+    "tests/users/test_stores_of_several_users.py::test_a_store_of_a_group_keeps_group_and_mode"
+    "_whoever_writes": ("18",),
     "tests/cli/test_failing_disk.py::test_what_a_disk_cannot_read_is_healed_by_putting_it_again": (
         "store/[bp]",
     ),

@@ -64,7 +64,7 @@ def test_a_lock_is_free_in_a_child_and_what_it_guards_is_whole() -> None:
     for thread in threads:
         thread.start()
     try:
-        for _ in range(50):
+        for _ in range(20):
             assert works_in_child(steps.is_whole)
     finally:
         stop.set()
@@ -160,14 +160,14 @@ def test_two_threads_that_fork_at_once_do_it_one_after_the_other() -> None:
     done = list[bool]()
 
     def fork_often() -> None:
-        done.extend(works_in_child(lambda: None) for _ in range(20))
+        done.extend(works_in_child(lambda: None) for _ in range(8))
 
     threads = [Thread(target=fork_often) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert done == [True] * 80
+    assert done == [True] * 32
 
 
 def test_a_turn_of_another_thread_is_not_waited_for_and_free_in_the_child() -> None:
