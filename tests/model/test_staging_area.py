@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from artfs.staging.area import Area
 from artfs.staging.commit import commit_area
+from tests.support.privileges import for_its_owner
 from tests.unit.staging.areafs import (
     AreaFs,
     dump_directory,
@@ -111,6 +112,7 @@ class AreaMachine(RuleBasedStateMachine):
     @rule(path=PATHS, mode=st.sampled_from([0o644, 0o755, 0o700, 0o640, 0o1777]))
     def chmod(self, path: str, mode: int) -> None:
         if not (self.real / path).is_symlink():
+            mode = for_its_owner(self.real / path, mode)
             self.both(lambda: self.fs.chmod(path, mode), lambda: (self.real / path).chmod(mode))
 
     @rule(path=PATHS)

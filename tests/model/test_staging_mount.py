@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from artfs.mounts import staging_client as stageclient
 from tests.support.mounts import own_runtime
+from tests.support.privileges import for_its_owner
 from tests.support.staging import Stager
 from tests.support.stores import new_store
 
@@ -140,6 +141,7 @@ class StagingMachine(RuleBasedStateMachine):
 
     @rule(path=PATHS, mode=st.sampled_from([0o644, 0o755, 0o700, 0o640, 0o4755, 0o2711]))
     def chmod(self, path: str, mode: int) -> None:
+        mode = for_its_owner(self.local / path, mode)
         self.both(lambda root: (root / path).chmod(mode))
 
     @rule(path=PATHS, mtime_ns=st.integers(0, 2**60))
