@@ -162,16 +162,18 @@ search_segments = Table(
     comment="versions that searches find by an index; deleted and changed ones stay in it",
 )
 
+
+def _segment() -> Column[int]:
+    """What goes with a segment."""
+    of = ForeignKey("search_segments.id", ondelete="CASCADE")
+    return Column("segment", of, primary_key=True, index=True)
+
+
 search_slices = Table(
     "search_slices",
     metadata,
     Column("slice", Integer, primary_key=True, autoincrement=False, comment="a kind of grams"),
-    Column(
-        "segment",
-        ForeignKey("search_segments.id", ondelete="CASCADE"),
-        primary_key=True,
-        index=True,
-    ),
+    _segment(),
     Column("bits", Raw, nullable=False, comment="the positions whose text has such grams"),
     sqlite_with_rowid=False,
 )
@@ -180,12 +182,7 @@ search_numbers = Table(
     "search_numbers",
     metadata,
     Column("path", Text, primary_key=True, comment="keys of metadata, with dots"),
-    Column(
-        "segment",
-        ForeignKey("search_segments.id", ondelete="CASCADE"),
-        primary_key=True,
-        index=True,
-    ),
+    _segment(),
     Column("numbers", Raw, nullable=False, comment="in order, 8 bytes; then positions, 2 bytes"),
 )
 

@@ -302,6 +302,15 @@ def page_buffer(size_bytes: int) -> memoryview:
     return memoryview(pages)
 
 
+def _opened_directly(fd: int, access: int) -> SharedDescriptor | None:
+    """The same file once more, past the page cache; None where its file system cannot."""
+    with suppress(OSError):
+        # The file may have no name any more; its descriptor always has one.
+        flags = access | os.O_DIRECT | os.O_CLOEXEC
+        return SharedDescriptor(os.open(f"/proc/self/fd/{fd}", flags))
+    return None
+
+
 class DirectWriter:
     """Writes a file of ours past the page cache, as far as its file system and the buffers allow.
 
@@ -312,10 +321,7 @@ class DirectWriter:
     def __init__(self, fd: int) -> None:
         """`fd` is open for writing, and the caller's to close and to sync."""
         self._fd = fd
-        self._direct: SharedDescriptor | None = None
-        with suppress(OSError):
-            flags = os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC
-            self._direct = SharedDescriptor(os.open(f"/proc/self/fd/{fd}", flags))
+        self._direct = _opened_directly(fd, os.O_WRONLY)
 
     def write(self, data: Buffer, offset: int) -> None:
         """Write all of `data` at `offset`. Blocks: on disk. Raises: OSError."""
@@ -341,11 +347,7 @@ class DirectFile:
 
     def __init__(self, opened: SharedDescriptor) -> None:
         self.opened = opened
-        self._direct: SharedDescriptor | None = None
-        with suppress(OSError):
-            # The file may have no name any more; its descriptor always has one.
-            flags = os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC
-            self._direct = SharedDescriptor(os.open(f"/proc/self/fd/{opened.fd}", flags))
+        self._direct = _opened_directly(opened.fd, os.O_RDONLY)
 
     def read(self, length: int, offset: int) -> memoryview:
         """`length` bytes from `offset`, fewer only where the file ends.
