@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -36,8 +37,11 @@ class RunTags(list[str]):
     __hash__ = None
 
 
-class RunDescription:
+class RunDescription(ABC):
     """The attributes of a run; Run adds what it does."""
+
+    sweep_id: Final = None
+    """There are no sweeps."""
 
     def __init__(
         self, repository: Repository, record: RunRecord, details: Metadata | None = None
@@ -57,9 +61,9 @@ class RunDescription:
     def __repr__(self) -> str:
         return f"<Run {self.name} ({self.id})>"
 
+    @abstractmethod
     def _use_as_configured(self, key: str, artifact: ArtifactContent | str) -> ArtifactContent:
         """Record what the config has under a key as an input."""
-        raise NotImplementedError
 
     # --- names -----------------------------------------------------------------------------
 
@@ -213,10 +217,6 @@ class RunDescription:
     def offline(self) -> bool:
         """False: artfs writes to the store itself."""
         return False
-
-    @property
-    def sweep_id(self) -> None:
-        """None: there are no sweeps."""
 
     @property
     def dir(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable
 from datetime import timedelta
 from enum import Enum
@@ -61,7 +61,7 @@ def say_once(line: str, *, silent: bool = False) -> None:
         logger.log(logging.DEBUG if silent else logging.WARNING, "%s", line)
 
 
-class RunLogging(RunDescription, ABC):
+class RunLogging(RunDescription):
     """What scripts log with a run beside artifacts; Run adds those."""
 
     def __init__(
